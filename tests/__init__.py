@@ -1,0 +1,1 @@
+"""The tests of xf2sdpa; the tree mirrors the package."""

@@ -1,0 +1,23 @@
+"""What every test shares: one thread a process (the tensors are tiny), quiet imports, Hypothesis' profile."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
+from hypothesis import HealthCheck, settings
+
+warnings.filterwarnings("ignore", module=r"xformers(\.|$)")
+
+settings.register_profile(
+    "xf2sdpa",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=False,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)
+settings.load_profile("xf2sdpa")

@@ -1,0 +1,1 @@
+"""Whole programs, made at random, rewritten, and run before and after."""

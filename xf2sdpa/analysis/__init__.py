@@ -1,0 +1,1 @@
+"""What the code says, read from the standard `ast`: names, ranks, masks. Nothing here edits."""

@@ -1,0 +1,51 @@
+"""The names of xformers' attention API, under every module path that has ever exported them.
+
+Source: xformers 0.0.13 to 0.0.35, and `mslk.attention.fmha`, to which the implementation moved in 2026.
+"""
+
+from __future__ import annotations
+
+ROOTS = ("xformers", "mslk")
+"""Top-level packages whose names are ours to resolve."""
+
+_PREFIXES = (
+    "xformers.ops.fmha.attn_bias.",
+    "xformers.ops.fmha.",
+    "xformers.ops.",
+    "mslk.attention.fmha.attn_bias.",
+    "mslk.attention.fmha.",
+)
+
+ATTENTION = "memory_efficient_attention"
+ATTENTION_VARIANTS = frozenset(
+    {
+        "memory_efficient_attention_forward",
+        "memory_efficient_attention_forward_requires_grad",
+        "memory_efficient_attention_backward",
+        "memory_efficient_attention_partial",
+        "merge_attentions",
+    }
+)
+CAUSAL = "LowerTriangularMask"
+
+PARAMETERS = ("query", "key", "value", "attn_bias", "p", "scale")
+"""Positional parameters of `memory_efficient_attention`, in order (0.0.16 and later)."""
+KEYWORDS = frozenset({*PARAMETERS, "op", "output_dtype"})
+
+
+def api_name(dotted: str | None) -> str | None:
+    """The API's own name for a dotted path: `xformers.ops.fmha.attn_bias.X` and `xformers.ops.X` are both `X`.
+
+    None for anything that is not below the attention packages.
+    """
+    if dotted is None:
+        return None
+    for prefix in _PREFIXES:
+        if dotted.startswith(prefix):
+            return dotted[len(prefix) :]
+    return None
+
+
+def is_ours(dotted: str | None) -> bool:
+    """Whether a dotted path lies in xformers or mslk at all."""
+    return dotted is not None and dotted.partition(".")[0] in ROOTS

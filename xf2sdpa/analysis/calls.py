@@ -1,0 +1,44 @@
+"""A call of `memory_efficient_attention`, its arguments sorted to the parameters they are for."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from xf2sdpa.analysis.api import KEYWORDS, PARAMETERS
+
+
+@dataclass(frozen=True)
+class BoundCall:
+    """A call site and its arguments by parameter name; `problem` says why they cannot be sorted, if so."""
+
+    node: ast.Call
+    api: str
+    arguments: dict[str, ast.expr] = field(default_factory=dict)
+    problem: str = ""
+
+
+def bind(node: ast.Call, api: str) -> BoundCall:
+    """Sort the arguments of a call, as Python would."""
+    if any(isinstance(argument, ast.Starred) for argument in node.args) or any(k.arg is None for k in node.keywords):
+        return BoundCall(node, api, _explicit(node), "the arguments are unpacked with * or **")
+    if len(node.args) > len(PARAMETERS):
+        return BoundCall(node, api, _explicit(node), f"{len(node.args)} positional arguments")
+    arguments = _explicit(node)
+    unknown = [k.arg for k in node.keywords if k.arg not in KEYWORDS]
+    if unknown:
+        return BoundCall(node, api, arguments, f"no parameter is called {unknown[0]!r}")
+    missing = [name for name in PARAMETERS[:3] if name not in arguments]
+    if missing:
+        return BoundCall(node, api, arguments, f"the argument {missing[0]!r} is missing")
+    return BoundCall(node, api, arguments)
+
+
+def _explicit(node: ast.Call) -> dict[str, ast.expr]:
+    arguments: dict[str, ast.expr] = {}
+    for name, argument in zip(PARAMETERS, node.args, strict=False):
+        if isinstance(argument, ast.Starred):
+            break
+        arguments[name] = argument
+    arguments.update({k.arg: k.value for k in node.keywords if k.arg is not None})
+    return arguments

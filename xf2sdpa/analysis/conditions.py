@@ -1,0 +1,86 @@
+"""What a condition tells: its truth where constants decide it, and the rank it states of a variable."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+from xf2sdpa.analysis.values import NoneValue, Scalar, Tensor, Value
+
+_COMPARE: dict[type[ast.cmpop], Callable[[object, object], bool]] = {
+    ast.Eq: lambda a, b: a == b,
+    ast.NotEq: lambda a, b: a != b,
+    ast.Is: lambda a, b: a is b,
+    ast.IsNot: lambda a, b: a is not b,
+}
+
+
+def truth(test: ast.expr, evaluate: Callable[[ast.expr], Value]) -> bool | None:
+    """Whether a condition certainly holds or certainly does not; None if it depends."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = truth(test.operand, evaluate)
+        return None if inner is None else not inner
+    if isinstance(test, ast.BoolOp):
+        found = [truth(value, evaluate) for value in test.values]
+        decisive = isinstance(test.op, ast.Or)
+        if decisive in found:
+            return decisive
+        return None if None in found else not decisive
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        return _compare(test, evaluate)
+    value = evaluate(test)
+    if isinstance(value, Scalar) and value.is_constant:
+        return bool(value.value)
+    return False if isinstance(value, NoneValue) else None
+
+
+def _compare(test: ast.Compare, evaluate: Callable[[ast.expr], Value]) -> bool | None:
+    left, right = evaluate(test.left), evaluate(test.comparators[0])
+    operator = type(test.ops[0])
+    if isinstance(right, NoneValue) and operator in (ast.Is, ast.IsNot):
+        if isinstance(left, NoneValue):
+            return operator is ast.Is
+        return operator is ast.IsNot if isinstance(left, Tensor | Scalar) and _is_something(left) else None
+    if operator in _COMPARE and isinstance(left, Scalar) and isinstance(right, Scalar):
+        if left.is_constant and right.is_constant:
+            return _COMPARE[operator](left.value, right.value)
+    return None
+
+
+def _is_something(value: Value) -> bool:
+    return not isinstance(value, Scalar) or value.is_constant
+
+
+def stated_rank(test: ast.expr, holds: bool) -> tuple[str, int] | None:
+    """The variable of which a condition states the rank, and the rank.
+
+    `q.ndim == 4`, `q.dim() == 4`, `len(q.shape) == 4`, `out.size() == (b, n, h, d)`; with `!=` if it does not hold.
+    """
+    if not (isinstance(test, ast.Compare) and len(test.ops) == 1):
+        return None
+    if not isinstance(test.ops[0], ast.Eq if holds else ast.NotEq):
+        return None
+    right = test.comparators[0]
+    if isinstance(right, ast.Tuple) and not any(isinstance(e, ast.Starred) for e in right.elts):
+        shape = _attribute_of(test.left, "shape")
+        return (shape, len(right.elts)) if shape else None
+    name = _rank_of(test.left)
+    if name and isinstance(right, ast.Constant) and isinstance(right.value, int):
+        return name, right.value
+    return None
+
+
+def _rank_of(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Name) and node.func.id == "len" and len(node.args) == 1:
+            return _attribute_of(node.args[0], "shape")
+        return _attribute_of(node.func, "dim") or _attribute_of(node.func, "ndimension")
+    return _attribute_of(node, "ndim")
+
+
+def _attribute_of(node: ast.expr, attribute: str) -> str | None:
+    if isinstance(node, ast.Call) and attribute == "shape" and not node.args:  # q.size()
+        node, attribute = node.func, "size"
+    if isinstance(node, ast.Attribute) and node.attr == attribute and isinstance(node.value, ast.Name):
+        return node.value.id
+    return None

@@ -1,0 +1,31 @@
+"""Ranks from einops patterns: `"b n (h d) -> b n h d"` takes three dimensions and gives four."""
+
+from __future__ import annotations
+
+import re
+
+_TOKEN = re.compile(r"\([^()]*\)|\.\.\.|…|[^\s()]+")
+
+
+def side_ranks(pattern: str) -> tuple[int | None, int | None] | None:
+    """The ranks of both sides of a pattern; a side with an ellipsis is None. None for what is no pattern.
+
+    Source: einops' grammar: a side is a list of axes, a parenthesised group is one axis.
+    """
+    left, arrow, right = pattern.partition("->")
+    if not arrow or left.count("(") != left.count(")") or right.count("(") != right.count(")"):
+        return None
+    return _rank(left), _rank(right)
+
+
+def ellipsis_change(pattern: str) -> int | None:
+    """By how much a pattern with an ellipsis on both sides changes the rank; None otherwise."""
+    left, _, right = pattern.partition("->")
+    if not all(any(token in ("...", "…") for token in _TOKEN.findall(side)) for side in (left, right)):
+        return None
+    return len(_TOKEN.findall(right)) - len(_TOKEN.findall(left))
+
+
+def _rank(side: str) -> int | None:
+    tokens = _TOKEN.findall(side)
+    return None if any("..." in token or "…" in token for token in tokens) else len(tokens)

@@ -1,0 +1,325 @@
+"""What each name means where it stands: imports, aliases, rebinding and shadowing, by Python's scope rules.
+
+One walk over the tree gathers the bindings of every scope; a name is resolved when somebody asks.
+A name is what an import says only if nothing else binds it in the same scope, save a fallback to a constant
+(`xformers = None`), the idiom of guarded imports.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_UNMISTAKABLE = frozenset({"xformers", "torch"})
+"""Package names that nobody gives to anything else."""
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One place that gives a name its meaning in a scope.
+
+    Exactly one of `dotted` (an import) and `value` (an assigned expression) may be set; neither for parameters,
+    loop targets, definitions and the like.
+    """
+
+    node: ast.AST
+    dotted: str | None = None
+    value: ast.expr | None = None
+
+    @property
+    def is_fallback(self) -> bool:
+        """A constant in place of an import that failed: `xops = None`, `xops = False`."""
+        return isinstance(self.value, ast.Constant)
+
+
+@dataclass(eq=False)
+class Scope:
+    """A module, class, function, lambda or comprehension, and what is bound in it."""
+
+    node: ast.AST
+    parent: Scope | None
+    qualname: str
+    bindings: dict[str, list[Binding]] = field(default_factory=dict)
+    elsewhere: dict[str, Scope] = field(default_factory=dict)
+    """Names under `global` or `nonlocal`, and the scope they belong to."""
+    stars: list[str] = field(default_factory=list)
+    """Modules star-imported here."""
+
+    def bind(self, name: str, binding: Binding) -> None:
+        """Record one more binding of `name`, in the scope that owns it."""
+        self.elsewhere.get(name, self).bindings.setdefault(name, []).append(binding)
+
+    def owner(self, name: str) -> Scope | None:
+        """The scope whose binding of `name` is seen from here (class bodies are not seen from functions)."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.elsewhere:
+                return scope.elsewhere[name]
+            if name in scope.bindings and (scope is self or not isinstance(scope.node, ast.ClassDef)):
+                return scope
+            scope = scope.parent
+        return None
+
+
+class Names:
+    """The scopes of one module, and the meaning of names and dotted expressions in them.
+
+    Attributes:
+        module: the module's own scope.
+        scopes: scope of every node that opens one, by `id(node)`.
+        scope_at: the scope in which each Name and Call node stands, by `id(node)`.
+        parents: the parent of every node, by `id(node)`.
+    """
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.module = Scope(tree, None, "")
+        self.scopes: dict[int, Scope] = {id(tree): self.module}
+        self.scope_at: dict[int, Scope] = {}
+        self.parents: dict[int, ast.AST] = {}
+        self.loads: list[ast.Name] = []
+        self.calls: list[ast.Call] = []
+        _Builder(self).build(tree)
+
+    def resolve(self, node: ast.AST, scope: Scope | None = None) -> str | None:
+        """The dotted path that an expression stands for, `torch.nn.functional.linear`, or None if not certain."""
+        return self._resolve(node, scope or self.scope_at.get(id(node)), 0)
+
+    def _resolve(self, node: ast.AST, scope: Scope | None, depth: int) -> str | None:
+        if isinstance(node, ast.Attribute):
+            base = self._resolve(node.value, scope, depth)
+            return f"{base}.{node.attr}" if base else None
+        if isinstance(node, ast.Name) and depth < 4:
+            return self._meaning(node.id, scope or self.scope_at.get(id(node)) or self.module, depth)
+        return None
+
+    def _meaning(self, name: str, scope: Scope, depth: int) -> str | None:
+        owner = scope.owner(name)
+        if owner is None:
+            return self._from_star(name)
+        meanings = set()
+        for binding in owner.bindings.get(name, ()):
+            if binding.dotted is not None:
+                meanings.add(binding.dotted)
+            elif not binding.is_fallback:
+                aliased = self._resolve(binding.value, owner, depth + 1) if binding.value else None
+                meanings.add(aliased or "")
+        return meanings.pop() if len(meanings) == 1 else None
+
+    def _from_star(self, name: str) -> str | None:
+        """What a name is that nothing here binds: brought by `from … import *`, if one explains it."""
+        stars = self.module.stars
+        if stars and name in _UNMISTAKABLE:
+            return name
+        return f"{stars[0]}.{name}" if len(stars) == 1 else None
+
+    def could_be(self, name: str, scope: Scope) -> set[str]:
+        """Every dotted path that some import binds `name` to, for a name that `resolve` is not certain of."""
+        owner = scope.owner(name)
+        return {b.dotted for b in owner.bindings.get(name, ()) if b.dotted} if owner else set()
+
+    def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
+        """The parents of a node, nearest first."""
+        parent = self.parents.get(id(node))
+        while parent is not None:
+            yield parent
+            parent = self.parents.get(id(parent))
+
+    def statement(self, node: ast.AST) -> ast.stmt:
+        """The statement a node stands in (itself, if it is one)."""
+        if isinstance(node, ast.stmt):
+            return node
+        return next(parent for parent in self.ancestors(node) if isinstance(parent, ast.stmt))
+
+    def function(self, node: ast.AST) -> FunctionNode | ast.Module:
+        """The innermost function, lambda or module around a node."""
+        for parent in self.ancestors(node):
+            if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.Module):
+                return parent
+        raise ValueError("a node outside every module")
+
+
+class _Builder:
+    """The walk that fills a `Names`. `global` is honoured only when it precedes the binding, as Python demands."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+
+    def build(self, tree: ast.Module) -> None:
+        for child in tree.body:
+            self.visit(child, tree, self.names.module)
+
+    def visit(self, node: ast.AST, parent: ast.AST, scope: Scope) -> None:
+        self.names.parents[id(node)] = parent
+        method = getattr(self, f"visit_{type(node).__name__}", None)
+        if method is not None:
+            method(node, scope)
+        else:
+            self.descend(node, scope)
+
+    def descend(self, node: ast.AST, scope: Scope) -> None:
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                self.visit(value, node, scope)
+            elif isinstance(value, list):
+                for item in value:
+                    if isinstance(item, ast.AST):
+                        self.visit(item, node, scope)
+
+    def open(self, node: ast.AST, scope: Scope, name: str) -> Scope:
+        inner = Scope(node, scope, f"{scope.qualname}.{name}" if scope.qualname else name)
+        self.names.scopes[id(node)] = inner
+        return inner
+
+    def visit_Name(self, node: ast.Name, scope: Scope) -> None:  # noqa: N802
+        self.names.scope_at[id(node)] = scope
+        if isinstance(node.ctx, ast.Load):
+            self.names.loads.append(node)
+        else:
+            scope.bind(node.id, Binding(node))
+
+    def visit_Call(self, node: ast.Call, scope: Scope) -> None:  # noqa: N802
+        self.names.scope_at[id(node)] = scope
+        self.names.calls.append(node)
+        self.descend(node, scope)
+
+    def visit_Constant(self, node: ast.Constant, scope: Scope) -> None:  # noqa: N802
+        pass
+
+    def visit_Import(self, node: ast.Import, scope: Scope) -> None:  # noqa: N802
+        for alias in node.names:
+            bound = alias.asname or alias.name.partition(".")[0]
+            scope.bind(bound, Binding(node, dotted=alias.name if alias.asname else bound))
+
+    def visit_ImportFrom(self, node: ast.ImportFrom, scope: Scope) -> None:  # noqa: N802
+        base = "." * node.level + (node.module or "")
+        for alias in node.names:
+            if alias.name == "*":
+                scope.stars.append(base)
+            else:
+                dotted = f"{base}{'' if base.endswith('.') else '.'}{alias.name}"
+                scope.bind(alias.asname or alias.name, Binding(node, dotted=dotted))
+
+    def visit_Assign(self, node: ast.Assign, scope: Scope) -> None:  # noqa: N802
+        self.visit(node.value, node, scope)
+        for target in node.targets:
+            self.bind_target(target, node, node.value, scope)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign, scope: Scope) -> None:  # noqa: N802
+        self.visit(node.annotation, node, scope)
+        if node.value is not None:
+            self.visit(node.value, node, scope)
+            self.bind_target(node.target, node, node.value, scope)
+        else:
+            self.names.parents[id(node.target)] = node
+
+    def visit_NamedExpr(self, node: ast.NamedExpr, scope: Scope) -> None:  # noqa: N802
+        self.visit(node.value, node, scope)
+        owner = scope
+        while isinstance(owner.node, _COMPREHENSIONS) and owner.parent is not None:
+            owner = owner.parent
+        self.bind_target(node.target, node, node.value, owner)
+
+    def bind_target(self, target: ast.expr, parent: ast.AST, value: ast.expr, scope: Scope) -> None:
+        if isinstance(target, ast.Name):
+            self.names.parents[id(target)] = parent
+            self.names.scope_at[id(target)] = scope
+            scope.bind(target.id, Binding(parent, value=value))
+        else:
+            self.visit(target, parent, scope)
+
+    def visit_Global(self, node: ast.Global, scope: Scope) -> None:  # noqa: N802
+        for name in node.names:
+            scope.elsewhere[name] = self.names.module
+
+    def visit_Nonlocal(self, node: ast.Nonlocal, scope: Scope) -> None:  # noqa: N802
+        for name in node.names:
+            owner = scope.parent.owner(name) if scope.parent else None
+            if owner is not None:
+                scope.elsewhere[name] = owner
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler, scope: Scope) -> None:  # noqa: N802
+        if node.name:
+            scope.bind(node.name, Binding(node))
+        self.descend(node, scope)
+
+    def visit_MatchAs(self, node: ast.MatchAs, scope: Scope) -> None:  # noqa: N802
+        if node.name:
+            scope.bind(node.name, Binding(node))
+        self.descend(node, scope)
+
+    def visit_MatchStar(self, node: ast.MatchStar, scope: Scope) -> None:  # noqa: N802
+        if node.name:
+            scope.bind(node.name, Binding(node))
+
+    def visit_MatchMapping(self, node: ast.MatchMapping, scope: Scope) -> None:  # noqa: N802
+        if node.rest:
+            scope.bind(node.rest, Binding(node))
+        self.descend(node, scope)
+
+    def visit_ClassDef(self, node: ast.ClassDef, scope: Scope) -> None:  # noqa: N802
+        scope.bind(node.name, Binding(node))
+        for part in (*node.decorator_list, *node.bases, *node.keywords):
+            self.visit(part, node, scope)
+        inner = self.open(node, scope, node.name)
+        for child in node.body:
+            self.visit(child, node, inner)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:  # noqa: N802
+        scope.bind(node.name, Binding(node))
+        for decorator in node.decorator_list:
+            self.visit(decorator, node, scope)
+        self.visit_function(node, scope, node.name)
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+    def visit_Lambda(self, node: ast.Lambda, scope: Scope) -> None:  # noqa: N802
+        self.visit_function(node, scope, "<lambda>")
+
+    def visit_function(self, node: FunctionNode, scope: Scope, name: str) -> None:
+        arguments = node.args
+        self.names.parents[id(arguments)] = node
+        inner = self.open(node, scope, name)
+        for default in (*arguments.defaults, *filter(None, arguments.kw_defaults)):
+            self.visit(default, arguments, scope)
+        for arg in parameters(arguments):
+            self.names.parents[id(arg)] = arguments
+            inner.bind(arg.arg, Binding(arg))
+            if arg.annotation is not None:
+                self.visit(arg.annotation, arg, scope)
+        if not isinstance(node, ast.Lambda):
+            if node.returns is not None:
+                self.visit(node.returns, node, scope)
+            for child in node.body:
+                self.visit(child, node, inner)
+        else:
+            self.visit(node.body, node, inner)
+
+    def visit_comprehension(self, node: ast.AST, scope: Scope) -> None:
+        # Python 3 gives a comprehension its own scope, except for its first iterable.
+        inner = self.open(node, scope, "<comprehension>")
+        for index, generator in enumerate(node.generators):  # type: ignore[attr-defined]
+            self.names.parents[id(generator)] = node
+            self.visit(generator.iter, generator, scope if index == 0 else inner)
+            self.visit(generator.target, generator, inner)
+            for condition in generator.ifs:
+                self.visit(condition, generator, inner)
+        for part in ("elt", "key", "value"):
+            if hasattr(node, part):
+                self.visit(getattr(node, part), node, inner)
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_comprehension  # noqa: N815
+
+
+def parameters(arguments: ast.arguments) -> list[ast.arg]:
+    """All parameters of a function, in the order in which they are written."""
+    listed = [*arguments.posonlyargs, *arguments.args]
+    if arguments.vararg:
+        listed.append(arguments.vararg)
+    listed.extend(arguments.kwonlyargs)
+    if arguments.kwarg:
+        listed.append(arguments.kwarg)
+    return listed

@@ -1,0 +1,106 @@
+"""Where xformers' attention is called, and what the walk over those functions found out."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from xf2sdpa.analysis.api import ATTENTION, ATTENTION_VARIANTS, api_name
+from xf2sdpa.analysis.calls import BoundCall, bind
+from xf2sdpa.analysis.evidence import EvidenceBook
+from xf2sdpa.analysis.names import FunctionNode, Names
+from xf2sdpa.analysis.shapes import SiteFacts, Walk
+from xf2sdpa.analysis.values import NONE, DType, Value, as_tensor
+
+QKV = ("query", "key", "value")
+
+
+@dataclass(frozen=True)
+class CallSite:
+    """One call, with where it stands and what is known of its arguments.
+
+    Attributes:
+        rank: dimensions of query, key and value (xformers takes only equal ones), or None.
+        conflict: whether the evidence for the rank disagrees.
+        given: what must hold, beyond what the code shows, for the rank to be this.
+        dtypes: where the dtypes of query, key and value come from.
+        bias: what `attn_bias` is worth; None where the walk did not come by.
+    """
+
+    bound: BoundCall
+    qualname: str
+    ordinal: int
+    rank: int | None = None
+    conflict: bool = False
+    given: frozenset[str] = frozenset()
+    dtypes: tuple[DType, ...] = ()
+    bias: Value | None = None
+
+    @property
+    def node(self) -> ast.Call:
+        """The call itself."""
+        return self.bound.node
+
+
+def find_sites(names: Names) -> list[CallSite]:
+    """All call sites of a module, in the order of the source, with their facts."""
+    bound = {}
+    for node in names.calls:
+        api = api_name(names.resolve(node.func, names.scope_at[id(node)]))
+        if api == ATTENTION or api in ATTENTION_VARIANTS:
+            bound[id(node)] = bind(node, api)
+    walk = Walk(names, bound)
+    for unit in _units(names, (call.node for call in bound.values())):
+        walk.walk_unit(unit)
+    ordinals: dict[str, int] = {}
+    found = []
+    for call in sorted(bound.values(), key=lambda call: (call.node.lineno, call.node.col_offset)):
+        qualname = _qualname(names, call.node)
+        ordinal = ordinals.get(qualname, 0)
+        ordinals[qualname] = ordinal + 1
+        found.append(_with_facts(CallSite(call, qualname, ordinal), walk.facts.get(id(call.node)), walk.book))
+    return found
+
+
+def _units(names: Names, calls: Iterable[ast.Call]) -> list[FunctionNode | ast.Module | ast.ClassDef]:
+    """The functions to walk: the outermost around each site, but not beyond a class."""
+    units: dict[int, FunctionNode | ast.Module | ast.ClassDef] = {}
+    for call in calls:
+        unit: FunctionNode | ast.Module | ast.ClassDef | None = None
+        for parent in names.ancestors(call):
+            if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                unit = parent
+            elif isinstance(parent, ast.ClassDef | ast.Module):
+                unit = unit or parent
+                break
+        if unit is not None:
+            units[id(unit)] = unit
+    return list(units.values())
+
+
+def _qualname(names: Names, node: ast.AST) -> str:
+    scope = names.scope_at[id(node)]
+    while scope.qualname.endswith("<comprehension>") and scope.parent is not None:
+        scope = scope.parent
+    return scope.qualname or "<module>"
+
+
+def _with_facts(site: CallSite, facts: SiteFacts | None, book: EvidenceBook) -> CallSite:
+    if facts is None:
+        return site
+    tensors = [tensor for name in QKV if (tensor := as_tensor(facts.arguments.get(name, NONE)))]
+    known = [(tensor.rank, tensor.given) for tensor in tensors] + [(facts.result, frozenset[str]())]
+    call = id(site.node)
+    settled = [(book.at_site(rank, call, facts.path, facts.order).known, given) for rank, given in known]
+    # xformers takes only equal ranks: the argument that needs no assumption speaks for all
+    settled = sorted(((number, given) for number, given in settled if number is not None), key=lambda x: len(x[1]))
+    numbers = {number for number, _ in settled}
+    return replace(
+        site,
+        rank=settled[0][0] if len(numbers) == 1 else None,
+        conflict=len(numbers) > 1 or (not numbers and any(book.conflicts(rank) for rank, _ in known)),
+        given=settled[0][1] if settled else frozenset(),
+        dtypes=tuple(tensor.dtype for tensor in tensors),
+        bias=facts.arguments.get("attn_bias"),
+    )

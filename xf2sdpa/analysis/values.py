@@ -1,0 +1,205 @@
+"""What the walk over a function knows of a value: its rank, where its dtype comes from, what kind of thing it is.
+
+Every value is immutable and comparable; `join` is what is known where two paths meet.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class DType(enum.Enum):
+    """Where a tensor's dtype comes from: decides whether it can be float32 while autocast is on."""
+
+    UNKNOWN = "unknown"
+    AUTOCAST = "autocast"
+    """The result of an operation on autocast's lower-precision list (linear, conv, matmul, einsum)."""
+    HALF = "half"
+    """Cast to float16 or bfloat16 in plain sight."""
+    FLOAT32 = "float32"
+    """Cast up in plain sight, or made by an operation on autocast's float32 list (softmax, layer norm)."""
+
+    def join(self, other: DType) -> DType:
+        """The dtype where two paths meet: one visible float32 is enough to be careful."""
+        if self is other:
+            return self
+        both = {self, other}
+        if DType.FLOAT32 in both:
+            return DType.FLOAT32
+        return DType.AUTOCAST if both == {DType.AUTOCAST, DType.HALF} else DType.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A number of dimensions: `offset` itself, or `offset` more than the unknown rank of `token`."""
+
+    offset: int
+    token: int | None = None
+
+    def plus(self, count: int) -> Rank:
+        """The rank with `count` more dimensions."""
+        return Rank(self.offset + count, self.token)
+
+    @property
+    def known(self) -> int | None:
+        """The rank as a number, where it is one."""
+        return self.offset if self.token is None else None
+
+
+class Value:
+    """Anything that an expression can be worth."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Unknown(Value):
+    """Could be anything; `token` stands for its rank, should it turn out to be a tensor."""
+
+    token: int
+
+
+@dataclass(frozen=True)
+class Tensor(Value):
+    """A tensor."""
+
+    rank: Rank
+    dtype: DType = DType.UNKNOWN
+    given: frozenset[str] = frozenset()
+    """What must hold, beyond what the code shows, for the rank to be this."""
+
+
+@dataclass(frozen=True)
+class Items(Value):
+    """A tuple or list: its items one by one, or (`items` None) only what each of them is."""
+
+    items: tuple[Value, ...] | None
+    each: Value | None = None
+    is_size: bool = False
+    """Made of numbers: a shape or a part of one."""
+
+
+@dataclass(frozen=True)
+class ShapeOf(Value):
+    """`x.shape` of a tensor whose rank is not a number yet."""
+
+    rank: Rank
+
+
+@dataclass(frozen=True)
+class Scalar(Value):
+    """A Python number, string or bool; `value` where it is a known constant."""
+
+    value: object = None
+    is_constant: bool = False
+
+
+@dataclass(frozen=True)
+class NoneValue(Value):
+    """None."""
+
+
+@dataclass(frozen=True)
+class DTypeOf(Value):
+    """`x.dtype`, or a dtype named outright."""
+
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Mask(Value):
+    """An object of one of xformers' mask classes, by the class's name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Function(Value):
+    """A function or lambda whose body is in sight, with the variables around it."""
+
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    closure: Mapping[str, Value] = field(default_factory=dict, compare=False, hash=False)
+    owner: ast.ClassDef | None = None
+    """The class of a bound method: `self` is then given."""
+
+
+class Layer(enum.Enum):
+    """What an `nn.Module` does to the rank and dtype of its input."""
+
+    PROJECTION = "projection"
+    KEEP = "keep"
+    NORM = "norm"
+
+
+@dataclass(frozen=True)
+class Module(Value):
+    """A module object: a known layer, or an instance of a class in this file."""
+
+    layer: Layer | None = None
+    local: ast.ClassDef | None = None
+    parts: tuple[Value, ...] | None = None
+    """Of a container (Sequential, ModuleList), in order."""
+    given: frozenset[str] = frozenset()
+    """What must hold for the object to be this."""
+
+
+@dataclass(frozen=True)
+class OneOf(Value):
+    """One of a few different kinds of thing: `None` or a mask, a mask or a tensor."""
+
+    options: frozenset[Value]
+
+
+NONE = NoneValue()
+NUMBER = Scalar()
+
+
+def join(left: Value, right: Value, token: int) -> Value:
+    """What is known where a value comes from two paths; `token` names the unknown that may result."""
+    if left == right:
+        return left
+    options = _options(left) | _options(right)
+    tensors = [value for value in options if isinstance(value, Tensor)]
+    if len(tensors) > 1:
+        merged = tensors[0]
+        for tensor in tensors[1:]:
+            rank = merged.rank if merged.rank == tensor.rank else Rank(0, token)
+            merged = Tensor(rank, merged.dtype.join(tensor.dtype), merged.given | tensor.given)
+        options = (options - set(tensors)) | {merged}
+    if all(isinstance(value, Scalar) for value in options):
+        return NUMBER
+    if any(isinstance(value, Items) for value in options):
+        return _join_items(left, right, token)
+    if len(options) == 1:
+        return next(iter(options))
+    if len(options) > 4 or any(isinstance(value, Unknown | Function | Module) for value in options):
+        return Unknown(token)
+    return OneOf(frozenset(options))
+
+
+def _options(value: Value) -> frozenset[Value]:
+    return value.options if isinstance(value, OneOf) else frozenset({value})
+
+
+def _join_items(left: Value, right: Value, token: int) -> Value:
+    if not (isinstance(left, Items) and isinstance(right, Items)):
+        return Unknown(token)
+    if left.items is not None and right.items is not None and len(left.items) == len(right.items):
+        pairs = zip(left.items, right.items, strict=True)
+        return Items(tuple(join(a, b, token) for a, b in pairs), is_size=left.is_size and right.is_size)
+    return Unknown(token)
+
+
+def as_tensor(value: Value) -> Tensor | None:
+    """The tensor that a value must be if a tensor operation on it is to succeed; None if it cannot be one."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, Unknown):
+        return Tensor(Rank(0, value.token))
+    if isinstance(value, OneOf):
+        tensors = [option for option in value.options if isinstance(option, Tensor)]
+        return tensors[0] if len(tensors) == 1 else None
+    return None

@@ -1,0 +1,222 @@
+"""The entry points of `xformers.ops`: `memory_efficient_attention` and its forward-only relatives."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xf2sdpa.compat.kernels import _no_autocast, _sdpa
+from xf2sdpa.compat.masks import AttentionBias, _adopted
+
+
+def memory_efficient_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_bias: Tensor | AttentionBias | None = None,
+    p: float = 0.0,
+    scale: float | None = None,
+    *,
+    op: Any = None,
+    output_dtype: torch.dtype | None = None,
+) -> Tensor:
+    """`softmax(scale * query @ key.T + attn_bias) @ value` per head, as `xformers.ops` has it.
+
+    Shapes: query `[B, M, H, K]`, key `[B, N, H, K]`, value `[B, N, H, Kv]`; or `[B, M, K]` for one head;
+    or `[B, M, G, H, K]` for grouped queries. Returns `[*query.shape[:-1], Kv]`, contiguous, in query's dtype,
+    under autocast too.
+
+    attn_bias: a mask object, or a tensor of query's dtype that is added to the scaled scores: `[B, H, M, N]`
+    (for 3-D `[B, M, N]`, for 5-D `[B, G, H, M, N]`), or what older versions took: `[M, N]`, `[B * H, M, N]`.
+    p: dropout probability, applied in eval mode too. scale: K ** -0.5 unless given. op: accepted, not used.
+    output_dtype: only where no input requires a gradient, as in xformers.
+
+    Raises ValueError for shapes, dtypes or devices that do not fit, TypeError for a bool or unknown mask.
+    """
+    out = _attention(query, key, value, attn_bias, p, scale)
+    trains = query.requires_grad or key.requires_grad or value.requires_grad
+    return out if output_dtype is None or trains else out.to(output_dtype)
+
+
+def memory_efficient_attention_forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_bias: Tensor | AttentionBias | None = None,
+    p: float = 0.0,
+    scale: float | None = None,
+    *,
+    op: Any = None,
+    output_dtype: torch.dtype | None = None,
+) -> Tensor:
+    """`memory_efficient_attention` without a graph: no gradient flows through the result."""
+    with torch.no_grad():
+        out = _attention(query, key, value, attn_bias, p, scale)
+    return out if output_dtype is None else out.to(output_dtype)
+
+
+def memory_efficient_attention_forward_requires_grad(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_bias: Tensor | AttentionBias | None = None,
+    p: float = 0.0,
+    scale: float | None = None,
+    *,
+    op: Any = None,
+    output_dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`memory_efficient_attention_forward` and the row log-sum-exp of the biased scores.
+
+    The latter is float32 (float64 for float64), natural logarithm, `[B, H, M]` (for 5-D `[B, G, H, M]`);
+    xformers' CUTLASS pads its M to a multiple of 32, this one does not. It is computed apart, in chunks, at
+    the price of a second Q @ K.T. NotImplementedError with dropout.
+    """
+    if p != 0.0:
+        raise NotImplementedError("dropout is not supported on the non-autograd API")
+    out = memory_efficient_attention_forward(
+        query, key, value, attn_bias, p, scale, op=op, output_dtype=output_dtype
+    )
+    return out, _logsumexp(query, key, attn_bias, scale)
+
+
+def _attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_bias: Any, p: float, scale: float | None
+) -> Tensor:
+    _check_inputs(query, key, value, p)
+    k, v = _grouped(query, key, value)
+    q, k, v = (_heads_first(x) for x in (query, k, v))
+    with _no_autocast(query.device.type):
+        if attn_bias is None:
+            out = _sdpa(q, k, v, p, scale)
+        elif _is_tensor(attn_bias):
+            out = _sdpa(q, k, v, p, scale, _as_mask(attn_bias, query, key, value))
+        else:
+            out = _as_bias(attn_bias, query)._attend(q, k, v, p, scale)
+    return out.transpose(1, 2).contiguous().view(*query.shape[:-1], value.shape[-1])
+
+
+def _check_inputs(query: Tensor, key: Tensor, value: Tensor, p: float) -> None:
+    """What xformers checks: one rank (3 to 5), device and dtype; batch and heads equal, never broadcast."""
+    inputs = (query, key, value)
+    shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+    if query.ndim not in (3, 4, 5) or any(x.ndim != query.ndim for x in inputs):
+        raise ValueError(f"Query/Key/Value should all have BMGHK, BMHK or BMK shape: {shapes}")
+    if any(x.device != query.device for x in inputs):
+        raise ValueError("Query/Key/Value should all be on the same device")
+    if key.dtype == value.dtype == torch.int32:
+        raise NotImplementedError("quantised key/value caches (int32) are not supported")
+    if any(x.dtype != query.dtype for x in inputs):
+        raise ValueError(f"Query/Key/Value should have the same dtype: {[x.dtype for x in inputs]}")
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"Invalid dropout probability: p={p}")
+    batch_and_heads = {(x.shape[0], *x.shape[2:-1]) for x in inputs}
+    if len(batch_and_heads) > 1 or key.shape[1] != value.shape[1] or key.shape[-1] != query.shape[-1]:
+        raise ValueError(f"Incompatible shapes for attention inputs (use `expand` to broadcast): {shapes}")
+
+
+def _grouped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """5-D keys and values that were expanded over H, back to one a group: SDPA shares them, nothing is copied.
+
+    Not under gradients, which would miss the expanded tensor; xformers takes 5-D in inference only.
+    """
+    trains = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
+    if query.ndim != 5 or trains or key.stride(3) or value.stride(3):
+        return key, value
+    return key[:, :, :, :1], value[:, :, :, :1]
+
+
+def _heads_first(x: Tensor) -> Tensor:
+    """`[B, M, K]`, `[B, M, H, K]` or `[B, M, G, H, K]` as `[B, G * H, M, K]`: 4-D, or no fused kernel takes it."""
+    if x.ndim == 3:
+        return x.unsqueeze(1)
+    if x.ndim == 5:
+        x = x.flatten(2, 3)
+    return x.transpose(1, 2)
+
+
+def _is_tensor(attn_bias: Any) -> bool:
+    """Whether the bias is a plain tensor: in xformers 0.0.27 to 0.0.31 the causal masks were tensors too."""
+    return isinstance(attn_bias, Tensor) and not type(attn_bias).__name__.startswith("LowerTriangular")
+
+
+def _as_mask(attn_bias: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """A bias tensor as a mask that broadcasts to `[B, H, M, N]` the way xformers means it.
+
+    SDPA alone would lay the batch of a 3-D mask onto the heads, without an error where B is 1 or H.
+    """
+    if attn_bias.dtype == torch.bool:
+        raise TypeError("a bool attn_bias is not supported, as in xformers: use 0 and -inf in query's dtype")
+    if attn_bias.dtype != query.dtype:
+        raise RuntimeError(f"invalid dtype for bias - should match query's dtype: {attn_bias.dtype}, {query.dtype}")
+    batch, heads, rows = query.shape[0], tuple(query.shape[2:-1]), (query.shape[1], key.shape[1])
+    if not (query.requires_grad or key.requires_grad or value.requires_grad):
+        attn_bias = attn_bias.detach()  # as xformers; and torch up to 2.13 reads out of bounds for it on CUDA
+    shape = tuple(attn_bias.shape)
+    if shape == (batch, *heads, *rows):
+        return attn_bias.reshape(batch, math.prod(heads), *rows)
+    if shape == rows and len(heads) < 2:
+        return attn_bias
+    if len(heads) == 1 and shape == (batch * heads[0], *rows):
+        return attn_bias.reshape(batch, heads[0], *rows)
+    raise ValueError(f"Invalid shape for attention bias: {shape} (expected {(batch, *heads, *rows)})")
+
+
+def _as_bias(attn_bias: Any, query: Tensor) -> AttentionBias:
+    """A mask object that can attend. ValueError if xformers does not take it with `[B, M, K]`."""
+    mask = attn_bias if hasattr(attn_bias, "_attend") else _adopted(attn_bias)
+    if query.ndim == 3 and not mask._for_bmk:
+        raise ValueError(f"Please provide inputs in BMHK format when using bias type `{type(mask).__name__}`")
+    return mask
+
+
+def _logsumexp(query: Tensor, key: Tensor, attn_bias: Any, scale: float | None) -> Tensor:
+    """Row log-sum-exp of the biased scores, `[B, *heads, M]`, some query rows at a time."""
+    exact = torch.promote_types(query.dtype, torch.float32)
+    with torch.no_grad(), _no_autocast(query.device.type):
+        q, k = (_heads_first(x).to(exact) for x in (query, key))
+        q = q * (query.shape[-1] ** -0.5 if scale is None else scale)
+        shape = (*q.shape[:-1], k.shape[-2])
+        mask = q.new_zeros(1, 1)
+        if attn_bias is not None and _is_tensor(attn_bias):
+            mask = _as_mask(attn_bias, query, key, key).to(exact)
+        elif attn_bias is not None:
+            mask = _as_bias(attn_bias, query).materialize(shape, exact, query.device)
+        step = max(1, 2**26 // max(1, shape[0] * shape[1] * shape[3]))
+        rows = [slice(start, start + step) for start in range(0, shape[2], step)]
+        parts = [
+            (q[:, :, part] @ k.transpose(-2, -1) + (mask[..., part, :] if mask.shape[-2] > 1 else mask)).logsumexp(-1)
+            for part in rows
+        ]
+        return torch.cat(parts, -1).view(shape[0], *query.shape[2:-1] or (1,), shape[2])
+
+
+class AttentionOpBase:
+    """A kernel of xformers. Here it only names one, for `op=`, annotations and `isinstance`: torch chooses."""
+
+    NAME = ""
+
+
+class AttentionFwOpBase(AttentionOpBase):
+    """Forward half of an `AttentionOp`."""
+
+
+class AttentionBwOpBase(AttentionOpBase):
+    """Backward half of an `AttentionOp`."""
+
+
+AttentionOp = tuple[Any, Any]
+"""What `op=` takes: a forward and a backward class, or None for either."""
+
+
+MemoryEfficientAttentionOp = AttentionOp
+MemoryEfficientAttentionCutlassOp = (AttentionFwOpBase, AttentionBwOpBase)
+MemoryEfficientAttentionCutlassFwdFlashBwOp = (AttentionFwOpBase, AttentionBwOpBase)
+MemoryEfficientAttentionFlashAttentionOp = (AttentionFwOpBase, AttentionBwOpBase)
+MemoryEfficientAttentionTritonFwdFlashBwOp = (AttentionFwOpBase, AttentionBwOpBase)
+TritonFlashAttentionOp = (AttentionFwOpBase, AttentionBwOpBase)
+MemoryEfficientAttentionCkOp = (AttentionFwOpBase, AttentionBwOpBase)
+MemoryEfficientAttentionSplitKCkOp = (AttentionFwOpBase, AttentionBwOpBase)

@@ -1,0 +1,257 @@
+"""The torch side: attention on heads-first tensors, each time in the best form that the running torch has.
+
+Everything here takes query, key and value as `[B, H, M, K]`, `[B, G, N, K]`, `[B, G, N, Kv]` and returns
+`[B, H, M, Kv]`. G is H, or divides H: then each key head serves H / G neighbouring query heads.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def _no_autocast(device_type: str) -> AbstractContextManager[Any]:
+    """Autocast off, where it is on: xformers computes in the dtype it is given, SDPA is on autocast's list."""
+    if device_type == "meta":  # autocast does not know it, and asking raises
+        return nullcontext()
+    if _TORCH >= (2, 4):
+        on = torch.is_autocast_enabled(device_type)
+    else:
+        on = torch.is_autocast_cpu_enabled() if device_type == "cpu" else torch.is_autocast_enabled()
+    return torch.autocast(device_type, enabled=False) if on else nullcontext()
+
+
+def _without_cudnn() -> AbstractContextManager[Any]:
+    """SDPA by FLASH, else EFFICIENT, else MATH: what is left when cuDNN may not run.
+
+    Torch has had cuDNN attention since 2.5. FLASH refuses every mask by itself, so a masked call gets
+    EFFICIENT, the kernel that xformers used for it.
+    """
+    if _TORCH < (2, 5):
+        return nullcontext()
+    attention = importlib.import_module("torch.nn.attention")
+    names = ("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "MATH")
+    kernels: AbstractContextManager[Any] = attention.sdpa_kernel(
+        [getattr(attention.SDPBackend, name) for name in names]
+    )
+    return kernels
+
+
+def _is_hopper(device: torch.device) -> bool:
+    """Whether `device` is an H100, H200 or another GPU of compute capability 9.x."""
+    return bool(torch.version.cuda) and torch.cuda.get_device_properties(device).major == 9
+
+
+def _cudnn_gradient_is_nan(query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool) -> bool:
+    """Whether cuDNN, the default on Hopper from torch 2.11, may return NaN as the query's gradient.
+
+    Seen for half precision, key length % 128 == 64 and rows whose log-sum-exp is below about -88,
+    with any mask and with none, not with `is_causal` (pytorch#196678; measured on H100 and H200).
+    """
+    return (
+        query.is_cuda
+        and key.shape[-2] % 128 == 64
+        and not is_causal
+        and query.dtype in _HALF
+        and torch.is_grad_enabled()
+        and (query.requires_grad or key.requires_grad or (mask is not None and mask.requires_grad))
+        and _is_hopper(query.device)
+    )
+
+
+def _guarded_sdpa(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **options: Any,
+) -> Tensor:
+    """`scaled_dot_product_attention`, kept off cuDNN in the one corner where its gradients are NaN."""
+    risky = _cudnn_gradient_is_nan(query, key, attn_mask, is_causal)
+    with _without_cudnn() if risky else nullcontext():
+        return F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
+
+
+def _grouping_is_fused(query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool) -> bool:
+    """Whether a fused kernel takes fewer key heads than query heads: torch 2.5, half, no tensor mask."""
+    square = query.shape[-2] == key.shape[-2]
+    return (
+        _TORCH >= (2, 5) and mask is None and (square or not is_causal) and (not query.is_cuda or query.dtype in _HALF)
+    )
+
+
+def _spread(x: Tensor, heads: int) -> Tensor:
+    """Key or value `[B, G, N, K]` repeated to `heads` heads."""
+    return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], dim=1)
+
+
+def _sdpa(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    p: float,
+    scale: float | None,
+    mask: Tensor | None = None,
+    is_causal: bool = False,
+) -> Tensor:
+    """One dense attention; `mask` is added to the scaled scores and broadcasts to `[B, H, M, N]`."""
+    options: dict[str, Any] = {}
+    if k.shape[1] != q.shape[1]:
+        if _grouping_is_fused(q, k, mask, is_causal):
+            options["enable_gqa"] = True
+        else:
+            k, v = _spread(k, q.shape[1]), _spread(v, q.shape[1])
+    if scale is not None:
+        if _TORCH >= (2, 1):
+            options["scale"] = scale
+        else:
+            q = q * (scale * q.shape[-1] ** 0.5)
+    return _guarded_sdpa(q, k, v, mask, p, is_causal, **options)
+
+
+class _Band(NamedTuple):
+    """Which keys a query sees: i + s - left <= j <= i + s + right, where -1 means no limit.
+
+    s is 0 if `top_left`, else N - M: the last query is aligned with the last key, as in flash attention.
+    """
+
+    left: int = -1
+    right: int = -1
+    top_left: bool = False
+
+
+def _binding(band: _Band, m: int, n: int) -> _Band:
+    """`band` without the limits that hide nothing from M queries and N keys."""
+    rows, columns = (m, n) if band.top_left else (n, m)
+    left = -1 if band.left >= rows - 1 else band.left
+    right = -1 if band.right >= columns - 1 else band.right
+    return _Band(left, right, band.top_left and m != n)
+
+
+def _band_mask(
+    m: int, n: int, band: _Band, dtype: torch.dtype, device: str | torch.device | None = None
+) -> Tensor:
+    """`[M, N]`: 0 where a query sees a key, -inf elsewhere.
+
+    Never bool: cuDNN lets a row that a bool mask closes see everything; closed by -inf it yields 0,
+    as in xformers.
+    """
+    shift = 0 if band.top_left else n - m
+    seen = torch.ones(m, n, dtype=torch.bool, device=device)
+    if band.right >= 0:
+        seen = seen.tril(shift + band.right)
+    if band.left >= 0:
+        seen = seen.triu(shift - band.left)
+    return torch.zeros(m, n, dtype=dtype, device=device).masked_fill_(~seen, float("-inf"))
+
+
+def _banded(q: Tensor, k: Tensor, v: Tensor, band: _Band, p: float, scale: float | None) -> Tensor:
+    """Dense attention within a band: fused where torch knows the shape of the band, else by a mask."""
+    m, n = q.shape[-2], k.shape[-2]
+    band = _binding(band, m, n)
+    if band.left < 0:
+        if band.right < 0:
+            return _sdpa(q, k, v, p, scale)
+        if band.right == 0 and (band.top_left or m == n):
+            return _sdpa(q, k, v, p, scale, is_causal=True)
+        if band.right == 0 and m < n and _takes_lower_right(q):
+            return _lower_right(q, k, v, p, scale)
+    options = _varlen_options(q, k, v, band, p, scale)
+    if options is not None:
+        return _varlen_dense(q, k, v, options)
+    return _sdpa(q, k, v, p, scale, _band_mask(m, n, band, q.dtype, q.device))
+
+
+def _takes_lower_right(q: Tensor) -> bool:
+    """Whether torch's `causal_lower_right` is fused here: on CUDA, from 2.3, not inside torch.compile."""
+    return q.is_cuda and _TORCH >= (2, 3) and not torch.compiler.is_compiling()
+
+
+def _lower_right(q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
+    """Causal attention of fewer queries than keys, the last query aligned with the last key."""
+    k, v = _spread(k, q.shape[1]), _spread(v, q.shape[1])
+    bias = importlib.import_module("torch.nn.attention.bias").causal_lower_right(q.shape[-2], k.shape[-2])
+    return F.scaled_dot_product_attention(q, k, v, bias, p, scale=scale)
+
+
+@functools.lru_cache(maxsize=1)
+def _varlen_attn() -> tuple[Any, frozenset[str]]:
+    """Torch's attention on packed sequences, and the names of its arguments; before 2.10 (None, none).
+
+    2.10 has `is_causal`; 2.11 has `scale` and `window_size` in its place; 2.12 adds `enable_gqa`.
+    Found once, and only when wanted: its module loads all of torch.compile, about 2 s.
+    """
+    try:
+        function = importlib.import_module("torch.nn.attention.varlen").varlen_attn
+    except (ImportError, AttributeError):
+        return None, frozenset()
+    return function, frozenset(inspect.signature(function).parameters)
+
+
+def _fits_varlen(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Whether `varlen_attn`'s kernel takes these: NVIDIA from 8.0 on, half, head size a multiple of 8 up to 256."""
+    return (
+        q.is_cuda
+        and q.dtype in _HALF
+        and q.shape[-1] == v.shape[-1] <= 256
+        and q.shape[-1] % 8 == 0
+        and all(x.stride(-1) == 1 for x in (q, k, v))
+        and bool(torch.version.cuda)
+        and torch.cuda.get_device_properties(q.device).major >= 8
+    )
+
+
+def _varlen_options(
+    q: Tensor, k: Tensor, v: Tensor, band: _Band, p: float, scale: float | None
+) -> dict[str, Any] | None:
+    """The arguments by which `varlen_attn` computes this, or None where it cannot.
+
+    It aligns every band bottom-right and has no dropout.
+    """
+    if band.top_left or p > 0.0 or not _fits_varlen(q, k, v):
+        return None
+    function, names = _varlen_attn()
+    options: dict[str, Any] = {} if scale is None else {"scale": scale}
+    if band.left < 0 and band.right == 0 and "is_causal" in names:
+        options["is_causal"] = True
+    elif band.left >= 0 or band.right >= 0:
+        options["window_size"] = (band.left, band.right)
+    return options if function is not None and names.issuperset(options) else None
+
+
+def _varlen(
+    packed: tuple[Tensor, Tensor, Tensor],
+    starts: tuple[Tensor, Tensor],
+    longest: tuple[int, int],
+    options: dict[str, Any],
+) -> Tensor:
+    """Attention within packed sequences `[T, H, K]`, given where they start (int32 `[sequences + 1]`)."""
+    function, names = _varlen_attn()
+    q, k, v = packed
+    if k.shape[1] != q.shape[1] and "enable_gqa" in names:
+        options = {**options, "enable_gqa": True}
+    elif k.shape[1] != q.shape[1]:
+        k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
+    out: Tensor = function(q, k, v, *starts, *longest, **options)
+    return out
+
+
+def _varlen_dense(q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
+    """A dense batch as packed sequences of one length: how torch computes a window without a mask."""
+    batch, m, n = q.shape[0], q.shape[-2], k.shape[-2]
+    counts = torch.arange(batch + 1, dtype=torch.int32, device=q.device)
+    q, k, v = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))
+    out = _varlen((q, k, v), (counts * m, counts * n), (m, n), options)
+    return out.unflatten(0, (batch, m)).transpose(1, 2)

@@ -1,0 +1,210 @@
+"""Sequences packed one behind the other along one dimension, and attention within each of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from xf2sdpa.compat.kernels import _Band, _banded, _sdpa, _varlen, _varlen_options, _without_cudnn
+
+
+def _default_device(device: torch.device | None) -> torch.device:
+    """Where a mask keeps its offsets unless told: the GPU if there is one (xformers 0.0.27 and later)."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def _offsets(values: Sequence[int], device: torch.device) -> Tensor:
+    """`values` as int32 on `device`, through pinned memory so that the copy makes nobody wait."""
+    pinned = torch.tensor(values, dtype=torch.int32, pin_memory=device.type == "cuda")
+    return pinned.to(device, non_blocking=True)
+
+
+def _lengths(seqlens: Iterable[int]) -> list[int]:
+    """`seqlens` (ints, or 0-d tensors) as ints. A tensor of them is refused, as xformers does."""
+    assert not isinstance(seqlens, Tensor), "sequence lengths are a list of ints, not a tensor"
+    return [int(length) for length in seqlens]
+
+
+@dataclasses.dataclass
+class _SeqLenInfo:
+    """Where the sequences lie in a packed dimension; lengths 2, 3, 2 give `seqstart_py` [0, 2, 5, 7].
+
+    `seqstart` is the same on the device, int32: the `cu_seqlens` of flash attention.
+    """
+
+    seqstart: Tensor
+    max_seqlen: int
+    min_seqlen: int
+    seqstart_py: list[int]
+
+    def to(self, device: torch.device) -> _SeqLenInfo:
+        """The same on `device`."""
+        return dataclasses.replace(self, seqstart=self.seqstart.to(device, non_blocking=True))
+
+    def intervals(self) -> Iterable[tuple[int, int]]:
+        """(start, end) of each sequence."""
+        for i in range(len(self.seqstart_py) - 1):
+            yield self.seqstart_py[i], self.seqstart_py[i + 1]
+
+    @classmethod
+    def from_seqlens(cls, seqlens: Iterable[int], *, device: torch.device | None = None) -> _SeqLenInfo:
+        """From the length of each sequence."""
+        lengths = _lengths(seqlens)
+        starts = [0, *itertools.accumulate(lengths)]
+        return cls(
+            seqstart=_offsets(starts, _default_device(device)),
+            max_seqlen=max(lengths, default=-1),
+            min_seqlen=min(lengths, default=-1),
+            seqstart_py=starts,
+        )
+
+    def split(self, x: Tensor, batch_sizes: Sequence[int] | None = None) -> list[Tensor]:
+        """`[1, T, *]` cut into `[batch_sizes[i], M_i, *]`, or into one tensor a sequence.
+
+        Raises ValueError if `x` is not that long.
+        """
+        if self.seqstart_py[-1] != x.shape[1] or x.shape[0] != 1:
+            raise ValueError(
+                f"Invalid `torch.Tensor` of shape {x.shape}, expected format (B, M, *) "
+                f"with B=1 and M={self.seqstart_py[-1]}\n seqstart: {self.seqstart_py}"
+            )
+        sizes = [1] * (len(self.seqstart_py) - 1) if batch_sizes is None else batch_sizes
+        starts = [self.seqstart_py[i] for i in itertools.accumulate(sizes, initial=0)]
+        pieces = x.split(list(map(operator.sub, starts[1:], starts)), dim=1)
+        return [piece.reshape(sizes[i], -1, *x.shape[2:]) for i, piece in enumerate(pieces)]
+
+
+@dataclasses.dataclass
+class _PaddedSeqLenInfo(_SeqLenInfo):
+    """Sequences in slots of one size: lengths 2, 3, 2 in slots of `padding` 4 start at [0, 4, 8, 12].
+
+    `seqlen` (int32, on the device) and `seqlen_py` are the lengths in use. For one query a sequence, the
+    decoding step, only the tensor is read: code that replays a CUDA graph advances it in place.
+    """
+
+    seqlen: Tensor
+    seqlen_py: Sequence[int]
+    padding: int
+
+    def to(self, device: torch.device) -> _PaddedSeqLenInfo:
+        """The same on `device`."""
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("seqstart", "seqlen")}
+        return dataclasses.replace(self, **moved)
+
+    def intervals(self) -> Iterable[tuple[int, int]]:
+        """(start, end) of the part in use of each slot."""
+        for i, length in enumerate(self.seqlen_py):
+            yield self.seqstart_py[i], self.seqstart_py[i] + length
+
+    @classmethod
+    def from_seqlens(cls, seqlens: Iterable[int], *, device: torch.device | None = None) -> _SeqLenInfo:
+        """Not for slots; RuntimeError."""
+        raise RuntimeError("Use either `_SeqLenInfo.from_seqlens` or `_PaddedSeqLenInfo.from_seqlens_padded`")
+
+    @classmethod
+    def from_seqlens_padded(
+        cls, seqlens: Sequence[int], padding: int, *, device: torch.device | None = None
+    ) -> _PaddedSeqLenInfo:
+        """From the length in use of each slot, none above `padding`."""
+        lengths, place = _lengths(seqlens), _default_device(device)
+        assert all(length <= padding for length in lengths), f"Seqlens {lengths} Padding {padding}"
+        starts = list(range(0, len(lengths) * padding + 1, padding))
+        return cls(
+            seqstart=_offsets(starts, place),
+            max_seqlen=max(lengths),
+            min_seqlen=min(lengths),
+            seqstart_py=starts,
+            seqlen=_offsets(lengths, place),
+            seqlen_py=lengths,
+            padding=padding,
+        )
+
+    def split(self, x: Tensor, batch_sizes: Sequence[int] | None = None) -> list[Tensor]:
+        """Not for slots; NotImplementedError."""
+        raise NotImplementedError("_PaddedSeqLenInfo.split")
+
+
+class _Run(NamedTuple):
+    """`count` neighbouring sequences of one shape: they make a dense batch.
+
+    Each has `m` queries and `n` keys; its keys lie `stride` apart from the next one's (n plus padding).
+    """
+
+    first: int
+    count: int
+    m: int
+    n: int
+    stride: int
+
+
+def _runs(queries: Sequence[tuple[int, int]], keys: Sequence[tuple[int, int]], slots: Sequence[int]) -> Iterator[_Run]:
+    """The sequences, given as (start, end), in as few dense batches as their order allows."""
+    shapes = [
+        (end - start, keys[i][1] - keys[i][0], slots[i + 1] - slots[i]) for i, (start, end) in enumerate(queries)
+    ]
+    first = 0
+    for shape, members in itertools.groupby(shapes):
+        count = len(list(members))
+        yield _Run(first, count, *shape)
+        first += count
+
+
+def _batch(x: Tensor, start: int, count: int, length: int) -> Tensor:
+    """`count` sequences of `length` from `start` of `[1, H, T, K]`, as `[count, H, length, K]`; no copy."""
+    return x[0, :, start : start + count * length].unflatten(1, (count, length)).transpose(0, 1)
+
+
+def _attend_runs(
+    q: Tensor, k: Tensor, v: Tensor, q_info: Any, k_info: Any, band: _Band, p: float, scale: float | None
+) -> Tensor:
+    """Attention within packed sequences as dense batches; works for every device, dtype, band and dropout."""
+    queries, keys = list(q_info.intervals()), list(k_info.intervals())
+    outs = [q.new_zeros(0, q.shape[1], v.shape[-1])]
+    for run in _runs(queries, keys, k_info.seqstart_py):
+        query = _batch(q, queries[run.first][0], run.count, run.m)
+        key, value = (_batch(x, keys[run.first][0], run.count, run.stride)[:, :, : run.n] for x in (k, v))
+        outs.append(_banded(query, key, value, band, p, scale).transpose(1, 2).flatten(0, 1))
+    return torch.cat(outs).transpose(0, 1).unsqueeze(0)
+
+
+def _attend_packed(
+    q: Tensor, k: Tensor, v: Tensor, q_info: Any, k_info: Any, band: _Band, p: float, scale: float | None
+) -> Tensor:
+    """Attention within packed sequences, `[1, H, T, K]`; one fused call where torch has one."""
+    if q_info.seqstart_py == k_info.seqstart_py:  # every sequence square: both corners are one
+        band = band._replace(top_left=False)
+    options = None if hasattr(k_info, "padding") else _varlen_options(q, k, v, band, p, scale)
+    if options is None:
+        # Each new length would cost cuDNN a plan, some 50 ms on an H200; FLASH and EFFICIENT have none.
+        with _without_cudnn() if q.is_cuda else nullcontext():
+            return _attend_runs(q, k, v, q_info, k_info, band, p, scale)
+    packed = (q[0].transpose(0, 1), k[0].transpose(0, 1), v[0].transpose(0, 1))
+    longest = (q_info.max_seqlen, k_info.max_seqlen)
+    return _varlen(packed, (q_info.seqstart, k_info.seqstart), longest, options).transpose(0, 1).unsqueeze(0)
+
+
+def _attend_decoding(
+    q: Tensor, k: Tensor, v: Tensor, k_info: Any, band: _Band, p: float, scale: float | None
+) -> Tensor:
+    """One query a sequence against its slot of keys: one dense call, the keys read where they lie.
+
+    The query heads that share a key head become rows of one attention, so nothing is repeated.
+    """
+    slots = torch.arange(k_info.padding, device=q.device)
+    end = k_info.seqlen.unsqueeze(1)
+    seen = slots < end
+    if band.left >= 0:
+        seen &= slots >= end - 1 - band.left
+    mask = torch.zeros(seen.shape, dtype=q.dtype, device=q.device).masked_fill_(~seen, float("-inf"))
+    key, value = (_batch(x, 0, len(seen), k_info.padding) for x in (k, v))
+    query = q[0].transpose(0, 1).unflatten(1, (k.shape[1], -1))
+    return _sdpa(query, key, value, p, scale, mask[:, None, None]).flatten(1, 2).transpose(0, 1).unsqueeze(0)

@@ -1,0 +1,108 @@
+"""The plain data that passes between the rooms of the house.
+
+Nothing here reads a file, parses code or prints. Lines count from 1 and columns from 0, in characters,
+as editors' protocols do; whoever prints a column for a person adds 1.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TorchVersion = tuple[int, int]
+
+
+class SiteClass(str, enum.Enum):
+    """What became of one call site."""
+
+    EXACT = "exact"
+    """The same for every input that xformers would accept."""
+    ASSUMED = "assumed"
+    """Right if the assumptions named in the site hold."""
+    COMPAT = "compat"
+    """Calls the torch-only stand-in, which decides when it runs."""
+    REMOVED = "removed"
+    """A capability probe: nothing to compute, so it went."""
+    LEFT = "left"
+    """Untouched; the site says why and what would help."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of source text: from (line, column) up to, not including, (end_line, end_column)."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """One sentence about a site or a file, under a code that `xf2sdpa explain` knows."""
+
+    code: str
+    message: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One call of xformers' attention, and what was decided about it.
+
+    A site is known by `path`, `qualname` and `ordinal` (the how-many-eth site of that function, from 0):
+    that survives a rewrite, line numbers do not.
+    """
+
+    path: str
+    qualname: str
+    ordinal: int
+    span: Span
+    kind: SiteClass
+    code: str
+    message: str
+    advice: str = ""
+    assumptions: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    before: str = ""
+    after: str = ""
+    torch_floor: TorchVersion | None = None
+
+    @property
+    def identity(self) -> str:
+        """`path::qualname#ordinal`, stable across a rewrite."""
+        return f"{self.path}::{self.qualname}#{self.ordinal}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to tell about a place that is not a call site: an import kept, an error, a value use."""
+
+    path: str
+    span: Span
+    code: str
+    message: str
+    advice: str = ""
+    is_error: bool = False
+
+
+@dataclass
+class FileResult:
+    """All that happened to one file. `old == new` when nothing changed; `new` is never half an edit."""
+
+    path: Path
+    old: str = ""
+    new: str = ""
+    sites: list[Site] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the file's text differs."""
+        return self.old != self.new
+
+    @property
+    def failed(self) -> bool:
+        """Whether the file could not be worked on (it then stays as it was)."""
+        return any(finding.is_error for finding in self.findings)
