@@ -2,20 +2,21 @@
 
 A case is a small program, a line `# output`, and the program it must become. Without that line it must come
 out as it went in. It begins with a head of comment lines `# key: value` that ends at the first other line
-(one blank line after it belongs to it); the head is part of neither text. A value that ends in a comma goes on
-in the next line, which then has no key of its own. The keys:
+(one blank line after it belongs to it); the head is part of neither text. A value that ends in a comma goes
+on in the next line, which then has no key of its own. The keys:
 
-* `expect`: how many sites of which class, as `exact 2, left 1 XF201`; codes, if given, must be among those of
-  the sites of that class. Classes not named have no site; `expect: nothing` says that there is no site at all.
+* `expect`: how many sites of which class, as `exact 2, left 1 XF201`; codes, if given, must be among those
+  of the sites of that class. Classes not named have no site; `expect: nothing`: there is no site at all.
 * `idiom`: the rows of `tests/idioms.py` that the case stands for, separated by commas.
-* `settings`: keyword arguments of the engine's settings, as in `torch="2.1"`.
+* `settings`: keyword arguments of `xf2sdpa.settings.Settings`, as in `torch=(2, 1)`.
 * `final-newline: no`: both texts end without a newline.
+* `layout: free`: the results of `run` need not be contiguous because they were.
 * `note`: for the reader.
 
 Where a case defines `run`, both texts are executed on the CPU and compared, as `tests/test_fixtures.py` says.
 `INPUTS` at module level then holds what `run` is called with, or a list of such dicts:
-`shape` (of q), `kv_shape` (of k and v, if they differ), and for other parameters a value: a tuple is the shape
-of a tensor, anything else is passed on as it is. Without `INPUTS`, q, k and v have the shape (2, 5, 3, 8).
+`shape` (of q), `kv_shape` (of k and v, if they differ), and for other parameters a value: a tuple is the
+shape of a tensor, anything else is passed on as it is. Without `INPUTS`, q, k and v are (2, 5, 3, 8).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tests.equivalence import Given, Namespace
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 SEPARATOR = re.compile(r"^# output[ \t]*\r?\n", re.MULTILINE)
 HEAD_LINE = re.compile(r"# (?:(?P<key>[a-z][a-z-]*): )?(?P<value>.*?)\r?\n")
-KEYS = {"expect", "idiom", "settings", "final-newline", "note"}
+KEYS = {"expect", "idiom", "settings", "final-newline", "layout", "note"}
 DEFAULT_SHAPE = (2, 5, 3, 8)
 
 
@@ -54,6 +55,7 @@ class Case:
     idioms: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     changes: bool = True
+    layout: bool = True
 
     @property
     def name(self) -> str:
@@ -79,6 +81,7 @@ def read_case(path: Path) -> Case:
         idioms=tuple(filter(None, re.split(r",\s*", head.get("idiom", "")))),
         settings=eval(f"dict({head.get('settings', '')})"),
         changes=bool(rest),
+        layout=head.get("layout") != "free",
     )
 
 

@@ -80,9 +80,18 @@ class Observed:
 
 
 def differences(
-    old: str, new: str, given: Given, conditions: Iterable[Condition], surroundings: Surroundings
+    old: str,
+    new: str,
+    given: Given,
+    conditions: Iterable[Condition],
+    surroundings: Surroundings,
+    *,
+    layout: bool = True,
 ) -> list[str]:
-    """How `new`, in its surroundings, differs from `old` on the oracle; empty if they agree."""
+    """How `new`, in its surroundings, differs from `old` on the oracle; empty if they agree.
+
+    With `layout`, a result that was contiguous must be so still: whoever gets it may `.view` it.
+    """
     conditions = tuple(conditions)
     with oracle.installed() as calls:
         expected = list(_observe_old(old, given, conditions))
@@ -98,7 +107,7 @@ def differences(
     return [
         f"{condition}: {difference}"
         for condition, one, two in zip(conditions, expected, found, strict=True)
-        for difference in _compare(one, two, max(coarsest, _half(condition)))
+        for difference in _compare(one, two, max(coarsest, _half(condition)), layout)
     ]
 
 
@@ -179,17 +188,17 @@ def _gradients(outputs: list[Any], leaves: list[torch.Tensor]) -> list[torch.Ten
     return list(torch.autograd.grad(total, leaves, allow_unused=True))
 
 
-def _compare(one: Observed, two: Observed, tolerance: float) -> Iterator[str]:
+def _compare(one: Observed, two: Observed, tolerance: float, layout: bool) -> Iterator[str]:
     if len(one.outputs) != len(two.outputs):
         yield f"{len(one.outputs)} results became {len(two.outputs)}"
         return
     for index, (old, new) in enumerate(zip(one.outputs, two.outputs, strict=True)):
-        yield from _compare_values(f"result {index}", old, new, tolerance)
+        yield from _compare_values(f"result {index}", old, new, tolerance, layout)
     for index, (old, new) in enumerate(zip(one.gradients, two.gradients, strict=True)):
-        yield from _compare_values(f"gradient of input {index}", old, new, 4 * tolerance, layout=False)
+        yield from _compare_values(f"gradient of input {index}", old, new, 4 * tolerance, False)
 
 
-def _compare_values(name: str, old: Any, new: Any, tolerance: float, layout: bool = True) -> Iterator[str]:
+def _compare_values(name: str, old: Any, new: Any, tolerance: float, layout: bool) -> Iterator[str]:
     if not isinstance(old, torch.Tensor) or not isinstance(new, torch.Tensor):
         if type(old) is not type(new) or not (isinstance(old, torch.Tensor) or old == new):
             yield f"{name}: {old!r:.60} became {new!r:.60}"

@@ -24,9 +24,10 @@ from typing import Any
 
 import pytest
 
-from tests import oracle
+from tests import idioms, oracle
 from tests.cases import Case, all_cases, givens
 from tests.equivalence import IN_FLOAT64, UNDER_AUTOCAST, Condition, Surroundings, differences, load
+from xf2sdpa.settings import Settings
 
 engine = pytest.importorskip("xf2sdpa.engine")
 
@@ -38,7 +39,7 @@ BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 def settings_of(case: Case) -> Any:
     """The engine's settings for the case, None for its own choice."""
-    return engine.Settings(**case.settings) if case.settings else None
+    return Settings(**case.settings) if case.settings else None
 
 
 def rewritten(case: Case, text: str) -> Any:
@@ -110,5 +111,10 @@ def test_numbers(case: Case) -> None:
         namespace = load(case.old)
     new = rewritten(case, case.old).new
     for given in givens(namespace):
-        found = differences(case.old, new, given, conditions_for(case), surroundings_after(case))
+        conditions, surroundings = conditions_for(case), surroundings_after(case)
+        found = differences(case.old, new, given, conditions, surroundings, layout=case.layout)
         assert not found, "\n".join([str(given), *found])
+
+
+def test_every_idiom_has_a_fixture(capsys: pytest.CaptureFixture[str]) -> None:
+    assert idioms.main([]) == 0, capsys.readouterr().out

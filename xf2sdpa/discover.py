@@ -5,7 +5,7 @@ imports next to nothing, and works on `str` paths: 2,000 `Path` objects, made an
 reading the files.
 """
 # No pathlib in the hot loops, and imports where they are needed, or a run would take twice as long:
-# ruff: noqa: PTH110, PTH112, PTH113, PTH118, PTH120, PTH123, PLC0415
+# ruff: noqa: PTH110, PTH112, PTH113, PTH118, PTH120, PLC0415
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
@@ -184,7 +185,7 @@ def _sift_apart(files: list[str], hit: Hit) -> Sifted:
     children = [(share, *_fork(share, hit)) for share in shares[1:]]
     hits, failed = _sift(shares[0], hit)
     for share, pid, pipe in children:
-        with open(pipe, "rb") as stream:
+        with os.fdopen(pipe, "rb") as stream:
             answer = stream.read()
         _, status = os.waitpid(pid, 0)
         more_hits, more_failed = marshal.loads(answer) if status == 0 else _sift(share, hit)
@@ -212,7 +213,7 @@ def _fork(files: list[str], hit: Hit) -> tuple[int, int]:
         return pid, reading
     status = 1
     try:
-        with open(writing, "wb") as stream:
+        with os.fdopen(writing, "wb") as stream:
             stream.write(marshal.dumps(_sift(files, hit)))
         status = 0
     finally:
@@ -325,7 +326,7 @@ def _output(command: list[str], environment: dict[str, str]) -> bytes | None:
     # Importing subprocess takes longer than git takes to list 2,000 files.
     reading, writing = os.pipe()
     actions = [(os.POSIX_SPAWN_DUP2, writing, 1), (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
-    with open(reading, "rb") as stream:
+    with os.fdopen(reading, "rb") as stream:
         try:
             pid = os.posix_spawnp(command[0], command, environment, file_actions=actions)
         finally:
@@ -345,8 +346,10 @@ def _prefix(folder: str, base: StrPath | None) -> str:
 
 def _filters(include: Sequence[str], exclude: Sequence[str], prefix: str) -> tuple[Filter, Filter]:
     """Return `wanted` and `excluded`, both of a path below the folder (of a folder: with a final slash)."""
-    wanted = _endings(include) or _any_of(_regexes(include, "$"), prefix)
-    hits = [regex for regex in _regexes(exclude, "(?:/|$)") if not (prefix and _any_of([regex], "")(prefix))]
+    wanted = _endings(include) or _any_of([_regex(pattern, r"\Z") for pattern in include], prefix)
+    hits = [_regex(pattern, r"(?:/|\Z)") for pattern in exclude]
+    if prefix:
+        hits = [regex for regex in hits if not _any_of([regex], "")(prefix)]
     return wanted, _any_of(hits, prefix)
 
 
@@ -370,37 +373,31 @@ def _any_of(regexes: Sequence[str], prefix: str) -> Filter:
     return lambda name: match(prefix + name) is not None
 
 
-def _regexes(patterns: Sequence[str], end: str) -> list[str]:
-    """Translate the patterns; `end` is what must follow one that does not itself end in a slash."""
+def _regex(pattern: str, end: str) -> str:
+    """Translate the pattern; `end` is what must follow it where it does not itself end in a slash."""
     import re
 
-    regexes = []
-    for pattern in patterns:
-        body = pattern.rstrip("/")
-        if not body or body.startswith("!"):
-            raise DiscoverError(pattern, "a pattern must not be empty or negated")
-        start = "" if "/" in body else "(?:.*/)?"
-        regex = start + _regex(body.lstrip("/")) + ("/" if pattern.endswith("/") else end)
-        try:
-            re.compile(regex)
-        except re.error as error:
-            raise DiscoverError(pattern, f"not a pattern: {error}") from None
-        regexes.append(regex)
-    return regexes
+    body = pattern.rstrip("/")
+    if not body or body.startswith("!"):
+        raise DiscoverError(pattern, "a pattern must not be empty or negated")
+    start = "" if "/" in body else "(?:.*/)?"
+    token = r"(?:(?<=/)|^)\*\*/|/\*\*$|\*|\?|\[!?[^]]+\]|\\.|."
+    regex = re.sub(token, _token_regex, body.lstrip("/"), flags=re.DOTALL)
+    regex = start + regex + ("/" if pattern.endswith("/") else end)
+    try:
+        re.compile(regex)
+    except re.error as error:
+        raise DiscoverError(pattern, f"not a pattern: {error}") from None
+    return regex
 
 
-def _regex(pattern: str) -> str:
-    """Return the regular expression of one pattern, without what goes before and after it."""
+def _token_regex(match: re.Match[str]) -> str:
+    """Translate one token of a pattern: a wildcard, a set of characters, or a character."""
     import re
 
-    wildcards = {"**/": "(?:.*/)?", "/**": "/.*", "*": "[^/]*", "?": "[^/]"}
-
-    def translate(match: re.Match[str]) -> str:
-        token = match[0]
-        if token[0] == "[" and len(token) > 1:
-            negation = "^" if token[1] == "!" else ""
-            members = re.sub(r"([\\[^&~|])", r"\\\1", token[1 + len(negation) : -1])
-            return f"(?!/)[{negation}{members}]"
-        return wildcards.get(token) or re.escape(token[-1])
-
-    return re.sub(r"(?:(?<=/)|^)\*\*/|/\*\*$|\*|\?|\[!?[^]]+\]|\\.|.", translate, pattern, flags=re.DOTALL)
+    token = match[0]
+    if token[0] == "[" and len(token) > 1:
+        negation = "^" if token[1] == "!" else ""
+        members = re.sub(r"([\\[^&~|])", r"\\\1", token[1 + len(negation) : -1])
+        return f"(?!/)[{negation}{members}]"
+    return {"**/": "(?:.*/)?", "/**": "/.*", "*": "[^/]*", "?": "[^/]"}.get(token) or re.escape(token[-1])

@@ -11,7 +11,7 @@ from xf2sdpa.analysis.calls import BoundCall, bind
 from xf2sdpa.analysis.evidence import EvidenceBook
 from xf2sdpa.analysis.names import FunctionNode, Names
 from xf2sdpa.analysis.shapes import SiteFacts, Walk
-from xf2sdpa.analysis.values import NONE, DType, Value, as_tensor
+from xf2sdpa.analysis.values import NONE, DType, OneOf, Tensor, Value, as_tensor
 
 QKV = ("query", "key", "value")
 
@@ -102,5 +102,22 @@ def _with_facts(site: CallSite, facts: SiteFacts | None, book: EvidenceBook) -> 
         conflict=len(numbers) > 1 or (not numbers and any(book.conflicts(rank) for rank, _ in known)),
         given=settled[0][1] if settled else frozenset(),
         dtypes=tuple(tensor.dtype for tensor in tensors),
-        bias=facts.arguments.get("attn_bias"),
+        bias=_settled_bias(facts, call, book),
     )
+
+
+def _settled_bias(facts: SiteFacts, call: int, book: EvidenceBook) -> Value | None:
+    """The value of `attn_bias`, with evidence for its rank taken in."""
+    bias = facts.arguments.get("attn_bias")
+    if isinstance(bias, Tensor):
+        return replace(bias, rank=book.at_site(bias.rank, call, facts.path, facts.order))
+    if isinstance(bias, OneOf):
+        options = (_settled_option(option, facts, call, book) for option in bias.options)
+        return OneOf(frozenset(options))
+    return bias
+
+
+def _settled_option(option: Value, facts: SiteFacts, call: int, book: EvidenceBook) -> Value:
+    if isinstance(option, Tensor):
+        return replace(option, rank=book.at_site(option.rank, call, facts.path, facts.order))
+    return option

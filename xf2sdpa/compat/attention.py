@@ -113,13 +113,13 @@ def _check_inputs(query: Tensor, key: Tensor, value: Tensor, p: float) -> None:
         raise ValueError(f"Query/Key/Value should have the same dtype: {[x.dtype for x in inputs]}")
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"Invalid dropout probability: p={p}")
-    batch_and_heads = {(x.shape[0], *x.shape[2:-1]) for x in inputs}
-    if len(batch_and_heads) > 1 or key.shape[1] != value.shape[1] or key.shape[-1] != query.shape[-1]:
+    fits = key.shape[1] == value.shape[1] and key.shape[-1] == query.shape[-1]
+    if not fits or any(x.shape[0] != query.shape[0] or x.shape[2:-1] != query.shape[2:-1] for x in inputs):
         raise ValueError(f"Incompatible shapes for attention inputs (use `expand` to broadcast): {shapes}")
 
 
 def _grouped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """5-D keys and values that were expanded over H, back to one a group: SDPA shares them, nothing is copied.
+    """5-D keys and values that were expanded over H, back to one a group: SDPA shares them without a copy.
 
     Not under gradients, which would miss the expanded tensor; xformers takes 5-D in inference only.
     """
@@ -130,7 +130,7 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _heads_first(x: Tensor) -> Tensor:
-    """`[B, M, K]`, `[B, M, H, K]` or `[B, M, G, H, K]` as `[B, G * H, M, K]`: 4-D, or no fused kernel takes it."""
+    """`[B, M, K]`, `[B, M, H, K]` or `[B, M, G, H, K]` as `[B, G * H, M, K]`: fused kernels take 4-D only."""
     if x.ndim == 3:
         return x.unsqueeze(1)
     if x.ndim == 5:
@@ -151,7 +151,9 @@ def _as_mask(attn_bias: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Te
     if attn_bias.dtype == torch.bool:
         raise TypeError("a bool attn_bias is not supported, as in xformers: use 0 and -inf in query's dtype")
     if attn_bias.dtype != query.dtype:
-        raise RuntimeError(f"invalid dtype for bias - should match query's dtype: {attn_bias.dtype}, {query.dtype}")
+        raise RuntimeError(
+            f"invalid dtype for bias - should match query's dtype: {attn_bias.dtype}, {query.dtype}"
+        )
     batch, heads, rows = query.shape[0], tuple(query.shape[2:-1]), (query.shape[1], key.shape[1])
     if not (query.requires_grad or key.requires_grad or value.requires_grad):
         attn_bias = attn_bias.detach()  # as xformers; and torch up to 2.13 reads out of bounds for it on CUDA
@@ -173,29 +175,32 @@ def _as_bias(attn_bias: Any, query: Tensor) -> AttentionBias:
     return mask
 
 
+_CHUNK = 2**26  # scores that `_logsumexp` holds at a time
+
+
 def _logsumexp(query: Tensor, key: Tensor, attn_bias: Any, scale: float | None) -> Tensor:
     """Row log-sum-exp of the biased scores, `[B, *heads, M]`, some query rows at a time."""
     exact = torch.promote_types(query.dtype, torch.float32)
     with torch.no_grad(), _no_autocast(query.device.type):
         q, k = (_heads_first(x).to(exact) for x in (query, key))
         q = q * (query.shape[-1] ** -0.5 if scale is None else scale)
-        shape = (*q.shape[:-1], k.shape[-2])
+        batch, heads, m, n = *q.shape[:-1], k.shape[-2]
         mask = q.new_zeros(1, 1)
         if attn_bias is not None and _is_tensor(attn_bias):
             mask = _as_mask(attn_bias, query, key, key).to(exact)
         elif attn_bias is not None:
-            mask = _as_bias(attn_bias, query).materialize(shape, exact, query.device)
-        step = max(1, 2**26 // max(1, shape[0] * shape[1] * shape[3]))
-        rows = [slice(start, start + step) for start in range(0, shape[2], step)]
-        parts = [
-            (q[:, :, part] @ k.transpose(-2, -1) + (mask[..., part, :] if mask.shape[-2] > 1 else mask)).logsumexp(-1)
-            for part in rows
-        ]
-        return torch.cat(parts, -1).view(shape[0], *query.shape[2:-1] or (1,), shape[2])
+            mask = _as_bias(attn_bias, query).materialize((1, 1, m, n), exact, query.device)
+        mask = mask.expand(batch, heads, m, n)
+        lse = q.new_empty(batch, heads, m)
+        step = max(1, _CHUNK // max(1, batch * heads * n))
+        for start in range(0, m, step):
+            rows = slice(start, start + step)
+            lse[:, :, rows] = (q[:, :, rows] @ k.transpose(-2, -1) + mask[:, :, rows]).logsumexp(-1)
+        return lse.view(batch, *(query.shape[2:-1] or (1,)), m)
 
 
 class AttentionOpBase:
-    """A kernel of xformers. Here it only names one, for `op=`, annotations and `isinstance`: torch chooses."""
+    """A kernel of xformers, by name only: for `op=`, annotations and `isinstance`. Torch chooses its own."""
 
     NAME = ""
 
@@ -208,10 +213,7 @@ class AttentionBwOpBase(AttentionOpBase):
     """Backward half of an `AttentionOp`."""
 
 
-AttentionOp = tuple[Any, Any]
-"""What `op=` takes: a forward and a backward class, or None for either."""
-
-
+AttentionOp = tuple[Any, Any]  # a forward and a backward class, or None for either
 MemoryEfficientAttentionOp = AttentionOp
 MemoryEfficientAttentionCutlassOp = (AttentionFwOpBase, AttentionBwOpBase)
 MemoryEfficientAttentionCutlassFwdFlashBwOp = (AttentionFwOpBase, AttentionBwOpBase)

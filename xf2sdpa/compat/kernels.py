@@ -21,7 +21,7 @@ _HALF = (torch.float16, torch.bfloat16)
 
 
 def _no_autocast(device_type: str) -> AbstractContextManager[Any]:
-    """Autocast off, where it is on: xformers computes in the dtype it is given, SDPA is on autocast's list."""
+    """Autocast off, where it is on: SDPA is on its list, xformers computes in the dtype it is given."""
     if device_type == "meta":  # autocast does not know it, and asking raises
         return nullcontext()
     if _TORCH >= (2, 4):
@@ -88,7 +88,10 @@ def _grouping_is_fused(query: Tensor, key: Tensor, mask: Tensor | None, is_causa
     """Whether a fused kernel takes fewer key heads than query heads: torch 2.5, half, no tensor mask."""
     square = query.shape[-2] == key.shape[-2]
     return (
-        _TORCH >= (2, 5) and mask is None and (square or not is_causal) and (not query.is_cuda or query.dtype in _HALF)
+        _TORCH >= (2, 5)
+        and mask is None
+        and (square or not is_causal)
+        and (not query.is_cuda or query.dtype in _HALF)
     )
 
 
@@ -201,7 +204,7 @@ def _varlen_attn() -> tuple[Any, frozenset[str]]:
 
 
 def _fits_varlen(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    """Whether `varlen_attn`'s kernel takes these: NVIDIA from 8.0 on, half, head size a multiple of 8 up to 256."""
+    """Whether `varlen_attn`'s kernel takes these: NVIDIA from 8.0 on, half, head sizes 8, 16 … 256."""
     return (
         q.is_cuda
         and q.dtype in _HALF
@@ -254,4 +257,4 @@ def _varlen_dense(q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> T
     counts = torch.arange(batch + 1, dtype=torch.int32, device=q.device)
     q, k, v = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))
     out = _varlen((q, k, v), (counts * m, counts * n), (m, n), options)
-    return out.unflatten(0, (batch, m)).transpose(1, 2)
+    return out.view(batch, m, *out.shape[1:]).transpose(1, 2)

@@ -43,27 +43,7 @@ class AttentionBias:
 AttentionMask = AttentionBias
 
 
-class _BandBias(AttentionBias):
-    """A mask that is one band over all queries and keys."""
-
-    def _band(self) -> _Band:
-        raise NotImplementedError
-
-    def to(self: _Bias, device: torch.device) -> _Bias:
-        """Itself: nothing here lies on a device."""
-        return self
-
-    def materialize(
-        self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
-    ) -> Tensor:
-        """A new tensor of `shape` `[*, M, N]`: 0 where a query sees a key, -inf elsewhere."""
-        return _band_mask(shape[-2], shape[-1], self._band(), dtype, device).expand(shape).contiguous()
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
-        return _banded(q, k, v, self._band(), p, scale)
-
-
-class LowerTriangularMask(_BandBias):
+class LowerTriangularMask(AttentionBias):
     """Causal, top-left: query i sees keys up to i, whatever the lengths. SDPA's `is_causal` is the same."""
 
     _for_bmk = True
@@ -71,8 +51,16 @@ class LowerTriangularMask(_BandBias):
     def __init__(self, device: torch.device | None = None) -> None:
         """`device` is not used, as in xformers."""
 
-    def _band(self) -> _Band:
-        return _Band(right=0, top_left=True)
+    def to(self, device: torch.device) -> LowerTriangularMask:
+        """Itself: nothing here lies on a device."""
+        return self
+
+    def materialize(
+        self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+    ) -> Tensor:
+        """A new tensor of `shape` `[*, M, N]`: 0 where a query sees a key, -inf elsewhere."""
+        causal = _Band(right=0, top_left=True)
+        return _band_mask(shape[-2], shape[-1], causal, dtype, device).expand(shape).contiguous()
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
         return _sdpa(q, k, v, p, scale, is_causal=True)
@@ -104,10 +92,32 @@ class LowerTriangularMaskWithTensorBias(LowerTriangularMask):
         bias = self._bias.flatten(1, 2) if self._bias.ndim == 5 else self._bias
         expected = (*q.shape[:-1], k.shape[-2])
         if bias.shape != expected:
-            raise ValueError(f"Invalid shape for attention bias: {tuple(self._bias.shape)} (expected {expected})")
+            raise ValueError(
+                f"Invalid shape for attention bias: {tuple(self._bias.shape)} (expected {expected})"
+            )
         # Not is_causal with attn_mask: torch's kernels disagree about the two together.
-        causal = _band_mask(expected[-2], expected[-1], self._band(), q.dtype, q.device)
+        causal = super().materialize(expected[-2:], q.dtype, q.device)
         return _sdpa(q, k, v, p, scale, bias + causal)
+
+
+class _BandBias(AttentionBias):
+    """A mask that is one band over all queries and keys."""
+
+    def _band(self) -> _Band:
+        raise NotImplementedError
+
+    def to(self: _Bias, device: torch.device) -> _Bias:
+        """Itself: nothing here lies on a device."""
+        return self
+
+    def materialize(
+        self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+    ) -> Tensor:
+        """A new tensor of `shape` `[*, M, N]`: 0 where a query sees a key, -inf elsewhere."""
+        return _band_mask(shape[-2], shape[-1], self._band(), dtype, device).expand(shape).contiguous()
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
+        return _banded(q, k, v, self._band(), p, scale)
 
 
 class LowerTriangularFromBottomRightMask(_BandBias):
@@ -247,7 +257,9 @@ class BlockDiagonalMask(_PackedBias):
         for i, q in enumerate(tensors_q):
             assert q.shape[0] == tensors_k[i].shape[0]
             assert tensors_v is None or tensors_v[i].shape[:2] == tensors_k[i].shape[:2]
-        mask = cls.from_seqlens(*([x.shape[1] for x in xs for _ in range(x.shape[0])] for xs in (tensors_q, tensors_k)))
+        mask = cls.from_seqlens(
+            *([x.shape[1] for x in xs for _ in range(x.shape[0])] for xs in (tensors_q, tensors_k))
+        )
         mask._batch_sizes = [q.shape[0] for q in tensors_q]
         value = None if tensors_v is None else _pack(tensors_v)
         return mask, _pack(tensors_q), _pack(tensors_k), value
@@ -275,7 +287,9 @@ class BlockDiagonalMask(_PackedBias):
 
     def make_local_attention(self, window_size: int) -> BlockDiagonalCausalLocalAttentionMask:
         """Causal, top-left, each query seeing its last `window_size` keys; RuntimeError if one sees none."""
-        return BlockDiagonalCausalLocalAttentionMask(self.q_seqinfo, self.k_seqinfo, self._batch_sizes, window_size)
+        return BlockDiagonalCausalLocalAttentionMask(
+            self.q_seqinfo, self.k_seqinfo, self._batch_sizes, window_size
+        )
 
     def make_local_attention_from_bottomright(
         self, window_size: int
@@ -355,7 +369,7 @@ class BlockDiagonalCausalLocalAttentionFromBottomRightMask(BlockDiagonalCausalFr
 
 @dataclasses.dataclass
 class BlockDiagonalPaddedKeysMask(_PackedBias):
-    """Packed queries against keys in slots of one size (a KV cache), of which the first `kv_seqlen` are in use."""
+    """Packed queries against keys in slots of one size (a KV cache), the first `kv_seqlen` of each in use."""
 
     k_seqinfo: _PaddedSeqLenInfo
 
@@ -369,14 +383,18 @@ class BlockDiagonalPaddedKeysMask(_PackedBias):
         *,
         device: torch.device | None = None,
     ) -> _Padded:
-        """From each sequence's query length, the slot size, each sequence's key length; the fourth is unused."""
+        """From each sequence's query length, the slot size, each sequence's key length; no more is used."""
         assert len(q_seqlen) == len(kv_seqlen), (q_seqlen, kv_seqlen)
         queries = _SeqLenInfo.from_seqlens(q_seqlen, device=device)
         return cls(queries, _PaddedSeqLenInfo.from_seqlens_padded(kv_seqlen, kv_padding, device=device))
 
-    def make_local_attention(self, window_left: int, window_right: int) -> BlockDiagonalLocalAttentionPaddedKeysMask:
+    def make_local_attention(
+        self, window_left: int, window_right: int
+    ) -> BlockDiagonalLocalAttentionPaddedKeysMask:
         """The same within a window, bottom-right."""
-        return BlockDiagonalLocalAttentionPaddedKeysMask(self.q_seqinfo, self.k_seqinfo, window_left, window_right)
+        return BlockDiagonalLocalAttentionPaddedKeysMask(
+            self.q_seqinfo, self.k_seqinfo, window_left, window_right
+        )
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
         self._settle(q, k)
@@ -398,7 +416,7 @@ class BlockDiagonalCausalWithOffsetPaddedKeysMask(BlockDiagonalPaddedKeysMask):
 
 @dataclasses.dataclass
 class BlockDiagonalLocalAttentionPaddedKeysMask(BlockDiagonalPaddedKeysMask):
-    """`BlockDiagonalPaddedKeysMask` within `window_left` keys before and `window_right` after, bottom-right."""
+    """`BlockDiagonalPaddedKeysMask` within a window, bottom-right, as `LocalAttentionFromBottomRightMask`."""
 
     window_left: int
     window_right: int
@@ -408,7 +426,12 @@ class BlockDiagonalLocalAttentionPaddedKeysMask(BlockDiagonalPaddedKeysMask):
 
     @classmethod
     def from_seqlens_local(
-        cls, q_seqlen: Sequence[int], kv_padding: int, kv_seqlen: Sequence[int], window_left: int, window_right: int
+        cls,
+        q_seqlen: Sequence[int],
+        kv_padding: int,
+        kv_seqlen: Sequence[int],
+        window_left: int,
+        window_right: int,
     ) -> BlockDiagonalLocalAttentionPaddedKeysMask:
         """As `from_seqlens`, with the window."""
         mask = BlockDiagonalPaddedKeysMask.from_seqlens(q_seqlen, kv_padding, kv_seqlen)
@@ -441,7 +464,9 @@ def _adopted(foreign: Any) -> AttentionBias:
     own = globals().get(type(foreign).__name__)
     if not (isinstance(own, type) and issubclass(own, AttentionBias)):
         name = f"{type(foreign).__module__}.{type(foreign).__qualname__}"
-        raise TypeError(f"attn_bias of type {name} is not supported here; pass a tensor or one of this module's masks")
+        raise TypeError(
+            f"attn_bias of type {name} is not supported here; pass a tensor or one of this module's masks"
+        )
     mask = own.__new__(own)
     vars(mask).update(vars(foreign))
     return mask

@@ -1,4 +1,4 @@
-"""The other operators of `xformers.ops` that torch has under another name: SwiGLU, RMSNorm, row gather and scatter."""
+"""Other operators of `xformers.ops` in plain torch: SwiGLU, RMSNorm, gathering and scattering rows."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def index_select_cat(sources: Sequence[Tensor], indices: Sequence[Tensor]) -> Te
 
 
 def scaled_index_add(
-    input: Tensor,  # noqa: A002 - the name is xformers'
+    input: Tensor,
     index: Tensor,
     source: Tensor,
     scaling: Tensor | None = None,
     alpha: float = 1.0,
 ) -> Tensor:
-    """In place `input[index] += alpha * scaling * source`, for `input` `[B, M, D]`, `source` `[I, M, D]`, `scaling` `[D]`.
+    """In place `input[index] += alpha * scaling * source`; returns `input`.
 
-    Returns `input`. The indices are unique.
+    Shapes: input `[B, M, D]`, index `[I]` without repeats, source `[I, M, D]`, scaling `[D]`.
     """
     scaled = source if scaling is None else source * scaling
     return input.index_add_(0, index, scaled.to(input.dtype), alpha=alpha)
@@ -67,10 +67,11 @@ class SwiGLU(nn.Module):
         super().__init__()
         out_features = out_features or in_features
         hidden_features = hidden_features or in_features
-        self.w12: nn.Linear | None = None
+        self.w12: nn.Linear | None
         if _pack_weights:
             self.w12 = nn.Linear(in_features, 2 * hidden_features, bias=bias)
         else:
+            self.w12 = None
             self.w1 = nn.Linear(in_features, hidden_features, bias=bias)
             self.w2 = nn.Linear(in_features, hidden_features, bias=bias)
         self.w3 = nn.Linear(hidden_features, out_features, bias=bias)

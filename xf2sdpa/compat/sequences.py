@@ -24,7 +24,7 @@ def _default_device(device: torch.device | None) -> torch.device:
 
 def _offsets(values: Sequence[int], device: torch.device) -> Tensor:
     """`values` as int32 on `device`, through pinned memory so that the copy makes nobody wait."""
-    pinned = torch.tensor(values, dtype=torch.int32, pin_memory=device.type == "cuda")
+    pinned = torch.tensor(values, dtype=torch.int32, device="cpu", pin_memory=device.type == "cuda")
     return pinned.to(device, non_blocking=True)
 
 
@@ -52,8 +52,7 @@ class _SeqLenInfo:
 
     def intervals(self) -> Iterable[tuple[int, int]]:
         """(start, end) of each sequence."""
-        for i in range(len(self.seqstart_py) - 1):
-            yield self.seqstart_py[i], self.seqstart_py[i + 1]
+        yield from zip(self.seqstart_py, self.seqstart_py[1:])
 
     @classmethod
     def from_seqlens(cls, seqlens: Iterable[int], *, device: torch.device | None = None) -> _SeqLenInfo:
@@ -79,8 +78,10 @@ class _SeqLenInfo:
             )
         sizes = [1] * (len(self.seqstart_py) - 1) if batch_sizes is None else batch_sizes
         starts = [self.seqstart_py[i] for i in itertools.accumulate(sizes, initial=0)]
-        pieces = x.split(list(map(operator.sub, starts[1:], starts)), dim=1)
-        return [piece.reshape(sizes[i], -1, *x.shape[2:]) for i, piece in enumerate(pieces)]
+        return [
+            x[:, start:end].reshape(size, -1, *x.shape[2:])
+            for size, start, end in zip(sizes, starts, starts[1:])
+        ]
 
 
 @dataclasses.dataclass
@@ -134,44 +135,46 @@ class _PaddedSeqLenInfo(_SeqLenInfo):
 
 
 class _Run(NamedTuple):
-    """`count` neighbouring sequences of one shape: they make a dense batch.
+    """Neighbouring sequences of one shape, `m` queries and `n` keys: `size` of them make a dense batch.
 
-    Each has `m` queries and `n` keys; its keys lie `stride` apart from the next one's (n plus padding).
+    The keys of one begin `stride` after those of the one before: n, or the slot that holds them.
     """
 
-    first: int
-    count: int
+    query_start: int
+    key_start: int
+    size: int
     m: int
     n: int
     stride: int
 
 
-def _runs(queries: Sequence[tuple[int, int]], keys: Sequence[tuple[int, int]], slots: Sequence[int]) -> Iterator[_Run]:
-    """The sequences, given as (start, end), in as few dense batches as their order allows."""
-    shapes = [
-        (end - start, keys[i][1] - keys[i][0], slots[i + 1] - slots[i]) for i, (start, end) in enumerate(queries)
+def _runs(q_info: Any, k_info: Any) -> Iterator[_Run]:
+    """The sequences in as few dense batches as their order allows."""
+    slots = zip(k_info.seqstart_py, k_info.seqstart_py[1:])
+    sequences = [
+        ((q_end - q_start, k_end - k_start, slot_end - slot_start), q_start, k_start)
+        for (q_start, q_end), (k_start, k_end), (slot_start, slot_end) in zip(
+            q_info.intervals(), k_info.intervals(), slots
+        )
     ]
-    first = 0
-    for shape, members in itertools.groupby(shapes):
-        count = len(list(members))
-        yield _Run(first, count, *shape)
-        first += count
+    for shape, members in itertools.groupby(sequences, key=operator.itemgetter(0)):
+        (_, query_start, key_start), *others = members
+        yield _Run(query_start, key_start, 1 + len(others), *shape)
 
 
-def _batch(x: Tensor, start: int, count: int, length: int) -> Tensor:
-    """`count` sequences of `length` from `start` of `[1, H, T, K]`, as `[count, H, length, K]`; no copy."""
-    return x[0, :, start : start + count * length].unflatten(1, (count, length)).transpose(0, 1)
+def _batch(x: Tensor, start: int, size: int, length: int) -> Tensor:
+    """`size` sequences of `length` from `start` of `[1, H, T, K]`, as `[size, H, length, K]`; no copy."""
+    return x[0, :, start : start + size * length].view(x.shape[1], size, length, x.shape[-1]).transpose(0, 1)
 
 
 def _attend_runs(
     q: Tensor, k: Tensor, v: Tensor, q_info: Any, k_info: Any, band: _Band, p: float, scale: float | None
 ) -> Tensor:
-    """Attention within packed sequences as dense batches; works for every device, dtype, band and dropout."""
-    queries, keys = list(q_info.intervals()), list(k_info.intervals())
+    """Attention within packed sequences as dense batches; for every device, dtype, band and dropout."""
     outs = [q.new_zeros(0, q.shape[1], v.shape[-1])]
-    for run in _runs(queries, keys, k_info.seqstart_py):
-        query = _batch(q, queries[run.first][0], run.count, run.m)
-        key, value = (_batch(x, keys[run.first][0], run.count, run.stride)[:, :, : run.n] for x in (k, v))
+    for run in _runs(q_info, k_info):
+        query = _batch(q, run.query_start, run.size, run.m)
+        key, value = (_batch(x, run.key_start, run.size, run.stride)[:, :, : run.n] for x in (k, v))
         outs.append(_banded(query, key, value, band, p, scale).transpose(1, 2).flatten(0, 1))
     return torch.cat(outs).transpose(0, 1).unsqueeze(0)
 
@@ -206,5 +209,5 @@ def _attend_decoding(
         seen &= slots >= end - 1 - band.left
     mask = torch.zeros(seen.shape, dtype=q.dtype, device=q.device).masked_fill_(~seen, float("-inf"))
     key, value = (_batch(x, 0, len(seen), k_info.padding) for x in (k, v))
-    query = q[0].transpose(0, 1).unflatten(1, (k.shape[1], -1))
+    query = q[0].transpose(0, 1).reshape(len(seen), k.shape[1], -1, q.shape[-1])
     return _sdpa(query, key, value, p, scale, mask[:, None, None]).flatten(1, 2).transpose(0, 1).unsqueeze(0)

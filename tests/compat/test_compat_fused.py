@@ -1,0 +1,280 @@
+"""The roads that only a GPU takes, walked on the CPU: what reaches varlen_attn, causal_lower_right and cuDNN.
+
+`varlen_attn` is played by a reference with each release's own signature. None of this ran on a GPU.
+"""
+
+import inspect
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+pytest.importorskip("xformers.ops")
+
+from compat_oracle import KINDS, actual, case, expected
+
+import xf2sdpa.compat as compat
+from xf2sdpa.compat import kernels, sequences
+
+
+def reference(q, k, v, cu_q, cu_k, max_q, max_k, scale=None, window=(-1, -1)):
+    """Flash attention on packed sequences by its documentation: bottom-right windows."""
+    assert cu_q.dtype == cu_k.dtype == torch.int32
+    assert q.ndim == k.ndim == v.ndim == 3
+    lengths = [t.diff().tolist() for t in (cu_q, cu_k)]
+    assert (max(lengths[0]), max(lengths[1])) == (max_q, max_k)
+    outs = []
+    for i, (m, n) in enumerate(zip(*lengths, strict=True)):
+        query, key, value = (
+            x[start[i] : start[i + 1]].transpose(0, 1) for x, start in ((q, cu_q), (k, cu_k), (v, cu_k))
+        )
+        places, slots = torch.arange(m)[:, None] + n - m, torch.arange(n)[None]
+        seen = torch.ones(m, n, dtype=torch.bool)
+        seen &= slots <= places + window[1] if window[1] >= 0 else seen
+        seen &= slots >= places - window[0] if window[0] >= 0 else seen
+        scores = query @ key.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+        weights = scores.masked_fill(~seen, float("-inf")).softmax(-1).nan_to_num(0.0)
+        outs.append((weights @ value).transpose(0, 1))
+    return torch.cat(outs)
+
+
+def equal_heads(q, k):
+    assert q.shape[1] == k.shape[1], "no enable_gqa before torch 2.12"
+
+
+def varlen_2_10(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False, return_aux=None):
+    equal_heads(q, k)
+    return reference(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, None, (-1, 0) if is_causal else (-1, -1))
+
+
+def varlen_2_11(
+    q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, *, return_aux=None, scale=None, window_size=(-1, -1)
+):
+    equal_heads(q, k)
+    assert isinstance(window_size, tuple), "(-1, 0) is compared as a tuple"
+    return reference(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, scale, window_size)
+
+
+def varlen_2_12(
+    q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, *, return_aux=None, scale=None, window_size=(-1, -1),
+    enable_gqa=False, seqused_k=None, block_table=None, num_splits=None,
+):  # fmt: skip
+    if enable_gqa:
+        k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
+    return varlen_2_11(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, scale=scale, window_size=window_size)
+
+
+@pytest.fixture(params=[varlen_2_10, varlen_2_11, varlen_2_12], ids=["2.10", "2.11", "2.12"])
+def played(request, monkeypatch):
+    """Makes the code believe that `varlen_attn` fits everything; records the calls."""
+    calls = []
+
+    def watched(*args, **options):
+        calls.append(options)
+        return request.param(*args, **options)
+
+    names = frozenset(inspect.signature(request.param).parameters)
+    monkeypatch.setattr(kernels, "_varlen_attn", lambda: (watched, names))
+    monkeypatch.setattr(kernels, "_fits_varlen", lambda q, k, v: True)
+    return SimpleNamespace(calls=calls, version=request.param.__name__, names=names)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_right_with_varlen(kind, played):
+    for seed in range(40):
+        problem = case(kind, seed)
+        inputs = problem.inputs()
+        torch.testing.assert_close(actual(problem, *inputs), expected(problem, *inputs))
+        torch.testing.assert_close(
+            actual(problem, *(x.clone().requires_grad_() for x in inputs)), expected(problem, *inputs)
+        )
+    windows = ("Local" in kind) and played.version != "varlen_2_10"
+    packed = kind in {
+        "BlockDiagonalMask",
+        "BlockDiagonalCausalMask",
+        "BlockDiagonalCausalFromBottomRightMask",
+    }
+    # Slots of keys go sequence by sequence: a window within them is a dense one.
+    assert bool(played.calls) == (packed or windows), "used where it can be, nowhere else"
+
+
+def calls_of(played, mask, scale=None, p=0.0):
+    played.calls.clear()
+    m, n = mask.q_seqinfo.seqstart_py[-1], mask.k_seqinfo.seqstart_py[-1]
+    q, k = torch.randn(1, m, 2, 8), torch.randn(1, n, 2, 8)
+    compat.memory_efficient_attention(q, k, k, mask, p, scale)
+    return played.calls
+
+
+def test_which_calls_varlen_gets(played):
+    unequal = compat.BlockDiagonalMask.from_seqlens([3, 4], [5, 6])
+    square = compat.BlockDiagonalMask.from_seqlens([3, 4])
+    older = played.version == "varlen_2_10"
+    causal = {"is_causal": True} if older else {"window_size": (-1, 0)}
+    assert calls_of(played, unequal) == [{}]
+    assert calls_of(played, unequal.make_causal_from_bottomright()) == [causal]
+    assert calls_of(played, square.make_causal()) == [causal]
+    assert calls_of(played, unequal.make_causal()) == [], "top-left is not what varlen computes"
+    assert calls_of(played, square, p=0.5) == [], "varlen has no dropout"
+    assert calls_of(played, square, scale=0.5) == ([] if older else [{"scale": 0.5}])
+    # A window of all the keys behind is the causal mask; a narrower one exists from 2.11.
+    narrow = unequal.make_local_attention_from_bottomright(3)
+    assert calls_of(played, narrow) == ([] if older else [{"window_size": (2, 0)}])
+    assert calls_of(played, square.make_local_attention(3)) == ([] if older else [{"window_size": (2, 0)}])
+    assert all(not options for options in calls_of(played, unequal.make_local_attention(3)))
+
+
+def test_grouped_keys_reach_varlen_unrepeated_from_2_12(played):
+    mask = compat.BlockDiagonalMask.from_seqlens([3, 4])
+    q, k = torch.randn(1, 7, 2, 3, 8), torch.randn(1, 7, 2, 1, 8).expand(-1, -1, -1, 3, -1)
+    compat.memory_efficient_attention(q, k, k, mask)
+    assert played.calls == [{"enable_gqa": True} if played.version == "varlen_2_12" else {}]
+
+
+def test_the_signature_of_the_installed_torch_is_one_we_know():
+    if kernels._TORCH < (2, 10):
+        assert kernels._varlen_attn() == (None, frozenset())
+        return
+    function, names = kernels._varlen_attn()
+    assert list(inspect.signature(function).parameters)[3:7] == ["cu_seq_q", "cu_seq_k", "max_q", "max_k"]
+    assert {"scale", "window_size"} <= names or "is_causal" in names
+
+
+@pytest.mark.skipif(kernels._TORCH < (2, 11), reason="scale= and window_size= came with 2.11")
+@pytest.mark.parametrize(
+    "kind",
+    ["BlockDiagonalMask", "BlockDiagonalCausalFromBottomRightMask", "LocalAttentionFromBottomRightMask"],
+)
+def test_the_installed_varlen_takes_our_arguments(kind, monkeypatch):
+    """On meta tensors: names, order, ranks, dtypes and the shape of the result."""
+    monkeypatch.setattr(kernels, "_fits_varlen", lambda q, k, v: True)
+    for seed in range(8):
+        problem = case(kind, seed)
+        q, k, v = (torch.empty(shape, device="meta", dtype=torch.bfloat16) for shape in problem.shapes)
+        if q.shape[-1] == v.shape[-1]:
+            mask = problem.make(compat).to("meta")
+            assert compat.memory_efficient_attention(q, k, v, mask, scale=0.5).shape == q.shape
+
+
+def test_varlen_is_for_nvidia_half_and_head_sizes_it_knows(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=9))
+
+    def fits(dtype=torch.bfloat16, size=64, value=None, cuda=True, stride=1):
+        def like(width):
+            return SimpleNamespace(
+                is_cuda=cuda, dtype=dtype, shape=(1, 2, 5, width), stride=lambda dim: stride, device="cuda:0"
+            )
+
+        return kernels._fits_varlen(like(size), like(size), like(value or size))
+
+    assert fits()
+    assert fits(torch.float16, 256)
+    assert not fits(torch.float32)
+    assert not fits(size=264)
+    assert not fits(size=20)
+    assert not fits(size=64, value=32)
+    assert not fits(cuda=False)
+    assert not fits(stride=2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=7))
+    assert not fits()
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert not fits(), "ROCm"
+
+
+def test_bottom_right_takes_lower_right_when_there_are_more_keys(monkeypatch):
+    monkeypatch.setattr(kernels, "_takes_lower_right", lambda q: True)
+    taken = []
+    lower_right = kernels._lower_right
+    monkeypatch.setattr(
+        kernels, "_lower_right", lambda q, k, *rest: taken.append(q.shape) or lower_right(q, k, *rest)
+    )
+    for seed in range(80):
+        taken.clear()
+        problem = case("LowerTriangularFromBottomRightMask", seed)
+        m, n = problem.shapes[0][1], problem.shapes[1][1]
+        inputs = problem.inputs()
+        torch.testing.assert_close(actual(problem, *inputs), expected(problem, *inputs))
+        assert bool(taken) == (1 < m < n), (m, n)
+
+
+def stand_in(n=192, m=256, dtype=torch.bfloat16, cuda=True, grad=(True, False)):
+    query = SimpleNamespace(
+        is_cuda=cuda, dtype=dtype, requires_grad=grad[0], shape=(1, 2, m, 64), device="cuda:0"
+    )
+    return query, SimpleNamespace(requires_grad=grad[1], shape=(1, 2, n, 64))
+
+
+@pytest.mark.parametrize(
+    ("risky", "options"),
+    [
+        (True, {}),
+        (True, {"n": 64}),
+        (True, {"n": 1088}),
+        (True, {"dtype": torch.float16}),
+        (True, {"grad": (False, True)}),
+        (False, {"grad": (False, False)}),
+        (False, {"n": 256, "m": 192}),
+        (False, {"n": 191}),
+        (False, {"n": 128}),
+        (False, {"dtype": torch.float32}),
+        (False, {"cuda": False}),
+    ],
+)
+def test_the_nan_corner(risky, options, monkeypatch):
+    monkeypatch.setattr(kernels, "_is_hopper", lambda device: True)
+    mask = torch.zeros(1)
+    assert kernels._cudnn_gradient_is_nan(*stand_in(**options), mask, False) == risky
+    assert kernels._cudnn_gradient_is_nan(*stand_in(**options), None, False) == risky
+    assert not kernels._cudnn_gradient_is_nan(*stand_in(**options), mask, True), "is_causal is clean"
+    with torch.no_grad():
+        assert not kernels._cudnn_gradient_is_nan(*stand_in(**options), mask, False)
+    monkeypatch.setattr(kernels, "_is_hopper", lambda device: False)
+    assert not kernels._cudnn_gradient_is_nan(*stand_in(**options), mask, False)
+
+
+def enabled():
+    backends = torch.backends.cuda
+    return {
+        "cudnn": backends.cudnn_sdp_enabled(),
+        "flash": backends.flash_sdp_enabled(),
+        "efficient": backends.mem_efficient_sdp_enabled(),
+        "math": backends.math_sdp_enabled(),
+    }
+
+
+@pytest.mark.skipif(kernels._TORCH < (2, 5), reason="cuDNN attention came with 2.5")
+@pytest.mark.parametrize("risky", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_the_guard_bars_cudnn_and_nothing_else(risky, masked, monkeypatch):
+    seen = []
+    attend = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(kernels, "_cudnn_gradient_is_nan", lambda *args: risky)
+    monkeypatch.setattr(
+        kernels.F,
+        "scaled_dot_product_attention",
+        lambda *args, **options: seen.append(enabled()) or attend(*args, **options),
+    )
+    before = enabled()
+    q = torch.randn(1, 6, 2, 8)
+    compat.memory_efficient_attention(q, q, q, torch.zeros(1, 2, 6, 6) if masked else None)
+    assert seen == [{**before, "cudnn": not risky}]
+    assert enabled() == before
+
+
+def test_packed_sequences_on_a_gpu_avoid_plans_of_cudnn(monkeypatch):
+    """Each new length would cost a plan; only the loop is concerned, varlen never asks cuDNN."""
+    entered = []
+
+    class Watch:
+        def __enter__(self):
+            entered.append(True)
+
+        def __exit__(self, *exc):
+            pass
+
+    monkeypatch.setattr(sequences, "_without_cudnn", Watch)
+    mask = compat.BlockDiagonalMask.from_seqlens([2, 3])
+    q = torch.randn(1, 5, 2, 8)
+    compat.memory_efficient_attention(q, q, q, mask)
+    assert not entered, "nothing of the kind on the CPU"

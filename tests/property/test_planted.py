@@ -1,0 +1,62 @@
+"""Every planted bug is found by the property test, within far fewer programs than it has."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+
+from tests.property.check import numbers
+from tests.property.generator import Program
+from tests.property.planted import BUGS, Planted
+from tests.property.strategy import programs
+
+engine = pytest.importorskip("xf2sdpa.engine")
+
+LIMIT = 500
+
+
+class FoundError(AssertionError):
+    """The bug shows."""
+
+
+@functools.cache
+def rewritten(text: str) -> Any:
+    return engine.rewrite_text(text)
+
+
+def looked_at_until_found(bug: Planted) -> int | None:
+    """How many programs it took; None if `LIMIT` were not enough."""
+    seen = 0
+
+    @settings(max_examples=LIMIT, phases=[Phase.generate], report_multiple_bugs=False)
+    @given(programs())
+    def agrees(program: Program) -> None:
+        nonlocal seen
+        seen += 1
+        new = bug.new_text(program, rewritten)
+        if new is None or not numbers(program, new, kind_for(program)):
+            return
+        sound = rewritten(program.text).new
+        assert not numbers(program, sound, kind_for(program)), "wrong without the bug too"
+        raise FoundError
+
+    try:
+        agrees()
+    except FoundError:
+        return seen
+    return None
+
+
+def kind_for(program: Program) -> str:
+    """`exact`, so compared under autocast too, where the tensors come from a projection."""
+    return "exact" if program.traits["projection"] != "parameters" else "assumed"
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_the_bug_is_found(bug: Planted) -> None:
+    seen = looked_at_until_found(bug)
+    assert seen is not None, f"not found in {LIMIT} programs"
+    print(f"{bug.name}: found after {seen} programs")

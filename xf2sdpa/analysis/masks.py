@@ -1,0 +1,146 @@
+"""What kind of thing an `attn_bias` argument is, where the code chooses between a causal mask and none."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from xf2sdpa.analysis.api import CAUSAL, api_name
+from xf2sdpa.analysis.flow import binds, block_of, definition_before, end, reached_loads, start
+from xf2sdpa.analysis.names import Names
+
+
+@dataclass(frozen=True)
+class CausalChoice:
+    """Causal if `test` holds (or, `negated`, if it does not), else no mask.
+
+    `statements` are all that serve the choice, and `keep` the one among them in whose place the condition is evaluated.
+    """
+
+    test: ast.expr
+    negated: bool
+    statements: tuple[ast.stmt, ...] = ()
+    keep: ast.stmt = ast.Pass()  # noqa: RUF009 - a placeholder, never mutated
+
+
+def conditional_expression(node: ast.expr, names: Names) -> CausalChoice | None:
+    """`LowerTriangularMask() if c else None`, or the other way round."""
+    if not isinstance(node, ast.IfExp):
+        return None
+    if _is_causal(node.body, names) and _is_none(node.orelse):
+        return CausalChoice(node.test, negated=False)
+    if _is_none(node.body) and _is_causal(node.orelse, names):
+        return CausalChoice(node.test, negated=True)
+    return None
+
+
+def conditional_definition(node: ast.Name, names: Names) -> CausalChoice | None:
+    """The same, assigned to a variable that only this call reads.
+
+    `mask = LowerTriangularMask() if c else None`; an if/else that assigns both; `mask = None` and an `if` after it.
+    """
+    owner = names.scopes[id(names.function(node))].owner(node.id)
+    definition = definition_before(names, node.id, node)
+    if owner is None or any(not isinstance(b.node, ast.Assign) for b in owner.bindings[node.id]):
+        return None
+    if definition is None:
+        definition = _default_before(names, node)
+    if definition is None or reached_loads(names, node.id, definition) != [node]:
+        return None
+    if isinstance(definition, ast.Assign):
+        choice = conditional_expression(definition.value, names) if len(definition.targets) == 1 else None
+        if choice is not None:
+            return CausalChoice(choice.test, choice.negated, (definition,), definition)
+        return _overwritten_default(definition, node, names)
+    return _if_else(definition, node.id, names)
+
+
+def _default_before(names: Names, node: ast.Name) -> ast.stmt | None:
+    """`mask = None` just before an `if` that overwrites it: both reach the call."""
+    statement = names.statement(node)
+    block = block_of(names, statement)
+    index = block.index(statement)
+    for earlier in reversed(block[:index]):
+        if binds(earlier, node.id):
+            return earlier
+    return None
+
+
+def _if_else(statement: ast.stmt, name: str, names: Names) -> CausalChoice | None:
+    if not (isinstance(statement, ast.If) and len(statement.body) == len(statement.orelse) == 1):
+        return None
+    first, second = (_assigned(block[0], name) for block in (statement.body, statement.orelse))
+    if first is None or second is None:
+        return None
+    if _is_causal(first, names) and _is_none(second):
+        return CausalChoice(statement.test, negated=False, statements=(statement,), keep=statement)
+    if _is_none(first) and _is_causal(second, names):
+        return CausalChoice(statement.test, negated=True, statements=(statement,), keep=statement)
+    return None
+
+
+def _overwritten_default(default: ast.Assign, node: ast.Name, names: Names) -> CausalChoice | None:
+    """`mask = None`, then, in the same block, `if c: mask = LowerTriangularMask()`."""
+    block = block_of(names, default)
+    later = [s for s in block[block.index(default) + 1 :] if isinstance(s, ast.If) and _mentions_target(s, node.id)]
+    if not _is_none(default.value) or len(default.targets) != 1 or len(later) != 1:
+        return None
+    statement = later[0]
+    if statement.orelse or len(statement.body) != 1 or bindings_between(names, node, default) != 1:
+        return None
+    made = _assigned(statement.body[0], node.id)
+    if made is None or not _is_causal(made, names):
+        return None
+    return CausalChoice(statement.test, negated=False, statements=(default, statement), keep=statement)
+
+
+def bindings_between(names: Names, node: ast.Name, definition: ast.stmt) -> int:
+    """How many other assignments to the variable stand between a definition of it and a reading."""
+    owner = names.scopes[id(names.function(node))].owner(node.id)
+    places = [start(b.node) for b in owner.bindings[node.id] if isinstance(b.node, ast.stmt)] if owner else []
+    return sum(end(definition) <= place < start(node) for place in places)
+
+
+def _mentions_target(statement: ast.If, name: str) -> bool:
+    return any(isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for n in ast.walk(statement))
+
+
+def _assigned(statement: ast.stmt, name: str) -> ast.expr | None:
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+        if isinstance(target, ast.Name) and target.id == name:
+            return statement.value
+    return None
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _is_causal(node: ast.expr, names: Names) -> bool:
+    """A causal mask made on the spot, of arguments that have no effects."""
+    if not isinstance(node, ast.Call) or any(isinstance(part, ast.Call) for a in node.args for part in ast.walk(a)):
+        return False
+    return api_name(names.resolve(node.func)) == CAUSAL
+
+
+def is_boolean(node: ast.expr) -> bool:
+    """Whether an expression is a real bool by its form."""
+    if isinstance(node, ast.Compare):
+        return all(isinstance(op, ast.Is | ast.IsNot | ast.In | ast.NotIn) for op in node.ops) or _plain_comparison(node)
+    if isinstance(node, ast.BoolOp):
+        return all(map(is_boolean, node.values))
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id in ("isinstance", "bool", "callable", "hasattr", "issubclass")
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not) or _is_bool_constant(node)
+
+
+def _plain_comparison(node: ast.Compare) -> bool:
+    """A comparison of plain names with a number or string; one with a call in it (`mask.sum() > 0`) may be a tensor."""
+    sides = (node.left, *node.comparators)
+    called = any(isinstance(part, ast.Call) for side in sides for part in ast.walk(side))
+    return not called and any(isinstance(side, ast.Constant) for side in sides)
+
+
+def _is_bool_constant(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, bool)

@@ -1,0 +1,32 @@
+"""Spans of `ast` nodes in characters: `ast` counts columns in UTF-8 bytes."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+
+from xf2sdpa.model import Span
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text with their ends, as `ast` counts them: a form feed or U+2028 ends none."""
+    return _LINE.findall(text)
+
+
+def span_of(node: ast.expr | ast.stmt, lines: Sequence[str]) -> Span:
+    """Where a node stands in the text."""
+    end_line = node.end_lineno or node.lineno
+    return Span(
+        node.lineno,
+        _characters(lines, node.lineno, node.col_offset),
+        end_line,
+        _characters(lines, end_line, node.end_col_offset or 0),
+    )
+
+
+def _characters(lines: Sequence[str], line: int, column: int) -> int:
+    text = lines[line - 1] if line <= len(lines) else ""
+    return column if text.isascii() else len(text.encode("utf-8", "surrogatepass")[:column].decode("utf-8", "replace"))

@@ -1,0 +1,339 @@
+"""Carries out edits on LibCST's tree: one parse, and only the statements that change are visited.
+
+`ast` and LibCST see the same statements in the same order, so an `ast` statement leads to its LibCST twin without
+positions; inside one statement, calls and attributes are paired by the order of their kind. A mismatch raises
+`PairingError`, and the file stays as it was.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import libcst as cst
+
+from xf2sdpa.call_surgery import rebuild_call
+from xf2sdpa.edits import AddImport, CallEdit, Edit, ExpressionEdit, RemoveAliases, Rename, ReplaceStatement, Unwrap
+from xf2sdpa.layout import Layout
+
+_Statement = cst.BaseStatement | cst.BaseSmallStatement
+_COMPOUND_FIELDS = ("body", "orelse", "finalbody")
+
+
+class PairingError(Exception):
+    """The two parsers do not see the same program; nothing may be edited."""
+
+
+@dataclass
+class Transcript:
+    """What the edits did: the text of each edited call, before and after, by `id` of its `ast` node."""
+
+    before: dict[int, str] = field(default_factory=dict)
+    after: dict[int, str] = field(default_factory=dict)
+
+
+def apply_edits(module: cst.Module, tree: ast.Module, edits: Sequence[Edit], layout: Layout) -> tuple[cst.Module, Transcript]:
+    """The module with all edits made.
+
+    Raises:
+        PairingError: LibCST's tree does not have the shape of the `ast`.
+    """
+    return _Editor(module, tree, edits, layout).run()
+
+
+class _Editor:
+    def __init__(self, module: cst.Module, tree: ast.Module, edits: Sequence[Edit], layout: Layout) -> None:
+        self.module = module
+        self.tree = tree
+        self.layout = layout
+        self.transcript = Transcript()
+        self.expressions = {id(e.node): e for e in edits if isinstance(e, CallEdit | Unwrap | Rename)}
+        self.statements = {id(e.node): e for e in edits if isinstance(e, ReplaceStatement | RemoveAliases)}
+        self.imports: dict[int, list[AddImport]] = {}
+        for edit in edits:
+            if isinstance(edit, AddImport):
+                self.imports.setdefault(id(edit.after), []).append(edit)
+        lines = [e.node.lineno for e in edits if not isinstance(e, AddImport)]
+        lines += [e.after.lineno for e in edits if isinstance(e, AddImport) and e.after is not None]
+        self.lines = sorted(lines)
+
+    def run(self) -> tuple[cst.Module, Transcript]:
+        body, spare = self.block(self.module.body, self.tree.body)
+        for edit in self.imports.get(id(None), ()):
+            body.insert(_after_preamble(self.tree), cst.parse_statement(edit.text, config=self.module.config_for_parsing))
+        footer = [*spare, *self.module.footer]
+        return self.module.with_changes(body=body, footer=footer), self.transcript
+
+    def touches(self, node: ast.stmt) -> bool:
+        """Whether some edit lies in a statement (by lines: quick, and never too few)."""
+        end = node.end_lineno or node.lineno
+        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+        return any(first <= line <= end for line in self.lines)
+
+    # -- statements ------------------------------------------------------------------------------
+
+    def block(self, body: Sequence[Any], statements: Sequence[ast.stmt]) -> tuple[list[Any], list[cst.EmptyLine]]:
+        """The statements of a block; and comment lines that lost the statement they stood before."""
+        result: list[Any] = []
+        orphans: list[cst.EmptyLine] = []
+        waiting = list(statements)
+        for node in body:
+            count = len(node.body) if isinstance(node, cst.SimpleStatementLine) else 1
+            twins, waiting = waiting[:count], waiting[count:]
+            if len(twins) != count:
+                raise PairingError("a block holds more statements than the syntax tree")
+            kept: list[Any] = self.line(node, twins) if any(map(self.touches, twins)) else [node]
+            if not kept:
+                orphans += _kept_comments(node, self.module)
+            elif orphans:
+                kept[0] = kept[0].with_changes(leading_lines=[*orphans, *kept[0].leading_lines])
+                orphans = []
+            result += kept
+            for twin in twins:
+                for edit in self.imports.get(id(twin), ()):
+                    result.append(cst.parse_statement(edit.text, config=self.module.config_for_parsing))
+        if waiting:
+            raise PairingError("a block holds fewer statements than the syntax tree")
+        return result, orphans
+
+    def line(self, node: cst.BaseStatement, twins: Sequence[ast.stmt]) -> list[cst.BaseStatement]:
+        """A line of simple statements, or one compound statement, edited: none, one or several."""
+        if not isinstance(node, cst.SimpleStatementLine):
+            return self.compound(cast("cst.BaseCompoundStatement", node), twins[0])
+        small = [
+            edited
+            for part, twin in zip(node.body, twins, strict=True)
+            if (edited := self.small(part, twin)) is not None
+        ]
+        if not small:
+            return []
+        if len(small) == len(node.body):
+            return [node.with_changes(body=small)]
+        small[-1] = small[-1].with_changes(semicolon=cst.MaybeSentinel.DEFAULT)
+        return [node.with_changes(body=small)]
+
+    def small(self, node: cst.BaseSmallStatement, twin: ast.stmt) -> cst.BaseSmallStatement | None:
+        edit = self.statements.get(id(twin))
+        if isinstance(edit, RemoveAliases):
+            return _without_aliases(node, edit)
+        if isinstance(edit, ReplaceStatement):
+            if not edit.text:
+                return None
+            parsed = cst.parse_statement(edit.text, config=self.module.config_for_parsing)
+            return cast("cst.SimpleStatementLine", parsed).body[0].with_changes(semicolon=node.semicolon)
+        return cast("cst.BaseSmallStatement", self.edit_expressions(node, twin))
+
+    def compound(self, node: cst.BaseCompoundStatement, twin: ast.stmt) -> list[cst.BaseStatement]:
+        edit = self.statements.get(id(twin))
+        if isinstance(edit, ReplaceStatement):
+            if not edit.text:
+                return []
+            parsed = cst.parse_statement(edit.text, config=self.module.config_for_parsing)
+            return [parsed.with_changes(leading_lines=node.leading_lines)]
+        edited = self.edit_expressions(node, twin)
+        return [self.bodies(edited, node, twin)]
+
+    def bodies(self, edited: Any, node: Any, twin: ast.stmt) -> Any:
+        """The blocks of a compound statement."""
+        changes: dict[str, Any] = {}
+        if isinstance(node, cst.Match) and isinstance(twin, ast.Match):
+            cases = zip(edited.cases, node.cases, twin.cases, strict=True)
+            changes["cases"] = [new.with_changes(body=self.suite(old.body, arm.body)) for new, old, arm in cases]
+            return edited.with_changes(**changes)
+        changes["body"] = self.suite(node.body, twin.body)  # type: ignore[attr-defined]
+        if isinstance(node, cst.Try | cst.TryStar):
+            handlers = zip(edited.handlers, node.handlers, twin.handlers, strict=True)  # type: ignore[attr-defined]
+            changes["handlers"] = [new.with_changes(body=self.suite(old.body, arm.body)) for new, old, arm in handlers]
+            if node.finalbody is not None:
+                changes["finalbody"] = self.branch(node.finalbody, twin.finalbody)  # type: ignore[attr-defined]
+        if getattr(node, "orelse", None) is not None:
+            changes["orelse"] = self.orelse(edited.orelse, node.orelse, twin.orelse)  # type: ignore[attr-defined]
+        return edited.with_changes(**changes)
+
+    def orelse(self, edited: Any, node: Any, statements: Sequence[ast.stmt]) -> Any:
+        """An `else`, or an `elif`, which `ast` holds as an `if` of its own."""
+        if not isinstance(node, cst.If):
+            return self.branch(node, statements)
+        (twin,) = statements
+        kept = self.compound(node, twin) if self.touches(twin) else [node]
+        return kept[0] if kept else None
+
+    def branch(self, node: Any, statements: Sequence[ast.stmt]) -> Any:
+        """An `else` or `finally`; gone if nothing is left in it."""
+        body = self.suite(node.body, statements, keep=False)
+        return None if body is None else node.with_changes(body=body)
+
+    def suite(self, node: Any, statements: Sequence[ast.stmt], *, keep: bool = True) -> Any:
+        """A block; one that would be empty gets a `pass` (or, without `keep`, is None)."""
+        if not any(map(self.touches, statements)):
+            return node
+        if isinstance(node, cst.SimpleStatementSuite):
+            small = [
+                edited
+                for part, twin in zip(node.body, statements, strict=True)
+                if (edited := self.small(part, twin)) is not None
+            ]
+            if not small and not keep:
+                return None
+            return node.with_changes(body=small or [cst.Pass()])
+        body, orphans = self.block(node.body, statements)
+        if not body:
+            if not keep:
+                return None
+            body = [cst.SimpleStatementLine([cst.Pass()], leading_lines=orphans)]
+            orphans = []
+        return node.with_changes(body=body, footer=[*orphans, *node.footer])
+
+    # -- expressions -----------------------------------------------------------------------------
+
+    def edit_expressions(self, node: Any, twin: ast.stmt) -> Any:
+        """The expressions that stand in a statement itself, not in its blocks."""
+        mine = [n for n in _own_expressions(twin) if isinstance(n, ast.Call | ast.Attribute)]
+        if not any(id(n) in self.expressions for n in mine):
+            return node
+        collector = _Collector()
+        collector.gather(node)
+        for kind, found in ((ast.Call, collector.calls), (ast.Attribute, collector.attributes)):
+            if sum(isinstance(n, kind) for n in mine) != len(found):
+                raise PairingError(f"line {twin.lineno}: the parsers disagree on the number of {kind.__name__} nodes")
+        pairs: dict[cst.CSTNode, ExpressionEdit] = {}
+        for kind, found in ((ast.Call, collector.calls), (ast.Attribute, collector.attributes)):
+            same_kind = (n for n in mine if isinstance(n, kind))
+            pairs.update({c: self.expressions[id(n)] for n, c in zip(same_kind, found, strict=True) if id(n) in self.expressions})
+        transformer = _Transformer(pairs, self)
+        return node.visit(transformer)
+
+
+class _Collector(cst.CSTVisitor):
+    """Calls and attributes of one statement, in the order of the source, outermost first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[cst.Call] = []
+        self.attributes: list[cst.Attribute] = []
+
+    def gather(self, node: cst.CSTNode) -> None:
+        node.visit(self)
+
+    def visit_Call(self, node: cst.Call) -> None:  # noqa: N802
+        self.calls.append(node)
+
+    def visit_Attribute(self, node: cst.Attribute) -> None:  # noqa: N802
+        self.attributes.append(node)
+
+    def visit_IndentedBlock(self, node: cst.IndentedBlock) -> bool:  # noqa: N802
+        return False
+
+    def visit_SimpleStatementSuite(self, node: cst.SimpleStatementSuite) -> bool:  # noqa: N802
+        return False
+
+    def visit_FormattedString(self, node: cst.FormattedString) -> bool:  # noqa: N802
+        return False
+
+    def visit_If_orelse(self, node: cst.If) -> None:  # noqa: N802
+        """An `elif` is a statement of its own."""
+
+    def visit_If(self, node: cst.If) -> bool:  # noqa: N802
+        node.test.visit(self)
+        return False
+
+
+class _Transformer(cst.CSTTransformer):
+    """Makes the expression edits of one statement, innermost first."""
+
+    def __init__(self, edits: dict[cst.CSTNode, ExpressionEdit], editor: _Editor) -> None:
+        super().__init__()
+        self.edits = edits
+        self.editor = editor
+
+    def visit_IndentedBlock(self, node: cst.IndentedBlock) -> bool:  # noqa: N802
+        return False
+
+    def visit_SimpleStatementSuite(self, node: cst.SimpleStatementSuite) -> bool:  # noqa: N802
+        return False
+
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:  # noqa: N802
+        edit = self.edits.get(original_node)
+        if isinstance(edit, Unwrap):
+            inner = cast("cst.Attribute", updated_node.func).value
+            return inner.with_changes(lpar=[*updated_node.lpar, *inner.lpar], rpar=[*inner.rpar, *updated_node.rpar])
+        if not isinstance(edit, CallEdit):
+            return updated_node
+        module, transcript = self.editor.module, self.editor.transcript
+        before = module.code_for_node(original_node)
+        rebuilt = rebuild_call(updated_node, edit, self.editor.layout, module, before)
+        transcript.before[id(edit.node)] = before
+        transcript.after[id(edit.node)] = module.code_for_node(rebuilt)
+        return rebuilt
+
+    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.Attribute:  # noqa: N802
+        edit = self.edits.get(original_node)
+        return updated_node.with_changes(attr=cst.Name(edit.name)) if isinstance(edit, Rename) else updated_node
+
+
+def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
+    """The expression nodes of a statement in the order of the source, outermost first; not those of its blocks."""
+    found: list[ast.expr] = []
+    waiting: list[ast.AST] = [statement]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.JoinedStr):
+            continue
+        if isinstance(node, ast.expr):
+            found.append(node)
+        for name in node._fields:
+            if node is statement and name in (*_COMPOUND_FIELDS, "handlers") and not isinstance(statement, ast.expr):
+                continue
+            value = getattr(node, name, None)
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.match_case):
+                    waiting += [part for part in (child.pattern, child.guard) if part is not None]
+                elif isinstance(child, ast.AST) and not isinstance(child, ast.stmt):
+                    waiting.append(child)
+    found.sort(key=lambda n: (n.lineno, n.col_offset, -(n.end_lineno or 0), -(n.end_col_offset or 0)))
+    return iter(found)
+
+
+def _without_aliases(node: cst.BaseSmallStatement, edit: RemoveAliases) -> cst.BaseSmallStatement | None:
+    """An import statement without some of its names; None if none is left."""
+    names = cast("Sequence[cst.ImportAlias]", cast("cst.Import | cst.ImportFrom", node).names)
+    kept = [alias for alias in names if not _is_bound(alias, edit)]
+    if not kept:
+        return None
+    if kept[-1] is not names[-1]:
+        last = names[-1].comma
+        if isinstance(last, cst.Comma):  # a trailing comma: its white space closes the parenthesis
+            kept[-1] = kept[-1].with_changes(comma=last)
+        else:
+            kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return node.with_changes(names=kept)
+
+
+def _is_bound(alias: cst.ImportAlias, edit: RemoveAliases) -> bool:
+    whole = alias.evaluated_alias or alias.evaluated_name
+    return whole in edit.bound
+
+
+_ABOUT = ("xformers", "memory_efficient", "memory efficient", "memory-efficient")
+
+
+def _kept_comments(node: Any, module: cst.Module) -> list[cst.EmptyLine]:
+    """Comments above a removed statement that speak of something else; blank lines go with it."""
+    lines: Sequence[cst.EmptyLine] = getattr(node, "leading_lines", ())
+    kept = [line for line in lines if line.comment and not any(w in line.comment.value.lower() for w in _ABOUT)]
+    if len(kept) < len([line for line in lines if line.comment]):
+        return []
+    return list(lines) if kept else []
+
+
+def _after_preamble(tree: ast.Module) -> int:
+    """How many statements must stay first: the docstring and `from __future__` imports."""
+    count = 0
+    for statement in tree.body:
+        is_doc = count == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        if not is_doc and not (isinstance(statement, ast.ImportFrom) and statement.module == "__future__"):
+            break
+        count += 1
+    return count

@@ -1,0 +1,109 @@
+"""What a rule works on: the draft of one call, and the draft of one file."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from dataclasses import dataclass, field
+
+from xf2sdpa.analysis.names import Names
+from xf2sdpa.analysis.sites import CallSite
+from xf2sdpa.analysis.spans import split_lines
+from xf2sdpa.edits import ArgumentEdit, Edit
+from xf2sdpa.model import Finding, Note, SiteClass, TorchVersion
+from xf2sdpa.settings import Settings
+
+
+class Refusal(Exception):
+    """A rule's word that a call cannot be rewritten, with the reason and what would help."""
+
+    def __init__(self, code: str, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.note = Note(code, message, advice)
+
+
+@dataclass
+class FileDraft:
+    """One file on its way: what is known of it, and the edits asked for so far.
+
+    Attributes:
+        handed_on: names that other files of the project import from this one.
+        migrated: whether some call of this file is rewritten or removed.
+        gone: `id`s of the nodes that the edits take away; names that stand there count as used no longer.
+    """
+
+    path: str
+    text: str
+    tree: ast.Module
+    names: Names
+    settings: Settings
+    sites: list[CallSite]
+    edits: list[Edit] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
+    handed_on: frozenset[str] = frozenset()
+    migrated: bool = False
+
+    @functools.cached_property
+    def lines(self) -> list[str]:
+        """The lines of the text, as `ast` counts them."""
+        return split_lines(self.text)
+
+    def take_away(self, node: ast.AST) -> None:
+        """Count a node and all below it as gone."""
+        self.gone.update(id(child) for child in ast.walk(node))
+
+
+@dataclass
+class CallDraft:
+    """One call on its way from xformers to SDPA; each rule fills in its part or refuses.
+
+    Attributes:
+        code: the code under which the finished site is listed.
+        rank: 3 or 4, once proved.
+        arguments: what becomes of each argument, by parameter name; one that is missing is dropped.
+        suffix: what is put behind the call.
+        absorbed: the user's own transpose of the result, which cancels with ours.
+        edits: further edits that belong to this call and are made only with it.
+        lost: expressions that the rewrite drops, besides the function itself.
+    """
+
+    file: FileDraft
+    site: CallSite
+    kind: SiteClass = SiteClass.EXACT
+    code: str = ""
+    message: str = ""
+    rank: int = 0
+    arguments: dict[str, ArgumentEdit] = field(default_factory=dict)
+    suffix: str = ""
+    assumptions: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    torch_floor: TorchVersion = (2, 0)
+    edits: list[Edit] = field(default_factory=list)
+    lost: list[ast.AST] = field(default_factory=list)
+    settled: set[str] = field(default_factory=set)
+    """Parameters that some rule has dealt with."""
+
+    def argument(self, name: str) -> ast.expr | None:
+        """The expression given for a parameter, if any."""
+        return self.site.bound.arguments.get(name)
+
+    def drop(self, name: str) -> None:
+        """Leave an argument out."""
+        node = self.argument(name)
+        if node is not None:
+            self.lost.append(node)
+
+    def assume(self, sentence: str) -> None:
+        """Rest the rewrite on something that the code does not show."""
+        self.kind = SiteClass.ASSUMED
+        if sentence not in self.assumptions:
+            self.assumptions.append(sentence)
+
+    def needs_torch(self, version: TorchVersion) -> None:
+        """Raise the torch version that the result needs."""
+        self.torch_floor = max(self.torch_floor, version)
+
+
+class Settled(Exception):
+    """A rule's word that a call is fully decided and no other rule need look."""

@@ -1,0 +1,85 @@
+"""The edits that rules ask for, as plain data on `ast` nodes; `codemod` carries them out on LibCST's tree."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+CstPath = tuple[str | int, ...]
+"""Attributes and indices that lead from a LibCST node to one inside it: `("func", "value")`."""
+
+
+@dataclass(frozen=True)
+class ArgumentEdit:
+    """What one argument of a call becomes.
+
+    Attributes:
+        take: the part of the old expression that stays (all of it, if empty).
+        wrap: `bool` or `not`, put around it.
+        suffix: a method call put behind it, `.transpose(1, 2)`.
+        text: a new expression altogether; the other three are then empty.
+        keyword: the new keyword, or None for a positional argument.
+    """
+
+    keyword: str | None
+    take: CstPath = ()
+    wrap: str = ""
+    suffix: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class CallEdit:
+    """A call becomes a call of `function`, its arguments edited in place and `suffix` put behind it.
+
+    `arguments` go by the `ast` node of the old argument's value; an argument that is not in it is dropped.
+    """
+
+    node: ast.Call
+    function: str
+    arguments: dict[int, ArgumentEdit] = field(hash=False)
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class Unwrap:
+    """`x.transpose(1, 2)` becomes `x`."""
+
+    node: ast.Call
+
+
+@dataclass(frozen=True)
+class Rename:
+    """`x.view` becomes `x.reshape`."""
+
+    node: ast.Attribute
+    name: str
+
+
+@dataclass(frozen=True)
+class ReplaceStatement:
+    """A statement becomes other text, or goes (`text` empty)."""
+
+    node: ast.stmt
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class RemoveAliases:
+    """Names that an import statement no longer needs to bind."""
+
+    node: ast.Import | ast.ImportFrom
+    bound: frozenset[str]
+
+
+@dataclass(frozen=True)
+class AddImport:
+    """One more import at the top of the file, after a statement there (None: before all others)."""
+
+    text: str
+    after: ast.stmt | None
+
+
+ExpressionEdit = CallEdit | Unwrap | Rename
+StatementEdit = ReplaceStatement | RemoveAliases
+Edit = ExpressionEdit | StatementEdit | AddImport

@@ -1,0 +1,121 @@
+"""The spelling of what is emitted: how this file says scaled_dot_product_attention, and the smallest transposes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from xf2sdpa.analysis.names import Names, Scope
+from xf2sdpa.draft import FileDraft
+from xf2sdpa.edits import AddImport, CstPath
+
+SDPA = "scaled_dot_product_attention"
+_HOME = f"torch.nn.functional.{SDPA}"
+_PREFERRED = ("F", "torch", "nn")
+
+
+def function_name(file: FileDraft, node: ast.Call) -> str:
+    """How to call SDPA at a place: the file's own `F`, `torch.nn.functional.…` or bare name; else a new import."""
+    scope = file.names.scope_at[id(node)]
+    candidates = sorted(_spellings(file, scope), key=len)
+    if candidates:
+        return candidates[0]
+    return _import_functional(file, scope)
+
+
+def _spellings(file: FileDraft, scope: Scope) -> Iterator[str]:
+    """Every way in which a name bound here or further out leads to SDPA."""
+    seen: set[str] = set()
+    current: Scope | None = scope
+    while current is not None:
+        for name in current.bindings:
+            if name not in seen:
+                seen.add(name)
+                dotted = file.names.resolve(ast.Name(name, ast.Load()), scope)
+                if dotted and _is_home(dotted) and not _only_for_types(file.names, name, scope):
+                    yield name + _HOME[len(dotted) :]
+        current = current.parent
+
+
+def _is_home(dotted: str) -> bool:
+    return _HOME == dotted or _HOME.startswith(f"{dotted}.")
+
+
+def _only_for_types(names: Names, name: str, scope: Scope) -> bool:
+    """Whether a name is bound only under `if TYPE_CHECKING:`."""
+    owner = scope.owner(name)
+    nodes = [binding.node for binding in owner.bindings[name]] if owner else []
+    return all(
+        any(isinstance(p, ast.If) and "TYPE_CHECKING" in ast.dump(p.test) for p in names.ancestors(node)) for node in nodes
+    )
+
+
+def _import_functional(file: FileDraft, scope: Scope) -> str:
+    """Ask for `import torch.nn.functional as F`; where F means something else, for a name that does not."""
+    taken = scope.owner("F") is not None
+    text, spelling = ("import torch.nn.functional as F", f"F.{SDPA}") if not taken else ("import torch.nn.functional", _HOME)
+    if not any(isinstance(edit, AddImport) and edit.text == text for edit in file.edits):
+        file.edits.append(AddImport(text, _last_import(file)))
+    return spelling
+
+
+def _last_import(file: FileDraft) -> ast.stmt | None:
+    """The top-level import after which a torch import belongs: the last of torch, else the last before other code."""
+    imports = []
+    for statement in file.tree.body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            imports.append(statement)
+        elif imports and not isinstance(statement, ast.Try | ast.If | ast.Expr):
+            break
+    torch = [node for node in imports if _root(node) == "torch"]
+    return (torch or imports or [None])[-1]
+
+
+def _root(node: ast.Import | ast.ImportFrom) -> str:
+    dotted = node.names[0].name if isinstance(node, ast.Import) else (node.module or "")
+    return dotted.partition(".")[0]
+
+
+def heads_swap(node: ast.expr, names: Names) -> tuple[ast.expr, CstPath] | None:
+    """The tensor inside an expression that only swaps dimensions 1 and 2 of four, and the way to it.
+
+    `x.transpose(1, 2)`, `x.permute(0, 2, 1, 3)`, `torch.transpose(x, 1, 2)`, `rearrange(x, "b h n d -> b n h d")`;
+    a `.contiguous()` behind it changes no value.
+    """
+    path: CstPath = ()
+    while _is_method(node, "contiguous") and not node.args:  # type: ignore[attr-defined]
+        node, path = node.func.value, (*path, "func", "value")  # type: ignore[attr-defined]
+    if not isinstance(node, ast.Call) or node.keywords:
+        return None
+    numbers = [_integer(argument) for argument in node.args]
+    if isinstance(node.func, ast.Attribute):
+        swaps = numbers in ([1, 2], [2, 1], [-3, -2], [-2, -3]) and node.func.attr in ("transpose", "swapaxes", "swapdims")
+        permutes = numbers == [0, 2, 1, 3] and node.func.attr == "permute"
+        if (swaps or permutes) and not (names.resolve(node.func) or "").startswith("torch."):
+            return node.func.value, (*path, "func", "value")
+    dotted = names.resolve(node.func) or ""
+    if dotted == "torch.transpose" and numbers[1:] in ([1, 2], [2, 1]):
+        return node.args[0], (*path, "args", 0, "value")
+    if dotted == "einops.rearrange" and len(node.args) == 2 and _swaps_axes(node.args[1]):
+        return node.args[0], (*path, "args", 0, "value")
+    return None
+
+
+def _is_method(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name
+
+
+def _integer(node: ast.expr) -> int | None:
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        return None
+    return value if isinstance(value, int) else None
+
+
+def _swaps_axes(node: ast.expr) -> bool:
+    if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+        return False
+    left, _, right = (side.split() for side in node.value.partition("->"))
+    plain = all(axis.isidentifier() for axis in left)
+    return plain and len(left) == 4 and right == [left[0], left[2], left[1], left[3]]

@@ -1,0 +1,41 @@
+"""Autocast: xformers computes in the dtype it is given, SDPA is on autocast's lower-precision list.
+
+With float32 inputs inside `torch.autocast`, xformers returns float32 and SDPA would return bfloat16. So one of query,
+key and value (xformers takes only equal dtypes) must come from an operation that autocast lowers itself, a linear
+layer, a convolution, a product, through operations that keep the dtype, or be cast to half in plain sight. Where none
+is seen and nothing is cast up either, the rewrite rests on an assumption that stands in the report.
+"""
+
+from xf2sdpa.analysis.values import DType
+from xf2sdpa.draft import CallDraft, Refusal
+from xf2sdpa.rule import Example
+
+ORDER = 30
+CODES = {
+    "XF204": "query, key or value is cast to float32, which SDPA would undo under autocast",
+    "XF301": "assumed: inside autocast, query, key and value are not float32",
+}
+EXAMPLES = (
+    Example(
+        """\
+import xformers.ops as xops
+
+
+def attend(q, k, v, b, n, h):
+    q, k, v = (t.view(b, n, h, -1).float() for t in (q, k, v))
+    return xops.memory_efficient_attention(q, k, v)
+"""
+    ),
+)
+ASSUMPTION = "inside autocast, query, key and value are not float32 (the function does not show where they come from)"
+
+
+def decide(draft: CallDraft) -> None:
+    """Refuse a visible upcast; assume where the origin is not seen."""
+    dtypes = set(draft.site.dtypes)
+    if dtypes & {DType.AUTOCAST, DType.HALF}:
+        return
+    if DType.FLOAT32 in dtypes:
+        message = "query, key and value are float32 here; under autocast SDPA would compute and return half precision"
+        raise Refusal("XF204", message, "Drop the upcast if half precision is meant, or wrap the call in autocast(enabled=False).")
+    draft.assume(ASSUMPTION)

@@ -1,0 +1,197 @@
+"""Imports of xformers go when nothing in the file uses them any more.
+
+So does the guard around them, if it held nothing but imports that go: the `try` with its message, the
+`if is_xformers_available():` with its `else: xformers = None`. A guard that sets a flag stays whole, because other
+code reads the flag to choose its path. Names that other files import from this one, that `__all__` lists or that a
+string names stay as well, and so does everything in an `__init__.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.flow import loads_of
+from xf2sdpa.analysis.names import Scope
+from xf2sdpa.analysis.spans import span_of
+from xf2sdpa.draft import FileDraft
+from xf2sdpa.edits import RemoveAliases, ReplaceStatement
+from xf2sdpa.model import Finding
+from xf2sdpa.rule import Example
+
+ORDER = 90
+CODES = {
+    "XF140": "an import that nothing uses any more is removed",
+    "XF401": "xformers is still imported here",
+}
+EXAMPLES = (
+    Example(
+        before="""\
+import torch.nn.functional as F
+
+try:
+    import xformers.ops as xops
+except ImportError:
+    print("xformers is not installed")
+
+
+def f(q, k, v):
+    b, n, h, d = q.shape
+    return xops.memory_efficient_attention(q, k, v).flatten(2)
+""",
+        after="""\
+import torch.nn.functional as F
+
+
+def f(q, k, v):
+    b, n, h, d = q.shape
+    return F.scaled_dot_product_attention(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    ).transpose(1, 2).flatten(2)
+""",
+    ),
+)
+_Import = ast.Import | ast.ImportFrom
+
+
+def finish(file: FileDraft) -> None:
+    """Remove what is unused, until nothing more falls away; name what stays."""
+    if not file.migrated:
+        return
+    settled: set[int] = set()
+    for _ in range(3):  # a guard that goes may be the last use of another import
+        before = len(file.edits)
+        for statement in _imports(file):
+            if id(statement) not in settled and id(statement) not in file.gone and _remove(file, statement):
+                settled.add(id(statement))
+        if len(file.edits) == before:
+            break
+    _report_kept(file, settled)
+
+
+def _imports(file: FileDraft) -> Iterator[_Import]:
+    return (node for node in ast.walk(file.tree) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def _remove(file: FileDraft, statement: _Import) -> bool:
+    """Take the unused names out of an import; whether anything went."""
+    unused = {alias_name(alias) for alias in statement.names if _is_unused(file, statement, alias)}
+    if not unused:
+        return False
+    whole = len(unused) == len({alias_name(alias) for alias in statement.names})
+    guard = _guard(file, statement)
+    if guard is None:
+        file.edits.append(RemoveAliases(statement, frozenset(unused)))
+        if whole:
+            file.take_away(statement)
+        return True
+    if whole and _is_only_a_guard(file, guard):
+        file.edits.append(ReplaceStatement(guard))
+        file.take_away(guard)
+        return True
+    return False
+
+
+def alias_name(alias: ast.alias) -> str:
+    """What an import calls a thing: its alias, else its full name."""
+    return alias.asname or alias.name
+
+
+def _bound(statement: _Import, alias: ast.alias) -> str:
+    if alias.asname:
+        return alias.asname
+    return alias.name.partition(".")[0] if isinstance(statement, ast.Import) else alias.name
+
+
+def _is_unused(file: FileDraft, statement: _Import, alias: ast.alias) -> bool:
+    """Whether an import is ours, or only served what went, and nothing that stays needs the name."""
+    name = _bound(statement, alias)
+    if alias.name == "*" or _is_reexported(file, name):
+        return False
+    owner = _scope(file, statement)
+    loads = loads_of(file.names, name, owner)
+    if any(id(load) not in file.gone for load in loads):
+        return False
+    dotted = alias.name if isinstance(statement, ast.Import) else "." * statement.level + f"{statement.module}.{alias.name}"
+    return is_ours(dotted) or (bool(loads) and "xformers" in name.lower())
+
+
+def _scope(file: FileDraft, statement: ast.stmt) -> Scope:
+    node = next(p for p in file.names.ancestors(statement) if id(p) in file.names.scopes)
+    return file.names.scopes[id(node)]
+
+
+def _is_reexported(file: FileDraft, name: str) -> bool:
+    return name in file.handed_on or file.path.endswith("__init__.py") or name in _strings(file)
+
+
+def _strings(file: FileDraft) -> set[str]:
+    """Names that stand in strings that stay: `__all__`, `"xops" in globals()`, quoted annotations."""
+    return {
+        word
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in file.gone
+        if len(node.value) < 80 and " " not in node.value
+        for word in (node.value, node.value.partition(".")[0].partition("[")[0])
+    }
+
+
+def _guard(file: FileDraft, statement: ast.stmt) -> ast.Try | ast.If | None:
+    """The outermost `try` or `if` of the same function that an import depends on."""
+    guard = None
+    for parent in file.names.ancestors(statement):
+        if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+            break
+        if isinstance(parent, ast.Try | ast.If):
+            guard = parent
+    return guard
+
+
+def _is_only_a_guard(file: FileDraft, guard: ast.Try | ast.If) -> bool:
+    """Whether a guard holds nothing but imports that go and what is said or put in their place."""
+    if isinstance(guard, ast.If):
+        about = "xformers" in ast.dump(guard.test).lower()
+        return about and all(_is_idle(file, s) for s in (*guard.body, *guard.orelse))
+    parts = [*guard.body, *guard.orelse, *guard.finalbody]
+    handled = [s for handler in guard.handlers for s in handler.body]
+    return all(_is_idle(file, s) for s in parts) and all(_is_idle(file, s) or isinstance(s, ast.Raise) for s in handled)
+
+
+def _is_idle(file: FileDraft, statement: ast.stmt) -> bool:
+    """Whether nothing is lost with a statement: an unused import of ours, `xops = None`, a message, `pass`."""
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return all(_is_unused(file, statement, alias) for alias in statement.names)
+    if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
+        return statement.value.value is None and all(_is_unread(file, target) for target in statement.targets)
+    return isinstance(statement, ast.Pass) or _is_message(statement)
+
+
+def _is_unread(file: FileDraft, target: ast.expr) -> bool:
+    if not isinstance(target, ast.Name) or _is_reexported(file, target.id):
+        return False
+    loads = loads_of(file.names, target.id, _scope(file, file.names.statement(target)))
+    return all(id(load) in file.gone for load in loads)
+
+
+def _is_message(statement: ast.stmt) -> bool:
+    """A print, a warning or a log line."""
+    if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
+        return False
+    function = statement.value.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    return name in ("print", "warn", "warning", "info", "debug", "error", "warning_once")
+
+
+def _report_kept(file: FileDraft, settled: set[int]) -> None:
+    for statement in _imports(file):
+        if id(statement) in settled or id(statement) in file.gone:
+            continue
+        module = statement.module or "" if isinstance(statement, ast.ImportFrom) else statement.names[0].name
+        if not is_ours(module):
+            continue
+        names = ", ".join(sorted({_bound(statement, alias) for alias in statement.names}))
+        guarded = _guard(file, statement) is not None and all(_is_unused(file, statement, a) for a in statement.names)
+        reason = "the guard around it decides which path runs" if guarded else f"{names} is still used"
+        span = span_of(statement, file.lines)
+        file.findings.append(Finding(file.path, span, "XF401", f"xformers is still imported: {reason}"))

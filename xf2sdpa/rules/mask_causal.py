@@ -1,0 +1,110 @@
+"""`LowerTriangularMask()` is `is_causal=True`: both align at the top left, exact for any query and key length.
+
+Under a condition, `LowerTriangularMask() if c else None` is `is_causal=c`. SDPA wants a real bool, so `c` is put into
+`bool(…)` unless it is one by its form. The bottom-right mask is another rule: `is_causal` would show a decoding
+query only the first key.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from xf2sdpa.analysis.api import CAUSAL, api_name
+from xf2sdpa.analysis.flow import definition_before, reached_loads
+from xf2sdpa.analysis.masks import CausalChoice, conditional_definition, conditional_expression, is_boolean
+from xf2sdpa.analysis.values import Mask
+from xf2sdpa.draft import CallDraft
+from xf2sdpa.edits import ArgumentEdit, ReplaceStatement
+from xf2sdpa.rule import Example
+
+ORDER = 41
+CODES = {
+    "XF111": "LowerTriangularMask() becomes is_causal=True",
+    "XF112": "LowerTriangularMask() under a condition becomes is_causal=condition",
+}
+EXAMPLES = (
+    Example(
+        before="""\
+import torch.nn.functional as F
+import xformers.ops as xops
+
+
+def f(x, b, n, h, causal):
+    q = x.view(b, n, h, -1)
+    mask = xops.LowerTriangularMask() if causal else None
+    return xops.memory_efficient_attention(q, q, q, attn_bias=mask).flatten(2)
+""",
+        after="""\
+import torch.nn.functional as F
+
+
+def f(x, b, n, h, causal):
+    q = x.view(b, n, h, -1)
+    is_causal = bool(causal)
+    return F.scaled_dot_product_attention(
+        q.transpose(1, 2), q.transpose(1, 2), q.transpose(1, 2), is_causal=is_causal
+    ).transpose(1, 2).flatten(2)
+""",
+    ),
+)
+
+
+def decide(draft: CallDraft) -> None:
+    """Turn a causal mask object, plain or under a condition, into `is_causal`."""
+    node = draft.argument("attn_bias")
+    if node is None or "attn_bias" in draft.settled:
+        return
+    if draft.site.bias == Mask(CAUSAL):
+        _plain(draft, node)
+    elif (choice := conditional_expression(node, draft.file.names)) is not None:
+        wrap = "not" if choice.negated else ("" if is_boolean(choice.test) else "bool")
+        _settle(draft, ArgumentEdit("is_causal", take=("test",), wrap=wrap), node)
+    elif isinstance(node, ast.Name) and (found := conditional_definition(node, draft.file.names)) is not None:
+        _by_name(draft, node, found)
+
+
+def _plain(draft: CallDraft, node: ast.expr) -> None:
+    _settle(draft, ArgumentEdit("is_causal", text="True"), node)
+    if isinstance(node, ast.Name):
+        names = draft.file.names
+        definition = definition_before(names, node.id, node)
+        if isinstance(definition, ast.Assign) and _makes_mask(definition, draft):
+            if reached_loads(names, node.id, definition) == [node]:
+                draft.edits.append(ReplaceStatement(definition))
+                draft.lost.append(definition)
+
+
+def _makes_mask(definition: ast.Assign, draft: CallDraft) -> bool:
+    value = definition.value
+    if len(definition.targets) != 1 or not isinstance(value, ast.Call):
+        return False
+    return api_name(draft.file.names.resolve(value.func)) == CAUSAL
+
+
+def _by_name(draft: CallDraft, node: ast.Name, choice: CausalChoice) -> None:
+    """Replace the statements that choose the mask by one that says whether there is one."""
+    names = draft.file.names
+    scope = names.scopes[id(names.function(node))]
+    variable = "is_causal" if scope.owner("is_causal") is None else f"{node.id}_is_causal"
+    condition = ast.get_source_segment(draft.file.text, choice.test) or ast.unparse(choice.test)
+    if choice.negated:
+        condition = f"not {condition}" if _binds_tightly(choice.test) else f"not ({condition})"
+    elif not is_boolean(choice.test):
+        condition = f"bool({condition})"
+    if "\n" in condition and not condition.endswith(")"):
+        condition = f"({condition})"
+    first, *rest = choice.statements
+    draft.edits.append(ReplaceStatement(choice.keep, f"{variable} = {condition}"))
+    draft.edits += [ReplaceStatement(s) for s in (first, *rest) if s is not choice.keep]
+    draft.lost += choice.statements
+    _settle(draft, ArgumentEdit("is_causal", text=variable), node)
+
+
+def _binds_tightly(test: ast.expr) -> bool:
+    return isinstance(test, ast.Name | ast.Attribute | ast.Call | ast.Subscript)
+
+
+def _settle(draft: CallDraft, edit: ArgumentEdit, node: ast.expr) -> None:
+    draft.arguments["attn_bias"] = edit
+    draft.lost.append(node)
+    draft.settled.add("attn_bias")

@@ -1,0 +1,83 @@
+"""A tensor mask is `attn_mask=`, if its number of dimensions is proved too.
+
+Both sides add it to the scaled scores. But SDPA broadcasts from the right: a 3-D mask on 4-D inputs would lay its
+batch over the heads, without an error when the sizes happen to match. So 4-D inputs take a 4-D mask (or a 2-D one
+that serves all), 3-D inputs a 3-D mask with a head dimension added. Masks with strided inputs are right since
+torch 2.2 (pytorch#112577).
+"""
+
+from xf2sdpa.analysis.values import NoneValue, OneOf, Tensor
+from xf2sdpa.draft import CallDraft, Refusal
+from xf2sdpa.edits import ArgumentEdit
+from xf2sdpa.model import Note
+from xf2sdpa.rule import Example
+
+ORDER = 42
+CODES = {
+    "XF113": "a tensor mask becomes attn_mask=",
+    "XF212": "a tensor mask whose dimensions are not proved to fit",
+    "XF302": "masked SDPA can give NaN gradients on an H200 with torch 2.11 to 2.13",
+}
+EXAMPLES = (
+    Example(
+        before="""\
+import torch
+import torch.nn.functional as F
+import xformers.ops as xops
+
+
+def f(q, k, v, b, h, m, n):
+    q = q.view(b, m, h, -1)
+    bias = torch.zeros(b, h, m, n, dtype=q.dtype)
+    return xops.memory_efficient_attention(q, k, v, attn_bias=bias).flatten(2)
+""",
+        after="""\
+import torch
+import torch.nn.functional as F
+
+
+def f(q, k, v, b, h, m, n):
+    q = q.view(b, m, h, -1)
+    bias = torch.zeros(b, h, m, n, dtype=q.dtype)
+    return F.scaled_dot_product_attention(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=bias
+    ).transpose(1, 2).flatten(2)
+""",
+    ),
+)
+NAN_CORNER = Note(
+    "XF302",
+    "with torch 2.11 to 2.13 on a Hopper GPU, a masked call whose key length is 64 more than a multiple of 128 "
+    "can give NaN gradients (pytorch#196678)",
+    "Train with torch.backends.cuda.enable_cudnn_sdp(False) there.",
+)
+
+
+def decide(draft: CallDraft) -> None:
+    """Pass a tensor, or a tensor that may be None, whose rank fits."""
+    bias = draft.site.bias
+    if "attn_bias" in draft.settled or bias is None:
+        return
+    options = bias.options if isinstance(bias, OneOf) else frozenset({bias})
+    tensors = [option for option in options if isinstance(option, Tensor)]
+    optional = any(isinstance(option, NoneValue) for option in options)
+    if len(tensors) != 1 or len(options) != 1 + optional:
+        return
+    rank = tensors[0].rank.known
+    if rank not in (2, draft.rank) or (optional and draft.rank == 3 and rank == 3):
+        raise Refusal("XF212", _why(rank, draft.rank, optional=optional), "Give the mask the form (batch, heads, queries, keys).")
+    for sentence in sorted(tensors[0].given):
+        draft.assume(sentence)
+    suffix = ".unsqueeze(1)" if rank == draft.rank == 3 else ""
+    draft.arguments["attn_bias"] = ArgumentEdit("attn_mask", suffix=suffix)
+    draft.settled.add("attn_bias")
+    draft.needs_torch((2, 2))
+    draft.notes.append(NAN_CORNER)
+
+
+def _why(rank: int | None, inputs: int, *, optional: bool) -> str:
+    if rank is None:
+        return "the mask is a tensor, but the function does not show how many dimensions it has"
+    if optional and rank == inputs:
+        return "the mask is a 3-D tensor or None, and only the tensor can be given a head dimension"
+    return f"a mask with {rank} dimensions on {inputs}-D inputs would be laid over the wrong dimensions"

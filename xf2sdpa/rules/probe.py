@@ -1,0 +1,95 @@
+"""A capability probe goes: a call on made-up tensors inside a `try`, there to see whether xformers works.
+
+SDPA needs no probe. The whole `try` goes if all it holds serves the call, nothing of it is read afterwards, and its
+handlers only raise or pass.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from xf2sdpa.analysis.flow import loads_of
+from xf2sdpa.draft import CallDraft, Settled
+from xf2sdpa.edits import ReplaceStatement
+from xf2sdpa.model import SiteClass
+from xf2sdpa.rule import Example
+
+ORDER = 12
+CODES = {"XF150": "a capability probe is removed"}
+EXAMPLES = (
+    Example(
+        before="""\
+import torch
+import xformers.ops
+
+
+def enable(module):
+    try:
+        _ = xformers.ops.memory_efficient_attention(torch.randn(1, 2, 40), torch.randn(1, 2, 40), torch.randn(1, 2, 40))
+    except Exception as error:
+        raise error
+    module.fast = True
+""",
+        after="""\
+import torch
+
+
+def enable(module):
+    module.fast = True
+""",
+    ),
+)
+_MADE_UP = frozenset({"torch.randn", "torch.rand", "torch.zeros", "torch.ones", "torch.empty"})
+
+
+def decide(draft: CallDraft) -> None:
+    """Remove a probe with the `try` around it."""
+    guard = _guard(draft)
+    if guard is None or not all(_is_made_up(draft, guard, name) for name in ("query", "key", "value")):
+        return
+    draft.edits.append(ReplaceStatement(guard))
+    draft.lost.append(guard)
+    draft.kind, draft.code = SiteClass.REMOVED, "XF150"
+    draft.message = "a probe of whether xformers works"
+    raise Settled
+
+
+def _guard(draft: CallDraft) -> ast.Try | None:
+    """The `try` whose only purpose is the call."""
+    names = draft.file.names
+    statement = names.statement(draft.site.node)
+    guard = names.parents[id(statement)]
+    if not isinstance(guard, ast.Try) or guard.body[-1] is not statement or guard.orelse or guard.finalbody:
+        return None
+    quiet = all(isinstance(s, ast.Raise | ast.Pass) for handler in guard.handlers for s in handler.body)
+    return guard if quiet and _keeps_to_itself(draft, guard) else None
+
+
+def _keeps_to_itself(draft: CallDraft, guard: ast.Try) -> bool:
+    """Whether all statements only assign variables that nothing outside the `try` reads."""
+    names = draft.file.names
+    inside = {id(node) for node in ast.walk(guard)}
+    if any(isinstance(s, ast.Return | ast.Delete | ast.AugAssign | ast.With | ast.For) for s in guard.body):
+        return False
+    for node in ast.walk(guard):
+        if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
+            return False
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            owner = names.scope_at[id(node)].owner(node.id)
+            if owner is None or any(id(load) not in inside for load in loads_of(names, node.id, owner)):
+                return False
+    return True
+
+
+def _is_made_up(draft: CallDraft, guard: ast.Try, name: str) -> bool:
+    node = draft.argument(name)
+    if isinstance(node, ast.Name):
+        values = [s.value for s in guard.body if isinstance(s, ast.Assign) and _targets(s, node.id)]
+        node = values[0] if len(values) == 1 else None
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "cuda", "half"):
+        node = node.func.value
+    return isinstance(node, ast.Call) and draft.file.names.resolve(node.func) in _MADE_UP
+
+
+def _targets(statement: ast.Assign, name: str) -> bool:
+    return any(isinstance(target, ast.Name) and target.id == name for target in statement.targets)

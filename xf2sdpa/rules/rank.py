@@ -1,0 +1,69 @@
+"""The layout: xformers takes `[B, M, H, K]`, SDPA takes `[B, H, M, K]`.
+
+A 4-D call gets its heads moved, `.transpose(1, 2)` on the way in and out. A 3-D call `[B, M, K]` has one head:
+`.unsqueeze(1)` in, `.squeeze(1)` out; handed over as it is, it would run unfused (29 times slower on an H200), and
+transposed it would attend over channels without any error. So the number of dimensions must be proved by what the
+function shows: sizes given to `view`, `reshape` or `permute`, an unpacked shape, an einops pattern, a helper of the
+same file. Since torch 2.0.
+"""
+
+from xf2sdpa.draft import CallDraft, Refusal
+from xf2sdpa.edits import ArgumentEdit
+from xf2sdpa.rule import Example
+
+ORDER = 20
+CODES = {
+    "XF101": "a 4-D call: heads are moved with .transpose(1, 2)",
+    "XF102": "a 3-D call: a head dimension is added with .unsqueeze(1)",
+    "XF201": "the number of dimensions of query, key and value is not shown by the function",
+    "XF202": "the evidence for the number of dimensions disagrees",
+    "XF203": "grouped-query inputs with five dimensions",
+}
+EXAMPLES = (
+    Example(
+        before="""\
+import torch
+import xformers.ops
+
+
+def attend(x, qkv, b, n, h):
+    q, k, v = qkv(x).view(b, n, 3, h, -1).unbind(2)
+    return xformers.ops.memory_efficient_attention(q, k, v).reshape(b, n, -1)
+""",
+        after="""\
+import torch
+
+
+def attend(x, qkv, b, n, h):
+    q, k, v = qkv(x).view(b, n, 3, h, -1).unbind(2)
+    return torch.nn.functional.scaled_dot_product_attention(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    ).transpose(1, 2).reshape(b, n, -1)
+""",
+    ),
+)
+
+_MOVES = {4: (".transpose(1, 2)", ".transpose(1, 2)", "XF101"), 3: (".unsqueeze(1)", ".squeeze(1)", "XF102")}
+
+
+def decide(draft: CallDraft) -> None:
+    """Give query, key and value the moves of their rank, or refuse."""
+    site = draft.site
+    if site.rank == 5:
+        advice = "Expand key and value to 4-D, or flatten the groups and use enable_gqa=True."
+        raise Refusal("XF203", "query, key and value have five dimensions (groups and heads)", advice)
+    if site.conflict:
+        advice = "Make the shapes on the way to this call agree, or assert the rank: assert query.ndim == 4."
+        raise Refusal("XF202", "the code gives query, key and value different numbers of dimensions", advice)
+    if site.rank not in _MOVES:
+        advice = "State it where the call is made, `b, n, h, d = query.shape`, or `assert query.ndim == 4`."
+        raise Refusal("XF201", "the function does not show whether query, key and value are 3-D or 4-D", advice)
+    move_in, move_out, draft.code = _MOVES[site.rank]
+    draft.rank = site.rank
+    draft.suffix = move_out
+    for sentence in sorted(site.given):
+        draft.assume(sentence)
+    for name in ("query", "key", "value"):
+        node = draft.argument(name)
+        keyword = None if node in site.node.args else name
+        draft.arguments[name] = ArgumentEdit(keyword, suffix=move_in)
