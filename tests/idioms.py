@@ -50,7 +50,7 @@ ROWS = (
     Row("rank/5d-grouped", "grouped queries, five dimensions"),
     Row("rank/output-unsqueeze", "the result is taken apart again by unsqueeze, reshape and permute"),
     Row("rank/probe", "a trial call on random literals inside a try, to see if it works", NEXT),
-    Row("rank/heads-first-fed", "heads-first tensors given as they are: attention over heads", NEXT),
+    Row("rank/heads-first-fed", "heads-first tensors given as they are: attention over heads"),
     # The bias
     Row("masks/none", "no mask argument"),
     Row("masks/literal-none", "`attn_bias=None`"),
@@ -124,6 +124,7 @@ ROWS = (
     Row("naming/functional-alias", "by an alias of torch.nn.functional"),
     Row("naming/from-torch-nn", "`from torch.nn import functional as F`"),
     Row("naming/full-path", "by the full path"),
+    Row("naming/nn-functional", "through `torch.nn`"),
     Row("naming/bare", "the function itself is imported"),
     Row("naming/shadowed", "the alias is a local variable"),
     Row("naming/new-import", "nothing names torch"),

@@ -167,6 +167,22 @@ def test_git_is_asked_from_a_folder_below_its_top(repository: Path) -> None:
     assert below(repository / "src") == ["a.py"]
 
 
+def test_one_git_process_at_the_top_of_a_work_tree(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(repository, "a.py", "src/b.py")
+    commands: list[str] = []
+    output = discover._output
+
+    def spy(command: list[str], environment: dict[str, str]) -> bytes | None:
+        commands.append(command[5])
+        return output(command, environment)
+
+    monkeypatch.setattr(discover, "_output", spy)
+    below(repository)
+    assert commands == ["ls-files"]
+    below(repository / "src")
+    assert commands == ["ls-files", "check-ignore", "ls-files"]
+
+
 def test_an_ignored_folder_is_walked_when_named(repository: Path) -> None:
     (repository / ".gitignore").write_text("generated/\n")
     make(repository, "generated/forced.py", "generated/deep/a.py", "generated/deep/venv/b.py")
@@ -392,7 +408,7 @@ def test_later_rounds_find_whole_words_in_files_not_yet_found(tmp_path: Path) ->
     make(tmp_path, "c.py", text="FLAGS = MY_FLAG = flag = 0\n")
     make(tmp_path, "d.py", text="x=(FLAG)")
     make(tmp_path, "e.py", text="from d import other\n")
-    make(tmp_path, "f.py", text="FLAGé = 1")
+    make(tmp_path, "f.py", text="FLAGא = éFLAG")
     searcher = Searcher(list_files([tmp_path]))
     rounds = [searcher.first(), searcher.matching([b"FLAG"]), searcher.matching({b"FLAG", b"other"})]
     assert [[file.name for file in found] for found in rounds] == [["a.py"], ["b.py", "d.py"], ["e.py"]]

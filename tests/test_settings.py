@@ -79,7 +79,7 @@ def test_every_setting_has_a_check() -> None:
     assert {*settings._CHECKS, "file"} == set(Settings.__dataclass_fields__)
 
 
-def test_the_nearest_file_counts(tmp_path: Path) -> None:
+def test_the_nearest_file_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project(tmp_path, '[tool.xf2sdpa]\nstyle = "compat"\n')
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
@@ -89,6 +89,8 @@ def test_the_nearest_file_counts(tmp_path: Path) -> None:
     nearer = project(tmp_path / "a", "")
     assert load(below) == Settings(file=nearer)
     assert find_pyproject(below) == nearer
+    monkeypatch.chdir(below)
+    assert find_pyproject(Path()) == nearer
     assert find_pyproject(tmp_path) == tmp_path / "pyproject.toml"
 
 

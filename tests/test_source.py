@@ -60,6 +60,7 @@ ROUND_TRIPS = {
     "declared after a lone return": (b"#!x\r# coding: latin-1\rx = '\xe9'\r", "iso8859-1", False, "\r"),
     "not declared after code": (b"x = 1\n# coding: latin-1\n", "utf-8", False, "\n"),
     "not declared in the third line": (b"#\n#\n# coding: latin-1\n", "utf-8", False, "\n"),
+    "not declared in the third line, old mac": (b"#\r#\r# coding: latin-1\r", "utf-8", False, "\r"),
     "japanese": ("# coding: euc-jp\nx = '日本'\n".encode("euc-jp"), "euc_jp", False, "\n"),
 }
 

@@ -43,7 +43,9 @@ from xf2sdpa.torch_pin import lowest_admitted, project_torch
         ("torch<=2.4", None),
         ("torch!=2.1", None),
         ("torch; python_version >= '3.10'", None),
+        ("torch>=2.0; python_version in '3.9, 3.10'", (2, 0)),
         ("torchvision==0.15.2", None),
+        ("torch2trt==0.4", None),
         ("torch-geometric>=2.3", None),
         ("torch_scatter==2.1", None),
         ("pytorch==2.0", None),
@@ -58,7 +60,11 @@ def test_one_requirement(requirement: str, version: tuple[int, int] | None) -> N
 @pytest.mark.parametrize(
     ("name", "text", "pin"),
     [
-        ("requirements.txt", "numpy\n# torch==1.0\ntorch==2.0.1  # why\n", ((2, 0), ":3: torch==2.0.1")),
+        (
+            "requirements.txt",
+            "xtorch==2.0.1\n # torch==2.0.1\ntorch==2.0.1  # why\n",
+            ((2, 0), ":3: torch==2.0.1"),
+        ),
         ("requirements-gpu.txt", "-r base.txt\r\n\r\ntorch>=2.2\r\n", ((2, 2), ":3: torch>=2.2")),
         ("requirements.txt", "pytorch==1.0\ntorch==1.0.1\ntorch>=1\n", ((1, 0), ":2: torch==1.0.1")),
         (

@@ -8,6 +8,7 @@ positions; inside one statement, calls and attributes are paired by the order of
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -79,6 +80,7 @@ class _Editor:
         result: list[Any] = []
         orphans: list[cst.EmptyLine] = []
         waiting = list(statements)
+        opened = False  # whether the block's first statement went
         for node in body:
             count = len(node.body) if isinstance(node, cst.SimpleStatementLine) else 1
             twins, waiting = waiting[:count], waiting[count:]
@@ -87,6 +89,9 @@ class _Editor:
             kept: list[Any] = self.line(node, twins) if any(map(self.touches, twins)) else [node]
             if not kept:
                 orphans += _kept_comments(node, self.module)
+                opened |= not result
+            elif opened and not orphans and not result and body is not self.module.body:
+                kept[0] = kept[0].with_changes(leading_lines=_without_blank_start(kept[0].leading_lines))
             elif orphans:
                 kept[0] = kept[0].with_changes(leading_lines=[*orphans, *kept[0].leading_lines])
                 orphans = []
@@ -133,7 +138,7 @@ class _Editor:
             parsed = cst.parse_statement(edit.text, config=self.module.config_for_parsing)
             return [parsed.with_changes(leading_lines=node.leading_lines)]
         edited = self.edit_expressions(node, twin)
-        return [self.bodies(edited, node, twin)]
+        return [cast("cst.BaseStatement", self.bodies(edited, node, twin))]
 
     def bodies(self, edited: Any, node: Any, twin: ast.stmt) -> Any:
         """The blocks of a compound statement."""
@@ -144,8 +149,8 @@ class _Editor:
             return edited.with_changes(**changes)
         changes["body"] = self.suite(node.body, twin.body)  # type: ignore[attr-defined]
         if isinstance(node, cst.Try | cst.TryStar):
-            handlers = zip(edited.handlers, node.handlers, twin.handlers, strict=True)  # type: ignore[attr-defined]
-            changes["handlers"] = [new.with_changes(body=self.suite(old.body, arm.body)) for new, old, arm in handlers]
+            handlers = zip(edited.handlers, node.handlers, cast("ast.Try", twin).handlers, strict=True)
+            changes["handlers"] = [new.with_changes(body=self.suite(o.body, t.body)) for new, o, t in handlers]  # type: ignore[attr-defined]
             if node.finalbody is not None:
                 changes["finalbody"] = self.branch(node.finalbody, twin.finalbody)  # type: ignore[attr-defined]
         if getattr(node, "orelse", None) is not None:
@@ -314,6 +319,11 @@ def _without_aliases(node: cst.BaseSmallStatement, edit: RemoveAliases) -> cst.B
 def _is_bound(alias: cst.ImportAlias, edit: RemoveAliases) -> bool:
     whole = alias.evaluated_alias or alias.evaluated_name
     return whole in edit.bound
+
+
+def _without_blank_start(lines: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:
+    """Leading lines of a statement that now opens its block."""
+    return list(itertools.dropwhile(lambda line: line.comment is None, lines))
 
 
 _ABOUT = ("xformers", "memory_efficient", "memory efficient", "memory-efficient")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.names import Names, Scope
@@ -11,16 +12,24 @@ from xf2sdpa.edits import AddImport, CstPath
 
 SDPA = "scaled_dot_product_attention"
 _HOME = f"torch.nn.functional.{SDPA}"
-_PREFERRED = ("F", "torch", "nn")
 
 
 def function_name(file: FileDraft, node: ast.Call) -> str:
     """How to call SDPA at a place: the file's own `F`, `torch.nn.functional.…` or bare name; else a new import."""
     scope = file.names.scope_at[id(node)]
-    candidates = sorted(_spellings(file, scope), key=len)
-    if candidates:
-        return candidates[0]
-    return _import_functional(file, scope)
+    candidates = list(_spellings(file, scope))
+    if not candidates:
+        return _import_functional(file, scope)
+    return min(candidates, key=lambda spelling: (_length_rank(spelling, file), len(spelling)))
+
+
+def _length_rank(spelling: str, file: FileDraft) -> int:
+    """A bare name or `F.` first; else the way in which the file itself reaches into torch.nn.functional."""
+    module = spelling.removesuffix(SDPA)
+    if module.count(".") <= 1:
+        return 0
+    used = re.search(rf"(?<![\w.]){re.escape(module)}", file.text) is not None
+    return 1 if used else (2 if module.startswith("torch.") else 3)
 
 
 def _spellings(file: FileDraft, scope: Scope) -> Iterator[str]:
@@ -68,7 +77,8 @@ def _last_import(file: FileDraft) -> ast.stmt | None:
         elif imports and not isinstance(statement, ast.Try | ast.If | ast.Expr):
             break
     torch = [node for node in imports if _root(node) == "torch"]
-    return (torch or imports or [None])[-1]
+    found = torch or imports
+    return found[-1] if found else None
 
 
 def _root(node: ast.Import | ast.ImportFrom) -> str:

@@ -26,7 +26,8 @@ from xf2sdpa.settings import Settings
 if TYPE_CHECKING:
     from xf2sdpa.codemod import Transcript
 
-NEEDLE = re.compile("xformers|mslk", re.IGNORECASE)
+NEEDLE = re.compile("memory_efficient_attention|merge_attentions")
+"""Every call site spells one of these, whatever the module is called."""
 _IGNORE = re.compile(r"#\s*xf2sdpa:\s*ignore(?:\[([\w,\s]*)\])?", re.IGNORECASE)
 _WHOLE_FILE = Span(1, 0, 1, 0)
 

@@ -127,7 +127,7 @@ def write(path: Path, data: bytes, *, expected: bytes | None = None) -> None:
     # A name of its own, not one made from the target's: that may be as long as names may be.
     draft = target.with_name(f".xf2sdpa-{os.urandom(8).hex()}.tmp")
     try:
-        status = target.stat() if expected is not None or target.exists() else None
+        status = target.stat() if target.exists() else None
         if status is not None:
             _check_writable(path, target, status)
         try:

@@ -32,7 +32,7 @@ def project_torch(start: Path) -> Pin | None:
     as somebody may install by it. A file that cannot be read or parsed says nothing.
     """
     start = start.resolve()
-    for folder in (start, *start.parents) if start.is_dir() else start.parents:
+    for folder in (start, *start.parents):  # a file as the first "folder" has nothing in it
         pins = list(_pins(folder))
         if pins:
             return min(pins, key=lambda pin: pin[0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,7 +34,6 @@ class Case:
     scale: float | None
     storage: str
     expands: bool = False
-    note: dict[str, Any] = field(default_factory=dict)
 
     def inputs(self, dtype: torch.dtype = torch.float64, device: str = "cpu") -> list[Tensor]:
         """Query, key, value, drawn in float64 and cast, in this case's storage order."""
@@ -210,19 +209,25 @@ def _real_bias(problem: Case, scores: Tensor) -> Tensor:
     bias = problem.make(real_masks)
     if bias is None:
         return scores.new_zeros(())
+    bias = bias_like(scores, bias)
     if isinstance(bias, Tensor):
-        return bias.to(scores.dtype).expand(scores.shape) if bias.ndim == 2 else bias.reshape(scores.shape)
-    return bias.materialize(tuple(scores.shape), dtype=scores.dtype)
+        return bias if bias.ndim == 2 else bias.reshape(scores.shape)
+    return bias.materialize(tuple(scores.shape), dtype=scores.dtype, device=scores.device)
 
 
 def actual(problem: Case, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """The result of the code under test."""
-    bias = problem.make(compat)
-    if isinstance(bias, Tensor):
-        bias = bias.to(query.dtype)
-    elif hasattr(bias, "_bias"):
-        bias = compat.LowerTriangularMaskWithTensorBias(bias._bias.to(query.dtype))
+    bias = bias_like(query, problem.make(compat))
     return compat.memory_efficient_attention(query, key, value, bias, scale=problem.scale)
+
+
+def bias_like(query: Tensor, bias: Any) -> Any:
+    """A bias with its tensor, if it has one, in query's dtype and where query is."""
+    if isinstance(bias, Tensor):
+        return bias.to(query.device, query.dtype)
+    if hasattr(bias, "_bias"):
+        return type(bias)(bias._bias.to(query.device, query.dtype))
+    return bias
 
 
 def leaves(problem: Case, dtype: torch.dtype = torch.float64) -> list[Tensor]:

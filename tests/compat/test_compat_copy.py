@@ -12,7 +12,7 @@ pytest.importorskip("xformers.ops")
 from compat_copy import ORDER, assembled
 from compat_oracle import KINDS, case, expected
 
-import xf2sdpa.compat as compat
+from xf2sdpa import compat
 
 
 def module(text, tmp_path, name):

@@ -10,7 +10,7 @@ pytest.importorskip("xformers.ops")
 from compat_oracle import KINDS, _real_bias, case, expected, real_masks
 from torch import Tensor
 
-import xf2sdpa.compat as compat
+from xf2sdpa import compat
 from xf2sdpa.compat import masks as our_masks
 
 OBJECTS = [kind for kind in KINDS if kind != "none" and not kind.startswith("tensor")]
@@ -34,11 +34,12 @@ def test_materialize_is_bit_for_bit_the_same(kind, dtype):
     for seed in range(25):
         problem = case(kind, seed)
         (batch, m, *heads, _), (_, n, *_), _ = problem.shapes
-        shape = (batch, *heads, m, n)
-        for shape in [shape, shape[-2:]] if kind != "LowerTriangularMaskWithTensorBias" else [shape]:
+        full = (batch, *heads, m, n)
+        for shape in [full, full[-2:]] if kind != "LowerTriangularMaskWithTensorBias" else [full]:
             got = problem.make(compat).materialize(shape, dtype)
-            assert torch.equal(got, problem.make(real_masks).materialize(shape, dtype)), (kind, seed)
-            assert got.dtype == dtype
+            want = problem.make(real_masks).materialize(shape, dtype)
+            assert torch.equal(got, want), (kind, seed)
+            assert got.dtype == want.dtype
 
 
 @pytest.mark.parametrize("kind", OBJECTS)

@@ -1,4 +1,4 @@
-"""SwiGLU, RMSNorm, index_select_cat and scaled_index_add against xformers where it runs on the CPU, else by definition."""
+"""The other operators against xformers where that runs on the CPU, else against its docstrings' formulas."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ pytest.importorskip("xformers.ops")
 
 import xformers.ops as real
 
-import xf2sdpa.compat as compat
+from xf2sdpa import compat
 
 
 @pytest.mark.parametrize("packed", [True, False])

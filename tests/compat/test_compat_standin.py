@@ -46,8 +46,8 @@ def test_code_that_imports_xformers_at_import_time_works():
         import xformers
         import xformers.ops as xops
         from xformers import ops
-        from xformers.ops import fmha, unbind, memory_efficient_attention, SwiGLU, LowerTriangularMask, RMSNorm
-        from xformers.ops import index_select_cat, scaled_index_add, AttentionBias, AttentionMask
+        from xformers.ops import fmha, unbind, memory_efficient_attention, SwiGLU, LowerTriangularMask
+        from xformers.ops import RMSNorm, index_select_cat, scaled_index_add, AttentionBias, AttentionMask
         from xformers.ops.fmha import BlockDiagonalMask, attn_bias, flash, cutlass
         from xformers.ops.fmha.attn_bias import BlockDiagonalCausalMask, AttentionBias as Base
         import xformers.ops.fmha.attn_bias as biases
@@ -62,7 +62,8 @@ def test_code_that_imports_xformers_at_import_time_works():
         bias = BlockDiagonalMask.from_seqlens([2, 3]).make_causal()
         assert isinstance(bias, BlockDiagonalCausalMask)
         pair = (fmha.flash.FwOp, fmha.flash.BwOp)
-        assert pair == xops.MemoryEfficientAttentionFlashAttentionOp and issubclass(pair[0], xops.AttentionOpBase)
+        assert pair == xops.MemoryEfficientAttentionFlashAttentionOp
+        assert issubclass(pair[0], xops.AttentionOpBase)
         out = xops.memory_efficient_attention(q, q, q, attn_bias=bias, op=pair)
         assert torch.equal(out, xf2sdpa.compat.memory_efficient_attention(q, q, q, bias))
         assert fmha.memory_efficient_attention_forward(q, q, q).shape == q.shape

@@ -16,6 +16,7 @@ Rewrite = Callable[[str], Any]
 """Text → `xf2sdpa.model.FileResult`."""
 
 IMPORT = re.compile(r"^\s*(import|from) +(xformers|mslk)\b.*", re.MULTILINE)
+LOOKUP = re.compile(IMPORT.pattern + r"|find_spec\(.xformers", re.MULTILINE)
 MIGRATED = ("exact", "assumed")
 
 
@@ -90,4 +91,4 @@ def surroundings(program: Program, new: str) -> Surroundings:
     """Where the new text runs: without xformers, if nothing in it names it."""
     if program.second_site:
         return oracle.installed
-    return oracle.poisoned if IMPORT.search(new) else oracle.absent
+    return oracle.poisoned if LOOKUP.search(new) else oracle.absent

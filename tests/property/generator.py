@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import torch
+
 from tests.equivalence import Condition, Given
 from tests.property import options as o
 
@@ -42,7 +44,7 @@ class Program:
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """In which dtypes and storage orders to run it; autocast only says something of exact sites."""
-        return Condition(storage=self.storage), Condition(storage=self.storage, autocast=True)
+        return Condition(storage=self.storage), Condition(torch.float32, self.storage, autocast=True)
 
 
 @dataclass(frozen=True)

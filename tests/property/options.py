@@ -538,7 +538,7 @@ USES = (
     Use(
         "dropout, view",
         4,
-        _named("out = torch.nn.functional.dropout(out, 0.5)", "y = out", "return y.view(" + FLAT + ")"),
+        _named("out = torch.nn.functional.dropout(out, 0.0)", "y = out", "return y.view(" + FLAT + ")"),
     ),
     Use("arithmetic, view", 4, _named("out = 2 * out + 1", "return out.view(" + FLAT + ")")),
     Use("linear", 4, ("return self.mix({call}).flatten(2)",), init="self.mix = nn.Linear(width, width)"),

@@ -24,7 +24,7 @@ def seeded(seed: int) -> Program:
 
 
 def _sort_key(disagreement: str) -> str:
-    return re.sub(r"[-+]?\d[\d.e+-]*|\{.*?\}", "#", disagreement)[:110]
+    return re.sub(r"(?<![\w.])[-+]?\d[\d.e+-]*|\{.*?\}", "#", disagreement)[:110]
 
 
 def _judged(program: Program) -> Verdict:

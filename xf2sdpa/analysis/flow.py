@@ -24,7 +24,7 @@ def end(node: ast.stmt | ast.expr) -> Position:
 def block_of(names: Names, statement: ast.stmt) -> list[ast.stmt]:
     """The list of statements that a statement is one of."""
     parent = names.parents[id(statement)]
-    for field in ("body", "orelse", "finalbody", "handlers"):
+    for field in ("body", "orelse", "finalbody"):
         block = getattr(parent, field, None)
         if isinstance(block, list) and statement in block:
             return block
@@ -61,7 +61,7 @@ def _in_target(target: ast.expr, name: str) -> bool:
 
 def loads_of(names: Names, name: str, owner: Scope) -> list[ast.Name]:
     """Every reading of the variable `name` of a scope, inner functions included."""
-    return [node for node in names.loads if node.id == name and names.scope_at[id(node)].owner(name) is owner]
+    return [node for node in names.loads.get(name, ()) if names.scope_at[id(node)].owner(name) is owner]
 
 
 def reached_loads(names: Names, name: str, definition: ast.stmt) -> list[ast.Name] | None:
@@ -70,33 +70,58 @@ def reached_loads(names: Names, name: str, definition: ast.stmt) -> list[ast.Nam
     if owner is None or not isinstance(owner.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Module):
         return None
     loads = loads_of(names, name, owner)
-    if any(names.function(load) is not owner.node for load in loads) or name in _shared(names, owner):
+    if any(names.function(load) is not owner.node for load in loads) or (id(owner), name) in names.shared:
         return None
-    cut = _next_binding(names, name, definition)
     loop = next((s for s in enclosing(names, definition) if isinstance(s, _LOOPS)), None)
-    after = [load for load in loads if start(load) >= end(definition) and (cut is None or start(load) < cut)]
-    if loop is not None and (cut is None or cut > end(loop)):
-        after += [load for load in loads if start(loop) <= start(load) < start(definition)]
-    return after
+    first = start(loop) if loop is not None else end(definition)
+    return [
+        load
+        for load in loads
+        if start(load) >= first and not (start(definition) <= start(load) < end(definition) and loop is None)
+        if not _is_rebound_before(names, name, definition, load) and not _in_other_arm(names, definition, load, loop)
+    ]
 
 
-def _shared(names: Names, owner: Scope) -> set[str]:
-    """Variables of a scope that other functions declare `global` or `nonlocal`."""
-    return {n for scope in names.scopes.values() for n, target in scope.elsewhere.items() if target is owner}
-
-
-def _next_binding(names: Names, name: str, definition: ast.stmt) -> Position | None:
-    """The end of the next statement, in the same or an outer block, that certainly rebinds the variable."""
+def _in_other_arm(names: Names, definition: ast.stmt, load: ast.Name, loop: ast.stmt | None) -> bool:
+    """Whether a definition and a reading stand in the two arms of one `if`, with no loop to lead from one to the other."""
+    around = {id(statement) for statement in enclosing(names, names.statement(load))}
+    inner: ast.stmt = definition
     for statement in enclosing(names, definition):
-        block = block_of(names, statement) if not _is_handler_child(names, statement) else []
-        for later in block[block.index(statement) + 1 :] if statement in block else []:
-            if binds(later, name):
-                return end(later)
-    return None
+        if statement is loop:
+            return False
+        if isinstance(statement, ast.If) and id(statement) in around and statement is not inner:
+            other = statement.orelse if inner in statement.body else statement.body
+            if any(id(arm) in around for arm in other):
+                return True
+        inner = statement
+    return False
 
 
-def _is_handler_child(names: Names, statement: ast.stmt) -> bool:
-    return isinstance(names.parents[id(statement)], ast.match_case)
+def _is_rebound_before(names: Names, name: str, definition: ast.stmt, load: ast.Name) -> bool:
+    """Whether a statement that a reading always comes after gives the variable a new value past the definition."""
+    wrapped = start(load) < end(definition)
+    if not wrapped and any(end(later) <= start(load) for later in _rebindings_after(names, name, definition)):
+        return True
+    for statement in enclosing(names, names.statement(load)):
+        block = _block_or_none(names, statement)
+        for earlier in block[: block.index(statement)]:
+            if earlier is not definition and (wrapped or start(earlier) >= end(definition)) and binds(earlier, name):
+                return True
+    return False
+
+
+def _rebindings_after(names: Names, name: str, definition: ast.stmt) -> Iterator[ast.stmt]:
+    """Statements behind a definition, in its block and those around, that every way on from it passes."""
+    for statement in enclosing(names, definition):
+        block = _block_or_none(names, statement)
+        yield from (later for later in block[block.index(statement) + 1 :] if binds(later, name))
+
+
+def _block_or_none(names: Names, statement: ast.stmt) -> list[ast.stmt]:
+    try:
+        return block_of(names, statement)
+    except ValueError:
+        return [statement]
 
 
 def definition_before(names: Names, name: str, use: ast.AST) -> ast.stmt | None:

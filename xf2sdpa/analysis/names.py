@@ -72,6 +72,8 @@ class Names:
         scopes: scope of every node that opens one, by `id(node)`.
         scope_at: the scope in which each Name and Call node stands, by `id(node)`.
         parents: the parent of every node, by `id(node)`.
+        loads: every reading of a name, by the name.
+        calls, imports, strings: every call, import statement and string constant, in no promised order.
     """
 
     def __init__(self, tree: ast.Module) -> None:
@@ -79,8 +81,12 @@ class Names:
         self.scopes: dict[int, Scope] = {id(tree): self.module}
         self.scope_at: dict[int, Scope] = {}
         self.parents: dict[int, ast.AST] = {}
-        self.loads: list[ast.Name] = []
+        self.loads: dict[str, list[ast.Name]] = {}
         self.calls: list[ast.Call] = []
+        self.imports: list[ast.Import | ast.ImportFrom] = []
+        self.strings: list[ast.Constant] = []
+        self.shared: set[tuple[int, str]] = set()
+        """Variables, by `id(scope)` and name, that inner functions declare `global` or `nonlocal`."""
         _Builder(self).build(tree)
 
     def resolve(self, node: ast.AST, scope: Scope | None = None) -> str | None:
@@ -177,7 +183,7 @@ class _Builder:
     def visit_Name(self, node: ast.Name, scope: Scope) -> None:  # noqa: N802
         self.names.scope_at[id(node)] = scope
         if isinstance(node.ctx, ast.Load):
-            self.names.loads.append(node)
+            self.names.loads.setdefault(node.id, []).append(node)
         else:
             scope.bind(node.id, Binding(node))
 
@@ -187,14 +193,17 @@ class _Builder:
         self.descend(node, scope)
 
     def visit_Constant(self, node: ast.Constant, scope: Scope) -> None:  # noqa: N802
-        pass
+        if isinstance(node.value, str):
+            self.names.strings.append(node)
 
     def visit_Import(self, node: ast.Import, scope: Scope) -> None:  # noqa: N802
+        self.names.imports.append(node)
         for alias in node.names:
             bound = alias.asname or alias.name.partition(".")[0]
             scope.bind(bound, Binding(node, dotted=alias.name if alias.asname else bound))
 
     def visit_ImportFrom(self, node: ast.ImportFrom, scope: Scope) -> None:  # noqa: N802
+        self.names.imports.append(node)
         base = "." * node.level + (node.module or "")
         for alias in node.names:
             if alias.name == "*":
@@ -234,12 +243,14 @@ class _Builder:
     def visit_Global(self, node: ast.Global, scope: Scope) -> None:  # noqa: N802
         for name in node.names:
             scope.elsewhere[name] = self.names.module
+            self.names.shared.add((id(self.names.module), name))
 
     def visit_Nonlocal(self, node: ast.Nonlocal, scope: Scope) -> None:  # noqa: N802
         for name in node.names:
             owner = scope.parent.owner(name) if scope.parent else None
             if owner is not None:
                 scope.elsewhere[name] = owner
+                self.names.shared.add((id(owner), name))
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler, scope: Scope) -> None:  # noqa: N802
         if node.name:

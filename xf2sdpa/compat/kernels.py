@@ -84,15 +84,23 @@ def _guarded_sdpa(
         return F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
 
 
-def _grouping_is_fused(query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool) -> bool:
-    """Whether a fused kernel takes fewer key heads than query heads: torch 2.5, half, no tensor mask."""
-    square = query.shape[-2] == key.shape[-2]
+def _fits_flash(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Whether torch's flash kernel takes these: NVIDIA from 8.0 on, half, head sizes 8, 16 … 256."""
     return (
-        _TORCH >= (2, 5)
-        and mask is None
-        and (square or not is_causal)
-        and (not query.is_cuda or query.dtype in _HALF)
+        q.is_cuda
+        and q.dtype in _HALF
+        and q.shape[-1] == v.shape[-1] <= 256
+        and q.shape[-1] % 8 == 0
+        and all(x.stride(-1) == 1 for x in (q, k, v))
+        and bool(torch.version.cuda)
+        and torch.cuda.get_device_properties(q.device).major >= 8
     )
+
+
+def _takes_groups(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool) -> bool:
+    """Whether a fused kernel takes fewer key heads than query heads: flash does, by `enable_gqa`."""
+    square = q.shape[-2] == k.shape[-2] or not is_causal
+    return _TORCH >= (2, 5) and mask is None and square and (not q.is_cuda or _fits_flash(q, k, v))
 
 
 def _spread(x: Tensor, heads: int) -> Tensor:
@@ -112,7 +120,7 @@ def _sdpa(
     """One dense attention; `mask` is added to the scaled scores and broadcasts to `[B, H, M, N]`."""
     options: dict[str, Any] = {}
     if k.shape[1] != q.shape[1]:
-        if _grouping_is_fused(q, k, mask, is_causal):
+        if _takes_groups(q, k, v, mask, is_causal):
             options["enable_gqa"] = True
         else:
             k, v = _spread(k, q.shape[1]), _spread(v, q.shape[1])
@@ -203,19 +211,6 @@ def _varlen_attn() -> tuple[Any, frozenset[str]]:
     return function, frozenset(inspect.signature(function).parameters)
 
 
-def _fits_varlen(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    """Whether `varlen_attn`'s kernel takes these: NVIDIA from 8.0 on, half, head sizes 8, 16 … 256."""
-    return (
-        q.is_cuda
-        and q.dtype in _HALF
-        and q.shape[-1] == v.shape[-1] <= 256
-        and q.shape[-1] % 8 == 0
-        and all(x.stride(-1) == 1 for x in (q, k, v))
-        and bool(torch.version.cuda)
-        and torch.cuda.get_device_properties(q.device).major >= 8
-    )
-
-
 def _varlen_options(
     q: Tensor, k: Tensor, v: Tensor, band: _Band, p: float, scale: float | None
 ) -> dict[str, Any] | None:
@@ -223,7 +218,7 @@ def _varlen_options(
 
     It aligns every band bottom-right and has no dropout.
     """
-    if band.top_left or p > 0.0 or not _fits_varlen(q, k, v):
+    if band.top_left or p > 0.0 or not _fits_flash(q, k, v):
         return None
     function, names = _varlen_attn()
     options: dict[str, Any] = {} if scale is None else {"scale": scale}

@@ -9,7 +9,6 @@ string names stay as well, and so does everything in an `__init__.py`.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.flow import loads_of
@@ -62,16 +61,12 @@ def finish(file: FileDraft) -> None:
     settled: set[int] = set()
     for _ in range(3):  # a guard that goes may be the last use of another import
         before = len(file.edits)
-        for statement in _imports(file):
+        for statement in file.names.imports:
             if id(statement) not in settled and id(statement) not in file.gone and _remove(file, statement):
                 settled.add(id(statement))
         if len(file.edits) == before:
             break
     _report_kept(file, settled)
-
-
-def _imports(file: FileDraft) -> Iterator[_Import]:
-    return (node for node in ast.walk(file.tree) if isinstance(node, ast.Import | ast.ImportFrom))
 
 
 def _remove(file: FileDraft, statement: _Import) -> bool:
@@ -130,9 +125,8 @@ def _strings(file: FileDraft) -> set[str]:
     """Names that stand in strings that stay: `__all__`, `"xops" in globals()`, quoted annotations."""
     return {
         word
-        for node in ast.walk(file.tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in file.gone
-        if len(node.value) < 80 and " " not in node.value
+        for node in file.names.strings
+        if isinstance(node.value, str) and len(node.value) < 80 and " " not in node.value and id(node) not in file.gone
         for word in (node.value, node.value.partition(".")[0].partition("[")[0])
     }
 
@@ -184,7 +178,7 @@ def _is_message(statement: ast.stmt) -> bool:
 
 
 def _report_kept(file: FileDraft, settled: set[int]) -> None:
-    for statement in _imports(file):
+    for statement in file.names.imports:
         if id(statement) in settled or id(statement) in file.gone:
             continue
         module = statement.module or "" if isinstance(statement, ast.ImportFrom) else statement.names[0].name

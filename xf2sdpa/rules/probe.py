@@ -57,9 +57,9 @@ def decide(draft: CallDraft) -> None:
 def _guard(draft: CallDraft) -> ast.Try | None:
     """The `try` whose only purpose is the call."""
     names = draft.file.names
-    statement = names.statement(draft.site.node)
-    guard = names.parents[id(statement)]
-    if not isinstance(guard, ast.Try) or guard.body[-1] is not statement or guard.orelse or guard.finalbody:
+    around = names.ancestors(draft.site.node)
+    guard = next((p for p in around if isinstance(p, ast.Try | ast.FunctionDef | ast.AsyncFunctionDef)), None)
+    if not isinstance(guard, ast.Try) or guard.orelse or guard.finalbody:
         return None
     quiet = all(isinstance(s, ast.Raise | ast.Pass) for handler in guard.handlers for s in handler.body)
     return guard if quiet and _keeps_to_itself(draft, guard) else None
@@ -69,7 +69,8 @@ def _keeps_to_itself(draft: CallDraft, guard: ast.Try) -> bool:
     """Whether all statements only assign variables that nothing outside the `try` reads."""
     names = draft.file.names
     inside = {id(node) for node in ast.walk(guard)}
-    if any(isinstance(s, ast.Return | ast.Delete | ast.AugAssign | ast.With | ast.For) for s in guard.body):
+    statements = [node for part in guard.body for node in ast.walk(part) if isinstance(node, ast.stmt)]
+    if not all(isinstance(s, ast.Assign | ast.AnnAssign | ast.If | ast.Expr) for s in statements):
         return False
     for node in ast.walk(guard):
         if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
@@ -84,7 +85,7 @@ def _keeps_to_itself(draft: CallDraft, guard: ast.Try) -> bool:
 def _is_made_up(draft: CallDraft, guard: ast.Try, name: str) -> bool:
     node = draft.argument(name)
     if isinstance(node, ast.Name):
-        values = [s.value for s in guard.body if isinstance(s, ast.Assign) and _targets(s, node.id)]
+        values = [s.value for s in ast.walk(guard) if isinstance(s, ast.Assign) and _targets(s, node.id)]
         node = values[0] if len(values) == 1 else None
     while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "cuda", "half"):
         node = node.func.value

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 
-from xf2sdpa.analysis.api import ATTENTION, ATTENTION_VARIANTS, api_name
+from xf2sdpa.analysis.api import ATTENTION, ATTENTION_VARIANTS, api_name, is_ours
+from xf2sdpa.analysis.names import Binding
 from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.model import Finding
@@ -25,7 +26,8 @@ EXAMPLES = (
 
 def finish(file: FileDraft) -> None:
     """Report every use of the operator that is not a call, and every name that is not certain."""
-    for load in file.names.loads:
+    suspects = {name for scope in file.names.scopes.values() for name, found in scope.bindings.items() if _could_be_ours(found)}
+    for load in (load for name in suspects for load in file.names.loads.get(name, ())):
         node, parent = _whole(file, load)
         if id(node) in file.gone or (isinstance(parent, ast.Call) and parent.func is node):
             continue
@@ -38,6 +40,10 @@ def finish(file: FileDraft) -> None:
             message = "this name may be xformers' operator or something else, depending on the import that worked"
             span = span_of(call, file.lines)
             file.findings.append(Finding(file.path, span, "XF213", message, "Give the two imports different names."))
+
+
+def _could_be_ours(bindings: list[Binding]) -> bool:
+    return any(is_ours(binding.dotted) or binding.value is not None for binding in bindings)
 
 
 def _whole(file: FileDraft, load: ast.Name) -> tuple[ast.expr, ast.AST]:
