@@ -18,9 +18,10 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "compat")]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "tests" / "compat"))
 
-from compat_oracle import KINDS, actual, case, expected, forward_and_gradients, worst_error
+from compat_oracle import KINDS, actual, case, expected, forward_and_gradients, worst_error  # noqa: E402
 
 
 def main() -> int:

@@ -8,11 +8,11 @@ forward and, where xformers has a backward, the gradients of query, key and valu
 
     error = max |x - reference|,   unit = eps(dtype) * max |reference|
 
-a case holds if error(new) <= 2 * error(old) + unit, for the result and for each gradient, and nothing of the new
-side is NaN. Two shapes lie in the corner where cuDNN's gradient is NaN (`depth`). Where xformers refuses the
-case, the old side is the definition in plain torch and the same dtype; the table counts those apart.
+a case holds if error(new) <= 2 * error(old) + unit, for the result and for each gradient, and nothing of the
+new side is NaN. Two shapes lie in the corner where cuDNN's gradient is NaN (`depth`). Where xformers refuses
+the case, the old side is the definition in plain torch and the same dtype; the table counts those apart.
 
-Prints a table and writes JSON. Exit status: 0 all hold, 1 one does not, 3 not run (no GPU or no working xformers).
+Prints a table and writes JSON. Exit status: 0 all hold, 1 one does not, 3 not run (no GPU or no xformers).
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ from typing import Any
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "compat")]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "tests" / "compat"))
 
 try:
     import xformers
     from compat_oracle import Case, bias_like, expected, real_masks
     from xformers.ops import fmha
+
+    from xf2sdpa import compat
 except ImportError as missing:
     print(f"not run: {missing}")
     sys.exit(3)
-
-from xf2sdpa import compat
 
 DEVICE = "cuda"
 

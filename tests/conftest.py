@@ -8,7 +8,7 @@ import warnings
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 warnings.filterwarnings("ignore", module=r"xformers(\.|$)")
 
@@ -18,6 +18,7 @@ settings.register_profile(
     derandomize=True,
     database=None,
     print_blob=False,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 settings.load_profile("xf2sdpa")

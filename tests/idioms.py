@@ -191,9 +191,7 @@ def main(arguments: list[str]) -> int:
     for name in unknown:
         print(f"{name:34} is no row, but named in {', '.join(found[name])}")
     open_rows = [row for row in missing if not row.later]
-    print(
-        f"{len(ROWS)} rows, {len(ROWS) - len(missing)} with a fixture, {len(missing) - len(open_rows)} later"
-    )
+    print(f"{len(ROWS)} rows, {len(ROWS) - len(missing)} with a fixture, {len(missing) - len(open_rows)} later")
     return 1 if open_rows or unknown else 0
 
 

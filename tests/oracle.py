@@ -60,9 +60,7 @@ class Calls:
     def note(self, arguments: Iterable[Any]) -> None:
         """Count one call with these arguments."""
         self.count += 1
-        self.dtypes.update(
-            a.dtype for a in arguments if isinstance(a, torch.Tensor) and a.is_floating_point()
-        )
+        self.dtypes.update(a.dtype for a in arguments if isinstance(a, torch.Tensor) and a.is_floating_point())
 
 
 # ---------------------------------------------------------------------------------------------- attention
@@ -82,9 +80,7 @@ def memory_efficient_attention(
     """`xformers.ops.memory_efficient_attention`; `op` picks a kernel there and nothing here."""
     wants_gradient = any(tensor.requires_grad for tensor in (query, key, value))
     if not wants_gradient:  # xformers then takes a path without autograd, even if the bias wants a gradient
-        return memory_efficient_attention_forward(
-            query, key, value, attn_bias, p, scale, output_dtype=output_dtype
-        )
+        return memory_efficient_attention_forward(query, key, value, attn_bias, p, scale, output_dtype=output_dtype)
     return _attend(query, key, value, attn_bias, p, scale)[0]
 
 

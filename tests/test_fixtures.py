@@ -103,9 +103,7 @@ def conditions_for(case: Case) -> tuple[Condition, ...]:
     return IN_FLOAT64 + UNDER_AUTOCAST if set(case.expect) <= {"exact", "removed"} else IN_FLOAT64
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if "def run(" in case.old], ids=lambda case: case.name
-)
+@pytest.mark.parametrize("case", [case for case in CASES if "def run(" in case.old], ids=lambda case: case.name)
 def test_numbers(case: Case) -> None:
     with oracle.installed():
         namespace = load(case.old)

@@ -168,7 +168,9 @@ def _realign(call: cst.Call, old: cst.Call, edit: CallEdit, layout: Layout, modu
 def _respaced(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) -> cst.Call:
     """Arguments that shared one line and no longer fit it go one to a line."""
     spaces: Sequence[object] = [a.comma.whitespace_after for a in call.args[:-1] if isinstance(a.comma, cst.Comma)]
-    if any(isinstance(space, cst.ParenthesizedWhitespace) for space in spaces) or _has_comment(call.whitespace_before_args):
+    if any(isinstance(space, cst.ParenthesizedWhitespace) for space in spaces) or _has_comment(
+        call.whitespace_before_args
+    ):
         return call
     before = cast("cst.ParenthesizedWhitespace", call.whitespace_before_args)
     first = call.args[0].with_changes(whitespace_after_arg=cst.SimpleWhitespace(""))

@@ -16,7 +16,16 @@ from typing import Any, cast
 import libcst as cst
 
 from xf2sdpa.call_surgery import rebuild_call
-from xf2sdpa.edits import AddImport, CallEdit, Edit, ExpressionEdit, RemoveAliases, Rename, ReplaceStatement, Unwrap
+from xf2sdpa.edits import (
+    AddImport,
+    CallEdit,
+    Edit,
+    ExpressionEdit,
+    RemoveAliases,
+    Rename,
+    ReplaceStatement,
+    Unwrap,
+)
 from xf2sdpa.layout import Layout
 
 _Statement = cst.BaseStatement | cst.BaseSmallStatement
@@ -35,7 +44,9 @@ class Transcript:
     after: dict[int, str] = field(default_factory=dict)
 
 
-def apply_edits(module: cst.Module, tree: ast.Module, edits: Sequence[Edit], layout: Layout) -> tuple[cst.Module, Transcript]:
+def apply_edits(
+    module: cst.Module, tree: ast.Module, edits: Sequence[Edit], layout: Layout
+) -> tuple[cst.Module, Transcript]:
     """The module with all edits made.
 
     Raises:
@@ -63,7 +74,10 @@ class _Editor:
     def run(self) -> tuple[cst.Module, Transcript]:
         body, spare = self.block(self.module.body, self.tree.body)
         for edit in self.imports.get(id(None), ()):
-            body.insert(_after_preamble(self.tree), cst.parse_statement(edit.text, config=self.module.config_for_parsing))
+            body.insert(
+                _after_preamble(self.tree),
+                cst.parse_statement(edit.text, config=self.module.config_for_parsing),
+            )
         footer = [*spare, *self.module.footer]
         return self.module.with_changes(body=body, footer=footer), self.transcript
 
@@ -88,7 +102,7 @@ class _Editor:
                 raise PairingError("a block holds more statements than the syntax tree")
             kept: list[Any] = self.line(node, twins) if any(map(self.touches, twins)) else [node]
             if not kept:
-                orphans += _kept_comments(node, self.module)
+                orphans += _kept_comments(node)
                 opened |= not result
             elif opened and not orphans and not result and body is not self.module.body:
                 kept[0] = kept[0].with_changes(leading_lines=_without_blank_start(kept[0].leading_lines))
@@ -150,14 +164,16 @@ class _Editor:
         changes["body"] = self.suite(node.body, twin.body)  # type: ignore[attr-defined]
         if isinstance(node, cst.Try | cst.TryStar):
             handlers = zip(edited.handlers, node.handlers, cast("ast.Try", twin).handlers, strict=True)
-            changes["handlers"] = [new.with_changes(body=self.suite(o.body, t.body)) for new, o, t in handlers]  # type: ignore[attr-defined]
+            changes["handlers"] = [
+                new.with_changes(body=self.suite(cast("Any", old).body, arm.body)) for new, old, arm in handlers
+            ]
             if node.finalbody is not None:
                 changes["finalbody"] = self.branch(node.finalbody, twin.finalbody)  # type: ignore[attr-defined]
         if getattr(node, "orelse", None) is not None:
-            changes["orelse"] = self.orelse(edited.orelse, node.orelse, twin.orelse)  # type: ignore[attr-defined]
+            changes["orelse"] = self.orelse(node.orelse, twin.orelse)  # type: ignore[attr-defined]
         return edited.with_changes(**changes)
 
-    def orelse(self, edited: Any, node: Any, statements: Sequence[ast.stmt]) -> Any:
+    def orelse(self, node: Any, statements: Sequence[ast.stmt]) -> Any:
         """An `else`, or an `elif`, which `ast` holds as an `if` of its own."""
         if not isinstance(node, cst.If):
             return self.branch(node, statements)
@@ -206,7 +222,9 @@ class _Editor:
         pairs: dict[cst.CSTNode, ExpressionEdit] = {}
         for kind, found in ((ast.Call, collector.calls), (ast.Attribute, collector.attributes)):
             same_kind = (n for n in mine if isinstance(n, kind))
-            pairs.update({c: self.expressions[id(n)] for n, c in zip(same_kind, found, strict=True) if id(n) in self.expressions})
+            pairs.update(
+                {c: self.expressions[id(n)] for n, c in zip(same_kind, found, strict=True) if id(n) in self.expressions}
+            )
         transformer = _Transformer(pairs, self)
         return node.visit(transformer)
 
@@ -329,7 +347,7 @@ def _without_blank_start(lines: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:
 _ABOUT = ("xformers", "memory_efficient", "memory efficient", "memory-efficient")
 
 
-def _kept_comments(node: Any, module: cst.Module) -> list[cst.EmptyLine]:
+def _kept_comments(node: Any) -> list[cst.EmptyLine]:
     """Comments above a removed statement that speak of something else; blank lines go with it."""
     lines: Sequence[cst.EmptyLine] = getattr(node, "leading_lines", ())
     kept = [line for line in lines if line.comment and not any(w in line.comment.value.lower() for w in _ABOUT)]

@@ -170,7 +170,7 @@ def _sift(files: Sequence[str], hit: Hit) -> Sifted:
         try:
             if hit(_read(file)):
                 hits.append(file)
-        except OSError as error:  # noqa: PERF203 -- one bad file must not end the search
+        except OSError as error:
             failed.append((file, error.strerror or str(error)))
     return hits, failed
 

@@ -47,7 +47,7 @@ def _spellings(file: FileDraft, scope: Scope) -> Iterator[str]:
 
 
 def _is_home(dotted: str) -> bool:
-    return _HOME == dotted or _HOME.startswith(f"{dotted}.")
+    return dotted == _HOME or _HOME.startswith(f"{dotted}.")
 
 
 def _only_for_types(names: Names, name: str, scope: Scope) -> bool:
@@ -55,14 +55,17 @@ def _only_for_types(names: Names, name: str, scope: Scope) -> bool:
     owner = scope.owner(name)
     nodes = [binding.node for binding in owner.bindings[name]] if owner else []
     return all(
-        any(isinstance(p, ast.If) and "TYPE_CHECKING" in ast.dump(p.test) for p in names.ancestors(node)) for node in nodes
+        any(isinstance(p, ast.If) and "TYPE_CHECKING" in ast.dump(p.test) for p in names.ancestors(node))
+        for node in nodes
     )
 
 
 def _import_functional(file: FileDraft, scope: Scope) -> str:
     """Ask for `import torch.nn.functional as F`; where F means something else, for a name that does not."""
     taken = scope.owner("F") is not None
-    text, spelling = ("import torch.nn.functional as F", f"F.{SDPA}") if not taken else ("import torch.nn.functional", _HOME)
+    text, spelling = (
+        ("import torch.nn.functional as F", f"F.{SDPA}") if not taken else ("import torch.nn.functional", _HOME)
+    )
     if not any(isinstance(edit, AddImport) and edit.text == text for edit in file.edits):
         file.edits.append(AddImport(text, _last_import(file)))
     return spelling
@@ -99,7 +102,11 @@ def heads_swap(node: ast.expr, names: Names) -> tuple[ast.expr, CstPath] | None:
         return None
     numbers = [_integer(argument) for argument in node.args]
     if isinstance(node.func, ast.Attribute):
-        swaps = numbers in ([1, 2], [2, 1], [-3, -2], [-2, -3]) and node.func.attr in ("transpose", "swapaxes", "swapdims")
+        swaps = numbers in ([1, 2], [2, 1], [-3, -2], [-2, -3]) and node.func.attr in (
+            "transpose",
+            "swapaxes",
+            "swapdims",
+        )
         permutes = numbers == [0, 2, 1, 3] and node.func.attr == "permute"
         if (swaps or permutes) and not (names.resolve(node.func) or "").startswith("torch."):
             return node.func.value, (*path, "func", "value")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.sites import CallSite, find_sites
-from xf2sdpa.analysis.spans import span_of
+from xf2sdpa.analysis.spans import source_of, span_of
+from xf2sdpa.codes import CHECK_FAILED, IGNORED, NOT_EXACT, NOT_SELECTED, TOO_DEEP, UNPARSABLE
 from xf2sdpa.draft import CallDraft, FileDraft, Refusal, Settled
 from xf2sdpa.edits import ArgumentEdit, CallEdit, Edit
 from xf2sdpa.emit import function_name
@@ -59,11 +60,16 @@ def rewrite_text(
         _rewrite(result, settings or Settings(), only_exact=only_exact, handed_on=handed_on)
     except SyntaxError as error:
         span = Span(error.lineno or 1, max((error.offset or 1) - 1, 0), error.lineno or 1, error.offset or 1)
-        _fail(result, "XF901", f"does not parse: {error.msg}", "Mend the syntax, or exclude the file.", span)
+        _fail(result, UNPARSABLE, f"does not parse: {error.msg}", "Mend the syntax, or exclude the file.", span)
     except (RecursionError, MemoryError):
-        _fail(result, "XF904", "nests too deep to be analysed", "Split the expression, or exclude the file.")
+        _fail(result, TOO_DEEP, "nests too deep to be analysed", "Split the expression, or exclude the file.")
     except CheckFailed as failure:
-        _fail(result, "XF905", f"the rewrite failed its self-check: {failure}", "Please report this; the file is as it was.")
+        _fail(
+            result,
+            CHECK_FAILED,
+            f"the rewrite failed its self-check: {failure}",
+            "Please report this; the file is as it was.",
+        )
     return result
 
 
@@ -79,14 +85,22 @@ def _rewrite(result: FileResult, settings: Settings, *, only_exact: bool, handed
     transcript = None
     if draft.edits:
         result.new, transcript = _edited(draft, settings)
-        second, _ = decide(result.new, str(result.path), settings, only_exact=only_exact, handed_on=handed_on)
-        check(result.old, result.new, draft.tree, draft.edits, second.edits)
+        try:
+            second, _ = decide(result.new, str(result.path), settings, only_exact=only_exact, handed_on=handed_on)
+        except SyntaxError as error:
+            raise CheckFailed(f"the new text does not parse, line {error.lineno}") from error
+        check(result.old, result.new, draft.edits, second.edits)
     result.sites = [_site(call, transcript) for call in calls]
     result.findings = draft.findings
 
 
 def decide(
-    text: str, path: str, settings: Settings, *, only_exact: bool = False, handed_on: frozenset[str] = frozenset()
+    text: str,
+    path: str,
+    settings: Settings,
+    *,
+    only_exact: bool = False,
+    handed_on: frozenset[str] = frozenset(),
 ) -> tuple[FileDraft, list[CallDraft]]:
     """Let the rules look at a text: the file with all edits asked for, and the draft of each call.
 
@@ -143,11 +157,15 @@ def _respect_wishes(draft: CallDraft, *, only_exact: bool) -> None:
         if match is not None:
             listed = {code.strip().upper() for code in (match[1] or "").split(",") if code.strip()}
             if not listed or listed & codes:
-                raise Refusal("XF906", "left alone, as the comment asks")
+                raise Refusal(IGNORED, "left alone, as the comment asks")
     if not _selected(draft.file.settings, draft.code):
-        raise Refusal("XF907", f"left alone: {draft.code} is not selected")
+        raise Refusal(NOT_SELECTED, f"left alone: {draft.code} is not selected")
     if only_exact and draft.kind is SiteClass.ASSUMED:
-        raise Refusal("XF908", f"left alone by --only exact: it assumes that {draft.assumptions[0]}", "Check it, and rewrite without --only.")
+        raise Refusal(
+            NOT_EXACT,
+            f"left alone by --only exact: it assumes that {draft.assumptions[0]}",
+            "Check it, and rewrite without --only.",
+        )
 
 
 def _selected(settings: Settings, code: str) -> bool:
@@ -199,7 +217,6 @@ def _site(call: CallDraft, transcript: Transcript | None) -> Site:
     node = call.site.node
     own = id(node)
     migrated = call.kind is not SiteClass.LEFT
-    source = ast.get_source_segment(call.file.text, node) or ""
     first = call.notes[0] if call.notes and not migrated else Note("", "")
     return Site(
         path=call.file.path,
@@ -212,7 +229,7 @@ def _site(call: CallDraft, transcript: Transcript | None) -> Site:
         advice=first.advice,
         assumptions=tuple(call.assumptions),
         notes=tuple(call.notes) if migrated else (),
-        before=source,
+        before=source_of(node, call.file.lines),
         after=transcript.after.get(own, "") if transcript and migrated else "",
         torch_floor=call.torch_floor if migrated and call.kind is not SiteClass.REMOVED else None,
     )

@@ -1,6 +1,7 @@
 """The check that every run makes of its own work, before anything is written.
 
-The new text parses; outside the edited spans it is the old one to the byte; a second look finds nothing to do.
+The new text parses (the caller sees to that: it looks at it again), is the old one to the byte outside the edited
+spans, and a second look finds nothing to do.
 """
 
 from __future__ import annotations
@@ -16,19 +17,15 @@ class CheckFailed(Exception):
     """The rewrite is not what it should be; nothing may be written."""
 
 
-def check(old: str, new: str, tree: ast.Module, edits: Sequence[Edit], further: Sequence[Edit]) -> None:
-    """Check a rewrite. `tree` and `edits` belong to `old`; `further` is what a second look at `new` asks for.
+def check(old: str, new: str, edits: Sequence[Edit], further: Sequence[Edit]) -> None:
+    """Check a rewrite. `edits` belong to `old`; `further` is what a second look at `new` asks for.
 
     Raises:
         CheckFailed: with what is wrong.
     """
-    try:
-        ast.parse(new)
-    except SyntaxError as error:
-        raise CheckFailed(f"the new text does not parse, line {error.lineno}") from error
     if further:
         raise CheckFailed("a second run would change the file again")
-    if not _same_outside(old, new, list(_kept(old, tree, edits))):
+    if not _same_outside(old, new, list(_kept(old, edits))):
         raise CheckFailed("text outside the edits changed")
 
 
@@ -42,13 +39,13 @@ def _same_outside(old: str, new: str, kept: Sequence[str]) -> bool:
         if found < 0:
             return False
         position = found + len(piece)
-    return len(kept) == 1 and old == new or position <= len(new) - len(kept[-1])
+    return (len(kept) == 1 and old == new) or position <= len(new) - len(kept[-1])
 
 
-def _kept(old: str, tree: ast.Module, edits: Sequence[Edit]) -> Iterator[str]:
+def _kept(old: str, edits: Sequence[Edit]) -> Iterator[str]:
     """The pieces of the old text between the edits."""
     starts = _line_starts(old)
-    spans = sorted(_span(old, starts, tree, edit) for edit in edits)
+    spans = sorted(_span(old, starts, edit) for edit in edits)
     position = 0
     for first, last in spans:
         if first > position:
@@ -66,7 +63,7 @@ def _line_starts(text: str) -> list[int]:
     return starts
 
 
-def _span(old: str, starts: Sequence[int], tree: ast.Module, edit: Edit) -> tuple[int, int]:
+def _span(old: str, starts: Sequence[int], edit: Edit) -> tuple[int, int]:
     if isinstance(edit, AddImport):
         line = edit.after.end_lineno or 0 if edit.after is not None else 0
         place = starts[line]
@@ -74,14 +71,14 @@ def _span(old: str, starts: Sequence[int], tree: ast.Module, edit: Edit) -> tupl
     node = edit.node
     end_line = node.end_lineno or node.lineno
     if isinstance(edit, ReplaceStatement | RemoveAliases):
-        first, last = _statement_lines(old, starts, tree, node)
+        first, last = _statement_lines(old, starts, node)
         return starts[first - 1], starts[last]
     return _offset(old, starts, node.lineno, node.col_offset), _offset(old, starts, end_line, node.end_col_offset or 0)
 
 
-def _statement_lines(old: str, starts: Sequence[int], tree: ast.Module, node: ast.AST) -> tuple[int, int]:
+def _statement_lines(old: str, starts: Sequence[int], node: ast.expr | ast.stmt) -> tuple[int, int]:
     """The lines of a statement with the comments above it; with the line that opens its block, if it is alone there."""
-    first, last = node.lineno, node.end_lineno or node.lineno  # type: ignore[attr-defined]
+    first, last = node.lineno, node.end_lineno or node.lineno
     while first > 1 and _is_comment_or_blank(old[starts[first - 2] : starts[first - 1]]):
         first -= 1
     if first > 1 and old[starts[first - 2] : starts[first - 1]].rstrip().endswith(":"):
@@ -101,4 +98,6 @@ def _is_comment_or_blank(line: str) -> bool:
 def _offset(old: str, starts: Sequence[int], line: int, column: int) -> int:
     """Where a line and a column in UTF-8 bytes are in the text."""
     text = old[starts[line - 1] : starts[line]]
-    return starts[line - 1] + (column if text.isascii() else len(text.encode("utf-8", "surrogatepass")[:column].decode("utf-8", "replace")))
+    return starts[line - 1] + (
+        column if text.isascii() else len(text.encode("utf-8", "surrogatepass")[:column].decode("utf-8", "replace"))
+    )

@@ -170,7 +170,7 @@ def _checked(file: Path | None, values: Mapping[str, object]) -> dict[str, Any]:
     for name, value in values.items():
         try:
             checked[name] = _CHECKS[name](value)
-        except ValueError as error:  # noqa: PERF203 -- the first bad value ends it
+        except ValueError as error:
             key = _key(name) if file is None else f"tool.xf2sdpa.{_key(name)}"
             raise SettingsError(file, key, str(error)) from None
     return checked
@@ -194,9 +194,7 @@ def _codes(value: object) -> tuple[str, ...]:
     codes = _strings(value)
     for code in codes:
         if not re.fullmatch(r"XF\d{0,3}", code):
-            raise ValueError(
-                f"must hold codes or beginnings of codes, such as 'XF1' or 'XF101', not {code!r}"
-            )
+            raise ValueError(f"must hold codes or beginnings of codes, such as 'XF1' or 'XF101', not {code!r}")
     return codes
 
 

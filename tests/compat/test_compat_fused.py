@@ -180,10 +180,11 @@ def test_varlen_is_for_nvidia_half_and_head_sizes_it_knows(monkeypatch):
     assert not fits(size=64, value=32)
     assert not fits(cuda=False)
     assert not fits(stride=2)
+    with monkeypatch.context() as rocm:
+        rocm.setattr(torch.version, "cuda", None)
+        assert not fits(), "ROCm"
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=7))
-    assert not fits()
-    monkeypatch.setattr(torch.version, "cuda", None)
-    assert not fits(), "ROCm"
+    assert not fits(), "too old for flash"
 
 
 def test_bottom_right_takes_lower_right_when_there_are_more_keys(monkeypatch):

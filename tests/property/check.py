@@ -67,12 +67,18 @@ def _text_complaints(program: Program, result: Any, kind: str, rewrite: Rewrite)
         ast.parse(result.new)
     except SyntaxError as error:
         return [*found, f"the new text does not parse: {error}"]
+    if program.keeps and _flush_left(program.keeps) not in _flush_left(result.new):
+        found.append(f"touched: {program.keeps}")
     if kind in MIGRATED and program.import_goes and (left := IMPORT.search(result.new)):
         found.append(f"an import stays without a use: {left[0].strip()}")
     again = rewrite(result.new)
     if again.new != result.new:
         found.append("a second pass changes the text again")
     return found
+
+
+def _flush_left(text: str) -> str:
+    return re.sub(r"(?m)^ +", "", text)
 
 
 def numbers(program: Program, new: str, kind: str) -> list[str]:

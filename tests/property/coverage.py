@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.property import options as o
 from tests.property.generator import NOT_SHOWN, UNPACKED, Program
@@ -13,18 +13,22 @@ KINDS = ("exact", "assumed", "left")
 FROM_PROJECTION = "it comes out of a projection, which proves the dtype"
 PROJECTION = "a projection proves the dtype"
 HALF = "a cast to half proves the dtype"
-BLOCKED = "cannot be proved in this version"
+BLOCKED = "nothing proves it in this version (now and then the use of the result does)"
+HARD = "is migrated where it can be shown to be right, which is not asked for"
+REASONS = (BLOCKED, PROJECTION, HALF, FROM_PROJECTION, HARD)
 
 RANKS = (o.Option("4-D"), o.Option("3-D"))
 FORMS = (*o.FORMS, o.Option("fused"), NOT_SHOWN, UNPACKED)
 
 
 def _by_rank(options: tuple[o.Use | o.Expression | o.Fused, ...]) -> tuple[o.Option, ...]:
-    return tuple(o.Option(f"{option.name} ({option.rank}-D)", blocks=option.blocks) for option in options)
+    return tuple(
+        o.Option(f"{option.name} ({option.rank}-D)", blocks=option.blocks, hard=option.hard) for option in options
+    )
 
 
 def _both_ranks(option: o.Option) -> tuple[o.Option, ...]:
-    return tuple(o.Option(f"{option.name} ({rank}-D)", blocks=option.blocks) for rank in (4, 3))
+    return tuple(replace(option, name=f"{option.name} ({rank}-D)") for rank in (4, 3))
 
 
 DIMENSIONS: dict[str, tuple[o.Option, ...]] = {
@@ -32,10 +36,7 @@ DIMENSIONS: dict[str, tuple[o.Option, ...]] = {
     "guard": o.GUARDS,
     "naming": o.NAMINGS,
     "rank": RANKS,
-    "expression": _by_rank(o.EXPRESSIONS)
-    + _by_rank(o.FUSED)
-    + _both_ranks(NOT_SHOWN)
-    + _both_ranks(UNPACKED),
+    "expression": _by_rank(o.EXPRESSIONS) + _by_rank(o.FUSED) + _both_ranks(NOT_SHOWN) + _both_ranks(UNPACKED),
     "form": FORMS,
     "storage": o.STORAGES,
     "projection": o.PROJECTIONS,
@@ -45,14 +46,17 @@ DIMENSIONS: dict[str, tuple[o.Option, ...]] = {
     "dropout": o.DROPOUTS,
     "scale": o.SCALES,
     "op": o.OPS,
-    "use": _by_rank(o.USES),
+    "use": _by_rank(o.USES + o.HARD_USES),
     "neighbour": o.NEIGHBOURS,
+    "twist": o.TWISTS,
 }
 FUSED_NAMES = {option.name for option in _by_rank(o.FUSED)}
 
 
 def impossible(dimension: str, option: o.Option, kind: str) -> str:
     """Why there can be no such program; "" if there can."""
+    if option.hard:
+        return HARD
     if kind == "left":
         return ""
     if option.blocks:
@@ -85,7 +89,7 @@ class Coverage:
         """Count one program."""
         self.programs += 1
         self.aims[program.aim, kind] += 1
-        if program.aim != "left" and kind == "left":
+        if program.aim != "left" and kind == "left" and not program.hard:
             self.lost[code] += 1
         for dimension in DIMENSIONS:
             self.cells[dimension, program.traits[dimension], kind] += 1
@@ -118,10 +122,10 @@ class Coverage:
 
     @staticmethod
     def _number(reason: str) -> int:
-        return (BLOCKED, PROJECTION, HALF, FROM_PROJECTION).index(reason) + 1
+        return REASONS.index(reason) + 1
 
     def _reasons(self) -> Iterator[str]:
-        for reason in (BLOCKED, PROJECTION, HALF, FROM_PROJECTION):
+        for reason in REASONS:
             yield f"[{self._number(reason)}] impossible: {reason}"
 
     def _totals(self) -> Iterator[str]:

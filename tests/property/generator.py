@@ -23,6 +23,7 @@ T = TypeVar("T")
 Pick = Callable[[str, Sequence[Any]], Any]
 
 AIMS = ("exact", "exact", "exact", "assumed", "left")
+HARD = ("",) * 6 + ("cast", "mask", "style", "use", "twist")
 BLOCKERS = ("rank", "mask", "cast", "style", "op")
 NOT_SHOWN = o.Option("parameters, not shown", blocks=True)
 UNPACKED = o.Option("shape unpacked")
@@ -38,8 +39,13 @@ class Program:
     givens: tuple[Given, ...]
     storage: int
     loose: bool
+    hard: bool
+    keeps: str
     second_site: bool
     import_goes: bool
+
+    def __repr__(self) -> str:
+        return f"Program({', '.join(f'{name}: {value}' for name, value in self.traits.items())})"
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -83,6 +89,12 @@ class Choice:
     op: o.Argument
     use: o.Use
     neighbour: o.Neighbour
+    twist: o.Twist
+
+    @property
+    def hard(self) -> bool:
+        """Whether it may be left although the rest can be proved."""
+        return any(getattr(option, "hard", False) for option in vars(self).values())
 
     @property
     def traits(self) -> dict[str, str]:
@@ -128,17 +140,27 @@ def draw_program(pick: Pick) -> Program:
     return Writer(choice, sizes).program(aim, pick("input storage", (0, 1, 2)))
 
 
-def _allowed(options: Sequence[T], blocks: bool) -> list[T]:
-    return [option for option in options if option.blocks == blocks]
+def _allowed(options: Sequence[T], blocks: bool, hard: bool = False) -> list[T]:
+    return [option for option in options if option.blocks == blocks and option.hard == hard]
 
 
 def _draw_choice(pick: Pick, aim: str, blocker: str) -> Choice:
+    hard = pick("hard", HARD)
+
     def of(dimension: str, options: Sequence[Any]) -> Any:
+        if dimension == hard and dimension != blocker:
+            return pick(f"hard {dimension}", [option for option in options if option.hard])
         return pick(dimension, _allowed(options, dimension == blocker))
 
     rank = pick("rank", (4, 3))
     storage, expression, form = _draw_layout(pick, aim, blocker, rank)
     projection, cast = _draw_dtype(pick, aim, blocker, expression)
+    if hard == "cast" and blocker != "cast":
+        cast = pick("hard cast", _allowed(o.CASTS, False, True))
+    twist = of("twist", o.TWISTS)
+    plain = not (cast.half or cast.blocks or cast.hard or twist.hard)  # so a layer may follow
+    uses = [use for use in o.USES + o.HARD_USES if use.rank == rank and use.hard == (hard == "use")]
+    uses = [use for use in uses if plain or not use.init]
     style = of("style", o.STYLES)
     return Choice(
         imports=pick("imports", o.IMPORTS),
@@ -155,11 +177,9 @@ def _draw_choice(pick: Pick, aim: str, blocker: str) -> Choice:
         dropout=pick("dropout", o.DROPOUTS),
         scale=pick("scale", o.SCALES),
         op=of("op", o.OPS),
-        use=pick(
-            "use",
-            [use for use in o.USES if use.rank == rank and not (use.init and (cast.half or cast.blocks))],
-        ),
+        use=pick("use", uses),
         neighbour=pick("neighbour", o.NEIGHBOURS),
+        twist=twist,
     )
 
 
@@ -175,11 +195,7 @@ def _draw_layout(pick: Pick, aim: str, blocker: str, rank: int) -> tuple[Any, An
     if storage.name == "fused" and aim != "assumed":
         expression = pick("fused", [f for f in o.FUSED if f.rank == rank and not f.heads_first])
         return storage, expression, o.Option("fused")
-    if (
-        storage.name.startswith("heads first")
-        and aim != "assumed"
-        and pick("fused heads first", (False, False, True))
-    ):
+    if storage.name.startswith("heads first") and aim != "assumed" and pick("fused heads first", (False, False, True)):
         return storage, next(f for f in o.FUSED if f.heads_first), o.Option("fused")
     storage = as_written if storage.name == "fused" else storage
     attribute = _template_name(storage)
@@ -216,6 +232,9 @@ def _draw_dtype(pick: Pick, aim: str, blocker: str, expression: Any) -> tuple[An
 # -------------------------------------------------------------------------------------------------- writing
 
 
+LISTS = {"items of a list": "items[{i}]", "popped from a list": "items.pop(0)", "walrus": "(t{i} := {t})"}
+
+
 class Writer:
     """Writes the program of one choice."""
 
@@ -238,6 +257,8 @@ class Writer:
             givens=self.givens(),
             storage=storage,
             loose=choice.use.loose,
+            hard=choice.hard,
+            keeps=self.kept(),
             second_site=choice.neighbour.second_site,
             import_goes=choice.guard.goes and choice.neighbour.name == "none",
         )
@@ -290,6 +311,8 @@ class Writer:
             parts.append(self._with_local_import(body))
         if choice.form.name == "module function":
             parts.append("def split(t, h):\n" + self._splitting("h, d = h, t.shape[-1] // h"))
+        if choice.twist.module:
+            parts.append(self.twist_text(choice.twist.module))
         if choice.op.blocks:
             parts.append("def pick_op():\n    return None")
         return "\n\n\n".join(parts)
@@ -317,6 +340,7 @@ class Writer:
             "self.attention_op = None",
             "self.mask = None",
             "self.upcast = True",
+            "self.gain = nn.Parameter(torch.full((1,), 1.25))",
             *self.projections(),
         ]
         if choice.use.init:
@@ -325,6 +349,8 @@ class Writer:
         if choice.form.name == "method":
             split = self._splitting("h, d = self.heads, t.shape[-1] // self.heads")
             body.append("def split(self, t):\n" + split)
+        if "self.merge(" in "".join(choice.use.lines):
+            body.append(self.def_text("merge", "t", ["b, n = t.shape[:2]", "return t.view(b, n, -1)"]))
         body.append(self.def_text("forward", self.parameters(), self.forward_lines()))
         return "class Attention(nn.Module):\n" + textwrap.indent("\n\n".join(body), "    ")
 
@@ -349,6 +375,7 @@ class Writer:
         choice = self.choice
         lines = [*self.import_statements(), ""] if choice.guard.local else []
         lines += choice.guard.check.split("\n") if choice.guard.check else []
+        lines += ["inputs = x"] if choice.shown else ["inputs = q"]
         lines += self.shape_lines()
         if choice.fused:
             lines += self.fused_lines()
@@ -358,7 +385,21 @@ class Writer:
             lines += ["q = q.transpose(1, 2)", "k, v = k.transpose(1, 2), v.transpose(1, 2)"]
         lines += choice.cast.lines
         lines += [self.fill(line) for line in choice.mask.lines]
-        return lines + self.use_lines()
+        if choice.twist.before:
+            lines += self.twist_text(choice.twist.before).split("\n")
+        body = "\n".join(self.use_lines())
+        around = choice.twist.around.format(body=body, indented=textwrap.indent(body, "    "))
+        return lines + around.split("\n")
+
+    def kept(self) -> str:
+        """The text that a rewrite must not touch."""
+        twist = self.choice.twist
+        return self.twist_text(twist.before or twist.module) if twist.keeps else ""
+
+    def twist_text(self, template: str) -> str:
+        """A text of the twist, filled in."""
+        op = self.choice.imports.of_op()
+        return template.format(op=op, root=op.split(".", maxsplit=1)[0])
 
     def shape_lines(self) -> list[str]:
         n = self.tokens
@@ -375,9 +416,7 @@ class Writer:
         lines = [f"b, {n}, c = x.shape", f"m = {'x' if self.choice.fused else 'context'}.shape[1]"]
         lines += ["h, d = self.heads, c // self.heads"]
         if self.sequence_first:
-            lines.append(
-                "x, context, values = x.transpose(0, 1), context.transpose(0, 1), values.transpose(0, 1)"
-            )
+            lines.append("x, context, values = x.transpose(0, 1), context.transpose(0, 1), values.transpose(0, 1)")
         return lines
 
     # ------------------------------------------------------------------------------------- q, k and v
@@ -424,7 +463,7 @@ class Writer:
     def use_lines(self) -> list[str]:
         lines = [self.fill(line) for line in self.choice.use.lines]
         prelude, call = self.call()
-        return prelude + [line.format(call=call) for line in lines]
+        return prelude + [line.replace("{call}", call) for line in lines]
 
     def call(self) -> tuple[list[str], str]:
         """Statements before the call, and the call."""
@@ -432,6 +471,12 @@ class Writer:
         tensors = [self.tensor(name) for name in self.names]
         extras = self.extras()
         style = choice.style.name
+        if style in LISTS:
+            tensors = [LISTS[style].format(i=i, t=tensor) for i, tensor in enumerate(tensors)]
+            setup = (
+                [] if style == "walrus" else ["items = [" + ", ".join(self.tensor(name) for name in self.names) + "]"]
+            )
+            return setup, f"{op}({', '.join(tensors)}{_keywords(extras)})"
         if style == "star":
             return ["qkv = (" + ", ".join(tensors) + ")"], f"{op}(*qkv{_keywords(extras)})"
         if style == "double star":

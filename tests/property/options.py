@@ -12,10 +12,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Option:
-    """A value of a dimension. `blocks`: no program with it can be migrated in this version."""
+    """A value of a dimension.
+
+    `blocks`: no program with it can be proved in this version. `hard`: it may be left, and if it is migrated,
+    it must be right.
+    """
 
     name: str
     blocks: bool = field(default=False, kw_only=True)
+    hard: bool = field(default=False, kw_only=True)
 
 
 # ------------------------------------------------------------------------------------------- imports, guards
@@ -103,13 +108,10 @@ GUARDS = (
     Guard("none"),
     Guard("inside the function", local=True),
     Guard("try, pass", "try:\n{indented}\nexcept ImportError:\n    pass", goes=False),
-    Guard(
-        "try with another import", "try:\n    import math\n{indented}\nexcept ImportError:\n    math = None"
-    ),
+    Guard("try with another import", "try:\n    import math\n{indented}\nexcept ImportError:\n    math = None"),
     Guard(
         "try, flag",
-        "try:\n{indented}\n\n    XFORMERS_AVAILABLE = True\n"
-        "except ImportError:\n    XFORMERS_AVAILABLE = False",
+        "try:\n{indented}\n\n    XFORMERS_AVAILABLE = True\nexcept ImportError:\n    XFORMERS_AVAILABLE = False",
         goes=False,
         check=FLAG_CHECK,
     ),
@@ -129,8 +131,7 @@ GUARDS = (
     ),
     Guard(
         "find_spec, flag",
-        'XFORMERS_AVAILABLE = importlib.util.find_spec("xformers") is not None\n'
-        "if XFORMERS_AVAILABLE:\n{indented}",
+        'XFORMERS_AVAILABLE = importlib.util.find_spec("xformers") is not None\nif XFORMERS_AVAILABLE:\n{indented}',
         goes=False,
         check=FLAG_CHECK,
     ),
@@ -271,9 +272,7 @@ FUSED = (
         4,
         ("qkv = qkv.reshape(b, {n}, 3, h, d).permute(2, 0, 1, 3, 4)", "q, k, v = qkv[0], qkv[1], qkv[2]"),
     ),
-    Fused(
-        "index", 4, ("qkv = qkv.view(b, {n}, 3, h, d)", "q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]")
-    ),
+    Fused("index", 4, ("qkv = qkv.view(b, {n}, 3, h, d)", "q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]")),
     Fused(
         "permute, unpack",
         4,
@@ -319,9 +318,7 @@ LINEAR = "self.to_{q} = nn.Linear(dim, {width})"
 WEIGHT = "self.to_{q} = nn.Parameter(torch.randn(dim, {width}) / dim**0.5)"
 PROJECTIONS = (
     Projection("linear", LINEAR, "self.to_{q}({x})"),
-    Projection(
-        "linear without bias", "self.to_{q} = nn.Linear(dim, {width}, bias=False)", "self.to_{q}({x})"
-    ),
+    Projection("linear without bias", "self.to_{q} = nn.Linear(dim, {width}, bias=False)", "self.to_{q}({x})"),
     Projection("functional", WEIGHT, "torch.nn.functional.linear({x}, self.to_{q}.t())"),
     Projection("matmul", WEIGHT, "{x} @ self.to_{q}"),
     Projection("torch.matmul", WEIGHT, "torch.matmul({x}, self.to_{q})"),
@@ -348,10 +345,12 @@ CASTS = (
     Cast("none"),
     Cast("bfloat16()", ("q, k, v = q.bfloat16(), k.bfloat16(), v.bfloat16()",), half=True),
     Cast(".to(bfloat16)", ("q, k, v = (t.to(torch.bfloat16) for t in (q, k, v))",), half=True),
-    Cast(
-        ".to(dtype=float16)", ("q = q.to(dtype=torch.float16)", "k, v = k.to(q.dtype), v.half()"), half=True
-    ),
+    Cast(".to(dtype=float16)", ("q = q.to(dtype=torch.float16)", "k, v = k.to(q.dtype), v.half()"), half=True),
     Cast("norm, cast back", ("q = (q / (q.norm(dim=-1, keepdim=True) + 1)).to(v.dtype)",)),
+    Cast("scaled by a parameter", ("q, k, v = q * self.gain, k * self.gain, v * self.gain",), hard=True),
+    Cast("values biased", ("v = v + self.gain", "q, k = q.to(v.dtype), k.to(v.dtype)"), hard=True),
+    Cast(".to(dtype of the input)", ("q, k, v = (t.to(inputs.dtype) for t in (q, k, v))",), hard=True),
+    Cast(".type_as(input)", ("q, k, v = (t.type_as(inputs) for t in (q, k, v))",), hard=True),
     Cast("float()", ("q, k, v = q.float(), k.float(), v.float()",), blocks=True),
     Cast(".to(float32)", ("q, k, v = map(lambda t: t.to(torch.float32), (q, k, v))",), blocks=True),
     Cast("upcast branch", ("if self.upcast:", "    q, k, v = q.float(), k.float(), v.float()"), blocks=True),
@@ -445,6 +444,73 @@ MASKS = (
         "bias[{colons}, :, :m]",
         tensor=True,
     ),
+    Mask(
+        "tensor over None",
+        ("bias = None", "if flag:", "    bias = torch.ones({lead}, {tokens}, m, dtype=q.dtype).cumsum(-1)"),
+        "bias",
+        False,
+        True,
+        "flag",
+        BOOLS,
+        hard=True,
+    ),
+    Mask(
+        "tensor or causal",
+        ("bias = torch.ones({lead}, {tokens}, m, dtype=q.dtype).cumsum(-1)",),
+        "{ltm}() if flag else bias",
+        True,
+        True,
+        "flag",
+        BOOLS,
+        hard=True,
+    ),
+    Mask(
+        "flag changed",
+        ("bias = {ltm}() if flag else None", "flag = not flag"),
+        "bias",
+        True,
+        parameter="flag",
+        values=BOOLS,
+        hard=True,
+    ),
+    Mask(
+        "two conditions",
+        ("bias = None", "if flag:", "    if flag > 1:", "        bias = {ltm}()"),
+        "bias",
+        True,
+        parameter="flag",
+        values=(0, 1, 2),
+        hard=True,
+    ),
+    Mask(
+        "chain of conditions",
+        (
+            "if flag == 0:",
+            "    bias = None",
+            "elif flag == 1:",
+            "    bias = {ltm}()",
+            "else:",
+            "    bias = None",
+        ),
+        "bias",
+        True,
+        parameter="flag",
+        values=(0, 1, 2),
+        hard=True,
+    ),
+    Mask(
+        "asked about later",
+        (
+            "bias = {ltm}() if flag else None",
+            "masked = bias is not None",
+            "self.scale = 0.5 if masked else 0.1",
+        ),
+        "bias",
+        True,
+        parameter="flag",
+        values=BOOLS,
+        hard=True,
+    ),
     Mask("parameter", (), "flag", blocks=True, parameter="flag", values=(None,)),
     Mask(
         "parameter, reassigned",
@@ -460,6 +526,9 @@ MASKS = (
 )
 
 STYLES = (
+    Option("items of a list", hard=True),
+    Option("popped from a list", hard=True),
+    Option("walrus", hard=True),
     Option("positional"),
     Option("keywords"),
     Option("all keywords"),
@@ -518,10 +587,11 @@ def _named(*lines: str) -> tuple[str, ...]:
 
 
 FLAT = "b, {n}, h * d"
+VIEW = "return out.view(b, {n}, h * d)"
 USES = (
     Use("reshape", 4, _named("return out.reshape(" + FLAT + ")")),
     Use("reshape, chained", 4, ("return {call}.reshape(" + FLAT + ")",)),
-    Use("view", 4, _named("return out.view(" + FLAT + ")")),
+    Use("view", 4, _named(VIEW)),
     Use("view, chained", 4, ("return {call}.view(b, -1, h * d)",)),
     Use("flatten", 4, _named("return out.flatten(2)")),
     Use("rearrange", 4, _named('return rearrange(out, "b n h d -> b n (h d)")')),
@@ -533,14 +603,14 @@ USES = (
     Use("attribute, viewed", 4, ("self.last = {call}", "return self.last.view(" + FLAT + ")")),
     Use("transpose, chained", 4, ("out = {call}.transpose(1, 2)", "return out.reshape(b, h, {n} * d)")),
     Use("permute, named", 4, _named("out = out.permute(0, 2, 1, 3)", "return out.reshape(b * h, {n}, d)")),
-    Use("cast, view", 4, _named("out = out.to(torch.float64)", "return out.view(" + FLAT + ")")),
-    Use("cast chained, view", 4, ("out = {call}.to(x.dtype)", "return out.view(" + FLAT + ")")),
+    Use("cast, view", 4, _named("out = out.to(torch.float64)", VIEW)),
+    Use("cast chained, view", 4, ("out = {call}.to(x.dtype)", VIEW)),
     Use(
         "dropout, view",
         4,
         _named("out = torch.nn.functional.dropout(out, 0.0)", "y = out", "return y.view(" + FLAT + ")"),
     ),
-    Use("arithmetic, view", 4, _named("out = 2 * out + 1", "return out.view(" + FLAT + ")")),
+    Use("arithmetic, view", 4, _named("out = 2 * out + 1", VIEW)),
     Use("linear", 4, ("return self.mix({call}).flatten(2)",), init="self.mix = nn.Linear(width, width)"),
     Use("view_as", 4, _named("like = torch.empty(" + FLAT + ")", "return out.view_as(like)")),
     Use("two uses", 4, _named("flat = out.reshape(" + FLAT + ")", "return flat, out.view(" + FLAT + ")")),
@@ -560,6 +630,89 @@ USES = (
     Use("transpose, chained", 3, ("return {call}.transpose(0, 1).reshape({n}, b * h * d)",)),
     Use("cast, view", 3, _named("out = out.to(torch.float64)", "return out.view(b * h * {n}, d)")),
     Use("linear", 3, ("return self.mix({call}).flatten(1)",), init="self.mix = nn.Linear(width, width)"),
+)
+
+
+HARD_USES = (
+    Use("index, view", 4, _named("return out[:, 0].view(b, h * d)"), hard=True),
+    Use(
+        "branch, view",
+        4,
+        _named("if self.training:", "    " + VIEW, "return out"),
+        hard=True,
+    ),
+    Use("closure, view", 4, _named("flat = lambda: out.view(" + FLAT + ")", "return flat()"), hard=True),
+    Use("method, view", 4, _named("return self.merge(out)"), hard=True),
+    Use("method, chained", 4, ("return self.merge({call})",), hard=True),
+    Use("walrus, view", 4, ("if (out := {call}) is not None:", "    " + VIEW), hard=True),
+    Use("dict, view", 4, ('found = {{"out": {call}}}', 'return found["out"].view(' + FLAT + ")"), hard=True),
+    Use("pair, view", 4, ("out, other = {call}, None", VIEW), hard=True),
+    Use("conditional, view", 4, _named("y = out if h else q", "return y.view(" + FLAT + ")"), hard=True),
+    Use(
+        "loop, view",
+        4,
+        _named("rows = [row.view({n}, h * d) for row in out]", "return rows"),
+        hard=True,
+    ),
+    Use("chunk, view", 4, _named("one = out.chunk(1, dim=1)[0]", "return one.view(" + FLAT + ")"), hard=True),
+    Use(
+        "like it",
+        4,
+        _named("return torch.empty_like(out).view(" + FLAT + ").shape, out"),
+        loose=False,
+        hard=True,
+    ),
+    Use("method, view", 3, _named("return self.merge(out)"), hard=True),
+    Use("index, view", 3, _named("return out[0].view({n} * d)"), hard=True),
+    Use(
+        "branch, view",
+        3,
+        _named("if self.training:", "    return out.view(b * h, -1)", "return out"),
+        hard=True,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Twist(Option):
+    """Something around the call that might mislead: functions of the module, text before, blocks around.
+
+    `keeps` must stand in the new text as it stood in the old one.
+    """
+
+    module: str = ""
+    before: str = ""
+    around: str = "{body}"
+    keeps: bool = False
+
+
+OWN_METHOD = """class Pure:
+    def memory_efficient_attention(self, q, k, v):
+        return q + k + v
+
+    def both(self, q, k, v):
+        return self.memory_efficient_attention(q, k, v)"""
+SAME_NAMES = """def fold(q, k, v):
+    b, h, n = q.shape
+    q, k, v = q[0], k[0], v[0]
+    return q"""
+TWISTS = (
+    Twist("none"),
+    Twist("comment", before="# out = {op}(q, k, v)", keeps=True),
+    Twist("string", before='usage = "out = {op}(q, k, v)"', keeps=True),
+    Twist("method of that name", OWN_METHOD, keeps=True),
+    Twist("name as parameter", "def through({root}, q, k, v):\n    return {op}(q, k, v)", keeps=True),
+    Twist("same names elsewhere", SAME_NAMES),
+    Twist("if", around="if h > 0:\n{indented}"),
+    Twist("else", around="if h < 0:\n    return None\nelse:\n{indented}"),
+    Twist("loop", around="for _ in range(1):\n{indented}"),
+    Twist("while", around="while True:\n{indented}", hard=True),
+    Twist("try", around="try:\n{indented}\nfinally:\n    x = None", hard=True),
+    Twist("no_grad", around="with torch.no_grad():\n{indented}"),
+    Twist("autocast off", around='with torch.autocast("cpu", enabled=False):\n{indented}', hard=True),
+    Twist("inner function", around="def attend():\n{indented}\n\nreturn attend()", hard=True),
+    Twist("rank by flag", before="if q.dim() == 4:\n    m = m", hard=True),
+    Twist("deleted later", before="unused = q.shape[0]\ndel unused"),
 )
 
 

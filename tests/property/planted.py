@@ -108,9 +108,7 @@ def _output_transpose_missing(program: Program, tree: ast.Module) -> None:
 
 def _transposed_instead_of_unsqueezed(program: Program, tree: ast.Module) -> None:
     for node in ast.walk(tree):
-        if (_is_method(node, "unsqueeze") or _is_method(node, "squeeze")) and ast.unparse(node).endswith(
-            "(1)"
-        ):
+        if (_is_method(node, "unsqueeze") or _is_method(node, "squeeze")) and ast.unparse(node).endswith("(1)"):
             node.func.attr = "transpose"  # type: ignore[attr-defined]
             node.args = [ast.Constant(1), ast.Constant(2)]  # type: ignore[attr-defined]
 

@@ -45,15 +45,13 @@ def main(arguments: list[str]) -> int:
         program = seeded(seed)
         verdict = _judged(program)
         coverage.add(program, verdict.kind, verdict.code)
-        if program.aim != "left" and verdict.kind == "left":
+        if program.aim != "left" and verdict.kind == "left" and not program.hard:
             groups[f"LEFT {verdict.code} although provable"].append((program, verdict, seed))
         for disagreement in verdict.disagreements:
             groups[_sort_key(disagreement)].append((program, verdict, seed))
     for key, members in sorted(groups.items(), key=lambda item: -len(item[1])):
         program, verdict, seed = min(members, key=lambda member: len(member[0].text))
-        print(
-            f"=== {len(members)} × {key}\nseed {seed}, {verdict.kind} {verdict.code}: {verdict.disagreements}"
-        )
+        print(f"=== {len(members)} × {key}\nseed {seed}, {verdict.kind} {verdict.code}: {verdict.disagreements}")
         print(program.traits, f"\n{program.text}\n--- became\n{rewrite_text(program.text).new}\n")
     print(coverage.table())
     print("\n".join(coverage.empty()))

@@ -12,7 +12,7 @@ import os
 import time
 
 import pytest
-from hypothesis import given, note, settings
+from hypothesis import given, settings
 
 from tests.property.check import Verdict, judge
 from tests.property.coverage import Coverage
@@ -42,7 +42,6 @@ def test_programs_keep_their_meaning(capsys: pytest.CaptureFixture[str]) -> None
     @given(programs())
     def agrees(program: Program) -> None:
         verdict = judge(program, engine.rewrite_text)
-        note(f"{program.traits}")
         assert not verdict.disagreements, explained(program, verdict)
         coverage.add(program, verdict.kind, verdict.code)
 

@@ -41,10 +41,8 @@ def _compare(test: ast.Compare, evaluate: Callable[[ast.expr], Value]) -> bool |
         if isinstance(left, NoneValue):
             return operator is ast.Is
         return operator is ast.IsNot if isinstance(left, Tensor | Scalar) and _is_something(left) else None
-    if operator in _COMPARE and isinstance(left, Scalar) and isinstance(right, Scalar):
-        if left.is_constant and right.is_constant:
-            return _COMPARE[operator](left.value, right.value)
-    return None
+    constants = [side.value for side in (left, right) if isinstance(side, Scalar) and side.is_constant]
+    return _COMPARE[operator](*constants) if operator in _COMPARE and len(constants) == 2 else None
 
 
 def _is_something(value: Value) -> bool:

@@ -78,7 +78,11 @@ class Expressions:
         def holds_site(self, node: ast.AST) -> bool: ...
         def walk_definition(self, node: FunctionNode, owner: ast.ClassDef | None) -> None: ...
         def apply(
-            self, function: Function, positional: Sequence[Value], keywords: Mapping[str, Value], call: ast.AST
+            self,
+            function: Function,
+            positional: Sequence[Value],
+            keywords: Mapping[str, Value],
+            call: ast.AST,
         ) -> Value: ...
 
     def evaluate(self, node: ast.expr) -> Value:
@@ -213,7 +217,16 @@ class Expressions:
             return DTypeOf(DTYPES[name]) if name in DTYPES else Unknown(self.token(dotted))
         value = self.evaluate(node.value)
         tensor = as_tensor(value)
-        if tensor is not None and node.attr in ("shape", "ndim", "dtype", "device", "T", "mT", "data", "is_cuda"):
+        if tensor is not None and node.attr in (
+            "shape",
+            "ndim",
+            "dtype",
+            "device",
+            "T",
+            "mT",
+            "data",
+            "is_cuda",
+        ):
             return self._tensor_attribute(tensor, node.attr)
         owner = self._self_class(node.value)
         module = self.attributes.lookup(owner, node.attr) if owner else None
@@ -394,7 +407,7 @@ class Expressions:
             return self._einops(arguments)
         if root != "torch":
             return None
-        if name in ("checkpoint",) and "utils.checkpoint" in rest and arguments.positional:
+        if name == "checkpoint" and "utils.checkpoint" in rest and arguments.positional:
             inner = replace(arguments, positional=arguments.positional[1:], keywords={})
             return self._call_value(arguments.positional[0], inner, node)
         if name in _NEW_TENSORS:

@@ -47,7 +47,9 @@ def binds(statement: ast.stmt, name: str) -> bool:
     if isinstance(statement, ast.AnnAssign):
         return statement.value is not None and _in_target(statement.target, name)
     if isinstance(statement, ast.If):
-        return bool(statement.orelse) and all(any(binds(s, name) for s in b) for b in (statement.body, statement.orelse))
+        return bool(statement.orelse) and all(
+            any(binds(s, name) for s in b) for b in (statement.body, statement.orelse)
+        )
     if isinstance(statement, ast.With):
         return any(binds(inner, name) for inner in statement.body)
     return False
@@ -83,7 +85,7 @@ def reached_loads(names: Names, name: str, definition: ast.stmt) -> list[ast.Nam
 
 
 def _in_other_arm(names: Names, definition: ast.stmt, load: ast.Name, loop: ast.stmt | None) -> bool:
-    """Whether a definition and a reading stand in the two arms of one `if`, with no loop to lead from one to the other."""
+    """Whether a definition and a reading stand in the two arms of one `if`, and no loop leads from one to the other."""
     around = {id(statement) for statement in enclosing(names, names.statement(load))}
     inner: ast.stmt = definition
     for statement in enclosing(names, definition):

@@ -127,12 +127,20 @@ def _is_causal(node: ast.expr, names: Names) -> bool:
 def is_boolean(node: ast.expr) -> bool:
     """Whether an expression is a real bool by its form."""
     if isinstance(node, ast.Compare):
-        return all(isinstance(op, ast.Is | ast.IsNot | ast.In | ast.NotIn) for op in node.ops) or _plain_comparison(node)
+        return all(isinstance(op, ast.Is | ast.IsNot | ast.In | ast.NotIn) for op in node.ops) or _plain_comparison(
+            node
+        )
     if isinstance(node, ast.BoolOp):
         return all(map(is_boolean, node.values))
     if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Name) and node.func.id in ("isinstance", "bool", "callable", "hasattr", "issubclass")
-    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not) or _is_bool_constant(node)
+        return isinstance(node.func, ast.Name) and node.func.id in (
+            "isinstance",
+            "bool",
+            "callable",
+            "hasattr",
+            "issubclass",
+        )
+    return (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)) or _is_bool_constant(node)
 
 
 def _plain_comparison(node: ast.Compare) -> bool:

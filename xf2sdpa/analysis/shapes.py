@@ -137,7 +137,10 @@ class Walk(Expressions):
             if isinstance(axes, ast.Constant) and isinstance(axes.value, str) and len(annotation.slice.elts) == 2:
                 listed = axes.value.split()
                 if listed and not any(axis.startswith(("*", "...")) for axis in listed):
-                    return Tensor(Rank(len(listed)), given=frozenset({f"the annotation {ast.unparse(annotation)} holds"}))
+                    return Tensor(
+                        Rank(len(listed)),
+                        given=frozenset({f"the annotation {ast.unparse(annotation)} holds"}),
+                    )
         return Unknown(token)
 
     def _owner(self, node: ast.AST) -> ast.ClassDef | None:
@@ -200,7 +203,9 @@ class Walk(Expressions):
         self.env.done |= {site}
         return result
 
-    def apply(self, function: Function, positional: Sequence[Value], keywords: Mapping[str, Value], call: ast.AST) -> Value:
+    def apply(
+        self, function: Function, positional: Sequence[Value], keywords: Mapping[str, Value], call: ast.AST
+    ) -> Value:
         """What a function of this file returns for these arguments, by walking its body."""
         token = self.token(id(call))
         nested = [frame.node for frame in self.frames]

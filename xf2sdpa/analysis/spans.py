@@ -27,6 +27,15 @@ def span_of(node: ast.expr | ast.stmt, lines: Sequence[str]) -> Span:
     )
 
 
+def source_of(node: ast.expr | ast.stmt, lines: Sequence[str]) -> str:
+    """The text of a node."""
+    span = span_of(node, lines)
+    if span.line == span.end_line:
+        return lines[span.line - 1][span.column : span.end_column]
+    first, *middle, last = lines[span.line - 1 : span.end_line]
+    return "".join([first[span.column :], *middle, last[: span.end_column]])
+
+
 def _characters(lines: Sequence[str], line: int, column: int) -> int:
     text = lines[line - 1] if line <= len(lines) else ""
     return column if text.isascii() else len(text.encode("utf-8", "surrogatepass")[:column].decode("utf-8", "replace"))

@@ -166,7 +166,7 @@ def to(x: Tensor, arguments: Arguments) -> Value:
     dtype = x.dtype
     candidates = (*arguments.positional, *(arguments.keywords.get(n) for n in ("dtype", "other")))
     for value in candidates:
-        if isinstance(value, DTypeOf) or isinstance(value, Tensor):
+        if isinstance(value, (DTypeOf, Tensor)):
             dtype = value.dtype
         elif value is not None and not isinstance(value, Scalar | NoneValue):
             dtype = DType.UNKNOWN
@@ -249,7 +249,8 @@ OPERATIONS: dict[str, Operation] = {
     **dict.fromkeys(("view_as", "reshape_as", "expand_as"), like),
     **dict.fromkeys(("chunk", "split", "tensor_split", "split_with_sizes"), pieces),
     **dict.fromkeys(("squeeze", "unfold", "diagonal", "masked_select", "take", "nonzero"), unknown_rank),
-    **dict.fromkeys(("sum", "mean", "amax", "amin", "norm", "std", "var", "prod", "logsumexp", "all", "any"), reduce_dims),
+    **dict.fromkeys(("sum", "mean", "amax", "amin", "norm", "std", "var", "prod", "logsumexp", "all", "any"),
+                    reduce_dims),
     **dict.fromkeys(("half", "bfloat16"), half),
     **dict.fromkeys(("float", "double", "softmax", "log_softmax", "layer_norm", "group_norm", "rms_norm", "normalize",
                      "exp", "log", "pow", "rsqrt", "cumsum", "cumprod"), float32),

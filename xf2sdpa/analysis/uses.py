@@ -15,14 +15,14 @@ from xf2sdpa.analysis.values import Layer
 
 _RESHAPING = frozenset({"reshape", "flatten", "contiguous", "reshape_as", "tolist", "numpy", "item"})
 _KEEPING = frozenset(
-    {"to", "type_as", "float", "half", "bfloat16", "double", "cuda", "cpu", "detach", "transpose", "permute", "unsqueeze",
-     "squeeze", "swapaxes", "swapdims", "movedim", "type"}
+    {"to", "type_as", "float", "half", "bfloat16", "double", "cuda", "cpu", "detach", "transpose", "permute",
+     "unsqueeze", "squeeze", "swapaxes", "swapdims", "movedim", "type"}
 )  # fmt: skip
 _READING = frozenset({"shape", "size", "dtype", "device", "ndim", "dim", "numel", "requires_grad", "is_cuda", "isnan"})
 _VIEWS = {"view": "reshape", "view_as": "reshape_as"}
 _RESHAPING_FUNCTIONS = frozenset(
-    {"einops.rearrange", "einops.reduce", "einops.repeat", "torch.reshape", "torch.flatten", "torch.matmul", "torch.bmm",
-     "torch.nn.functional.linear", "builtins.print"}
+    {"einops.rearrange", "einops.reduce", "einops.repeat", "torch.reshape", "torch.flatten", "torch.matmul",
+     "torch.bmm", "torch.nn.functional.linear", "builtins.print"}
 )  # fmt: skip
 _KEEPING_FUNCTIONS = frozenset({"torch.nn.functional.dropout", "torch.dropout", "torch.transpose", "torch.permute"})
 MAX_HOPS = 6

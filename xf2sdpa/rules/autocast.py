@@ -37,5 +37,9 @@ def decide(draft: CallDraft) -> None:
         return
     if DType.FLOAT32 in dtypes:
         message = "query, key and value are float32 here; under autocast SDPA would compute and return half precision"
-        raise Refusal("XF204", message, "Drop the upcast if half precision is meant, or wrap the call in autocast(enabled=False).")
+        raise Refusal(
+            "XF204",
+            message,
+            "Drop the upcast if half precision is meant, or wrap the call in autocast(enabled=False).",
+        )
     draft.assume(ASSUMPTION)

@@ -95,7 +95,12 @@ def _cancel_result(draft: CallDraft) -> None:
         return
     draft.suffix = ""
     taker = names.parents[id(outer)]
-    if isinstance(taker, ast.Assign) and len(taker.targets) == 1 and binds(taker, target.id) and _is_name(taker.targets[0]):
+    if (
+        isinstance(taker, ast.Assign)
+        and len(taker.targets) == 1
+        and binds(taker, target.id)
+        and _is_name(taker.targets[0])
+    ):
         draft.edits.append(ReplaceStatement(taker))
     else:
         draft.edits.append(Unwrap(outer))

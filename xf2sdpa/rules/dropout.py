@@ -41,7 +41,11 @@ def f(x, b, n, h, drop):
 """,
     ),
 )
-ALWAYS = Note("XF303", "p is an attribute and is applied in eval too, as xformers did", "Use `p if self.training else 0.0`.")
+ALWAYS = Note(
+    "XF303",
+    "p is an attribute and is applied in eval too, as xformers did",
+    "Use `p if self.training else 0.0`.",
+)
 
 
 def decide(draft: CallDraft) -> None:

@@ -108,7 +108,9 @@ def _is_unused(file: FileDraft, statement: _Import, alias: ast.alias) -> bool:
     loads = loads_of(file.names, name, owner)
     if any(id(load) not in file.gone for load in loads):
         return False
-    dotted = alias.name if isinstance(statement, ast.Import) else "." * statement.level + f"{statement.module}.{alias.name}"
+    dotted = (
+        alias.name if isinstance(statement, ast.Import) else "." * statement.level + f"{statement.module}.{alias.name}"
+    )
     return is_ours(dotted) or (bool(loads) and "xformers" in name.lower())
 
 

@@ -12,6 +12,7 @@ import ast
 from xf2sdpa.analysis.api import CAUSAL, api_name
 from xf2sdpa.analysis.flow import definition_before, reached_loads
 from xf2sdpa.analysis.masks import CausalChoice, conditional_definition, conditional_expression, is_boolean
+from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.analysis.values import Mask
 from xf2sdpa.draft import CallDraft
 from xf2sdpa.edits import ArgumentEdit, ReplaceStatement
@@ -68,10 +69,10 @@ def _plain(draft: CallDraft, node: ast.expr) -> None:
     if isinstance(node, ast.Name):
         names = draft.file.names
         definition = definition_before(names, node.id, node)
-        if isinstance(definition, ast.Assign) and _makes_mask(definition, draft):
-            if reached_loads(names, node.id, definition) == [node]:
-                draft.edits.append(ReplaceStatement(definition))
-                draft.lost.append(definition)
+        only = definition is not None and reached_loads(names, node.id, definition) == [node]
+        if only and isinstance(definition, ast.Assign) and _makes_mask(definition, draft):
+            draft.edits.append(ReplaceStatement(definition))
+            draft.lost.append(definition)
 
 
 def _makes_mask(definition: ast.Assign, draft: CallDraft) -> bool:
@@ -86,7 +87,7 @@ def _by_name(draft: CallDraft, node: ast.Name, choice: CausalChoice) -> None:
     names = draft.file.names
     scope = names.scopes[id(names.function(node))]
     variable = "is_causal" if scope.owner("is_causal") is None else f"{node.id}_is_causal"
-    condition = ast.get_source_segment(draft.file.text, choice.test) or ast.unparse(choice.test)
+    condition = source_of(choice.test, draft.file.lines)
     if choice.negated:
         condition = f"not {condition}" if _binds_tightly(choice.test) else f"not ({condition})"
     elif not is_boolean(choice.test):

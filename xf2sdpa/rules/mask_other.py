@@ -34,7 +34,11 @@ def decide(draft: CallDraft) -> None:
     kinds = sorted(_mask_names(draft.site.bias))
     if kinds:
         message = f"the mask is a {' or a '.join(kinds)}, which scaled_dot_product_attention has no argument for"
-        raise Refusal("XF210", message, "Keep xformers for this call, or use torch.nn.attention.varlen or flex_attention.")
+        raise Refusal(
+            "XF210",
+            message,
+            "Keep xformers for this call, or use torch.nn.attention.varlen or flex_attention.",
+        )
     message = "attn_bias comes from outside the function, so whether it is None, a tensor or a mask object is not known"
     raise Refusal("XF211", message, "Make the kind of mask visible where the call is made.")
 

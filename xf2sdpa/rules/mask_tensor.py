@@ -65,7 +65,11 @@ def decide(draft: CallDraft) -> None:
         return
     rank = tensors[0].rank.known
     if rank not in (2, draft.rank) or (optional and draft.rank == 3 and rank == 3):
-        raise Refusal("XF212", _why(rank, draft.rank, optional=optional), "Give the mask the form (batch, heads, queries, keys).")
+        raise Refusal(
+            "XF212",
+            _why(rank, draft.rank, optional=optional),
+            "Give the mask the form (batch, heads, queries, keys).",
+        )
     for sentence in sorted(tensors[0].given):
         draft.assume(sentence)
     suffix = ".unsqueeze(1)" if rank == draft.rank == 3 else ""

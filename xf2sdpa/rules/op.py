@@ -26,7 +26,11 @@ def f(x, b, n, h, choose):
 """
     ),
 )
-PINNED = Note("XF122", "the kernel named by op= is no longer pinned", "torch.nn.attention.sdpa_kernel pins one of SDPA's.")
+PINNED = Note(
+    "XF122",
+    "the kernel named by op= is no longer pinned",
+    "torch.nn.attention.sdpa_kernel pins one of SDPA's.",
+)
 
 
 def decide(draft: CallDraft) -> None:
@@ -35,7 +39,11 @@ def decide(draft: CallDraft) -> None:
     if node is None:
         return
     if any(isinstance(part, ast.Call | ast.Await | ast.NamedExpr | ast.Yield) for part in ast.walk(node)):
-        raise Refusal("XF206", "op= is computed by a call, which may do something", "Compute it before the call, or drop it.")
+        raise Refusal(
+            "XF206",
+            "op= is computed by a call, which may do something",
+            "Compute it before the call, or drop it.",
+        )
     draft.drop("op")
     if not (isinstance(node, ast.Constant) and node.value is None):
         draft.notes.append(PINNED)

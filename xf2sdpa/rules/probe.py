@@ -87,7 +87,9 @@ def _is_made_up(draft: CallDraft, guard: ast.Try, name: str) -> bool:
     if isinstance(node, ast.Name):
         values = [s.value for s in ast.walk(guard) if isinstance(s, ast.Assign) and _targets(s, node.id)]
         node = values[0] if len(values) == 1 else None
-    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "cuda", "half"):
+    while (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "cuda", "half")
+    ):
         node = node.func.value
     return isinstance(node, ast.Call) and draft.file.names.resolve(node.func) in _MADE_UP
 

@@ -20,18 +20,31 @@ CODES = {
     "XF213": "a name that may be xformers' operator or something else",
 }
 EXAMPLES = (
-    Example("import xformers.ops as xops\n\n\ndef pick(fast, slow):\n    return xops.memory_efficient_attention if fast else slow\n"),
+    Example(
+        """\
+import xformers.ops as xops
+
+
+def pick(fast, slow):
+    return xops.memory_efficient_attention if fast else slow
+"""
+    ),
 )
 
 
 def finish(file: FileDraft) -> None:
     """Report every use of the operator that is not a call, and every name that is not certain."""
-    suspects = {name for scope in file.names.scopes.values() for name, found in scope.bindings.items() if _could_be_ours(found)}
+    suspects = {
+        name for scope in file.names.scopes.values() for name, found in scope.bindings.items() if _could_be_ours(found)
+    }
     for load in (load for name in suspects for load in file.names.loads.get(name, ())):
         node, parent = _whole(file, load)
         if id(node) in file.gone or (isinstance(parent, ast.Call) and parent.func is node):
             continue
-        if api_name(file.names.resolve(node, file.names.scope_at[id(load)])) in {ATTENTION, *ATTENTION_VARIANTS}:
+        if api_name(file.names.resolve(node, file.names.scope_at[id(load)])) in {
+            ATTENTION,
+            *ATTENTION_VARIANTS,
+        }:
             message = "the operator is used as a value here; whoever calls it passes xformers' layout"
             advice = "Hand on a function that transposes and calls scaled_dot_product_attention."
             file.findings.append(Finding(file.path, span_of(node, file.lines), "XF209", message, advice))
@@ -43,7 +56,7 @@ def finish(file: FileDraft) -> None:
 
 
 def _could_be_ours(bindings: list[Binding]) -> bool:
-    return any(is_ours(binding.dotted) or binding.value is not None for binding in bindings)
+    return any(is_ours(b.dotted) or isinstance(b.value, ast.Name | ast.Attribute) for b in bindings)
 
 
 def _whole(file: FileDraft, load: ast.Name) -> tuple[ast.expr, ast.AST]:

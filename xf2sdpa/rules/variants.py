@@ -12,7 +12,15 @@ from xf2sdpa.rule import Example
 ORDER = 10
 CODES = {"XF208": "a variant of the operator that SDPA has no equivalent for"}
 EXAMPLES = (
-    Example("import xformers.ops as xops\n\n\ndef f(q, k, v):\n    return xops.memory_efficient_attention_forward(q, k, v)\n"),
+    Example(
+        """\
+import xformers.ops as xops
+
+
+def f(q, k, v):
+    return xops.memory_efficient_attention_forward(q, k, v)
+"""
+    ),
 )
 
 

@@ -1,0 +1,37 @@
+"""Names that files hand on to one another: what one file imports, another must not stop binding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+_FROM = re.compile(
+    r"^[ \t]*from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#;\\]*(?:\\\r?\n[^\n#;]*)*)", re.MULTILINE
+)
+_NAME = re.compile(r"(\w+)(?:[ \t\n]+as[ \t\n]+\w+)?[ \t\n]*(?:,|$)")
+_OURS = re.compile(
+    r"^[ \t]*(?:from[ \t]+(?:xformers|mslk)|import[ \t]+[^\n]*(?:xformers|mslk))[^\n(]*(?:\([^)]*\))?",
+    re.MULTILINE,
+)
+
+
+def imports_from(text: str) -> Iterator[tuple[str, str]]:
+    """Every `from module import name` of a text, as the module's last component and the name."""
+    for match in _FROM.finditer(text):
+        module = match[1].rpartition(".")[2]
+        for name in _NAME.finditer(re.sub(r"#[^\n]*", "", match[2]).strip("() \t\n")):
+            yield module, name[1]
+
+
+def names_of_ours(text: str) -> set[str]:
+    """Words in a text's imports of xformers: whatever they bind is among them."""
+    return {word for match in _OURS.finditer(text) for word in re.findall(r"\w+", match[0])}
+
+
+def handed_on(texts: Iterable[str]) -> dict[str, frozenset[str]]:
+    """By the last component of a module's name, the names that some text imports from it."""
+    found: dict[str, set[str]] = {}
+    for text in texts:
+        for module, name in imports_from(text):
+            found.setdefault(module, set()).add(name)
+    return {module: frozenset(names) for module, names in found.items()}

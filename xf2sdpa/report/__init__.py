@@ -1,0 +1,1 @@
+"""One output format, one file. A report reads results; it decides nothing."""

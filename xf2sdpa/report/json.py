@@ -1,0 +1,92 @@
+"""The report a program reads. Its form is `schema.json` beside this file.
+
+`version` grows when a key changes its meaning or goes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from xf2sdpa import __version__
+from xf2sdpa.model import FileResult, Finding, Note, Site, SiteClass, Span, TorchVersion
+from xf2sdpa.project import Run
+from xf2sdpa.torch_pin import Pin
+
+FORMAT_VERSION = 1
+
+
+def render(run: Run, pin: Pin | None, *, written: bool) -> str:
+    """The whole report as one JSON document."""
+    return json.dumps(document(run, pin, written=written), indent=2, ensure_ascii=False) + "\n"
+
+
+def document(run: Run, pin: Pin | None, *, written: bool) -> dict[str, Any]:
+    """The report as plain data."""
+    return {
+        "version": FORMAT_VERSION,
+        "tool": {"name": "xf2sdpa", "version": __version__},
+        "written": written,
+        "torch": {
+            "needs": _version(run.torch_floor),
+            "pinned": _version(pin[0]) if pin else None,
+            "pinned_at": pin[1] if pin else None,
+        },
+        "totals": {kind.value: run.count(kind) for kind in SiteClass} | {"files_changed": len(run.changed)},
+        "files": [_file(result) for result in run.results],
+    }
+
+
+def _file(result: FileResult) -> dict[str, Any]:
+    return {
+        "path": result.path.as_posix(),
+        "changed": result.changed,
+        "sites": [_site(site) for site in result.sites],
+        "findings": [_finding(finding) for finding in result.findings],
+    }
+
+
+def _site(site: Site) -> dict[str, Any]:
+    return {
+        "id": site.identity,
+        "qualname": site.qualname,
+        "ordinal": site.ordinal,
+        "class": site.kind.value,
+        "code": site.code,
+        "message": site.message,
+        "advice": site.advice,
+        "assumptions": list(site.assumptions),
+        "notes": [_note(note) for note in site.notes],
+        "before": site.before,
+        "after": site.after,
+        "torch": _version(site.torch_floor),
+        **_place(site.span),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "message": finding.message,
+        "advice": finding.advice,
+        "error": finding.is_error,
+        **_place(finding.span),
+    }
+
+
+def _note(note: Note) -> dict[str, str]:
+    return {"code": note.code, "message": note.message, "advice": note.advice}
+
+
+def _place(span: Span) -> dict[str, int]:
+    """Lines and columns from 1, the end exclusive."""
+    return {
+        "line": span.line,
+        "column": span.column + 1,
+        "end_line": span.end_line,
+        "end_column": span.end_column + 1,
+    }
+
+
+def _version(version: TorchVersion | None) -> str | None:
+    return ".".join(map(str, version)) if version else None

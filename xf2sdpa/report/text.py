@@ -1,0 +1,121 @@
+"""The report a person reads: one line a call site, then what it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from xf2sdpa.model import FileResult, Finding, Site, SiteClass, TorchVersion
+from xf2sdpa.project import Run
+from xf2sdpa.torch_pin import Pin
+
+_COLOURS = {
+    SiteClass.EXACT: "green",
+    SiteClass.ASSUMED: "yellow",
+    SiteClass.COMPAT: "cyan",
+    SiteClass.REMOVED: "green",
+    SiteClass.LEFT: "red",
+}
+_ONE_LINE = 100
+
+
+def lines(run: Run, pin: Pin | None, *, written: bool, verbose: int = 0) -> Iterator[str]:
+    """The lines of the report.
+
+    Args:
+        run: what happened.
+        pin: the lowest torch version that the project admits, and where it says so.
+        written: whether the changes are in the files (not with --check and --diff).
+        verbose: below 0 only what failed; above 0 advice and notes as well.
+    """
+    for result in run.results:
+        for finding in result.findings:
+            if finding.is_error or verbose > 0:
+                yield from _finding(finding, verbose)
+        if verbose >= 0:
+            for site in result.sites:
+                yield from _site(site, verbose)
+    if verbose >= 0:
+        yield from _totals(run, pin, written=written)
+
+
+def _site(site: Site, verbose: int) -> Iterator[str]:
+    place = f"{site.path}:{site.span.line}:{site.span.column + 1}:"
+    kind = click.style(f"{site.kind.value:<7}", fg=_COLOURS[site.kind])
+    yield f"{click.style(place, bold=True)} {site.code} {kind} {_outcome(site)}"
+    for assumption in site.assumptions:
+        yield f"    assuming that {assumption}"
+    if verbose > 0 and site.advice:
+        yield f"    help: {site.advice}"
+    for note in site.notes if verbose > 0 else ():
+        yield f"    note {note.code}: {note.message}. {note.advice}".rstrip()
+
+
+def _outcome(site: Site) -> str:
+    if site.kind in (SiteClass.LEFT, SiteClass.REMOVED):
+        return site.message
+    joined = " ".join(site.after.split()).replace("( ", "(").replace(", )", ")").replace(" )", ")")
+    return joined if len(joined) <= _ONE_LINE else joined[: _ONE_LINE - 1] + "…"
+
+
+def _finding(finding: Finding, verbose: int) -> Iterator[str]:
+    place = f"{finding.path}:{finding.span.line}:{finding.span.column + 1}:"
+    kind = click.style("error  ", fg="red", bold=True) if finding.is_error else "note   "
+    yield f"{click.style(place, bold=True)} {finding.code} {kind} {finding.message}"
+    if finding.advice and (finding.is_error or verbose > 0):
+        yield f"    help: {finding.advice}"
+
+
+def _totals(run: Run, pin: Pin | None, *, written: bool) -> Iterator[str]:
+    counts = {kind: run.count(kind) for kind in SiteClass}
+    total = sum(counts.values())
+    failed = sum(result.failed for result in run.results)
+    if not total and not failed:
+        yield "No call of xformers' attention found."
+        return
+    parts = [f"{count} {kind.value}" for kind, count in counts.items() if count or kind is SiteClass.LEFT]
+    yield f"{_count(total, 'call site')}: {', '.join(parts)}."
+    changed = len(run.changed)
+    if changed:
+        yield f"{_count(changed, 'file')} {'rewritten' if written else 'would be rewritten'}."
+    if failed:
+        yield click.style(f"{_count(failed, 'file')} could not be worked on and stayed as before.", fg="red")
+    yield from _torch(run, pin)
+    left = sorted({site.code for result in run.results for site in result.sites if site.kind is SiteClass.LEFT})
+    if left:
+        yield f"Why a site was left: xf2sdpa explain {left[0]}" + (f" (also {', '.join(left[1:])})" if left[1:] else "")
+
+
+def _torch(run: Run, pin: Pin | None) -> Iterator[str]:
+    floor = run.torch_floor
+    if floor is None:
+        return
+    if pin is not None and pin[0] < floor:
+        yield click.style(
+            f"Needs torch >= {_version(floor)}, but the project admits {_version(pin[0])} ({pin[1]}).",
+            fg="yellow",
+        )
+    else:
+        yield f"Needs torch >= {_version(floor)}."
+
+
+def _version(version: TorchVersion) -> str:
+    return ".".join(map(str, version))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def diff(result: FileResult) -> Iterator[str]:
+    """The unified diff of one file."""
+    import difflib  # noqa: PLC0415 - only for --diff
+
+    path = str(result.path)
+    old, new = (text.splitlines(keepends=True) for text in (result.old, result.new))
+    for line in difflib.unified_diff(old, new, f"a/{path.lstrip('/')}", f"b/{path.lstrip('/')}"):
+        if line.endswith("\n"):
+            yield line
+        else:
+            yield f"{line}\n\\ No newline at end of file\n"
