@@ -1,13 +1,65 @@
-"""`xf2sdpa` and `python -m xf2sdpa`."""
+"""`xf2sdpa` and `python -m xf2sdpa`.
+
+Most runs, above all those of a pre-commit hook, meet no file that names xformers. They are answered here, before
+click and the analysis are imported, which takes ten times as long as the answer.
+"""
 
 from __future__ import annotations
+
+import os
+import sys
+
+_HARMLESS = frozenset({"--check", "--strict", "--quiet", "-q"})
+"""Options that change nothing, save what is printed, where no file matches."""
 
 
 def main() -> None:
     """Run the command line."""
+    if _nothing_to_do(sys.argv[1:]):
+        return
     from xf2sdpa.cli import cli  # noqa: PLC0415 - click, and only when something is run
 
     cli(prog_name="xf2sdpa")
+
+
+def _nothing_to_do(arguments: list[str]) -> bool:
+    """Whether this is a plain `rewrite`, none of whose files names xformers; then says so, as `cli` would.
+
+    Whatever is out of the ordinary (a table of ours in pyproject.toml, a path that is none, a file that cannot be
+    read) is left to `cli`.
+    """
+    options = {argument for argument in arguments if argument.startswith("-")}
+    paths = [argument for argument in arguments[1:] if not argument.startswith("-")]
+    if arguments[:1] != ["rewrite"] or not paths or not options <= _HARMLESS or _is_configured(paths[0]):
+        return False
+    from xf2sdpa.discover import DiscoverError, Searcher, list_files  # noqa: PLC0415 - nor for --help
+
+    try:
+        searcher = Searcher(list_files(paths))
+    except DiscoverError:
+        return False
+    if searcher.first() or searcher.unreadable:
+        return False
+    if options.isdisjoint({"--quiet", "-q"}):
+        print("No call of xformers' attention found.")
+    return True
+
+
+def _is_configured(start: str) -> bool:
+    """Whether the nearest pyproject.toml may hold a table of ours; as `settings.load`, but without its imports."""
+    place = os.path.realpath(start)
+    while True:
+        file = os.path.join(place, "pyproject.toml")  # noqa: PTH118 - pathlib is half the time of such a run
+        if os.path.isfile(file):  # noqa: PTH113
+            break
+        place, below = os.path.dirname(place), place  # noqa: PTH120
+        if place == below:
+            return False
+    try:
+        with open(file, "rb") as stream:  # noqa: PTH123
+            return b"xf2sdpa" in stream.read()
+    except OSError:
+        return True
 
 
 if __name__ == "__main__":

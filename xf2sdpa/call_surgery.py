@@ -19,6 +19,10 @@ _TIGHT = (
     cst.ListComp, cst.DictComp, cst.SetComp, cst.SimpleString,
 )  # fmt: skip
 """Expressions that a method can be called on without parentheses."""
+_OPPOSITE: dict[type[cst.BaseCompOp], type[cst.BaseCompOp]] = {
+    cst.Is: cst.IsNot, cst.IsNot: cst.Is, cst.Equal: cst.NotEqual, cst.NotEqual: cst.Equal,
+    cst.In: cst.NotIn, cst.NotIn: cst.In,
+}  # fmt: skip
 
 
 def rebuild_call(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module, before: str) -> cst.BaseExpression:
@@ -91,6 +95,11 @@ def _at(node: Any, path: CstPath) -> cst.BaseExpression:
 def _wrapped(value: cst.BaseExpression, wrap: str) -> cst.BaseExpression:
     if wrap == "bool":
         return cst.Call(cst.Name("bool"), [cst.Arg(value)])
+    if wrap == "not" and isinstance(value, cst.Comparison) and len(value.comparisons) == 1:
+        target = value.comparisons[0]
+        opposite = _OPPOSITE.get(type(target.operator))
+        if opposite is not None:
+            return value.with_changes(comparisons=[target.with_changes(operator=opposite())])
     if wrap == "not":
         tight = isinstance(value, (*_TIGHT, cst.UnaryOperation)) or value.lpar
         operand = value if tight else _parenthesized(value)
@@ -167,6 +176,9 @@ def _realign(call: cst.Call, old: cst.Call, edit: CallEdit, layout: Layout, modu
 
 def _respaced(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) -> cst.Call:
     """Arguments that shared one line and no longer fit it go one to a line."""
+    joined = _joined(call, edit, layout, module)
+    if joined is not None:
+        return joined
     spaces: Sequence[object] = [a.comma.whitespace_after for a in call.args[:-1] if isinstance(a.comma, cst.Comma)]
     if any(isinstance(space, cst.ParenthesizedWhitespace) for space in spaces) or _has_comment(
         call.whitespace_before_args
@@ -184,6 +196,24 @@ def _respaced(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module
     if not isinstance(last.comma, cst.Comma):
         last = last.with_changes(comma=_comma(last.whitespace_after_arg), whitespace_after_arg=cst.SimpleWhitespace(""))
     return call.with_changes(args=[*listed, last])
+
+
+def _joined(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) -> cst.Call | None:
+    """A call that was only written over several lines because it was long, on one line, if it fits now."""
+    last = call.args[-1]
+    if isinstance(last.comma, cst.Comma) or not isinstance(last.whitespace_after_arg, cst.ParenthesizedWhitespace):
+        return None
+    flat = call.with_changes(
+        whitespace_before_args=cst.SimpleWhitespace(""),
+        args=[*call.args[:-1], last.with_changes(whitespace_after_arg=cst.SimpleWhitespace(""))],
+    )
+    text = module.code_for_node(flat)
+    if "\n" in text or _has_comment(call.whitespace_before_args) or _has_comment(last.whitespace_after_arg):
+        return None
+    node = edit.node
+    head = layout.lines[node.lineno - 1].encode()[: node.col_offset].decode()
+    tail = layout.lines[(node.end_lineno or node.lineno) - 1].encode()[node.end_col_offset or 0 :].decode()
+    return flat if len(head.expandtabs(4)) + len(text) + len(edit.suffix) + len(tail) <= layout.width else None
 
 
 class _Shift(cst.CSTTransformer):

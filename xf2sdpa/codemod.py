@@ -112,7 +112,8 @@ class _Editor:
             result += kept
             for twin in twins:
                 for edit in self.imports.get(id(twin), ()):
-                    result.append(cst.parse_statement(edit.text, config=self.module.config_for_parsing))
+                    added = cst.parse_statement(edit.text, config=self.module.config_for_parsing)
+                    result.append(added if kept else added.with_changes(leading_lines=_blank_lines(node)))
         if waiting:
             raise PairingError("a block holds fewer statements than the syntax tree")
         return result, orphans
@@ -354,6 +355,10 @@ def _kept_comments(node: Any) -> list[cst.EmptyLine]:
     if len(kept) < len([line for line in lines if line.comment]):
         return []
     return list(lines) if kept else []
+
+
+def _blank_lines(node: Any) -> list[cst.EmptyLine]:
+    return [line for line in node.leading_lines if line.comment is None]
 
 
 def _after_preamble(tree: ast.Module) -> int:

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from xf2sdpa.analysis.api import ROOTS
 from xf2sdpa.analysis.names import Names, Scope
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import AddImport, CstPath
@@ -72,7 +73,7 @@ def _import_functional(file: FileDraft, scope: Scope) -> str:
 
 
 def _last_import(file: FileDraft) -> ast.stmt | None:
-    """The top-level import after which a torch import belongs: the last of torch, else the last before other code."""
+    """The top-level import after which a torch import belongs: the last of torch, else xformers', else the last."""
     imports = []
     for statement in file.tree.body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -80,7 +81,7 @@ def _last_import(file: FileDraft) -> ast.stmt | None:
         elif imports and not isinstance(statement, ast.Try | ast.If | ast.Expr):
             break
     torch = [node for node in imports if _root(node) == "torch"]
-    found = torch or imports
+    found = torch or [node for node in imports if _root(node) in ROOTS] or imports
     return found[-1] if found else None
 
 

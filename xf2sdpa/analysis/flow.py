@@ -11,7 +11,7 @@ _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 Position = tuple[int, int]
 
 
-def start(node: ast.stmt | ast.expr) -> Position:
+def start(node: ast.stmt | ast.expr | ast.arg) -> Position:
     """Where a node begins."""
     return node.lineno, node.col_offset
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from xf2sdpa.analysis.api import CAUSAL, api_name
 from xf2sdpa.analysis.flow import binds, block_of, definition_before, end, reached_loads, start
 from xf2sdpa.analysis.names import Names
+from xf2sdpa.analysis.spans import source_of
 
 
 @dataclass(frozen=True)
 class CausalChoice:
     """Causal if `test` holds (or, `negated`, if it does not), else no mask.
 
-    `statements` are all that serve the choice, and `keep` the one among them in whose place the condition is evaluated.
+    `statements` are all that serve the choice; in the place of the last, the condition is evaluated.
     """
 
     test: ast.expr
     negated: bool
     statements: tuple[ast.stmt, ...] = ()
-    keep: ast.stmt = ast.Pass()  # noqa: RUF009 - a placeholder, never mutated
 
 
 def conditional_expression(node: ast.expr, names: Names) -> CausalChoice | None:
@@ -28,10 +29,17 @@ def conditional_expression(node: ast.expr, names: Names) -> CausalChoice | None:
     if not isinstance(node, ast.IfExp):
         return None
     if _is_causal(node.body, names) and _is_none(node.orelse):
-        return CausalChoice(node.test, negated=False)
+        return choice(node.test, negated=False)
     if _is_none(node.body) and _is_causal(node.orelse, names):
-        return CausalChoice(node.test, negated=True)
+        return choice(node.test, negated=True)
     return None
+
+
+def choice(test: ast.expr, *, negated: bool, statements: tuple[ast.stmt, ...] = ()) -> CausalChoice:
+    """A choice by a condition; `not c` counts as `c` the other way round. The last statement is kept."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        test, negated = test.operand, not negated
+    return CausalChoice(test, negated, statements)
 
 
 def conditional_definition(node: ast.Name, names: Names) -> CausalChoice | None:
@@ -48,9 +56,9 @@ def conditional_definition(node: ast.Name, names: Names) -> CausalChoice | None:
     if definition is None or reached_loads(names, node.id, definition) != [node]:
         return None
     if isinstance(definition, ast.Assign):
-        choice = conditional_expression(definition.value, names) if len(definition.targets) == 1 else None
-        if choice is not None:
-            return CausalChoice(choice.test, choice.negated, (definition,), definition)
+        found = conditional_expression(definition.value, names) if len(definition.targets) == 1 else None
+        if found is not None:
+            return replace(found, statements=(definition,))
         return _overwritten_default(definition, node, names)
     return _if_else(definition, node.id, names)
 
@@ -73,25 +81,29 @@ def _if_else(statement: ast.stmt, name: str, names: Names) -> CausalChoice | Non
     if first is None or second is None:
         return None
     if _is_causal(first, names) and _is_none(second):
-        return CausalChoice(statement.test, negated=False, statements=(statement,), keep=statement)
+        return choice(statement.test, negated=False, statements=(statement,))
     if _is_none(first) and _is_causal(second, names):
-        return CausalChoice(statement.test, negated=True, statements=(statement,), keep=statement)
+        return choice(statement.test, negated=True, statements=(statement,))
     return None
 
 
 def _overwritten_default(default: ast.Assign, node: ast.Name, names: Names) -> CausalChoice | None:
-    """`mask = None`, then, in the same block, `if c: mask = LowerTriangularMask()`."""
+    """`mask = None`, then, in the same block, `if c: mask = LowerTriangularMask()`; or the other way round."""
     block = block_of(names, default)
     later = [s for s in block[block.index(default) + 1 :] if isinstance(s, ast.If) and _mentions_target(s, node.id)]
-    if not _is_none(default.value) or len(default.targets) != 1 or len(later) != 1:
+    if len(default.targets) != 1 or len(later) != 1:
         return None
     statement = later[0]
     if statement.orelse or len(statement.body) != 1 or bindings_between(names, node, default) != 1:
         return None
     made = _assigned(statement.body[0], node.id)
-    if made is None or not _is_causal(made, names):
+    if made is None:
         return None
-    return CausalChoice(statement.test, negated=False, statements=(default, statement), keep=statement)
+    if _is_none(default.value) and _is_causal(made, names):
+        return choice(statement.test, negated=False, statements=(default, statement))
+    if _is_causal(default.value, names) and _is_none(made):
+        return choice(statement.test, negated=True, statements=(default, statement))
+    return None
 
 
 def bindings_between(names: Names, node: ast.Name, definition: ast.stmt) -> int:
@@ -152,3 +164,18 @@ def _plain_comparison(node: ast.Compare) -> bool:
 
 def _is_bool_constant(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, bool)
+
+
+_OPPOSITE = {
+    ast.Is: "is not", ast.IsNot: "is", ast.Eq: "!=", ast.NotEq: "==", ast.In: "not in", ast.NotIn: "in",
+}  # fmt: skip
+
+
+def negation(test: ast.expr, lines: Sequence[str]) -> str:
+    """The text of `not test`, as a person would write it."""
+    if isinstance(test, ast.Compare) and len(test.ops) == 1 and type(test.ops[0]) in _OPPOSITE:
+        left, right = source_of(test.left, lines), source_of(test.comparators[0], lines)
+        return f"{left} {_OPPOSITE[type(test.ops[0])]} {right}"
+    text = source_of(test, lines)
+    tight = isinstance(test, ast.Name | ast.Attribute | ast.Call | ast.Subscript)
+    return f"not {text}" if tight else f"not ({text})"

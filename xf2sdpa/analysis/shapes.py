@@ -173,6 +173,9 @@ class Walk(Expressions):
         """A value with its rank as a number, where evidence up to here gives one."""
         if isinstance(value, Tensor) and value.rank.token is not None:
             return replace(value, rank=self.book.here(value.rank, self.path))
+        if isinstance(value, Unknown):  # what has a rank is a tensor
+            rank = self.book.here(Rank(0, value.token), self.path)
+            return Tensor(rank) if rank.known is not None else value
         return value
 
     @contextmanager

@@ -2,8 +2,9 @@
 
 With float32 inputs inside `torch.autocast`, xformers returns float32 and SDPA would return bfloat16. So one of query,
 key and value (xformers takes only equal dtypes) must come from an operation that autocast lowers itself, a linear
-layer, a convolution, a product, through operations that keep the dtype, or be cast to half in plain sight. Where none
-is seen and nothing is cast up either, the rewrite rests on an assumption that stands in the report.
+layer, a convolution, a product, through operations that keep the dtype. A cast to half in plain sight is nearly as
+good: only autocast to the other half type would make a difference. Where neither is seen and nothing is cast up, the
+rewrite rests on an assumption. Assumptions stand in the report.
 """
 
 from xf2sdpa.analysis.values import DType
@@ -13,7 +14,7 @@ from xf2sdpa.rule import Example
 ORDER = 30
 CODES = {
     "XF204": "query, key or value is cast to float32, which SDPA would undo under autocast",
-    "XF301": "assumed: inside autocast, query, key and value are not float32",
+    "XF301": "assumed: autocast does not change the dtype that the call computes in",
 }
 EXAMPLES = (
     Example(
@@ -28,12 +29,16 @@ def attend(q, k, v, b, n, h):
     ),
 )
 ASSUMPTION = "inside autocast, query, key and value are not float32 (the function does not show where they come from)"
+SAME_HALF = "autocast, if it is on here, is on for the half type that the inputs are cast to"
 
 
 def decide(draft: CallDraft) -> None:
     """Refuse a visible upcast; assume where the origin is not seen."""
     dtypes = set(draft.site.dtypes)
-    if dtypes & {DType.AUTOCAST, DType.HALF}:
+    if DType.AUTOCAST in dtypes:
+        return
+    if DType.HALF in dtypes:
+        draft.assume(SAME_HALF)
         return
     if DType.FLOAT32 in dtypes:
         message = "query, key and value are float32 here; under autocast SDPA would compute and return half precision"

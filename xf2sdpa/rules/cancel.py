@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from xf2sdpa.analysis.flow import binds, definition_before, reached_loads
-from xf2sdpa.analysis.masks import bindings_between
+from xf2sdpa.analysis.flow import binds, definition_before, end, reached_loads, start
+from xf2sdpa.analysis.names import Names
 from xf2sdpa.draft import CallDraft
 from xf2sdpa.edits import ReplaceStatement, Unwrap
 from xf2sdpa.emit import heads_swap
@@ -50,30 +50,43 @@ def decide(draft: CallDraft) -> None:
         swap = heads_swap(node, draft.file.names) if node is not None else None
         if swap is not None:
             draft.arguments[name] = replace(draft.arguments[name], take=swap[1], suffix="")
-        elif isinstance(node, ast.Name) and _cancel_definition(draft, node):
-            draft.arguments[name] = replace(draft.arguments[name], suffix="")
+        elif isinstance(node, ast.Name) and (variable := _cancel_definition(draft, node)) is not None:
+            text = variable if variable != node.id else ""
+            draft.arguments[name] = replace(draft.arguments[name], suffix="", text=text)
     _cancel_result(draft)
 
 
-def _cancel_definition(draft: CallDraft, node: ast.Name) -> bool:
-    """`q = q.transpose(1, 2)` before the call, read by nothing else."""
+def _cancel_definition(draft: CallDraft, node: ast.Name) -> str | None:
+    """`q = q.transpose(1, 2)` before the call, read by nothing else: the variable that the call takes instead."""
     names = draft.file.names
     definition = definition_before(names, node.id, node)
     if not isinstance(definition, ast.Assign) or len(definition.targets) != 1:
-        return False
+        return None
     if not isinstance(definition.targets[0], ast.Name) or reached_loads(names, node.id, definition) != [node]:
-        return False
+        return None
     swap = heads_swap(definition.value, names)
     if swap is None or not isinstance(definition.value, ast.Call):
-        return False
+        return None
     inner, path = swap
-    if isinstance(inner, ast.Name) and inner.id == node.id:
+    if isinstance(inner, ast.Name) and (inner.id == node.id or not _is_rebound(names, inner.id, definition, node)):
         draft.edits.append(ReplaceStatement(definition))
-    elif path == ("func", "value") and bindings_between(names, node, definition) == 0:
+        return inner.id
+    if path == ("func", "value"):
         draft.edits.append(Unwrap(definition.value))
-    else:
-        return False
-    return True
+        return node.id
+    return None
+
+
+def _is_rebound(names: Names, variable: str, definition: ast.stmt, node: ast.Name) -> bool:
+    """Whether a variable may have another value at the call than at the definition."""
+    scope = names.scopes[id(names.function(node))]
+    owner = scope.owner(variable)
+    if owner is not scope or owner is None:
+        return True
+    nodes = [binding.node for binding in owner.bindings[variable]]
+    places = [start(n) for n in nodes if isinstance(n, ast.stmt | ast.expr | ast.arg)]
+    in_loop = any(isinstance(p, ast.For | ast.While | ast.AsyncFor) for p in names.ancestors(node))
+    return in_loop or any(end(definition) <= place < start(node) for place in places)
 
 
 def _cancel_result(draft: CallDraft) -> None:

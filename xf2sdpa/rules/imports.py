@@ -85,7 +85,26 @@ def _remove(file: FileDraft, statement: _Import) -> bool:
         file.edits.append(ReplaceStatement(guard))
         file.take_away(guard)
         return True
+    if isinstance(guard, ast.Try) and statement in guard.body and _holds_only_imports(guard):
+        file.edits.append(RemoveAliases(statement, frozenset(unused)))
+        file.take_away(statement)
+        return True
     return False
+
+
+def _holds_only_imports(guard: ast.Try) -> bool:
+    """Whether a `try` sets no flag, so that it serves its other imports as well without ours."""
+    if guard.orelse or guard.finalbody or not all(isinstance(s, ast.Import | ast.ImportFrom) for s in guard.body):
+        return False
+    theirs = {_bound(s, a) for s in guard.body if isinstance(s, ast.Import | ast.ImportFrom) for a in s.names}
+    handled = [s for handler in guard.handlers for s in handler.body]
+    return all(_is_message(s) or isinstance(s, ast.Pass | ast.Raise) or _assigns_only(s, theirs) for s in handled)
+
+
+def _assigns_only(statement: ast.stmt, names: set[str]) -> bool:
+    if not isinstance(statement, ast.Assign):
+        return False
+    return all(isinstance(target, ast.Name) and target.id in names for target in statement.targets)
 
 
 def alias_name(alias: ast.alias) -> str:
@@ -148,10 +167,19 @@ def _is_only_a_guard(file: FileDraft, guard: ast.Try | ast.If) -> bool:
     """Whether a guard holds nothing but imports that go and what is said or put in their place."""
     if isinstance(guard, ast.If):
         about = "xformers" in ast.dump(guard.test).lower()
-        return about and all(_is_idle(file, s) for s in (*guard.body, *guard.orelse))
+        idle = all(_is_idle(file, s) for s in (*guard.body, *guard.orelse))
+        return about and idle and not _is_asked_elsewhere(file, guard)
     parts = [*guard.body, *guard.orelse, *guard.finalbody]
     handled = [s for handler in guard.handlers for s in handler.body]
     return all(_is_idle(file, s) for s in parts) and all(_is_idle(file, s) or isinstance(s, ast.Raise) for s in handled)
+
+
+def _is_asked_elsewhere(file: FileDraft, guard: ast.If) -> bool:
+    """Whether other code chooses its path by what the guard's condition asks."""
+    inside = {id(node) for node in ast.walk(guard)}
+    asked = {node.id for node in ast.walk(guard.test) if isinstance(node, ast.Name)}
+    loads = [load for name in asked for load in file.names.loads.get(name, ())]
+    return bool(asked & file.handed_on) or any(id(load) not in inside | file.gone for load in loads)
 
 
 def _is_idle(file: FileDraft, statement: ast.stmt) -> bool:

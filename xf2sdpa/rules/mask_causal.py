@@ -11,7 +11,7 @@ import ast
 
 from xf2sdpa.analysis.api import CAUSAL, api_name
 from xf2sdpa.analysis.flow import definition_before, reached_loads
-from xf2sdpa.analysis.masks import CausalChoice, conditional_definition, conditional_expression, is_boolean
+from xf2sdpa.analysis.masks import CausalChoice, conditional_definition, conditional_expression, is_boolean, negation
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.analysis.values import Mask
 from xf2sdpa.draft import CallDraft
@@ -59,7 +59,8 @@ def decide(draft: CallDraft) -> None:
         _plain(draft, node)
     elif (choice := conditional_expression(node, draft.file.names)) is not None:
         wrap = "not" if choice.negated else ("" if is_boolean(choice.test) else "bool")
-        _settle(draft, ArgumentEdit("is_causal", take=("test",), wrap=wrap), node)
+        take = ("test",) if choice.test is node.test else ("test", "expression")  # type: ignore[attr-defined]
+        _settle(draft, ArgumentEdit("is_causal", take=take, wrap=wrap), node)
     elif isinstance(node, ast.Name) and (found := conditional_definition(node, draft.file.names)) is not None:
         _by_name(draft, node, found)
 
@@ -89,20 +90,16 @@ def _by_name(draft: CallDraft, node: ast.Name, choice: CausalChoice) -> None:
     variable = "is_causal" if scope.owner("is_causal") is None else f"{node.id}_is_causal"
     condition = source_of(choice.test, draft.file.lines)
     if choice.negated:
-        condition = f"not {condition}" if _binds_tightly(choice.test) else f"not ({condition})"
+        condition = negation(choice.test, draft.file.lines)
     elif not is_boolean(choice.test):
         condition = f"bool({condition})"
     if "\n" in condition and not condition.endswith(")"):
         condition = f"({condition})"
-    first, *rest = choice.statements
-    draft.edits.append(ReplaceStatement(choice.keep, f"{variable} = {condition}"))
-    draft.edits += [ReplaceStatement(s) for s in (first, *rest) if s is not choice.keep]
+    *others, last = choice.statements
+    draft.edits.append(ReplaceStatement(last, f"{variable} = {condition}"))
+    draft.edits += [ReplaceStatement(statement) for statement in others]
     draft.lost += choice.statements
     _settle(draft, ArgumentEdit("is_causal", text=variable), node)
-
-
-def _binds_tightly(test: ast.expr) -> bool:
-    return isinstance(test, ast.Name | ast.Attribute | ast.Call | ast.Subscript)
 
 
 def _settle(draft: CallDraft, edit: ArgumentEdit, node: ast.expr) -> None:

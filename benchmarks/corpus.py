@@ -1,0 +1,288 @@
+"""Run over a laid-out corpus and hold the outcome against a hand-checked answer sheet.
+
+    python benchmarks/corpus.py CORPUS ANSWER_SHEET.tsv [--jobs N] [--diffs FOLDER]
+
+CORPUS holds one folder a repository, `OWNER+NAME/path`; it is copied, and only the copy is rewritten. The sheet has
+one row a call site: `site` (`OWNER/NAME:path:line`), `rank`, `how_rank_is_seen`, `bias`, `p`, `scale`, `op`,
+`duplicate_group`; an empty rank means that one could not be read off the function.
+
+Limits, and the exit status 1 if one is missed: no file fails, every changed file parses, a second run changes
+nothing, every changed line has a reason (found with difflib, not with the tool's own check), no contradiction with
+the sheet, at least half of the sites that are no probes inline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+import difflib
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xf2sdpa.discover import list_files
+from xf2sdpa.model import Site, SiteClass
+from xf2sdpa.project import rewrite_files, write_back
+from xf2sdpa.report.text import diff
+from xf2sdpa.settings import Settings
+
+INLINE = (SiteClass.EXACT, SiteClass.ASSUMED)
+RANK_OF_CODE = {"XF101": 4, "XF102": 3}
+UNKNOWN_BIAS = ("parameter (kind unknown)", "other unknown")
+NO_COUNTERPART = ("BlockDiagonal", "FromBottomRight", "LocalAttention", "Padded")
+Row = dict[str, str]
+
+
+@dataclass
+class Outcome:
+    """What came of the whole corpus."""
+
+    sites: dict[str, Site] = field(default_factory=dict)
+    files: int = 0
+    changed: int = 0
+    lines: int = 0
+    failures: list[str] = field(default_factory=list)
+    unparsed: list[str] = field(default_factory=list)
+    second: list[str] = field(default_factory=list)
+    unexplained: list[str] = field(default_factory=list)
+    diffs: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("sheet", type=Path)
+    parser.add_argument("--jobs", type=int, default=None)
+    parser.add_argument("--diffs", type=Path, help="write the diff of every changed file into this folder")
+    options = parser.parse_args()
+    with options.sheet.open(encoding="utf-8", newline="") as stream:
+        sheet = {row["site"]: row for row in csv.DictReader(stream, delimiter="\t")}
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place) / "corpus"
+        shutil.copytree(options.corpus, copy, symlinks=True)
+        outcome = rewrite_corpus(copy, options.jobs)
+    if options.diffs:
+        write_diffs(outcome, options.diffs)
+    return report(outcome, sheet)
+
+
+# -- the run -----------------------------------------------------------------------------------------
+
+
+def rewrite_corpus(copy: Path, jobs: int | None) -> Outcome:
+    """Rewrite each repository by itself, twice."""
+    outcome = Outcome()
+    started = time.perf_counter()
+    for repository in sorted(folder for folder in copy.iterdir() if folder.is_dir()):
+        name = repository.name.replace("+", "/", 1)
+        files = list_files([repository])
+        outcome.files += len(files)
+        before = {file: Path(file).read_bytes() for file in files}
+        run = rewrite_files(files, Settings(), jobs=jobs)
+        write_back(run)
+        for result in run.results:
+            label = f"{name}:{result.path.relative_to(repository).as_posix()}"
+            outcome.sites.update({f"{label}:{site.span.line}": site for site in result.sites})
+            outcome.failures += [f"{label}: {f.code} {f.message}" for f in result.findings if f.is_error]
+            if result.changed:
+                outcome.diffs[label] = "".join(diff(result))
+        for file, old in before.items():
+            new = Path(file).read_bytes()
+            if new != old:
+                label = f"{name}:{Path(file).relative_to(repository).as_posix()}"
+                examine(outcome, label, old, new)
+        again = rewrite_files(files, Settings(), jobs=jobs)
+        outcome.second += [f"{name}:{result.path.name}" for result in again.changed]
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def examine(outcome: Outcome, label: str, old: bytes, new: bytes) -> None:
+    """Look at one changed file without asking the tool."""
+    outcome.changed += 1
+    outcome.lines += old.count(b"\n")
+    try:
+        ast.parse(new)
+    except (SyntaxError, ValueError) as error:
+        outcome.unparsed.append(f"{label}: {error}")
+    outcome.unexplained += [f"{label}:{place}" for place in unexplained(old, new)]
+
+
+def unexplained(old: bytes, new: bytes) -> Iterator[str]:
+    """The changes for which there is no reason: neither a call site, nor an import or guard of xformers, nor a
+    transpose, a view, a causal mask or an added import of torch."""
+    ours = statement_lines(old)
+    before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    for kind, first, last, start, end in matcher.get_opcodes():
+        if kind == "equal":
+            continue
+        gone, come = before[first:last], after[start:end]
+        if any(first < line <= last for line in ours) or any(REASON.search(line) for line in (*gone, *come)):
+            continue
+        if not b"".join(gone).strip() and not b"".join(come).strip() and near_ours(before, first, last):
+            continue  # blank lines around a statement that went
+        yield f"{first + 1}: {b''.join(gone)!r} -> {b''.join(come)!r}"
+
+
+REASON = re.compile(
+    rb"xformers|mslk|memory_efficient_attention|\.transpose\(|\.permute\(|rearrange\(|\.view\b|"
+    rb"LowerTriangularMask|is_causal|import torch\.nn\.functional|import torch$",
+    re.IGNORECASE,
+)
+
+
+def near_ours(lines: list[bytes], first: int, last: int) -> bool:
+    return any(REASON.search(line) for line in lines[max(0, first - 3) : last + 3])
+
+
+def statement_lines(old: bytes) -> set[int]:
+    """The lines of every statement that calls xformers' attention, compound statements by their head only."""
+    lines: set[int] = set()
+    for node in ast.walk(ast.parse(old)):
+        if not isinstance(node, ast.stmt) or hasattr(node, "body"):
+            continue
+        for child in ast.walk(node):
+            name = getattr(child, "attr", getattr(child, "id", ""))
+            if name == "memory_efficient_attention":
+                lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return lines
+
+
+# -- the sheet ---------------------------------------------------------------------------------------
+
+
+def contradictions(site: Site, row: Row) -> Iterator[str]:
+    """Where the tool says something else than the sheet. To leave a site contradicts nothing."""
+    bias, probe = row["bias"], row["how_rank_is_seen"].startswith("probe")
+    if site.kind is SiteClass.REMOVED and not probe:
+        yield "removed, but the sheet does not call it a probe"
+    if site.kind not in INLINE:
+        return
+    rank = RANK_OF_CODE.get(site.code)
+    expected = row["rank"] or ("3" if row["how_rank_is_seen"].startswith("helper-convention") else "")
+    if probe:
+        yield "inlined, but the sheet calls it a probe"
+    if expected and str(rank) != expected:
+        yield f"inlined as {rank}-D, but the sheet says {expected}-D"
+    if bias.startswith(UNKNOWN_BIAS) or any(word in bias for word in NO_COUNTERPART):
+        yield f"inlined, but the sheet's bias is: {bias}"
+    after = call_in(site.after)
+    causal, masked = "is_causal" in after, "attn_mask" in after
+    if bias.startswith("no mask") and (causal or masked):
+        yield "a mask where the sheet has none"
+    if bias.endswith("LowerTriangularMask") and not causal:
+        yield "no is_causal, but the sheet has a causal mask"
+    if bias.startswith("tensor") and not masked:
+        yield "no attn_mask, but the sheet has a tensor"
+    yield from arguments(site, row, after)
+
+
+def arguments(site: Site, row: Row, after: set[str]) -> Iterator[str]:
+    """Whether dropout and scale went over; a literal zero and None are the defaults and go."""
+    before = {keyword.arg: keyword.value for keyword in parsed_call(site.before).keywords}
+    for old, new, default in (("p", "dropout_p", (0, 0.0)), ("scale", "scale", (None,))):
+        given = row[old] == "given"
+        value = before.get(old)
+        drops = isinstance(value, ast.Constant) and value.value in default
+        if given and not drops and new not in after:
+            yield f"{old} is given in the sheet, but {new} is not passed on"
+        if not given and new in after:
+            yield f"{new} is passed, but the sheet has no {old}"
+    if "op" in after:
+        yield "op is passed on"
+
+
+def parsed_call(text: str) -> ast.Call:
+    node = ast.parse(f"({text})", mode="eval").body
+    assert isinstance(node, ast.Call)
+    return node
+
+
+def call_in(text: str) -> set[str]:
+    """The keywords of the SDPA call in a text."""
+    for node in ast.walk(ast.parse(f"({text})", mode="eval")):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("scaled_dot_product_attention"):
+            return {keyword.arg or "**" for keyword in node.keywords}
+    return set()
+
+
+def disagreements(outcome: Outcome, sheet: dict[str, Row]) -> Iterator[str]:
+    """Copies of one site of which some are rewritten and others left."""
+    groups: dict[str, set[tuple[str, str]]] = {}
+    for place, site in outcome.sites.items():
+        if place in sheet:
+            known = groups.setdefault(sheet[place]["duplicate_group"], set())
+            known.add((site.kind.value, site.code))
+    for group, kinds in sorted(groups.items()):
+        if len(kinds) > 1:
+            yield f"{group}: {', '.join(' '.join(kind) for kind in sorted(kinds))}"
+
+
+# -- the report --------------------------------------------------------------------------------------
+
+
+def report(outcome: Outcome, sheet: dict[str, Row]) -> int:
+    python = {place: row for place, row in sheet.items() if place.rpartition(":")[0].endswith((".py", ".pyi"))}
+    found = {place: site for place, site in outcome.sites.items() if place in python}
+    against = [f"{place}: {text}" for place, site in found.items() for text in contradictions(site, python[place])]
+    counts = Counter(site.kind for site in found.values())
+    real = [site for place, site in found.items() if not python[place]["how_rank_is_seen"].startswith("probe")]
+    inline = sum(site.kind in INLINE for site in real)
+    elsewhere = len(sheet) - len(python)
+    print(f"files looked at       {outcome.files}, twice, in {outcome.seconds:.1f} s")
+    print(f"files changed         {outcome.changed} ({outcome.lines} lines)")
+    print(f"sites of the sheet    {len(sheet)}, {elsewhere} of them not in a .py file")
+    print(f"sites found           {len(found)} of {len(python)}")
+    print(f"inline                {counts[SiteClass.EXACT]} exact, {counts[SiteClass.ASSUMED]} assumed")
+    print(f"compat                {counts[SiteClass.COMPAT]}")
+    print(f"removed               {counts[SiteClass.REMOVED]}")
+    print(f"left                  {counts[SiteClass.LEFT]}")
+    left = Counter((site.code, reason(site)) for site in found.values() if site.kind is SiteClass.LEFT)
+    for (code, message), count in left.most_common():
+        print(f"    {count:3}  {code}  {message}")
+    share = inline / len(real) if real else 1.0
+    print(f"inline, of the sites that are no probes: {inline} of {len(real)} ({share:.0%}; limit 50 %)")
+    lists = {
+        "contradictions with the sheet": against,
+        "sites missing": [place for place in python if place not in found],
+        "sites that the sheet does not have": [place for place in outcome.sites if place not in sheet],
+        "files that could not be worked on": outcome.failures,
+        "changed files that do not parse": outcome.unparsed,
+        "files that a second run changes": outcome.second,
+        "changes without a reason": outcome.unexplained,
+    }
+    for title, entries in lists.items():
+        show(title, entries)
+    show("copies judged differently (no fault as such)", list(disagreements(outcome, sheet)))
+    return int(any(lists.values()) or share < 0.5)
+
+
+def reason(site: Site) -> str:
+    """The first words of a message; what follows names things of the site."""
+    return re.split(r"[:,;]", site.message)[0][:90]
+
+
+def show(title: str, entries: list[str]) -> None:
+    print(f"{title}: {len(entries)}")
+    for entry in entries:
+        print(f"    {entry}")
+
+
+def write_diffs(outcome: Outcome, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for label, text in outcome.diffs.items():
+        file = folder / (re.sub(r"[^\w.-]", "+", label) + ".diff")
+        file.write_text(text, encoding="utf-8", newline="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
