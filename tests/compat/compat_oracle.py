@@ -41,10 +41,7 @@ class Case:
         drawn = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in self.shapes]
         if self.expands:  # one key head a group, stride 0 over the query heads that share it
             drawn[1:] = [x[:, :, :, :1].expand(x.shape) for x in drawn[1:]]
-        return [
-            _stored(x.to(device, dtype), self.storage) if not self.expands else x.to(device, dtype)
-            for x in drawn
-        ]
+        return [_stored(x.to(device, dtype), self.storage) if not self.expands else x.to(device, dtype) for x in drawn]
 
 
 def _stored(x: Tensor, storage: str) -> Tensor:
@@ -82,9 +79,7 @@ def _dense(kind: str, rng: random.Random, full: tuple[int, ...], seed: int) -> M
     makers: dict[str, Make] = {
         "none": lambda _: None,
         "LowerTriangularMask": lambda ns: ns.LowerTriangularMask(),
-        "LowerTriangularMaskWithTensorBias": lambda ns: ns.LowerTriangularMask().add_bias(
-            _tensor(full, seed)
-        ),
+        "LowerTriangularMaskWithTensorBias": lambda ns: ns.LowerTriangularMask().add_bias(_tensor(full, seed)),
         "LowerTriangularFromBottomRightMask": lambda ns: ns.LowerTriangularFromBottomRightMask(),
         "LowerTriangularFromBottomRightLocalAttentionMask": lambda ns: (
             ns.LowerTriangularFromBottomRightMask().make_local_attention(window)
@@ -110,8 +105,8 @@ def _packed(kind: str, rng: random.Random) -> tuple[Make, int, int]:
         "BlockDiagonalCausalMask": lambda mask: mask.make_causal(),
         "BlockDiagonalCausalFromBottomRightMask": lambda mask: mask.make_causal_from_bottomright(),
         "BlockDiagonalCausalLocalAttentionMask": lambda mask: mask.make_local_attention(window),
-        "BlockDiagonalCausalLocalAttentionFromBottomRightMask": lambda mask: (
-            mask.make_local_attention_from_bottomright(window)
+        "BlockDiagonalCausalLocalAttentionFromBottomRightMask": lambda mask: mask.make_local_attention_from_bottomright(
+            window
         ),
     }
     change = methods[kind]

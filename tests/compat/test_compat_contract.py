@@ -103,9 +103,7 @@ def test_log_sum_exp_is_float32_for_half():
 def test_output_dtype_is_honoured_only_without_gradients():
     q, k, v = qkv(1, 4, 2, 8, dtype=torch.bfloat16)
     assert mea(q, k, v, output_dtype=torch.float32).dtype == torch.float32
-    assert (
-        compat.memory_efficient_attention_forward(q, k, v, output_dtype=torch.float32).dtype == torch.float32
-    )
+    assert compat.memory_efficient_attention_forward(q, k, v, output_dtype=torch.float32).dtype == torch.float32
     assert mea(q.requires_grad_(), k, v, output_dtype=torch.float32).dtype == torch.bfloat16
 
 
@@ -160,9 +158,7 @@ WRONG_BIAS_SHAPES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("rank", "shape"), [(rank, s) for rank, shapes in WRONG_BIAS_SHAPES.items() for s in shapes]
-)
+@pytest.mark.parametrize(("rank", "shape"), [(rank, s) for rank, shapes in WRONG_BIAS_SHAPES.items() for s in shapes])
 def test_bias_shapes_that_xformers_never_took(rank, shape):
     q, k, v = qkv(*{3: (2, 5, 8), 4: (2, 5, 3, 8), 5: (2, 5, 3, 2, 8)}[rank])
     with pytest.raises(ValueError, match="Invalid shape"):
@@ -252,6 +248,8 @@ def test_an_unknown_mask_is_named():
     q, k, v = qkv(1, 5, 2, 8)
     with pytest.raises(TypeError, match=r"test_compat_contract\.Strange"):
         mea(q, k, v, Strange())
+    with pytest.raises(TypeError, match="_SeqLenInfo"):  # a name of ours, but no mask
+        mea(q, k, v, compat.BlockDiagonalMask.from_seqlens([5]).q_seqinfo)
     starts = real_fmha.attn_bias.BlockDiagonalGappyKeysMask.from_seqlens([5], [0, 5], [5])
     with pytest.raises(TypeError, match="BlockDiagonalGappyKeysMask"):
         mea(q, k, v, starts)
@@ -277,9 +275,7 @@ def test_torch_2_0_has_no_scale(monkeypatch):
 
 
 def test_before_torch_2_5_groups_are_spread(monkeypatch):
-    problem = next(
-        c for c in (case("none", seed) for seed in range(2, 99, 3)) if c.expands and c.shapes[0][3] > 1
-    )
+    problem = next(c for c in (case("none", seed) for seed in range(2, 99, 3)) if c.expands and c.shapes[0][3] > 1)
     monkeypatch.setattr(kernels, "_TORCH", (2, 4))
     refuse_options(monkeypatch, {"enable_gqa"})
     inputs = problem.inputs()
@@ -374,9 +370,7 @@ def test_checkpointing_and_two_backward_passes():
     want = forward_and_gradients(actual, problem)
 
     def again(problem, *inputs):
-        return torch.utils.checkpoint.checkpoint(
-            lambda *xs: actual(problem, *xs), *inputs, use_reentrant=False
-        )
+        return torch.utils.checkpoint.checkpoint(lambda *xs: actual(problem, *xs), *inputs, use_reentrant=False)
 
     for got, wanted in zip(forward_and_gradients(again, problem), want, strict=True):
         torch.testing.assert_close(got, wanted)

@@ -121,6 +121,7 @@ def test_which_calls_varlen_gets(played):
     assert calls_of(played, unequal.make_causal()) == [], "top-left is not what varlen computes"
     assert calls_of(played, square, p=0.5) == [], "varlen has no dropout"
     assert calls_of(played, square, scale=0.5) == ([] if older else [{"scale": 0.5}])
+    assert calls_of(played, square, scale=-0.5) == [], "newer releases raise for it"
     # A window of all the keys behind is the causal mask; a narrower one exists from 2.11.
     narrow = unequal.make_local_attention_from_bottomright(3)
     assert calls_of(played, narrow) == ([] if older else [{"window_size": (2, 0)}])
@@ -191,9 +192,7 @@ def test_bottom_right_takes_lower_right_when_there_are_more_keys(monkeypatch):
     monkeypatch.setattr(kernels, "_takes_lower_right", lambda q: True)
     taken = []
     lower_right = kernels._lower_right
-    monkeypatch.setattr(
-        kernels, "_lower_right", lambda q, k, *rest: taken.append(q.shape) or lower_right(q, k, *rest)
-    )
+    monkeypatch.setattr(kernels, "_lower_right", lambda q, k, *rest: taken.append(q.shape) or lower_right(q, k, *rest))
     for seed in range(80):
         taken.clear()
         problem = case("LowerTriangularFromBottomRightMask", seed)
@@ -204,9 +203,7 @@ def test_bottom_right_takes_lower_right_when_there_are_more_keys(monkeypatch):
 
 
 def stand_in(n=192, m=256, dtype=torch.bfloat16, cuda=True, grad=(True, False)):
-    query = SimpleNamespace(
-        is_cuda=cuda, dtype=dtype, requires_grad=grad[0], shape=(1, 2, m, 64), device="cuda:0"
-    )
+    query = SimpleNamespace(is_cuda=cuda, dtype=dtype, requires_grad=grad[0], shape=(1, 2, m, 64), device="cuda:0")
     return query, SimpleNamespace(requires_grad=grad[1], shape=(1, 2, n, 64))
 
 

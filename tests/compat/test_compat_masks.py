@@ -20,11 +20,7 @@ PACKED = [kind for kind in OBJECTS if kind.startswith("BlockDiagonal")]
 def test_every_public_class_that_is_in_scope_is_there():
     out_of_scope = ("Gappy", "Paged")
     for name, value in vars(real_masks).items():
-        if (
-            isinstance(value, type)
-            and issubclass(value, real_masks.AttentionBias)
-            and not name.startswith("_")
-        ):
+        if isinstance(value, type) and issubclass(value, real_masks.AttentionBias) and not name.startswith("_"):
             assert hasattr(compat, name) != any(word in name for word in out_of_scope), name
 
 
@@ -159,9 +155,7 @@ def test_batch_sizes_may_be_set_by_hand():
     assert [x.shape for x in mask.split(torch.zeros(1, 11, 4))] == [(2, 3, 4), (1, 5, 4)]
 
 
-@pytest.mark.parametrize(
-    "lengths", [(2, 3), [2, 3], [torch.tensor(2), torch.tensor(3)], torch.tensor([2, 3]).tolist()]
-)
+@pytest.mark.parametrize("lengths", [(2, 3), [2, 3], [torch.tensor(2), torch.tensor(3)], torch.tensor([2, 3]).tolist()])
 def test_lengths_may_be_ints_tuples_or_0d_tensors(lengths):
     mask = compat.BlockDiagonalMask.from_seqlens(lengths)
     assert mask.q_seqinfo.seqstart_py == [0, 2, 5]
@@ -203,9 +197,7 @@ ERRORS = {
     ),
     "split of slots": (
         NotImplementedError,
-        lambda ns: ns.BlockDiagonalPaddedKeysMask.from_seqlens([1], 4, [3]).k_seqinfo.split(
-            torch.zeros(1, 4)
-        ),
+        lambda ns: ns.BlockDiagonalPaddedKeysMask.from_seqlens([1], 4, [3]).k_seqinfo.split(torch.zeros(1, 4)),
     ),
     "slots from lengths alone": (RuntimeError, lambda ns: ns._PaddedSeqLenInfo.from_seqlens([3])),
     "tensor lists of unequal length": (

@@ -91,9 +91,7 @@ def test_index_select_cat(index_dtype):
     sources = [torch.randn(n, d, dtype=torch.float64, requires_grad=True) for n, d in ((5, 3), (7, 4))]
     indices = [torch.tensor([4, 0, 2], dtype=index_dtype), torch.tensor([6, 1], dtype=index_dtype)]
     got = compat.index_select_cat(sources, indices)
-    want = torch.cat(
-        [s[i.long()].flatten() for s, i in zip(sources, indices, strict=True)]
-    )  # xformers' docstring
+    want = torch.cat([s[i.long()].flatten() for s, i in zip(sources, indices, strict=True)])  # xformers' docstring
     assert torch.equal(got, want)
     for a, b in zip(
         torch.autograd.grad(got.square().sum(), sources),

@@ -10,21 +10,18 @@ from tests.property import options as o
 from tests.property.generator import NOT_SHOWN, UNPACKED, Program
 
 KINDS = ("exact", "assumed", "left")
-FROM_PROJECTION = "it comes out of a projection, which proves the dtype"
-PROJECTION = "a projection proves the dtype"
-HALF = "a cast to half proves the dtype"
+OUTSIDE = "nothing shows the dtype of the caller's tensors"
+HALF = "autocast may be of the other half dtype"
 BLOCKED = "nothing proves it in this version (now and then the use of the result does)"
 HARD = "is migrated where it can be shown to be right, which is not asked for"
-REASONS = (BLOCKED, PROJECTION, HALF, FROM_PROJECTION, HARD)
+REASONS = (BLOCKED, OUTSIDE, HALF, HARD)
 
 RANKS = (o.Option("4-D"), o.Option("3-D"))
 FORMS = (*o.FORMS, o.Option("fused"), NOT_SHOWN, UNPACKED)
 
 
 def _by_rank(options: tuple[o.Use | o.Expression | o.Fused, ...]) -> tuple[o.Option, ...]:
-    return tuple(
-        o.Option(f"{option.name} ({option.rank}-D)", blocks=option.blocks, hard=option.hard) for option in options
-    )
+    return tuple(replace(option, name=f"{option.name} ({option.rank}-D)") for option in options)
 
 
 def _both_ranks(option: o.Option) -> tuple[o.Option, ...]:
@@ -50,7 +47,6 @@ DIMENSIONS: dict[str, tuple[o.Option, ...]] = {
     "neighbour": o.NEIGHBOURS,
     "twist": o.TWISTS,
 }
-FUSED_NAMES = {option.name for option in _by_rank(o.FUSED)}
 
 
 def impossible(dimension: str, option: o.Option, kind: str) -> str:
@@ -61,19 +57,14 @@ def impossible(dimension: str, option: o.Option, kind: str) -> str:
         return ""
     if option.blocks:
         return BLOCKED
-    if kind == "assumed":
-        return _never_assumed(dimension, option)
-    return ""
+    return _never_exact(dimension, option) if kind == "exact" else ""
 
 
-def _never_assumed(dimension: str, option: o.Option) -> str:
-    if dimension == "projection" and option.proves:
-        return PROJECTION
-    if dimension == "cast" and option.half:
+def _never_exact(dimension: str, option: o.Option) -> str:
+    if getattr(option, "half", False):
         return HALF
-    if option.name == "fused" or (dimension == "expression" and option.name in FUSED_NAMES):
-        return FROM_PROJECTION
-    return ""
+    outside = dimension == "projection" and not getattr(option, "proves", True)
+    return OUTSIDE if outside or option.name.startswith(UNPACKED.name) else ""
 
 
 @dataclass

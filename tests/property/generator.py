@@ -4,7 +4,8 @@
 that can choose) is in control. Only programs that xformers itself would run are made.
 
 The first choice is the aim: `exact`, `assumed` or `left`, which is what the design says of such a program.
-An aim of `left` takes one option that blocks (`BLOCKERS`); of `assumed`, the tensors come from the caller.
+An aim of `left` takes one option that blocks (`BLOCKERS`); of `assumed`, the tensors come from the caller or
+are cast to half.
 """
 
 from __future__ import annotations
@@ -188,16 +189,15 @@ def _draw_layout(pick: Pick, aim: str, blocker: str, rank: int) -> tuple[Any, An
     as_written = o.STORAGES[0]
     if blocker == "rank":
         return as_written, NOT_SHOWN, NOT_SHOWN
-    if pick("unpacked", (False,) * 7 + (True,)):
+    if aim != "exact" and pick("unpacked", (False,) * 5 + (True,)):
         return as_written, UNPACKED, UNPACKED
     storages = [s for s in o.STORAGES if rank == 4 or not s.name.startswith("heads first")]
     storage = pick("storage", storages)
-    if storage.name == "fused" and aim != "assumed":
+    if storage.name == "fused":
         expression = pick("fused", [f for f in o.FUSED if f.rank == rank and not f.heads_first])
         return storage, expression, o.Option("fused")
-    if storage.name.startswith("heads first") and aim != "assumed" and pick("fused heads first", (False, False, True)):
+    if storage.name.startswith("heads first") and pick("fused heads first", (False, False, True)):
         return storage, next(f for f in o.FUSED if f.heads_first), o.Option("fused")
-    storage = as_written if storage.name == "fused" else storage
     attribute = _template_name(storage)
     options = [e for e in o.EXPRESSIONS if e.rank == rank and getattr(e, attribute)]
     expression = pick("expression", options)
@@ -215,18 +215,23 @@ def _parallel(expression: o.Expression, attribute: str) -> str:
 
 
 def _draw_dtype(pick: Pick, aim: str, blocker: str, expression: Any) -> tuple[Any, Any]:
+    """Where the values come from, and their last cast.
+
+    Only a projection proves the dtype; a cast to half does not (autocast may be of the other half dtype), so
+    with one the site can be assumed at most.
+    """
     casts = _allowed(o.CASTS, blocker == "cast")
-    parameters = next(p for p in o.PROJECTIONS if not p.proves)
-    if aim == "exact" and expression is UNPACKED:
-        return parameters, pick("cast", [cast for cast in casts if cast.half])
-    if aim == "assumed" or expression in (NOT_SHOWN, UNPACKED):
-        return parameters, pick("cast", [cast for cast in casts if not cast.half])
+    if aim == "exact":
+        casts = [cast for cast in casts if not cast.half]
     cast = pick("cast", casts)
+    made_outside = expression in (NOT_SHOWN, UNPACKED)
+    if made_outside or (aim == "assumed" and not cast.half and not isinstance(expression, o.Fused)):
+        return next(p for p in o.PROJECTIONS if not p.proves), cast
     fused = isinstance(expression, o.Fused)
-    proving = [p for p in o.PROJECTIONS if (p.proves or cast.half) and (p.fused or not fused)]
-    if fused:
-        proving = [p for p in proving if p.proves]
-    return pick("projection", proving), cast
+    fitting = [p for p in o.PROJECTIONS if p.proves and (p.fused or not fused)]
+    if aim == "assumed" and not cast.half:  # a fused projection proves the dtype but for a cast
+        cast = pick("half cast", [cast for cast in o.CASTS if cast.half])
+    return pick("projection", fitting), cast
 
 
 # -------------------------------------------------------------------------------------------------- writing

@@ -77,15 +77,11 @@ def memory_efficient_attention_forward_requires_grad(
     """
     if p != 0.0:
         raise NotImplementedError("dropout is not supported on the non-autograd API")
-    out = memory_efficient_attention_forward(
-        query, key, value, attn_bias, p, scale, op=op, output_dtype=output_dtype
-    )
+    out = memory_efficient_attention_forward(query, key, value, attn_bias, p, scale, op=op, output_dtype=output_dtype)
     return out, _logsumexp(query, key, attn_bias, scale)
 
 
-def _attention(
-    query: Tensor, key: Tensor, value: Tensor, attn_bias: Any, p: float, scale: float | None
-) -> Tensor:
+def _attention(query: Tensor, key: Tensor, value: Tensor, attn_bias: Any, p: float, scale: float | None) -> Tensor:
     _check_inputs(query, key, value, p)
     k, v = _grouped(query, key, value)
     q, k, v = (_heads_first(x) for x in (query, k, v))
@@ -101,21 +97,19 @@ def _attention(
 
 def _check_inputs(query: Tensor, key: Tensor, value: Tensor, p: float) -> None:
     """What xformers checks: one rank (3 to 5), device and dtype; batch and heads equal, never broadcast."""
-    inputs = (query, key, value)
-    shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
-    if query.ndim not in (3, 4, 5) or any(x.ndim != query.ndim for x in inputs):
-        raise ValueError(f"Query/Key/Value should all have BMGHK, BMHK or BMK shape: {shapes}")
-    if any(x.device != query.device for x in inputs):
+    q, k, v = query.shape, key.shape, value.shape
+    if len(q) not in (3, 4, 5) or len(k) != len(q) or len(v) != len(q):
+        raise ValueError(f"Query/Key/Value should all have BMGHK, BMHK or BMK shape: {q}, {k}, {v}")
+    if key.device != query.device or value.device != query.device:
         raise ValueError("Query/Key/Value should all be on the same device")
     if key.dtype == value.dtype == torch.int32:
         raise NotImplementedError("quantised key/value caches (int32) are not supported")
-    if any(x.dtype != query.dtype for x in inputs):
-        raise ValueError(f"Query/Key/Value should have the same dtype: {[x.dtype for x in inputs]}")
+    if key.dtype != query.dtype or value.dtype != query.dtype:
+        raise ValueError(f"Query/Key/Value should have one dtype: {query.dtype}, {key.dtype}, {value.dtype}")
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"Invalid dropout probability: p={p}")
-    fits = key.shape[1] == value.shape[1] and key.shape[-1] == query.shape[-1]
-    if not fits or any(x.shape[0] != query.shape[0] or x.shape[2:-1] != query.shape[2:-1] for x in inputs):
-        raise ValueError(f"Incompatible shapes for attention inputs (use `expand` to broadcast): {shapes}")
+    if k[:-1] != v[:-1] or k[-1] != q[-1] or (k[0], k[2:]) != (q[0], q[2:]):
+        raise ValueError(f"Incompatible shapes (use `expand` to broadcast): {q}, {k}, {v}")
 
 
 def _grouped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,9 +145,7 @@ def _as_mask(attn_bias: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Te
     if attn_bias.dtype == torch.bool:
         raise TypeError("a bool attn_bias is not supported, as in xformers: use 0 and -inf in query's dtype")
     if attn_bias.dtype != query.dtype:
-        raise RuntimeError(
-            f"invalid dtype for bias - should match query's dtype: {attn_bias.dtype}, {query.dtype}"
-        )
+        raise RuntimeError(f"invalid dtype for bias - should match query's dtype: {attn_bias.dtype}, {query.dtype}")
     batch, heads, rows = query.shape[0], tuple(query.shape[2:-1]), (query.shape[1], key.shape[1])
     if not (query.requires_grad or key.requires_grad or value.requires_grad):
         attn_bias = attn_bias.detach()  # as xformers; and torch up to 2.13 reads out of bounds for it on CUDA

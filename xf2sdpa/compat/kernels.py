@@ -151,9 +151,7 @@ def _binding(band: _Band, m: int, n: int) -> _Band:
     return _Band(left, right, band.top_left and m != n)
 
 
-def _band_mask(
-    m: int, n: int, band: _Band, dtype: torch.dtype, device: str | torch.device | None = None
-) -> Tensor:
+def _band_mask(m: int, n: int, band: _Band, dtype: torch.dtype, device: str | torch.device | None = None) -> Tensor:
     """`[M, N]`: 0 where a query sees a key, -inf elsewhere.
 
     Never bool: cuDNN lets a row that a bool mask closes see everything; closed by -inf it yields 0,
@@ -216,9 +214,9 @@ def _varlen_options(
 ) -> dict[str, Any] | None:
     """The arguments by which `varlen_attn` computes this, or None where it cannot.
 
-    It aligns every band bottom-right and has no dropout.
+    It aligns every band bottom-right, has no dropout and takes only a positive scale.
     """
-    if band.top_left or p > 0.0 or not _fits_flash(q, k, v):
+    if band.top_left or p > 0.0 or (scale is not None and scale <= 0.0) or not _fits_flash(q, k, v):
         return None
     function, names = _varlen_attn()
     options: dict[str, Any] = {} if scale is None else {"scale": scale}

@@ -92,9 +92,7 @@ class LowerTriangularMaskWithTensorBias(LowerTriangularMask):
         bias = self._bias.flatten(1, 2) if self._bias.ndim == 5 else self._bias
         expected = (*q.shape[:-1], k.shape[-2])
         if bias.shape != expected:
-            raise ValueError(
-                f"Invalid shape for attention bias: {tuple(self._bias.shape)} (expected {expected})"
-            )
+            raise ValueError(f"Invalid shape for attention bias: {tuple(self._bias.shape)} (expected {expected})")
         # Not is_causal with attn_mask: torch's kernels disagree about the two together.
         causal = super().materialize(expected[-2:], q.dtype, q.device)
         return _sdpa(q, k, v, p, scale, bias + causal)
@@ -257,9 +255,7 @@ class BlockDiagonalMask(_PackedBias):
         for i, q in enumerate(tensors_q):
             assert q.shape[0] == tensors_k[i].shape[0]
             assert tensors_v is None or tensors_v[i].shape[:2] == tensors_k[i].shape[:2]
-        mask = cls.from_seqlens(
-            *([x.shape[1] for x in xs for _ in range(x.shape[0])] for xs in (tensors_q, tensors_k))
-        )
+        mask = cls.from_seqlens(*([x.shape[1] for x in xs for _ in range(x.shape[0])] for xs in (tensors_q, tensors_k)))
         mask._batch_sizes = [q.shape[0] for q in tensors_q]
         value = None if tensors_v is None else _pack(tensors_v)
         return mask, _pack(tensors_q), _pack(tensors_k), value
@@ -287,9 +283,7 @@ class BlockDiagonalMask(_PackedBias):
 
     def make_local_attention(self, window_size: int) -> BlockDiagonalCausalLocalAttentionMask:
         """Causal, top-left, each query seeing its last `window_size` keys; RuntimeError if one sees none."""
-        return BlockDiagonalCausalLocalAttentionMask(
-            self.q_seqinfo, self.k_seqinfo, self._batch_sizes, window_size
-        )
+        return BlockDiagonalCausalLocalAttentionMask(self.q_seqinfo, self.k_seqinfo, self._batch_sizes, window_size)
 
     def make_local_attention_from_bottomright(
         self, window_size: int
@@ -388,13 +382,9 @@ class BlockDiagonalPaddedKeysMask(_PackedBias):
         queries = _SeqLenInfo.from_seqlens(q_seqlen, device=device)
         return cls(queries, _PaddedSeqLenInfo.from_seqlens_padded(kv_seqlen, kv_padding, device=device))
 
-    def make_local_attention(
-        self, window_left: int, window_right: int
-    ) -> BlockDiagonalLocalAttentionPaddedKeysMask:
+    def make_local_attention(self, window_left: int, window_right: int) -> BlockDiagonalLocalAttentionPaddedKeysMask:
         """The same within a window, bottom-right."""
-        return BlockDiagonalLocalAttentionPaddedKeysMask(
-            self.q_seqinfo, self.k_seqinfo, window_left, window_right
-        )
+        return BlockDiagonalLocalAttentionPaddedKeysMask(self.q_seqinfo, self.k_seqinfo, window_left, window_right)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
         self._settle(q, k)
@@ -464,9 +454,7 @@ def _adopted(foreign: Any) -> AttentionBias:
     own = globals().get(type(foreign).__name__)
     if not (isinstance(own, type) and issubclass(own, AttentionBias)):
         name = f"{type(foreign).__module__}.{type(foreign).__qualname__}"
-        raise TypeError(
-            f"attn_bias of type {name} is not supported here; pass a tensor or one of this module's masks"
-        )
+        raise TypeError(f"attn_bias of type {name} is not supported here; pass a tensor or one of this module's masks")
     mask = own.__new__(own)
     vars(mask).update(vars(foreign))
     return mask

@@ -78,10 +78,7 @@ class _SeqLenInfo:
             )
         sizes = [1] * (len(self.seqstart_py) - 1) if batch_sizes is None else batch_sizes
         starts = [self.seqstart_py[i] for i in itertools.accumulate(sizes, initial=0)]
-        return [
-            x[:, start:end].reshape(size, -1, *x.shape[2:])
-            for size, start, end in zip(sizes, starts, starts[1:])
-        ]
+        return [x[:, start:end].reshape(size, -1, *x.shape[2:]) for size, start, end in zip(sizes, starts, starts[1:])]
 
 
 @dataclasses.dataclass

@@ -65,9 +65,7 @@ def _modules() -> dict[str, types.ModuleType]:
     kernels = {name: _kernel(name) for name in _KERNELS}
     contents: dict[str, dict[str, Any]] = {
         "xformers": {"__version__": VERSION},
-        "xformers.ops": shared
-        | _public(ops)
-        | {"unbind": torch.unbind, "AttentionMask": masks.AttentionMask},
+        "xformers.ops": shared | _public(ops) | {"unbind": torch.unbind, "AttentionMask": masks.AttentionMask},
         "xformers.ops.fmha": shared,
         "xformers.ops.fmha.attn_bias": biases,
         "xformers.ops.fmha.common": shared,
@@ -117,9 +115,7 @@ def _named_ops(kernels: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "MemoryEfficientAttentionCkOp": ("ck", "ck"),
         "MemoryEfficientAttentionSplitKCkOp": ("ck", "ck"),
     }
-    named = {
-        name: (kernels[forward]["FwOp"], kernels[back]["BwOp"]) for name, (forward, back) in pairs.items()
-    }
+    named = {name: (kernels[forward]["FwOp"], kernels[back]["BwOp"]) for name, (forward, back) in pairs.items()}
     return named | {"AttentionOp": attention.AttentionOp}
 
 

@@ -1,0 +1,143 @@
+"""The helper module that is copied into a user's package: `xf2sdpa.compat`, pruned to what the project uses.
+
+Reads the sources of `xf2sdpa.compat` as text and never imports them (they need torch).
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from xf2sdpa import __version__
+
+FILE_NAME = "_attention_compat.py"
+_FOLDER = Path(__file__).with_name("compat")
+_MODULES = ("kernels", "sequences", "masks", "attention", "ops")
+_MARK = "# xf2sdpa-copy: "
+_HEADER = '''"""Attention with the names and the layout of xformers.ops, on torch alone.
+
+Made by xf2sdpa {version} from its module xf2sdpa.compat (MIT licence), with only what this project uses.
+It is yours: edit it, or delete it once nothing imports it. xf2sdpa updates a copy only if nobody edited it.
+"""
+{mark}{digest}
+'''
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One top-level definition: the names it binds, the names it reads, its text."""
+
+    binds: frozenset[str]
+    reads: frozenset[str]
+    text: str
+
+
+@functools.cache
+def exported() -> frozenset[str]:
+    """The names of xformers' API that a copy can hold."""
+    tree = ast.parse((_FOLDER / "__init__.py").read_text("utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
+            return frozenset(ast.literal_eval(node.value)) - {"install", "uninstall"}
+    raise AssertionError("xf2sdpa.compat has no __all__")
+
+
+def assemble(names: Iterable[str]) -> str:
+    """The text of a module that defines these names and all that they reach.
+
+    Raises:
+        KeyError: a name that `exported` does not list.
+    """
+    unknown = set(names) - exported()
+    if unknown:
+        raise KeyError(*sorted(unknown))
+    imports, pieces = _sources()
+    kept = _reached(set(names), pieces)
+    chosen = [piece for piece in pieces if piece.binds & kept]
+    used = frozenset().union(*(piece.reads for piece in chosen))
+    lines = [line for bound, line in imports if bound is None or bound & used]
+    body = "\n".join(lines) + "\n\n" + "\n\n\n".join(piece.text for piece in chosen) + "\n"
+    return _HEADER.format(version=__version__, mark=_MARK, digest=_digest(body)) + body
+
+
+def is_untouched(text: str) -> bool:
+    """Whether a copy is as some version of xf2sdpa made it."""
+    head, mark, rest = text.replace("\r\n", "\n").partition(_MARK)
+    digest, newline, body = rest.partition("\n")
+    return bool(mark and newline and head) and _digest(body) == digest.strip()
+
+
+def is_copy(text: str) -> bool:
+    """Whether a file was made by xf2sdpa, edited since or not."""
+    return _MARK in text
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _sources() -> tuple[tuple[tuple[frozenset[str] | None, str], ...], tuple[_Piece, ...]]:
+    """The import lines (with the names each binds; None for one that always stays), and all definitions in order."""
+    imports: dict[str, frozenset[str] | None] = {"from __future__ import annotations\n": None}
+    pieces: list[_Piece] = []
+    for name in _MODULES:
+        text = (_FOLDER / f"{name}.py").read_text("utf-8")
+        lines = text.splitlines()
+        previous = 0
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                imports.update(_import_lines(node))
+            elif bound := _bound(node):
+                pieces.append(_Piece(bound, _reads(node), _text(lines, previous, node)))
+            previous = node.end_lineno or node.lineno
+    ordered = sorted(imports.items(), key=lambda item: (item[1] is not None, _import_order(item[0])))
+    return tuple((bound, line) for line, bound in ordered), tuple(pieces)
+
+
+def _import_lines(node: ast.Import | ast.ImportFrom) -> dict[str, frozenset[str] | None]:
+    """One line a name, so that each can go by itself."""
+    if isinstance(node, ast.ImportFrom):
+        if node.module == "__future__" or (node.module or "").startswith("xf2sdpa"):
+            return {}
+        return {ast.unparse(ast.ImportFrom(node.module, [a], 0)): frozenset({a.asname or a.name}) for a in node.names}
+    return {ast.unparse(ast.Import([a])): frozenset({(a.asname or a.name).partition(".")[0]}) for a in node.names}
+
+
+def _import_order(line: str) -> tuple[bool, str]:
+    """The standard library first, then torch."""
+    return "torch" in line.split()[1], line
+
+
+def _bound(node: ast.stmt) -> frozenset[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return frozenset({node.name})
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return frozenset(target.id for target in targets if isinstance(target, ast.Name))
+
+
+def _reads(node: ast.AST) -> frozenset[str]:
+    """Every name in a definition, those inside quoted annotations too."""
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    quoted = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str))
+    return frozenset(names | {text for text in quoted if text.isidentifier()})
+
+
+def _text(lines: list[str], previous: int, node: ast.stmt) -> str:
+    """The text of a definition with its decorators and the comments right above it."""
+    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+    while first - 1 > previous and lines[first - 2].startswith("#"):
+        first -= 1
+    return "\n".join(lines[first - 1 : node.end_lineno])
+
+
+def _reached(names: set[str], pieces: Collection[_Piece]) -> set[str]:
+    reached: set[str] = set()
+    while names - reached:
+        reached |= names
+        names = {name for piece in pieces if piece.binds & reached for name in piece.reads}
+    return reached
