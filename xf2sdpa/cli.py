@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ def cli() -> None:
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; print the diff; exit 1 if something would change.")
 @click.option("--only", type=click.Choice(["exact"]), help="Rewrite only what rests on no assumption.")
+@click.option("--no-helper", is_flag=True, help="Make no helper module; leave the calls that would need one.")
 @click.option("--strict", is_flag=True, help="Exit 1 if a call site is left for a person.")
 @click.option("--select", "select", metavar="CODES", help="Only these rules: code prefixes, separated by commas.")
 @click.option("--ignore", "ignore", metavar="CODES", help="Not these rules.")
@@ -95,7 +97,7 @@ def _codes(text: str | None) -> list[str] | None:
 
 def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]) -> Run:
     from xf2sdpa.discover import DiscoverError, list_files
-    from xf2sdpa.project import rewrite_files
+    from xf2sdpa.project import Wish, rewrite_files
 
     base = settings.file.parent if settings.file else None
     chosen: list[str | Path] = list(paths) or [(base or Path()) / path for path in settings.paths]
@@ -105,13 +107,13 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
         files = list_files(chosen, include=settings.include, exclude=settings.all_exclude, base=base)
     except DiscoverError as error:
         _give_up(str(error))
-    return rewrite_files(
-        files,
-        settings,
+    wish = Wish(
         only_exact=options["only"] == "exact",
-        jobs=options["jobs"],
+        helper=not options["no_helper"],
+        jobs=options["jobs"] or os.cpu_count() or 1,
         progress=_progress(options),
     )
+    return rewrite_files(files, settings, wish)
 
 
 def _progress(options: dict[str, Any]) -> Any:

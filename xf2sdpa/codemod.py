@@ -23,12 +23,15 @@ from xf2sdpa.edits import (
     ExpressionEdit,
     RemoveAliases,
     Rename,
+    ReplaceExpression,
     ReplaceStatement,
     Unwrap,
 )
 from xf2sdpa.layout import Layout
 
 _Statement = cst.BaseStatement | cst.BaseSmallStatement
+_PAIRED: tuple[type[ast.expr], ...] = (ast.Call, ast.Attribute, ast.Compare)
+"""Kinds of expressions that edits name, paired between the parsers by their order."""
 _COMPOUND_FIELDS = ("body", "orelse", "finalbody")
 
 
@@ -61,7 +64,7 @@ class _Editor:
         self.tree = tree
         self.layout = layout
         self.transcript = Transcript()
-        self.expressions = {id(e.node): e for e in edits if isinstance(e, CallEdit | Unwrap | Rename)}
+        self.expressions = {id(e.node): e for e in edits if isinstance(e, ExpressionEdit)}
         self.statements = {id(e.node): e for e in edits if isinstance(e, ReplaceStatement | RemoveAliases)}
         self.imports: dict[int, list[AddImport]] = {}
         for edit in edits:
@@ -122,6 +125,9 @@ class _Editor:
         """A line of simple statements, or one compound statement, edited: none, one or several."""
         if not isinstance(node, cst.SimpleStatementLine):
             return self.compound(cast("cst.BaseCompoundStatement", node), twins[0])
+        alone = self.statements.get(id(twins[0])) if len(twins) == 1 else None
+        if isinstance(alone, ReplaceStatement) and alone.text:
+            return self.parsed(alone.text, node)
         small = [
             edited
             for part, twin in zip(node.body, twins, strict=True)
@@ -148,12 +154,17 @@ class _Editor:
     def compound(self, node: cst.BaseCompoundStatement, twin: ast.stmt) -> list[cst.BaseStatement]:
         edit = self.statements.get(id(twin))
         if isinstance(edit, ReplaceStatement):
-            if not edit.text:
-                return []
-            parsed = cst.parse_statement(edit.text, config=self.module.config_for_parsing)
-            return [parsed.with_changes(leading_lines=node.leading_lines)]
+            return self.parsed(edit.text, node) if edit.text else []
         edited = self.edit_expressions(node, twin)
         return [cast("cst.BaseStatement", self.bodies(edited, node, twin))]
+
+    def parsed(self, text: str, old: Any) -> list[cst.BaseStatement]:
+        """The statements that a text holds, in the place of an old one, whose trailing comment they keep."""
+        first, *rest = cst.parse_module(text, config=self.module.config_for_parsing).body
+        first = first.with_changes(leading_lines=old.leading_lines)
+        if not rest and isinstance(first, cst.SimpleStatementLine) and isinstance(old, cst.SimpleStatementLine):
+            first = first.with_changes(trailing_whitespace=old.trailing_whitespace)
+        return [first, *rest]
 
     def bodies(self, edited: Any, node: Any, twin: ast.stmt) -> Any:
         """The blocks of a compound statement."""
@@ -212,40 +223,39 @@ class _Editor:
 
     def edit_expressions(self, node: Any, twin: ast.stmt) -> Any:
         """The expressions that stand in a statement itself, not in its blocks."""
-        mine = [n for n in _own_expressions(twin) if isinstance(n, ast.Call | ast.Attribute)]
+        mine = [n for n in _own_expressions(twin) if isinstance(n, _PAIRED)]
         if not any(id(n) in self.expressions for n in mine):
             return node
         collector = _Collector()
         collector.gather(node)
-        for kind, found in ((ast.Call, collector.calls), (ast.Attribute, collector.attributes)):
-            if sum(isinstance(n, kind) for n in mine) != len(found):
-                raise PairingError(f"line {twin.lineno}: the parsers disagree on the number of {kind.__name__} nodes")
         pairs: dict[cst.CSTNode, ExpressionEdit] = {}
-        for kind, found in ((ast.Call, collector.calls), (ast.Attribute, collector.attributes)):
-            same_kind = (n for n in mine if isinstance(n, kind))
-            pairs.update(
-                {c: self.expressions[id(n)] for n, c in zip(same_kind, found, strict=True) if id(n) in self.expressions}
-            )
-        transformer = _Transformer(pairs, self)
-        return node.visit(transformer)
+        for kind in _PAIRED:
+            ours, theirs = [n for n in mine if isinstance(n, kind)], collector.found[kind]
+            if len(ours) != len(theirs):
+                raise PairingError(f"line {twin.lineno}: the parsers disagree on the number of {kind.__name__} nodes")
+            wanted = ((self.expressions.get(id(n)), c) for n, c in zip(ours, theirs, strict=True))
+            pairs.update({c: edit for edit, c in wanted if edit is not None})
+        return node.visit(_Transformer(pairs, self))
 
 
 class _Collector(cst.CSTVisitor):
-    """Calls and attributes of one statement, in the order of the source, outermost first."""
+    """Calls, attributes and comparisons of one statement, in the order of the source, outermost first."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[cst.Call] = []
-        self.attributes: list[cst.Attribute] = []
+        self.found: dict[type[ast.expr], list[cst.CSTNode]] = {kind: [] for kind in _PAIRED}
 
     def gather(self, node: cst.CSTNode) -> None:
         node.visit(self)
 
     def visit_Call(self, node: cst.Call) -> None:  # noqa: N802
-        self.calls.append(node)
+        self.found[ast.Call].append(node)
 
     def visit_Attribute(self, node: cst.Attribute) -> None:  # noqa: N802
-        self.attributes.append(node)
+        self.found[ast.Attribute].append(node)
+
+    def visit_Comparison(self, node: cst.Comparison) -> None:  # noqa: N802
+        self.found[ast.Compare].append(node)
 
     def visit_IndentedBlock(self, node: cst.IndentedBlock) -> bool:  # noqa: N802
         return False
@@ -280,6 +290,8 @@ class _Transformer(cst.CSTTransformer):
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:  # noqa: N802
         edit = self.edits.get(original_node)
+        if isinstance(edit, ReplaceExpression):
+            return _in_parentheses_of(updated_node, edit.text)
         if isinstance(edit, Unwrap):
             inner = cast("cst.Attribute", updated_node.func).value
             return inner.with_changes(lpar=[*updated_node.lpar, *inner.lpar], rpar=[*inner.rpar, *updated_node.rpar])
@@ -292,9 +304,23 @@ class _Transformer(cst.CSTTransformer):
         transcript.after[id(edit.node)] = module.code_for_node(rebuilt)
         return rebuilt
 
-    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.Attribute:  # noqa: N802
+    def leave_Comparison(  # noqa: N802
+        self, original_node: cst.Comparison, updated_node: cst.Comparison
+    ) -> cst.BaseExpression:
         edit = self.edits.get(original_node)
+        return _in_parentheses_of(updated_node, edit.text) if isinstance(edit, ReplaceExpression) else updated_node
+
+    def leave_Attribute(  # noqa: N802
+        self, original_node: cst.Attribute, updated_node: cst.Attribute
+    ) -> cst.BaseExpression:
+        edit = self.edits.get(original_node)
+        if isinstance(edit, ReplaceExpression):
+            return _in_parentheses_of(updated_node, edit.text)
         return updated_node.with_changes(attr=cst.Name(edit.name)) if isinstance(edit, Rename) else updated_node
+
+
+def _in_parentheses_of(old: Any, text: str) -> cst.BaseExpression:
+    return cst.parse_expression(text).with_changes(lpar=old.lpar, rpar=old.rpar)
 
 
 def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:

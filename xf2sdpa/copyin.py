@@ -8,8 +8,8 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xf2sdpa import __version__
@@ -25,6 +25,36 @@ It is yours: edit it, or delete it once nothing imports it. xf2sdpa updates a co
 """
 {mark}{digest}
 '''
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One helper module of a project.
+
+    Attributes:
+        path: where it is, or will be.
+        modules: its users, and how each imports it.
+        old: its text before, None if there is none.
+        text: its text after; None if a person edited it, so that it stays.
+        missing: names that its users need and an edited copy lacks.
+    """
+
+    path: Path
+    modules: Mapping[Path, str]
+    old: str | None = None
+    text: str | None = None
+    missing: tuple[str, ...] = ()
+
+
+def with_text(copy: Copy, names: Collection[str]) -> Copy:
+    """The copy with the text that it should have, for what its users need and what it already holds."""
+    if not copy.path.exists():
+        return replace(copy, text=assemble(names))
+    old = copy.path.read_text("utf-8")
+    held = frozenset().union(*(_bound(node) for node in ast.parse(old).body)) & exported()
+    if is_untouched(old):
+        return replace(copy, old=old, text=assemble({*names, *held}))
+    return replace(copy, old=old, missing=tuple(sorted(set(names) - held)))
 
 
 @dataclass(frozen=True)

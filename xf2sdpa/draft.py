@@ -27,6 +27,8 @@ class FileDraft:
     """One file on its way: what is known of it, and the edits asked for so far.
 
     Attributes:
+        compat: how this file imports the helper module (`._attention_compat`); None if there is to be none.
+        compat_names: what it needs from there, by the name it is bound to.
         handed_on: names that other files of the project import from this one.
         migrated: whether some call of this file is rewritten or removed.
         gone: `id`s of the nodes that the edits take away; names that stand there count as used no longer.
@@ -43,6 +45,10 @@ class FileDraft:
     gone: set[int] = field(default_factory=set)
     handed_on: frozenset[str] = frozenset()
     migrated: bool = False
+    compat: str | None = None
+    compat_names: dict[str, str] = field(default_factory=dict)
+    bound_in_place: set[str] = field(default_factory=set)
+    """Those of `compat_names` that an import standing elsewhere in the file was turned into."""
 
     @functools.cached_property
     def lines(self) -> list[str]:

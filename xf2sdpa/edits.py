@@ -57,8 +57,16 @@ class Rename:
 
 
 @dataclass(frozen=True)
+class ReplaceExpression:
+    """An attribute, a call or a comparison becomes other text: `xops.LowerTriangularMask` → `LowerTriangularMask`."""
+
+    node: ast.Attribute | ast.Call | ast.Compare
+    text: str
+
+
+@dataclass(frozen=True)
 class ReplaceStatement:
-    """A statement becomes other text, or goes (`text` empty)."""
+    """A statement becomes other statements, or goes (`text` empty)."""
 
     node: ast.stmt
     text: str = ""
@@ -80,6 +88,6 @@ class AddImport:
     after: ast.stmt | None
 
 
-ExpressionEdit = CallEdit | Unwrap | Rename
+ExpressionEdit = CallEdit | Unwrap | Rename | ReplaceExpression
 StatementEdit = ReplaceStatement | RemoveAliases
 Edit = ExpressionEdit | StatementEdit | AddImport

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from xf2sdpa.analysis.api import ROOTS
 from xf2sdpa.analysis.names import Names, Scope
@@ -68,11 +68,11 @@ def _import_functional(file: FileDraft, scope: Scope) -> str:
         ("import torch.nn.functional as F", f"F.{SDPA}") if not taken else ("import torch.nn.functional", _HOME)
     )
     if not any(isinstance(edit, AddImport) and edit.text == text for edit in file.edits):
-        file.edits.append(AddImport(text, _last_import(file)))
+        file.edits.append(AddImport(text, last_import(file)))
     return spelling
 
 
-def _last_import(file: FileDraft) -> ast.stmt | None:
+def last_import(file: FileDraft) -> ast.stmt | None:
     """The top-level import after which a torch import belongs: the last of torch, else xformers', else the last."""
     imports = []
     for statement in file.tree.body:
@@ -83,6 +83,28 @@ def _last_import(file: FileDraft) -> ast.stmt | None:
     torch = [node for node in imports if _root(node) == "torch"]
     found = torch or [node for node in imports if _root(node) in ROOTS] or imports
     return found[-1] if found else None
+
+
+def torch_function(file: FileDraft, node: ast.expr, name: str) -> str:
+    """How to call a function of torch at a place, with `import torch` added if the file has none."""
+    first = node
+    while isinstance(first, ast.Attribute):
+        first = first.value
+    scope = file.names.scope_at.get(id(first), file.names.module)
+    if file.names.resolve(ast.Name("torch", ast.Load()), scope) != "torch":
+        edit = AddImport("import torch", last_import(file))
+        if edit not in file.edits:
+            file.edits.append(edit)
+    return f"torch.{name}"
+
+
+def import_line(module: str, names: Mapping[str, str]) -> str:
+    """`from module import …` for names by what they are called here; over several lines if one is not enough."""
+    listed = sorted(api if name == api else f"{api} as {name}" for name, api in names.items())
+    line = f"from {module} import {', '.join(listed)}"
+    if len(line) <= 88:
+        return line
+    return "\n".join([f"from {module} import (", *(f"    {name}," for name in listed), ")"])
 
 
 def _root(node: ast.Import | ast.ImportFrom) -> str:

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.sites import CallSite, find_sites
 from xf2sdpa.analysis.spans import source_of, span_of
-from xf2sdpa.codes import CHECK_FAILED, IGNORED, NOT_EXACT, NOT_SELECTED, TOO_DEEP, UNPARSABLE
+from xf2sdpa.codes import CHECK_FAILED, IGNORED, IN_HELPER, NOT_EXACT, NOT_SELECTED, TOO_DEEP, UNPARSABLE
+from xf2sdpa.copyin import exported
 from xf2sdpa.draft import CallDraft, FileDraft, Refusal, Settled
 from xf2sdpa.edits import ArgumentEdit, CallEdit, Edit
 from xf2sdpa.emit import function_name
 from xf2sdpa.layout import Layout
 from xf2sdpa.model import FileResult, Finding, Note, Site, SiteClass, Span
 from xf2sdpa.rule import all_rules
+from xf2sdpa.rules.compat_names import helper_name, renamed_call
+from xf2sdpa.rules.op import is_idle
 from xf2sdpa.selfcheck import CheckFailed, check
 from xf2sdpa.settings import Settings
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 NEEDLE = re.compile("memory_efficient_attention|merge_attentions")
 """Every call site spells one of these, whatever the module is called."""
+WIDE_NEEDLE = re.compile("xformers|mslk")
+_WISHES = frozenset({IGNORED, NOT_SELECTED, NOT_EXACT})
 _IGNORE = re.compile(r"#\s*xf2sdpa:\s*ignore(?:\[([\w,\s]*)\])?", re.IGNORECASE)
 _WHOLE_FILE = Span(1, 0, 1, 0)
 
@@ -40,6 +45,7 @@ def rewrite_text(
     *,
     only_exact: bool = False,
     handed_on: frozenset[str] = frozenset(),
+    compat: str | None = None,
 ) -> FileResult:
     """Rewrite one text; reads and writes no file.
 
@@ -49,15 +55,31 @@ def rewrite_text(
         settings: as configured; the defaults, if None.
         only_exact: leave sites that rest on an assumption.
         handed_on: names that other files import from this one, which must stay bound.
+        compat: the module that this file imports the helper by, `._attention_compat`; None to do without a helper.
 
     Returns:
         The result; where the text cannot be worked on, it is unchanged and a finding with `is_error` says why.
     """
+    return rewrite_with(text, path, Options(settings or Settings(), only_exact, handed_on, compat))
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one file is rewritten with; see `rewrite_text`."""
+
+    settings: Settings
+    only_exact: bool = False
+    handed_on: frozenset[str] = frozenset()
+    compat: str | None = None
+
+
+def rewrite_with(text: str, path: str, options: Options) -> FileResult:
+    """`rewrite_text`, with its options in one piece."""
     result = FileResult(Path(path), text, text)
-    if not NEEDLE.search(text):
+    if not (NEEDLE if options.compat is None else WIDE_NEEDLE).search(text):
         return result
     try:
-        _rewrite(result, settings or Settings(), only_exact=only_exact, handed_on=handed_on)
+        _rewrite(result, options)
     except SyntaxError as error:
         span = Span(error.lineno or 1, max((error.offset or 1) - 1, 0), error.lineno or 1, error.offset or 1)
         _fail(result, UNPARSABLE, f"does not parse: {error.msg}", "Mend the syntax, or exclude the file.", span)
@@ -80,28 +102,23 @@ def _fail(result: FileResult, code: str, message: str, advice: str, span: Span =
     result.findings[:] = [Finding(str(result.path), span, code, message, advice, is_error=True)]
 
 
-def _rewrite(result: FileResult, settings: Settings, *, only_exact: bool, handed_on: frozenset[str]) -> None:
-    draft, calls = decide(result.old, str(result.path), settings, only_exact=only_exact, handed_on=handed_on)
+def _rewrite(result: FileResult, options: Options) -> None:
+    path = str(result.path)
+    draft, calls = decide(result.old, path, options)
     transcript = None
     if draft.edits:
-        result.new, transcript = _edited(draft, settings)
+        result.new, transcript = _edited(draft, options.settings)
         try:
-            second, _ = decide(result.new, str(result.path), settings, only_exact=only_exact, handed_on=handed_on)
+            second, _ = decide(result.new, path, options)
         except SyntaxError as error:
             raise CheckFailed(f"the new text does not parse, line {error.lineno}") from error
         check(result.old, result.new, draft.edits, second.edits)
     result.sites = [_site(call, transcript) for call in calls]
     result.findings = draft.findings
+    result.compat_names = frozenset(draft.compat_names.values())
 
 
-def decide(
-    text: str,
-    path: str,
-    settings: Settings,
-    *,
-    only_exact: bool = False,
-    handed_on: frozenset[str] = frozenset(),
-) -> tuple[FileDraft, list[CallDraft]]:
+def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[CallDraft]]:
     """Let the rules look at a text: the file with all edits asked for, and the draft of each call.
 
     Raises:
@@ -110,8 +127,10 @@ def decide(
     """
     tree = _parse(text)
     names = Names(tree)
-    file = FileDraft(path, text, tree, names, settings, find_sites(names), handed_on=handed_on)
-    calls = [_decide_call(file, site, only_exact=only_exact) for site in file.sites]
+    file = FileDraft(
+        path, text, tree, names, options.settings, find_sites(names), handed_on=options.handed_on, compat=options.compat
+    )
+    calls = [_decide_call(file, site, only_exact=options.only_exact) for site in file.sites]
     for rule in all_rules():
         if rule.finish is not None:
             rule.finish(file)
@@ -134,13 +153,36 @@ def _decide_call(file: FileDraft, site: CallSite, *, only_exact: bool) -> CallDr
         _respect_wishes(draft, only_exact=only_exact)
         _accept(draft, [_call_edit(draft)])
     except Settled:
-        try:
-            _respect_wishes(draft, only_exact=only_exact)
-            _accept(draft, [])
-        except Refusal as refusal:
-            draft = _left(file, site, refusal.note)
+        draft = _settled(draft, only_exact=only_exact)
     except Refusal as refusal:
-        draft = _left(file, site, refusal.note)
+        draft = _by_helper(file, site, refusal.note, only_exact=only_exact)
+    return draft
+
+
+def _settled(draft: CallDraft, *, only_exact: bool) -> CallDraft:
+    try:
+        _respect_wishes(draft, only_exact=only_exact)
+    except Refusal as refusal:
+        return _left(draft.file, draft.site, refusal.note)
+    _accept(draft, [])
+    return draft
+
+
+def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool) -> CallDraft:
+    """Hand a call that cannot be written inline to the helper module, if there may be one; else leave it."""
+    if file.compat is None or site.bound.api not in exported() or note.code in _WISHES:
+        return _left(file, site, note)
+    draft = CallDraft(file, site, kind=SiteClass.COMPAT, code=IN_HELPER, message=note.message, notes=[note])
+    try:
+        _respect_wishes(draft, only_exact=only_exact)
+    except Refusal as refusal:
+        return _left(file, site, refusal.note)
+    op = draft.argument("op")
+    if op is not None and is_idle(op):
+        draft.drop("op")
+        function = helper_name(file, site.node.func, site.bound.api)
+        _accept(draft, [renamed_call(site.node, function, without=op)])
+    file.migrated = True
     return draft
 
 
@@ -217,7 +259,7 @@ def _site(call: CallDraft, transcript: Transcript | None) -> Site:
     node = call.site.node
     own = id(node)
     migrated = call.kind is not SiteClass.LEFT
-    first = call.notes[0] if call.notes and not migrated else Note("", "")
+    first = call.notes[0] if call.notes and call.kind in (SiteClass.LEFT, SiteClass.COMPAT) else Note("", "")
     return Site(
         path=call.file.path,
         qualname=call.site.qualname,
@@ -228,13 +270,8 @@ def _site(call: CallDraft, transcript: Transcript | None) -> Site:
         message=call.message,
         advice=first.advice,
         assumptions=tuple(call.assumptions),
-        notes=tuple(call.notes) if migrated else (),
+        notes=tuple(call.notes) if migrated and call.kind is not SiteClass.COMPAT else (),
         before=source_of(node, call.file.lines),
         after=transcript.after.get(own, "") if transcript and migrated else "",
         torch_floor=call.torch_floor if migrated and call.kind is not SiteClass.REMOVED else None,
     )
-
-
-def with_path(result: FileResult, path: Path) -> FileResult:
-    """The same result under another path."""
-    return replace(result, path=path)

@@ -96,6 +96,8 @@ class FileResult:
     new: str = ""
     sites: list[Site] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    compat_names: frozenset[str] = frozenset()
+    """What the new text takes from the helper module."""
 
     @property
     def changed(self) -> bool:

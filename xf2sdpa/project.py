@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from xf2sdpa.analysis.handed_on import handed_on, names_of_ours
+from xf2sdpa.analysis.handed_on import dotted_imports, handed_on, names_of_ours
 from xf2sdpa.codes import UNREADABLE
+from xf2sdpa.copyin import FILE_NAME, Copy, is_copy, with_text
 from xf2sdpa.discover import Searcher
-from xf2sdpa.engine import NEEDLE, rewrite_text
+from xf2sdpa.engine import NEEDLE, Options, rewrite_text, rewrite_with
 from xf2sdpa.model import FileResult, Finding, SiteClass, Span, TorchVersion
+from xf2sdpa.placing import places
 from xf2sdpa.settings import Settings
 from xf2sdpa.source import Source, SourceError, decode, read, write
 
@@ -26,6 +28,8 @@ class Run:
     """All results of one run, in the order of the paths."""
 
     results: list[FileResult] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
+    """Helper modules that the rewritten files import."""
 
     @property
     def changed(self) -> list[FileResult]:
@@ -56,32 +60,53 @@ class Job:
     settings: Settings
     only_exact: bool
     handed_on: frozenset[str]
+    compat: str | None = None
 
 
 Progress = Callable[[Iterable[FileResult], int], Iterable[FileResult]]
 
 
-def rewrite_files(
-    files: Sequence[str],
-    settings: Settings,
-    *,
-    only_exact: bool = False,
-    jobs: int | None = None,
-    progress: Progress = lambda results, _: results,
-) -> Run:
+def _unwatched(results: Iterable[FileResult], _: int) -> Iterable[FileResult]:
+    return results
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How to go about a run.
+
+    Attributes:
+        only_exact: leave sites that rest on an assumption.
+        helper: whether a helper module may be made for what cannot be written inline.
+        jobs: processes to use.
+        progress: wraps the iteration over results, given how many there will be.
+    """
+
+    only_exact: bool = False
+    helper: bool = True
+    jobs: int = os.cpu_count() or 1
+    progress: Progress = _unwatched
+
+
+def rewrite_files(files: Sequence[str], settings: Settings, wish: Wish) -> Run:
     """Rewrite the files that need it; writes nothing.
 
     Args:
         files: every file that may be looked at.
         settings: as configured.
-        only_exact: leave sites that rest on an assumption.
-        jobs: processes to use; as many as there are processors, if None.
-        progress: wraps the iteration over results, given how many there will be.
+        wish: how to go about it.
     """
-    sources, results = _read_matching(files)
-    work = list(_jobs(sources, settings, only_exact=only_exact))
-    results += progress(_run(work, jobs or os.cpu_count() or 1), len(work))
-    return Run(sorted((r for r in results if r.sites or r.findings), key=lambda result: result.path))
+    sources, failed = _read_matching(files)
+    by_path = {source.path: source for source in sources}
+    jobs = {job.source.path: job for job in _jobs(sources, settings, wish)}
+    results = {r.path: r for r in wish.progress(_run(list(jobs.values()), wish.jobs), len(jobs))}
+    copies: list[Copy] = []
+    users = [path for path, result in results.items() if result.compat_names]
+    if users:
+        copies = _plan_copies(users, by_path, files)
+        again = [replace(jobs[user], compat=copy.modules[user]) for copy in copies for user in copy.modules]
+        results.update({result.path: result for result in _run(again, wish.jobs)})
+    listed = [*failed, *(r for r in results.values() if r.sites or r.findings or r.changed)]
+    return Run(sorted(listed, key=lambda result: result.path), _finished(copies, results))
 
 
 def _read_matching(files: Sequence[str]) -> tuple[list[Source], list[FileResult]]:
@@ -111,12 +136,14 @@ def _failure(error: SourceError) -> FileResult:
     return FileResult(error.path, findings=[finding])
 
 
-def _jobs(sources: Sequence[Source], settings: Settings, *, only_exact: bool) -> Iterator[Job]:
+def _jobs(sources: Sequence[Source], settings: Settings, wish: Wish) -> Iterator[Job]:
     taken = handed_on(source.text for source in sources)
+    module = FILE_NAME.removesuffix(".py") if wish.helper else None
     for source in sources:
-        if NEEDLE.search(source.text):
-            stem = source.path.parent.name if source.path.stem == "__init__" else source.path.stem
-            yield Job(source, settings, only_exact, taken.get(stem, frozenset()))
+        if is_copy(source.text):
+            continue
+        stem = source.path.parent.name if source.path.stem == "__init__" else source.path.stem
+        yield Job(source, settings, wish.only_exact, taken.get(stem, frozenset()), module)
 
 
 def _run(work: Sequence[Job], jobs: int) -> Iterator[FileResult]:
@@ -129,12 +156,51 @@ def _run(work: Sequence[Job], jobs: int) -> Iterator[FileResult]:
 
 def run_job(job: Job) -> FileResult:
     """Rewrite one source; called in a process of the pool."""
-    path = str(job.source.path)
-    return rewrite_text(job.source.text, path, job.settings, only_exact=job.only_exact, handed_on=job.handed_on)
+    options = Options(job.settings, job.only_exact, job.handed_on, job.compat)
+    return rewrite_with(job.source.text, str(job.source.path), options)
+
+
+# -- the helper module -------------------------------------------------------------------------------
+
+
+def _plan_copies(users: Sequence[Path], sources: Mapping[Path, Source], files: Sequence[str]) -> list[Copy]:
+    """Where the helper goes, for the files that need it."""
+    texts = {user: sources[user].text for user in users}
+    imported = _imported_modules(users, files)
+    found = places(users, texts, imported, FILE_NAME.removesuffix(".py"))
+    return [Copy(place.folder / FILE_NAME, place.modules) for place in found]
+
+
+def _imported_modules(users: Sequence[Path], files: Sequence[str]) -> frozenset[str]:
+    """The dotted modules that files of the project import, as far as they name a user's module."""
+    searcher = Searcher(files)
+    found: set[str] = set()
+    for path in searcher.matching({user.stem.encode() for user in users if user.stem.isidentifier()}):
+        try:
+            found.update(dotted_imports(read(path).text))
+        except SourceError:
+            continue
+    return frozenset(found)
+
+
+def _finished(copies: Sequence[Copy], results: Mapping[Path, FileResult]) -> list[Copy]:
+    """The copies with the text that their users need."""
+    return [
+        with_text(copy, frozenset().union(*(results[user].compat_names for user in copy.modules))) for copy in copies
+    ]
 
 
 def write_back(run: Run) -> None:
-    """Write every changed file; one that cannot be written becomes a failure of its own and stays as it was."""
+    """Write every changed file; one that cannot be written becomes a failure of its own and stays as it was.
+
+    Helper modules first: a file that imports one must find it.
+    """
+    for copy in run.copies:
+        if copy.text is not None and copy.text != copy.old:
+            try:
+                write(copy.path, copy.text.encode("utf-8"))
+            except SourceError as error:
+                run.results.append(_failure(error))
     for index, result in enumerate(run.results):
         if not result.changed:
             continue

@@ -201,8 +201,12 @@ def test_other_inputs_are_refused_as_in_xformers():
         for p in (-0.1, 1.5):
             with pytest.raises(ValueError, match="dropout"):
                 function(q, k, v, p=p)
-        with pytest.raises(ValueError, match="dtype"):
-            function(q, k.float(), v)
+        for others in ((k.float(), v), (k, v.float())):
+            with pytest.raises(ValueError, match="dtype"):
+                function(q, *others)
+        for others in ((k[0], v[0]), (k, v[0])):
+            with pytest.raises(ValueError, match="should all have BMGHK, BMHK or BMK shape"):
+                function(q, *others)
         with pytest.raises(ValueError, match="device"):
             function(q, k.to("meta"), v)
         with pytest.raises(TypeError):
@@ -354,6 +358,16 @@ def test_compiles_without_a_graph_break(rank, mask, autocast):
         torch.autograd.grad(out.sum(), inputs), torch.autograd.grad(want.sum(), inputs), strict=True
     ):
         torch.testing.assert_close(got, wanted)
+
+
+def test_compiles_for_changing_lengths():
+    torch._dynamo.reset()
+    compiled = torch.compile(mea, fullgraph=True, backend="aot_eager", dynamic=True)
+    for length in (6, 7, 9):
+        q, k, v = qkv(2, length, 3, 8)
+        bias = torch.randn(2, 3, length, length, dtype=torch.float64)
+        for mask in (None, bias, compat.LowerTriangularMask()):
+            torch.testing.assert_close(compiled(q, k, v, mask), mea(q, k, v, mask))
 
 
 @pytest.mark.parametrize("kind", ["none", "tensor", "LowerTriangularMask", "BlockDiagonalMask"])

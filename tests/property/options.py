@@ -351,6 +351,7 @@ CASTS = (
     Cast("values biased", ("v = v + self.gain", "q, k = q.to(v.dtype), k.to(v.dtype)"), hard=True),
     Cast(".to(dtype of the input)", ("q, k, v = (t.to(inputs.dtype) for t in (q, k, v))",), hard=True),
     Cast(".type_as(input)", ("q, k, v = (t.type_as(inputs) for t in (q, k, v))",), hard=True),
+    Cast("half branch", ("if self.upcast:", "    q, k, v = q.half(), k.half(), v.half()"), hard=True),
     Cast("float()", ("q, k, v = q.float(), k.float(), v.float()",), blocks=True),
     Cast(".to(float32)", ("q, k, v = map(lambda t: t.to(torch.float32), (q, k, v))",), blocks=True),
     Cast("upcast branch", ("if self.upcast:", "    q, k, v = q.float(), k.float(), v.float()"), blocks=True),

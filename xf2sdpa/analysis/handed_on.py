@@ -35,3 +35,12 @@ def handed_on(texts: Iterable[str]) -> dict[str, frozenset[str]]:
         for module, name in imports_from(text):
             found.setdefault(module, set()).add(name)
     return {module: frozenset(names) for module, names in found.items()}
+
+
+def dotted_imports(text: str) -> set[str]:
+    """The dotted modules that a text imports, absolutely."""
+    found = {match[1] for match in _FROM.finditer(text) if not match[1].startswith(".")}
+    found |= {
+        f"{match[1]}.{name[1]}" for match in _FROM.finditer(text) for name in _NAME.finditer(match[2].strip("() \n"))
+    }
+    return found | {match[1] for match in re.finditer(r"^[ \t]*import[ \t]+([\w.]+)", text, re.MULTILINE)}

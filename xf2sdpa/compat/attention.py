@@ -108,7 +108,7 @@ def _check_inputs(query: Tensor, key: Tensor, value: Tensor, p: float) -> None:
         raise ValueError(f"Query/Key/Value should have one dtype: {query.dtype}, {key.dtype}, {value.dtype}")
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"Invalid dropout probability: p={p}")
-    if k[:-1] != v[:-1] or k[-1] != q[-1] or (k[0], k[2:]) != (q[0], q[2:]):
+    if k[:-1] != v[:-1] or (k[0], k[2:]) != (q[0], q[2:]):
         raise ValueError(f"Incompatible shapes (use `expand` to broadcast): {q}, {k}, {v}")
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import ast
 
-from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.names import Scope
 from xf2sdpa.analysis.spans import span_of
+from xf2sdpa.copyin import exported
 from xf2sdpa.draft import FileDraft
-from xf2sdpa.edits import RemoveAliases, ReplaceStatement
+from xf2sdpa.edits import AddImport, RemoveAliases, ReplaceStatement
+from xf2sdpa.emit import import_line, last_import
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
 
@@ -56,7 +58,7 @@ _Import = ast.Import | ast.ImportFrom
 
 def finish(file: FileDraft) -> None:
     """Remove what is unused, until nothing more falls away; name what stays."""
-    if not file.migrated:
+    if not (file.migrated or file.compat_names):
         return
     settled: set[int] = set()
     for _ in range(3):  # a guard that goes may be the last use of another import
@@ -66,16 +68,21 @@ def finish(file: FileDraft) -> None:
                 settled.add(id(statement))
         if len(file.edits) == before:
             break
+    wanted = {name: api for name, api in file.compat_names.items() if name not in file.bound_in_place}
+    if wanted:
+        file.edits.append(AddImport(import_line(file.compat or "", wanted), last_import(file)))
     _report_kept(file, settled)
 
 
 def _remove(file: FileDraft, statement: _Import) -> bool:
     """Take the unused names out of an import; whether anything went."""
     unused = {alias_name(alias) for alias in statement.names if _is_unused(file, statement, alias)}
+    guard = outermost_guard(file, statement)
+    if file.compat is not None and guard is None and _from_helper(file, statement, unused):
+        return True
     if not unused:
         return False
     whole = len(unused) == len({alias_name(alias) for alias in statement.names})
-    guard = _guard(file, statement)
     if guard is None:
         file.edits.append(RemoveAliases(statement, frozenset(unused)))
         if whole:
@@ -92,13 +99,33 @@ def _remove(file: FileDraft, statement: _Import) -> bool:
     return False
 
 
+def _from_helper(file: FileDraft, statement: _Import, unused: set[str]) -> bool:
+    """Turn an import of names that the helper has into one from the helper; what it has not stays."""
+    helped, kept = {}, []
+    for alias in statement.names:
+        name, api = bound_name(statement, alias), api_name(whole_name(statement, alias))
+        if isinstance(statement, ast.ImportFrom) and api in exported() and alias_name(alias) not in unused:
+            helped[name] = api or ""
+        elif alias_name(alias) not in unused:
+            kept.append(alias)
+    if not helped:
+        return False
+    lines = [import_line(file.compat or "", helped)]
+    if kept:
+        lines.insert(0, ast.unparse(ast.ImportFrom(statement.module, kept, statement.level)))  # type: ignore[union-attr]
+    file.edits.append(ReplaceStatement(statement, "\n".join(lines)))
+    file.compat_names.update(helped)
+    file.bound_in_place.update(helped)
+    return True
+
+
 def _holds_only_imports(guard: ast.Try) -> bool:
     """Whether a `try` sets no flag, so that it serves its other imports as well without ours."""
     if guard.orelse or guard.finalbody or not all(isinstance(s, ast.Import | ast.ImportFrom) for s in guard.body):
         return False
-    theirs = {_bound(s, a) for s in guard.body if isinstance(s, ast.Import | ast.ImportFrom) for a in s.names}
+    theirs = {bound_name(s, a) for s in guard.body if isinstance(s, ast.Import | ast.ImportFrom) for a in s.names}
     handled = [s for handler in guard.handlers for s in handler.body]
-    return all(_is_message(s) or isinstance(s, ast.Pass | ast.Raise) or _assigns_only(s, theirs) for s in handled)
+    return all(is_message(s) or isinstance(s, ast.Pass | ast.Raise) or _assigns_only(s, theirs) for s in handled)
 
 
 def _assigns_only(statement: ast.stmt, names: set[str]) -> bool:
@@ -112,7 +139,8 @@ def alias_name(alias: ast.alias) -> str:
     return alias.asname or alias.name
 
 
-def _bound(statement: _Import, alias: ast.alias) -> str:
+def bound_name(statement: _Import, alias: ast.alias) -> str:
+    """The variable that an import binds for one of its names."""
     if alias.asname:
         return alias.asname
     return alias.name.partition(".")[0] if isinstance(statement, ast.Import) else alias.name
@@ -120,20 +148,25 @@ def _bound(statement: _Import, alias: ast.alias) -> str:
 
 def _is_unused(file: FileDraft, statement: _Import, alias: ast.alias) -> bool:
     """Whether an import is ours, or only served what went, and nothing that stays needs the name."""
-    name = _bound(statement, alias)
+    name = bound_name(statement, alias)
     if alias.name == "*" or _is_reexported(file, name):
         return False
-    owner = _scope(file, statement)
+    owner = scope_of(file, statement)
     loads = loads_of(file.names, name, owner)
     if any(id(load) not in file.gone for load in loads):
         return False
-    dotted = (
-        alias.name if isinstance(statement, ast.Import) else "." * statement.level + f"{statement.module}.{alias.name}"
-    )
-    return is_ours(dotted) or (bool(loads) and "xformers" in name.lower())
+    return is_ours(whole_name(statement, alias)) or (bool(loads) and "xformers" in name.lower())
 
 
-def _scope(file: FileDraft, statement: ast.stmt) -> Scope:
+def whole_name(statement: _Import, alias: ast.alias) -> str:
+    """The dotted path that an import takes a name from."""
+    if isinstance(statement, ast.Import):
+        return alias.name
+    return "." * statement.level + f"{statement.module}.{alias.name}"
+
+
+def scope_of(file: FileDraft, statement: ast.stmt) -> Scope:
+    """The scope in which a statement binds names."""
     node = next(p for p in file.names.ancestors(statement) if id(p) in file.names.scopes)
     return file.names.scopes[id(node)]
 
@@ -152,7 +185,7 @@ def _strings(file: FileDraft) -> set[str]:
     }
 
 
-def _guard(file: FileDraft, statement: ast.stmt) -> ast.Try | ast.If | None:
+def outermost_guard(file: FileDraft, statement: ast.stmt) -> ast.Try | ast.If | None:
     """The outermost `try` or `if` of the same function that an import depends on."""
     guard = None
     for parent in file.names.ancestors(statement):
@@ -188,17 +221,17 @@ def _is_idle(file: FileDraft, statement: ast.stmt) -> bool:
         return all(_is_unused(file, statement, alias) for alias in statement.names)
     if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
         return statement.value.value is None and all(_is_unread(file, target) for target in statement.targets)
-    return isinstance(statement, ast.Pass) or _is_message(statement)
+    return isinstance(statement, ast.Pass) or is_message(statement)
 
 
 def _is_unread(file: FileDraft, target: ast.expr) -> bool:
     if not isinstance(target, ast.Name) or _is_reexported(file, target.id):
         return False
-    loads = loads_of(file.names, target.id, _scope(file, file.names.statement(target)))
+    loads = loads_of(file.names, target.id, scope_of(file, file.names.statement(target)))
     return all(id(load) in file.gone for load in loads)
 
 
-def _is_message(statement: ast.stmt) -> bool:
+def is_message(statement: ast.stmt) -> bool:
     """A print, a warning or a log line."""
     if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
         return False
@@ -214,8 +247,10 @@ def _report_kept(file: FileDraft, settled: set[int]) -> None:
         module = statement.module or "" if isinstance(statement, ast.ImportFrom) else statement.names[0].name
         if not is_ours(module):
             continue
-        names = ", ".join(sorted({_bound(statement, alias) for alias in statement.names}))
-        guarded = _guard(file, statement) is not None and all(_is_unused(file, statement, a) for a in statement.names)
+        names = ", ".join(sorted({bound_name(statement, alias) for alias in statement.names}))
+        guarded = outermost_guard(file, statement) is not None and all(
+            _is_unused(file, statement, a) for a in statement.names
+        )
         reason = "the guard around it decides which path runs" if guarded else f"{names} is still used"
         span = span_of(statement, file.lines)
         file.findings.append(Finding(file.path, span, "XF401", f"xformers is still imported: {reason}"))

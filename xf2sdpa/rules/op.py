@@ -38,7 +38,7 @@ def decide(draft: CallDraft) -> None:
     node = draft.argument("op")
     if node is None:
         return
-    if any(isinstance(part, ast.Call | ast.Await | ast.NamedExpr | ast.Yield) for part in ast.walk(node)):
+    if not is_idle(node):
         raise Refusal(
             "XF206",
             "op= is computed by a call, which may do something",
@@ -47,3 +47,8 @@ def decide(draft: CallDraft) -> None:
     draft.drop("op")
     if not (isinstance(node, ast.Constant) and node.value is None):
         draft.notes.append(PINNED)
+
+
+def is_idle(node: ast.expr) -> bool:
+    """Whether evaluating an expression can have no effect."""
+    return not any(isinstance(part, ast.Call | ast.Await | ast.NamedExpr | ast.Yield) for part in ast.walk(node))

@@ -34,6 +34,8 @@ def pick(fast, slow):
 
 def finish(file: FileDraft) -> None:
     """Report every use of the operator that is not a call, and every name that is not certain."""
+    if file.compat is not None:  # the helper's operator is a value like xformers'
+        return
     suspects = {
         name for scope in file.names.scopes.values() for name, found in scope.bindings.items() if _could_be_ours(found)
     }

@@ -1,0 +1,138 @@
+"""What of xformers.ops cannot be written inline comes from the helper module, under the same name.
+
+Mask classes, annotations, `isinstance`, calls whose rank or mask only the run knows, SwiGLU, `index_select_cat`: the
+helper (`_attention_compat.py`, torch only, made for the project) has them with the same signatures. `from xformers.ops
+import X` becomes `from ._attention_compat import X`; `xops.X` becomes `X`. `unbind` is torch's. A name that the helper
+does not have stays with xformers, and so does the import that brings it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from xf2sdpa.analysis.api import api_name, is_ours
+from xf2sdpa.analysis.spans import span_of
+from xf2sdpa.copyin import exported
+from xf2sdpa.draft import FileDraft
+from xf2sdpa.edits import ArgumentEdit, CallEdit, ReplaceExpression
+from xf2sdpa.emit import torch_function
+from xf2sdpa.model import Finding
+
+ORDER = 75
+CODES = {
+    "XF160": "a name of xformers.ops comes from the helper module",
+    "XF402": "a part of xformers that torch has no equivalent for",
+}
+_ADVICE = {
+    "components": "xformers.components is not maintained any more; torch.nn has its parts.",
+    "sparse": "torch.sparse and torch.nn.attention.flex_attention cover most of it.",
+    "profiler": "torch.profiler does the same.",
+    "checkpoint": "torch.utils.checkpoint does the same.",
+    "rope_padded": "Apply the rotary embedding before the cache is written.",
+    "triton": "torch.compile writes such kernels by itself.",
+}
+_NEUTRAL = frozenset({"xformers.__version__", "xformers.version", "xformers.info"})
+
+
+def finish(file: FileDraft) -> None:
+    """Rename what the helper has, report what it has not."""
+    if file.compat is None:
+        return
+    file.migrated |= any(_is_known(dotted) for _, dotted in _uses(file))
+    reported: set[str] = set()
+    for chain, dotted in _uses(file):
+        api = api_name(dotted)
+        if api == "unbind":
+            _rename(file, chain, torch_function(file, chain, "unbind"))
+        elif api in exported():
+            _from_helper(file, chain, api)
+        elif dotted not in reported and _is_a_thing(dotted):
+            reported.add(dotted)
+            _report(file, chain, dotted)
+
+
+def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
+    """Every use of a name of ours that stays: the longest known dotted expression, and its path."""
+    ours = {
+        n
+        for s in file.names.scopes.values()
+        for n, found in s.bindings.items()
+        if any(is_ours(b.dotted) for b in found)
+    }
+    ours |= {"xformers"} if file.names.module.stars else set()
+    for load in (load for name in ours for load in file.names.loads.get(name, ())):
+        if id(load) in file.gone:
+            continue
+        scope = file.names.scope_at[id(load)]
+        node: ast.expr = load
+        dotted = file.names.resolve(load, scope)
+        while is_ours(dotted) and not _is_known(dotted):
+            parent = file.names.parents[id(node)]
+            if not isinstance(parent, ast.Attribute):
+                break
+            node, dotted = parent, f"{dotted}.{parent.attr}"
+        if dotted is not None and is_ours(dotted):
+            yield node, dotted
+
+
+def _is_known(dotted: str | None) -> bool:
+    api = api_name(dotted)
+    return api == "unbind" or api in exported()
+
+
+def _is_a_thing(dotted: str) -> bool:
+    """Not just a module on the way, nor something to read about the package."""
+    return dotted.count(".") >= 1 and dotted not in ("xformers.ops", "xformers.ops.fmha") and dotted not in _NEUTRAL
+
+
+def _from_helper(file: FileDraft, chain: ast.expr, api: str) -> None:
+    """Use the helper's name in the place of a dotted one."""
+    name = helper_name(file, chain, api)
+    if not isinstance(chain, ast.Name):
+        _rename(file, chain, name)
+
+
+def helper_name(file: FileDraft, chain: ast.expr, api: str) -> str:
+    """What a name of the helper is called at a place, and that it will be needed.
+
+    A bare name keeps whatever the file calls it.
+    """
+    local = chain.id if isinstance(chain, ast.Name) else api
+    first = chain
+    while isinstance(first, ast.Attribute):
+        first = first.value
+    scope = file.names.scope_at.get(id(first), file.names.module)
+    taken = scope.owner(local)
+    if not isinstance(chain, ast.Name) and taken is not None:
+        ours = all(is_ours(binding.dotted) or binding.is_fallback for binding in taken.bindings[local])
+        local = local if ours else f"compat_{api}"
+    file.compat_names[local] = api
+    return local
+
+
+def _rename(file: FileDraft, chain: ast.expr, text: str) -> None:
+    """Write another name in the place of a dotted one (or of a bare one that is called)."""
+    parent = file.names.parents[id(chain)]
+    if isinstance(chain, ast.Attribute):
+        file.edits.append(ReplaceExpression(chain, text))
+        file.take_away(chain)
+    elif isinstance(parent, ast.Call) and parent.func is chain:
+        file.edits.append(renamed_call(parent, text))
+        file.take_away(chain)
+
+
+def renamed_call(call: ast.Call, function: str, without: ast.expr | None = None) -> CallEdit:
+    """The same call of another function, perhaps without one argument."""
+    given = {id(a): ArgumentEdit(None) for a in call.args}
+    given |= {id(k.value): ArgumentEdit(k.arg) for k in call.keywords}
+    given.pop(id(without), None)
+    return CallEdit(call, function, given)
+
+
+def _report(file: FileDraft, chain: ast.expr, dotted: str) -> None:
+    part = next((part for part in dotted.split(".") if part in _ADVICE), "")
+    advice = _ADVICE.get(part, "Keep xformers (or mslk) for this, or rewrite it by hand.")
+    file.findings.append(
+        Finding(file.path, span_of(chain, file.lines), "XF402", f"{dotted} stays: torch has no equivalent", advice)
+    )
