@@ -25,9 +25,7 @@ from compat_oracle import KINDS, actual, case, expected, forward_and_gradients, 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=20_000, help="how many in all")
     parser.add_argument("--first", type=int, default=0, help="seed of the first case of each kind")
     parser.add_argument("--json", type=Path, help="write the table there too")
@@ -35,9 +33,7 @@ def main() -> int:
     torch.set_num_threads(1)
     began = time.perf_counter()
     print(f"torch {torch.__version__}; float64 forward 1e-9, gradients 1e-8; float32 under autocast 5e-5")
-    print(
-        f"{'kind':54} {'cases':>6} {'by rank':>20} {'fp32':>6} {'forward':>9} {'gradient':>9} {'failed':>7}"
-    )
+    print(f"{'kind':54} {'cases':>6} {'by rank':>20} {'fp32':>6} {'forward':>9} {'gradient':>9} {'failed':>7}")
     share, rest = divmod(options.cases, len(KINDS))
     rows = [run(kind, options.first, share + (i < rest)) for i, kind in enumerate(KINDS)]
     total, failed = sum(row["cases"] for row in rows), sum(len(row["failed"]) for row in rows)

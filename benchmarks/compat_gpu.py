@@ -154,13 +154,9 @@ def shapes() -> list[Shape]:
             width=128,
         ),
         Shape("BlockDiagonalCausalWithOffsetPaddedKeysMask", lens=(SLOTS, SLOTS), padding=96),
-        Shape(
-            "BlockDiagonalCausalWithOffsetPaddedKeysMask", lens=((4,) * 8, longer((4,) * 8, 10)), padding=64
-        ),
+        Shape("BlockDiagonalCausalWithOffsetPaddedKeysMask", lens=((4,) * 8, longer((4,) * 8, 10)), padding=64),
         Shape("BlockDiagonalLocalAttentionPaddedKeysMask", lens=(SLOTS, SLOTS), padding=96, window=(16, 16)),
-        Shape(
-            "BlockDiagonalCausalLocalAttentionPaddedKeysMask", lens=(ONES, SLOTS), padding=96, window=(20,)
-        ),
+        Shape("BlockDiagonalCausalLocalAttentionPaddedKeysMask", lens=(ONES, SLOTS), padding=96, window=(20,)),
     ]
     return dense + packed
 
@@ -198,9 +194,7 @@ def maker(shape: Shape, full: tuple[int, ...], seed: int, dtype: torch.dtype) ->
     def packed(ns: Any) -> Any:
         if shape.padding:
             factory = "from_seqlens_local" if shape.window else "from_seqlens"
-            return getattr(getattr(ns, shape.kind), factory)(
-                shape.lens[0], shape.padding, shape.lens[1], *shape.window
-            )
+            return getattr(getattr(ns, shape.kind), factory)(shape.lens[0], shape.padding, shape.lens[1], *shape.window)
         mask = ns.BlockDiagonalMask.from_seqlens(list(shape.lens[0]), list(shape.lens[1]))
         change = {
             "BlockDiagonalCausalMask": "make_causal",
@@ -232,9 +226,7 @@ def inputs_of(problem: Any, shape: Shape, dtype: torch.dtype) -> list[torch.Tens
     return [q, k, v]
 
 
-def attempt(
-    function: Callable[..., torch.Tensor], inputs: list[torch.Tensor], trains: bool
-) -> list[torch.Tensor]:
+def attempt(function: Callable[..., torch.Tensor], inputs: list[torch.Tensor], trains: bool) -> list[torch.Tensor]:
     """[result, gradients …], the gradients under the same random upstream gradient for every function."""
     leaves = [x.detach().requires_grad_(trains) for x in inputs]
     out = function(*leaves)
@@ -244,20 +236,14 @@ def attempt(
     return [out.detach(), *torch.autograd.grad(out, leaves, upstream.to(out.device, out.dtype))]
 
 
-def judge(
-    old: list[torch.Tensor], new: list[torch.Tensor], reference: list[torch.Tensor]
-) -> list[dict[str, float]]:
+def judge(old: list[torch.Tensor], new: list[torch.Tensor], reference: list[torch.Tensor]) -> list[dict[str, float]]:
     """For the result and each gradient: both errors, the unit, and whether the criterion holds."""
     verdicts = []
     for a, b, want in zip(old, new, reference, strict=True):
         unit = float(torch.finfo(b.dtype).eps * want.abs().max())
         errors = [float((x.double() - want).abs().max()) for x in (a, b)]
-        holds = math.isfinite(errors[1]) and (
-            errors[1] <= 2 * errors[0] + unit or not math.isfinite(errors[0])
-        )
-        verdicts.append(
-            {"old": errors[0], "new": errors[1], "unit": unit, "holds": holds and a.shape == b.shape}
-        )
+        holds = math.isfinite(errors[1]) and (errors[1] <= 2 * errors[0] + unit or not math.isfinite(errors[0]))
+        verdicts.append({"old": errors[0], "new": errors[1], "unit": unit, "holds": holds and a.shape == b.shape})
     return verdicts
 
 
@@ -272,9 +258,7 @@ def run_case(shape: Shape, seed: int, dtype: torch.dtype) -> dict[str, Any]:
     def real_bias(namespace: Any) -> Any:
         bias = problem.make(namespace)
         exact = {"tensor 2-D", "tensor B*H"} & {shape.kind}
-        if (
-            namespace is real_masks and exact
-        ):  # older forms: xformers 0.0.21 and later want all four dimensions
+        if namespace is real_masks and exact:  # older forms: xformers 0.0.21 and later want all four dimensions
             bias = bias.expand(shape.dims[0], *shape.heads, *bias.shape) if bias.ndim == 2 else bias
             bias = bias.reshape(shape.dims[0], *shape.heads, *bias.shape[-2:]).contiguous()
         return bias
@@ -331,9 +315,7 @@ def why_not() -> str:
 
 def main() -> int:
     global DEVICE  # noqa: PLW0603
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="where the JSON goes")
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--rehearse", action="store_true", help="on the CPU, the old side in plain torch")
@@ -344,9 +326,7 @@ def main() -> int:
         print(f"not run: {reason}")
         return 3
     facts: dict[str, Any] = {
-        "device": "CPU, a rehearsal without xformers' kernels"
-        if options.rehearse
-        else torch.cuda.get_device_name(),
+        "device": "CPU, a rehearsal without xformers' kernels" if options.rehearse else torch.cuda.get_device_name(),
         "torch": torch.__version__,
         "cudnn": torch.backends.cudnn.version(),
         "xformers": xformers.__version__,

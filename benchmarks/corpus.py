@@ -17,6 +17,7 @@ import argparse
 import ast
 import csv
 import difflib
+import os
 import re
 import shutil
 import sys
@@ -31,11 +32,13 @@ from xf2sdpa.codes import all_codes
 from xf2sdpa.discover import list_files
 from xf2sdpa.engine import with_path
 from xf2sdpa.model import Site, SiteClass
-from xf2sdpa.project import rewrite_files, write_back
+from xf2sdpa.project import Wish, rewrite_files, write_back
 from xf2sdpa.report.text import diff
 from xf2sdpa.settings import Settings
 
 INLINE = (SiteClass.EXACT, SiteClass.ASSUMED)
+MIGRATED = (*INLINE, SiteClass.COMPAT, SiteClass.REMOVED)
+IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(?:xformers|mslk)\b", re.MULTILINE)
 RANK_OF_CODE = {"XF101": 4, "XF102": 3}
 UNKNOWN_BIAS = ("parameter (kind unknown)", "other unknown")
 NO_COUNTERPART = ("BlockDiagonal", "FromBottomRight", "LocalAttention", "Padded")
@@ -62,6 +65,9 @@ class Outcome:
     second: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
     diffs: dict[str, str] = field(default_factory=dict)
+    helpers: list[str] = field(default_factory=list)
+    freed: dict[str, bool] = field(default_factory=dict)
+    """Of each repository with a migrated site, whether no file of it imports xformers any more."""
     seconds: float = 0.0
 
 
@@ -69,7 +75,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("sheet", type=Path)
-    parser.add_argument("--jobs", type=int, default=None)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--diffs", type=Path, help="write the diff of every changed file into this folder")
     options = parser.parse_args()
     with options.sheet.open(encoding="utf-8", newline="") as stream:
@@ -87,7 +93,7 @@ def main() -> int:
 # -- the run -----------------------------------------------------------------------------------------
 
 
-def rewrite_corpus(copy: Path, jobs: int | None) -> Outcome:
+def rewrite_corpus(copy: Path, jobs: int) -> Outcome:
     """Rewrite each repository by itself, twice."""
     outcome = Outcome()
     started = time.perf_counter()
@@ -95,8 +101,9 @@ def rewrite_corpus(copy: Path, jobs: int | None) -> Outcome:
         name = repository.name.replace("+", "/", 1)
         files = list_files([repository])
         outcome.files += len(files)
+        wish = Wish(jobs=jobs)
         before = {file: Path(file).read_bytes() for file in files}
-        run = rewrite_files(files, Settings(), jobs=jobs)
+        run = rewrite_files(files, Settings(), wish)
         write_back(run)
         for result in run.results:
             label = f"{name}:{result.path.relative_to(repository).as_posix()}"
@@ -110,8 +117,15 @@ def rewrite_corpus(copy: Path, jobs: int | None) -> Outcome:
             if new != old:
                 label = f"{name}:{Path(file).relative_to(repository).as_posix()}"
                 examine(outcome, label, old, new)
-        again = rewrite_files(files, Settings(), jobs=jobs)
-        outcome.second += [f"{name}:{result.path.name}" for result in again.changed]
+        outcome.helpers += [f"{name}:{made.path.relative_to(repository.resolve()).as_posix()}" for made in run.copies]
+        outcome.unparsed += [f"{name}:{made.path.name}" for made in run.copies if not parses(made.path.read_bytes())]
+        if any(site.kind in MIGRATED for result in run.results for site in result.sites):
+            outcome.freed[name] = not any(IMPORT.search(Path(file).read_bytes()) for file in files)
+        after = {file: Path(file).read_bytes() for file in list_files([repository])}
+        write_back(rewrite_files(list(after), Settings(), wish))
+        outcome.second += [
+            f"{name}:{Path(file).name}" for file in list_files([repository]) if after.get(file) != read(file)
+        ]
     outcome.seconds = time.perf_counter() - started
     return outcome
 
@@ -120,16 +134,26 @@ def examine(outcome: Outcome, label: str, old: bytes, new: bytes) -> None:
     """Look at one changed file without asking the tool."""
     outcome.changed += 1
     outcome.lines += old.count(b"\n")
-    try:
-        ast.parse(new)
-    except (SyntaxError, ValueError) as error:
-        outcome.unparsed.append(f"{label}: {error}")
+    if not parses(new):
+        outcome.unparsed.append(label)
     outcome.unexplained += [f"{label}:{place}" for place in unexplained(old, new)]
+
+
+def parses(data: bytes) -> bool:
+    try:
+        ast.parse(data)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def read(file: str) -> bytes:
+    return Path(file).read_bytes()
 
 
 def unexplained(old: bytes, new: bytes) -> Iterator[str]:
     """The changes for which there is no reason: neither a call site, nor an import or guard of xformers, nor a
-    transpose, a view, a causal mask or an added import of torch."""
+    transpose, a view, a mask of xformers, the helper module or an added import of torch."""
     ours = statement_lines(old)
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
@@ -146,7 +170,8 @@ def unexplained(old: bytes, new: bytes) -> Iterator[str]:
 
 REASON = re.compile(
     rb"xformers|mslk|memory_efficient_attention|\.transpose\(|\.permute\(|rearrange\(|\.view\b|"
-    rb"LowerTriangularMask|is_causal|import torch\.nn\.functional|import torch$",
+    rb"LowerTriangularMask|BlockDiagonal|AttentionBias|fmha|is_causal|_attention_compat|torch\.unbind|"
+    rb"import torch\.nn\.functional|import torch$",
     re.IGNORECASE,
 )
 
@@ -238,6 +263,18 @@ def disagreements(outcome: Outcome, sheet: dict[str, Row]) -> Iterator[str]:
             yield f"{group}: {', '.join(' '.join(kind) for kind in sorted(kinds))}"
 
 
+def misses(found: dict[str, Site], sheet: dict[str, Row]) -> Iterator[str]:
+    """Sites whose rank and mask the sheet calls readable, and that are not inline all the same."""
+    for place, site in sorted(found.items()):
+        row = sheet[place]
+        readable = row["rank"] in ("3", "4") and (
+            row["bias"].startswith("no mask") or "LowerTriangularMask" in row["bias"]
+        )
+        unsaid = any(word in row["bias"] for word in NO_COUNTERPART)
+        if readable and not unsaid and site.kind not in (*INLINE, SiteClass.REMOVED):
+            yield f"{place}: {site.kind.value} {site.code} {site.message}"
+
+
 # -- the report --------------------------------------------------------------------------------------
 
 
@@ -263,6 +300,9 @@ def report(outcome: Outcome, sheet: dict[str, Row]) -> int:
         print(f"    {count:3}  {code}  {all_codes()[code]}")
     share = inline / len(real) if real else 1.0
     print(f"inline, of the sites that are no probes: {inline} of {len(real)} ({share:.0%}; limit 50 %)")
+    print(f"migrated or removed   {sum(counts[kind] for kind in MIGRATED)} of {len(found)}")
+    print(f"repositories          {sum(outcome.freed.values())} of {len(outcome.freed)} import xformers no longer")
+    print(f"helper modules        {len(outcome.helpers)}")
     lists = {
         "contradictions with the sheet": against,
         "sites missing": [place for place in python if place not in found],
@@ -274,6 +314,7 @@ def report(outcome: Outcome, sheet: dict[str, Row]) -> int:
     }
     for title, entries in lists.items():
         show(title, entries)
+    show("readable by the sheet, yet not inline (no fault as such)", list(misses(found, python)))
     show("copies judged differently (no fault as such)", list(disagreements(outcome, sheet)))
     return int(any(lists.values()) or share < 0.5)
 

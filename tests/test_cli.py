@@ -27,16 +27,16 @@ import torch
 import xformers.ops as xops
 
 
-def attend(qkv, x, b, n, h):
-    q, k, v = torch.nn.Linear(8, 24)(x).view(b, n, 3, h, -1).unbind(2)
+def attend(x, weight, b, n, h):
+    q, k, v = torch.nn.functional.linear(x, weight).view(b, n, 3, h, -1).unbind(2)
     return xops.memory_efficient_attention(q, k, v).reshape(b, n, -1)
 """
 EXACT_AFTER = """\
 import torch
 
 
-def attend(qkv, x, b, n, h):
-    q, k, v = torch.nn.Linear(8, 24)(x).view(b, n, 3, h, -1).unbind(2)
+def attend(x, weight, b, n, h):
+    q, k, v = torch.nn.functional.linear(x, weight).view(b, n, 3, h, -1).unbind(2)
     return torch.nn.functional.scaled_dot_product_attention(
         q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
     ).transpose(1, 2).reshape(b, n, -1)
@@ -50,12 +50,19 @@ def attend(q, k, v, b, n, h):
     q, k, v = (x.view(b, n, h, -1) for x in (q, k, v))
     return xops.memory_efficient_attention(q, k, v).flatten(2)
 """
-LEFT = """\
+COMPAT = """\
 import xformers.ops as xops
 
 
 def attend(q, k, v, mask):
     return xops.memory_efficient_attention(q, k, v, attn_bias=mask)
+"""
+LEFT = """\
+from xformers.ops.fmha import memory_efficient_attention_partial
+
+
+def attend(q, k, v):
+    return memory_efficient_attention_partial(q, k, v)
 """
 PLAIN = "import torch\n\n\ndef relu(x):\n    return torch.relu(x)\n"
 BROKEN = "import xformers.ops\n\nxformers.ops.memory_efficient_attention(q, k, v\n"
@@ -130,7 +137,7 @@ def test_left_sites_are_a_success_unless_strict(tmp_path: Path) -> None:
     result = rewrite(tmp_path)
     assert result.exit_code == 0
     assert "1 call site: 1 left." in result.output
-    assert "Why a site was left: xf2sdpa explain XF201" in result.output
+    assert "Why a site was left: xf2sdpa explain XF208" in result.output
     assert (tmp_path / "left.py").read_text() == LEFT
     assert rewrite("--strict", tmp_path).exit_code == 1
 
@@ -149,6 +156,31 @@ def test_only_exact_leaves_what_rests_on_an_assumption(tmp_path: Path) -> None:
     assert "XF101 assumed" in result.output
     assert "    assuming that inside autocast, query, key and value are not float32" in result.output
     assert "scaled_dot_product_attention" in (tmp_path / "assumed.py").read_text()
+
+
+def test_what_cannot_be_inline_uses_a_helper_module(tmp_path: Path) -> None:
+    write(tmp_path, model=COMPAT)
+    helper = tmp_path / "_attention_compat.py"
+    assert rewrite("--check", tmp_path).exit_code == 1
+    assert not helper.exists()
+    result = rewrite(tmp_path)
+    assert result.exit_code == 0
+    assert "1 call site: 1 compat, 0 left." in result.output
+    assert f"git add {helper}" in result.output
+    ast.parse(helper.read_text())
+    assert "_attention_compat import memory_efficient_attention" in (tmp_path / "model.py").read_text()
+    again = rewrite("--check", tmp_path)
+    assert again.exit_code == 0, again.output
+
+
+def test_no_helper_makes_no_file(tmp_path: Path) -> None:
+    write(tmp_path, compat=COMPAT, model=EXACT)
+    result = rewrite("--no-helper", tmp_path)
+    assert result.exit_code == 0
+    assert "2 call sites: 1 exact, 1 left." in result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compat.py", "model.py"]
+    assert (tmp_path / "compat.py").read_text() == COMPAT
+    assert (tmp_path / "model.py").read_text() == EXACT_AFTER
 
 
 def test_quiet_prints_nothing_and_verbose_prints_advice(tmp_path: Path) -> None:
@@ -320,7 +352,7 @@ def test_no_colours_where_no_person_watches(file: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_colours_on_a_terminal(file: Path) -> None:
-    import pty
+    import pty  # noqa: PLC0415 - there is none on Windows
 
     told: list[bytes] = []
 
@@ -330,7 +362,7 @@ def test_colours_on_a_terminal(file: Path) -> None:
 
     saved = os.dup(1)
     try:
-        with open(os.devnull, "wb") as nowhere:
+        with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 1)
         status = pty.spawn([sys.executable, "-m", "xf2sdpa", "rewrite", "--check", str(file)], reader, lambda _: b"")
     finally:

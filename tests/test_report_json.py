@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from tests.test_cli import ASSUMED, BROKEN, EXACT, LEFT, PLAIN, write
+from tests.test_cli import ASSUMED, BROKEN, COMPAT, EXACT, LEFT, PLAIN, write
 from xf2sdpa import report
 from xf2sdpa.cli import cli
 
@@ -49,7 +49,7 @@ def test_what_a_report_holds(tmp_path: Path) -> None:
     assert site["after"].startswith("torch.nn.functional.scaled_dot_product_attention(")
     assert files["assumed"]["sites"][0]["assumptions"]
     left = files["left"]["sites"][0]
-    assert (left["class"], left["code"], left["after"]) == ("left", "XF201", "")
+    assert (left["class"], left["code"], left["after"]) == ("left", "XF208", "")
     assert left["message"]
     assert left["advice"]
     (finding,) = (f for f in files["broken"]["findings"] if f["error"])
@@ -57,11 +57,20 @@ def test_what_a_report_holds(tmp_path: Path) -> None:
 
 
 def test_a_site_keeps_its_id_when_the_file_is_rewritten(tmp_path: Path) -> None:
-    write(tmp_path, both=ASSUMED + "\n\n" + LEFT.partition("\n\n\n")[2].replace("attend", "other"))
-    before = document("--only", "exact", tmp_path)["files"][0]["sites"]
-    document(tmp_path)
-    after = document(tmp_path)["files"][0]["sites"]
-    assert [site["id"] for site in before if "other" in site["id"]] == [site["id"] for site in after]
+    write(tmp_path, both=LEFT.replace("attend", "other") + "\n\n" + EXACT)
+    first, second = (document(tmp_path)["files"][0]["sites"] for _ in range(2))
+    assert [site["class"] for site in first] == ["left", "exact"]
+    assert [site["id"] for site in second] == [site["id"] for site in first if site["class"] == "left"]
+
+
+def test_helper_modules_are_listed(tmp_path: Path) -> None:
+    folder = write(tmp_path, model=COMPAT)
+    (helper,) = document("--check", folder)["helpers"]
+    assert Path(helper["path"]) == (folder / "_attention_compat.py").resolve()
+    assert helper["new"]
+    assert not helper["edited"]
+    assert [Path(user).name for user in helper["users"]] == ["model.py"]
+    assert document("--no-helper", folder)["helpers"] == []
 
 
 def test_nothing_found_is_a_document_too(tmp_path: Path) -> None:

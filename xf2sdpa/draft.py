@@ -50,6 +50,10 @@ class FileDraft:
     bound_in_place: set[str] = field(default_factory=set)
     """Those of `compat_names` that an import standing elsewhere in the file was turned into."""
 
+    def pending(self) -> dict[str, str]:
+        """The names of the helper for which no import has been found a place yet."""
+        return {name: api for name, api in self.compat_names.items() if name not in self.bound_in_place}
+
     @functools.cached_property
     def lines(self) -> list[str]:
         """The lines of the text, as `ast` counts them."""

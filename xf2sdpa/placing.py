@@ -7,11 +7,14 @@ relative where the file imports relatively already, else by the dotted path by w
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_RELATIVE = re.compile(r"^[ \t]*from[ \t]+\.", re.MULTILINE)
+from xf2sdpa.analysis.handed_on import dotted_imports
+
+_RELATIVE = re.compile(r"^[ \t]*from[ \t]+(\.+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Place:
 
 
 def places(users: Iterable[Path], texts: Mapping[Path, str], imported: frozenset[str], name: str) -> list[Place]:
-    """A place for each group of users that share a package.
+    """A place for each group of users that share a root.
 
     Args:
         users: the files that need the helper.
@@ -33,42 +36,54 @@ def places(users: Iterable[Path], texts: Mapping[Path, str], imported: frozenset
     """
     groups: dict[Path, list[Path]] = {}
     for user in users:
-        groups.setdefault(_root(user, imported), []).append(user)
+        groups.setdefault(_root(user, texts[user], imported), []).append(user)
     found = []
     for root, members in sorted(groups.items()):
-        folder = _common(members, root)
-        modules = {user: _module(user, folder, root, texts[user], name) for user in members}
-        found.append(Place(folder, modules))
+        folder = _folder(members, root, texts)
+        found.append(Place(folder, {user: _module(user, folder, root, texts[user], name) for user in members}))
     return found
 
 
-def _root(user: Path, imported: frozenset[str]) -> Path:
+def _root(user: Path, text: str, imported: frozenset[str]) -> Path:
     """The folder from which a file's dotted path counts: above its packages, or where imports of it begin."""
     folder = user.resolve().parent
+    for _ in range(_depth(text)):  # `from ..x import y` needs two packages, with __init__.py or without
+        folder = folder.parent
     while (folder / "__init__.py").exists():
         folder = folder.parent
     # A folder without __init__.py can still be imported from: `from models.layers import …`
     parts = user.resolve().with_suffix("").parts
-    for length in range(len(parts) - len(folder.parts), 5):
-        dotted = ".".join(parts[-length:])
-        if length > 1 and dotted in imported:
-            folder = Path(*parts[: len(parts) - length])
+    known = [n for n in range(2, 6) if ".".join(parts[-n:]) in imported]
+    if known and len(parts) - max(known) < len(folder.parts):
+        folder = Path(*parts[: len(parts) - max(known)])
     return folder
 
 
-def _common(members: list[Path], root: Path) -> Path:
-    """The deepest folder that holds all members; below `root` unless they lie apart."""
+def _depth(text: str) -> int:
+    return max((len(dots) for dots in _RELATIVE.findall(text)), default=0)
+
+
+def _folder(members: list[Path], root: Path, texts: Mapping[Path, str]) -> Path:
+    """The deepest folder that holds all members; if that is no package, the package that most others import."""
     common = members[0].resolve().parent
     for member in members[1:]:
-        while common not in member.resolve().parents:
+        while common not in (member.resolve().parent, *member.resolve().parent.parents):
             common = common.parent
-    return common if common == root or root in common.parents else root
+    if common != root and root in common.parents:
+        return common
+    tops = {member: member.resolve().relative_to(root).parts[0] for member in members}
+    needed: Counter[str] = Counter()
+    for member, own in tops.items():
+        imported = {dotted.partition(".")[0] for dotted in dotted_imports(texts[member])}
+        needed.update(imported & (set(tops.values()) - {own}))
+    best = needed.most_common(1)
+    return root / best[0][0] if best and (root / best[0][0]).is_dir() else root
 
 
 def _module(user: Path, folder: Path, root: Path, text: str, name: str) -> str:
+    """How a file imports the helper."""
     own = user.resolve().parent
-    packaged = (own / "__init__.py").exists()
-    if packaged and _RELATIVE.search(text) and own != root:
-        ups = len(own.relative_to(folder).parts)
-        return "." * (ups + 1) + name
+    inside = own == folder or folder in own.parents
+    if inside and root not in (own, folder) and _depth(text):
+        return "." * (len(own.relative_to(folder).parts) + 1) + name
     return ".".join([*folder.relative_to(root).parts, name])

@@ -204,7 +204,7 @@ def test_other_inputs_are_refused_as_in_xformers():
         for others in ((k.float(), v), (k, v.float())):
             with pytest.raises(ValueError, match="dtype"):
                 function(q, *others)
-        for others in ((k[0], v[0]), (k, v[0])):
+        for others in ((k[0], v[0]), (k, v[0]), (k[0], v)):
             with pytest.raises(ValueError, match="should all have BMGHK, BMHK or BMK shape"):
                 function(q, *others)
         with pytest.raises(ValueError, match="device"):

@@ -184,7 +184,11 @@ class Expressions:
         if isinstance(node.op, ast.MatMult):
             tensor = as_tensor(left) or Tensor(Rank(0, self.token(id(node))))
             return OPERATIONS["matmul"](tensor, Arguments((right,), {}, self.token(id(node))))
-        return self.combine(left, right, node)
+        result = self.combine(left, right, node)
+        in_float32 = isinstance(node.op, ast.Pow) or (isinstance(node.op, ast.Div) and isinstance(left, Scalar))
+        if in_float32 and isinstance(result, Tensor):  # on autocast's float32 list: pow, and a number over a tensor
+            return replace(result, dtype=DType.FLOAT32)
+        return result
 
     def combine(self, left: Value, right: Value, node: ast.AST) -> Value:
         """Arithmetic: numbers keep a tensor as it is, two tensors broadcast, tuples are joined end to end."""

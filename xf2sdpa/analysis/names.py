@@ -31,8 +31,8 @@ class Binding:
 
     @property
     def is_fallback(self) -> bool:
-        """A constant in place of an import that failed: `xops = None`, `xops = False`."""
-        return isinstance(self.value, ast.Constant)
+        """What stands in for an import that failed: `xops = None`, `xops = False`."""
+        return isinstance(self.value, ast.Constant) and self.value.value in (None, False)
 
 
 @dataclass(eq=False)

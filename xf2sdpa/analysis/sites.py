@@ -90,7 +90,9 @@ def _with_facts(site: CallSite, facts: SiteFacts | None, book: EvidenceBook) -> 
     if facts is None:
         return site
     tensors = [tensor for name in QKV if (tensor := as_tensor(facts.arguments.get(name, NONE)))]
-    known = [(tensor.rank, tensor.given) for tensor in tensors] + [(facts.result, frozenset[str]())]
+    known = [(tensor.rank, tensor.given) for tensor in tensors]
+    if facts.result.token is not None:  # else it says no more than the arguments
+        known.append((facts.result, frozenset()))
     call = id(site.node)
     settled = [(book.at_site(rank, call, facts.path, facts.order).known, given) for rank, given in known]
     # xformers takes only equal ranks: the argument that needs no assumption speaks for all

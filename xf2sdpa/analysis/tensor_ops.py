@@ -147,7 +147,7 @@ def unbind(x: Tensor, arguments: Arguments) -> Value:
 
 
 def reduce_dims(x: Tensor, arguments: Arguments) -> Value:
-    """`sum(-1)`, `mean(dim=1, keepdim=True)`; without `dim` a scalar tensor."""
+    """`mean(dim=1, keepdim=True)`, `amax(-1)`; without `dim` a scalar tensor."""
     dim, keepdim = arguments.get(0, "dim", "axis"), arguments.get(1, "keepdim")
     if dim is None:
         return replace(x, rank=Rank(0))
@@ -159,6 +159,16 @@ def reduce_dims(x: Tensor, arguments: Arguments) -> Value:
         if isinstance(dim, Items) and dim.items is not None:
             return replace(x, rank=x.rank.plus(-len(dim.items)))
     return unknown_rank(x, arguments)
+
+
+def sum_dims(x: Tensor, arguments: Arguments) -> Value:
+    """The same for what autocast runs in float32: `sum`, `prod`, `norm`."""
+    return reduce_dims(replace(x, dtype=DType.FLOAT32), arguments)
+
+
+def like_new(x: Tensor, arguments: Arguments) -> Value:
+    """`zeros_like(x)`: the rank of x, and its dtype unless another is given."""
+    return replace(x, dtype=DType.UNKNOWN) if "dtype" in arguments.keywords else x
 
 
 def to(x: Tensor, arguments: Arguments) -> Value:
@@ -239,7 +249,7 @@ _KEEP = """
     contiguous clone detach requires_grad_ cuda cpu roll flip masked_fill masked_fill_ clamp clamp_ neg abs
     transpose transpose_ swapaxes swapdims movedim moveaxis permute_ narrow index_select triu tril mul_ add_ sub_
     div_ zero_ fill_ copy_ pin_memory data dropout alpha_dropout relu gelu silu sigmoid tanh leaky_relu elu nan_to_num
-    zeros_like ones_like empty_like full_like rand_like randn_like scatter gather index_copy index_fill masked_scatter
+    scatter gather index_copy index_fill masked_scatter
     mul_scalar logical_not sort_values cumsum_ adjoint mH mT pad interpolate retain_grad register_hook
 """
 
@@ -249,12 +259,15 @@ OPERATIONS: dict[str, Operation] = {
     **dict.fromkeys(("view_as", "reshape_as", "expand_as"), like),
     **dict.fromkeys(("chunk", "split", "tensor_split", "split_with_sizes"), pieces),
     **dict.fromkeys(("squeeze", "unfold", "diagonal", "masked_select", "take", "nonzero"), unknown_rank),
-    **dict.fromkeys(("sum", "mean", "amax", "amin", "norm", "std", "var", "prod", "logsumexp", "all", "any"),
-                    reduce_dims),
+    **dict.fromkeys(("mean", "amax", "amin", "std", "var", "logsumexp", "all", "any"), reduce_dims),
+    **dict.fromkeys(("sum", "prod", "norm"), sum_dims),
     **dict.fromkeys(("half", "bfloat16"), half),
     **dict.fromkeys(("float", "double", "softmax", "log_softmax", "layer_norm", "group_norm", "rms_norm", "normalize",
-                     "exp", "log", "pow", "rsqrt", "cumsum", "cumprod"), float32),
+                     "exp", "log", "pow", "reciprocal", "rsqrt", "cumsum", "cumprod"), float32),
     **dict.fromkeys(("linear", "conv1d", "conv2d", "conv3d", "scaled_dot_product_attention"), projection),
+    **dict.fromkeys(
+        ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like"), like_new
+    ),
     "permute": permute,
     "unsqueeze": unsqueeze,
     "flatten": flatten,

@@ -29,7 +29,7 @@ class DType(enum.Enum):
         both = {self, other}
         if DType.FLOAT32 in both:
             return DType.FLOAT32
-        return DType.AUTOCAST if both == {DType.AUTOCAST, DType.HALF} else DType.UNKNOWN
+        return DType.HALF if both == {DType.AUTOCAST, DType.HALF} else DType.UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from xf2sdpa import __version__
+from xf2sdpa.copyin import Copy
 from xf2sdpa.model import FileResult, Finding, Note, Site, SiteClass, Span, TorchVersion
 from xf2sdpa.project import Run
 from xf2sdpa.torch_pin import Pin
@@ -33,7 +34,18 @@ def document(run: Run, pin: Pin | None, *, written: bool) -> dict[str, Any]:
             "pinned_at": pin[1] if pin else None,
         },
         "totals": {kind.value: run.count(kind) for kind in SiteClass} | {"files_changed": len(run.changed)},
+        "helpers": [_helper(copy) for copy in run.copies],
         "files": [_file(result) for result in run.results],
+    }
+
+
+def _helper(copy: Copy) -> dict[str, Any]:
+    return {
+        "path": copy.path.as_posix(),
+        "new": copy.old is None,
+        "edited": copy.text is None,
+        "missing": list(copy.missing),
+        "users": sorted(user.as_posix() for user in copy.modules),
     }
 
 

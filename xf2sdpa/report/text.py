@@ -53,6 +53,8 @@ def _site(site: Site, verbose: int) -> Iterator[str]:
 
 
 def _outcome(site: Site) -> str:
+    if site.kind is SiteClass.COMPAT:
+        return f"by the helper module: {site.message}"
     if site.kind in (SiteClass.LEFT, SiteClass.REMOVED):
         return site.message
     joined = " ".join(site.after.split()).replace("( ", "(").replace(", )", ")").replace(" )", ")")
@@ -76,6 +78,7 @@ def _totals(run: Run, pin: Pin | None, *, written: bool) -> Iterator[str]:
         return
     parts = [f"{count} {kind.value}" for kind, count in counts.items() if count or kind is SiteClass.LEFT]
     yield f"{_count(total, 'call site')}: {', '.join(parts)}."
+    yield from _helpers(run, written=written)
     changed = len(run.changed)
     if changed:
         yield f"{_count(changed, 'file')} {'rewritten' if written else 'would be rewritten'}."
@@ -85,6 +88,19 @@ def _totals(run: Run, pin: Pin | None, *, written: bool) -> Iterator[str]:
     left = sorted({site.code for result in run.results for site in result.sites if site.kind is SiteClass.LEFT})
     if left:
         yield f"Why a site was left: xf2sdpa explain {left[0]}" + (f" (also {', '.join(left[1:])})" if left[1:] else "")
+
+
+def _helpers(run: Run, *, written: bool) -> Iterator[str]:
+    """New and changed helper modules, and those that a person has taken over."""
+    new = [copy for copy in run.copies if copy.old is None]
+    for copy in new:
+        yield f"{'New' if written else 'Would make'} {copy.path}, for {_count(len(copy.modules), 'file')}."
+    if new and written:
+        yield f"    git add {' '.join(str(copy.path) for copy in new)}"
+    for copy in run.copies:
+        if copy.missing:
+            lacks = f"{copy.path} was edited, so it stays; it lacks {', '.join(copy.missing)}."
+            yield click.style(lacks, fg="yellow")
 
 
 def _torch(run: Run, pin: Pin | None) -> Iterator[str]:

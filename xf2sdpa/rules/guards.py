@@ -61,11 +61,12 @@ def finish(file: FileDraft) -> None:
             found = _read(file, guard)
         except _NotAGuard:
             continue
+        file.compat_names.update(found.names)
+        if not found.fallbacks and scope_of(file, guard) is file.names.module:
+            found.names.update(file.pending())
+        file.bound_in_place.update(found.names)
         file.edits.append(ReplaceStatement(guard, _written(file, found)))
         file.take_away(guard)
-        for name, api in found.names.items():
-            file.compat_names[name] = api
-            file.bound_in_place.add(name)
 
 
 def _is_ours(statement: ast.Import | ast.ImportFrom) -> bool:

@@ -68,9 +68,8 @@ def finish(file: FileDraft) -> None:
                 settled.add(id(statement))
         if len(file.edits) == before:
             break
-    wanted = {name: api for name, api in file.compat_names.items() if name not in file.bound_in_place}
-    if wanted:
-        file.edits.append(AddImport(import_line(file.compat or "", wanted), last_import(file)))
+    if file.pending():
+        file.edits.append(AddImport(import_line(file.compat or "", file.pending()), last_import(file)))
     _report_kept(file, settled)
 
 
@@ -78,7 +77,8 @@ def _remove(file: FileDraft, statement: _Import) -> bool:
     """Take the unused names out of an import; whether anything went."""
     unused = {alias_name(alias) for alias in statement.names if _is_unused(file, statement, alias)}
     guard = outermost_guard(file, statement)
-    if file.compat is not None and guard is None and _from_helper(file, statement, unused):
+    ours = any(is_ours(whole_name(statement, alias)) for alias in statement.names)
+    if file.compat is not None and ours and guard is None and _from_helper(file, statement, unused):
         return True
     if not unused:
         return False
@@ -108,15 +108,24 @@ def _from_helper(file: FileDraft, statement: _Import, unused: set[str]) -> bool:
             helped[name] = api or ""
         elif alias_name(alias) not in unused:
             kept.append(alias)
+    file.compat_names.update(helped)
+    if scope_of(file, statement) is file.names.module:
+        helped.update(file.pending())
     if not helped:
         return False
     lines = [import_line(file.compat or "", helped)]
     if kept:
-        lines.insert(0, ast.unparse(ast.ImportFrom(statement.module, kept, statement.level)))  # type: ignore[union-attr]
+        lines.insert(0, _import_of(statement, kept))
     file.edits.append(ReplaceStatement(statement, "\n".join(lines)))
-    file.compat_names.update(helped)
+    file.take_away(statement)
     file.bound_in_place.update(helped)
     return True
+
+
+def _import_of(statement: _Import, kept: list[ast.alias]) -> str:
+    if isinstance(statement, ast.ImportFrom):
+        return ast.unparse(ast.ImportFrom(statement.module, kept, statement.level))
+    return ast.unparse(ast.Import(kept))
 
 
 def _holds_only_imports(guard: ast.Try) -> bool:
@@ -176,13 +185,28 @@ def _is_reexported(file: FileDraft, name: str) -> bool:
 
 
 def _strings(file: FileDraft) -> set[str]:
-    """Names that stand in strings that stay: `__all__`, `"xops" in globals()`, quoted annotations."""
-    return {
-        word
-        for node in file.names.strings
-        if isinstance(node.value, str) and len(node.value) < 80 and " " not in node.value and id(node) not in file.gone
-        for word in (node.value, node.value.partition(".")[0].partition("[")[0])
-    }
+    """Names that stand in strings where a string is a name: `__all__`, `"xops" in globals()`, quoted annotations."""
+    found = set()
+    for node in file.names.strings:
+        if isinstance(node.value, str) and id(node) not in file.gone and _names_something(file, node):
+            found |= {node.value, node.value.partition(".")[0].rpartition("[")[2]}
+    return found
+
+
+def _names_something(file: FileDraft, node: ast.Constant) -> bool:
+    for parent in file.names.ancestors(node):
+        if isinstance(parent, ast.Call):
+            return getattr(parent.func, "id", "") in ("getattr", "hasattr", "setattr", "delattr", "eval", "exec")
+        if isinstance(parent, ast.Compare):
+            return any(isinstance(side, ast.Call) for side in parent.comparators)
+        if isinstance(parent, ast.Assign | ast.AugAssign):
+            targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
+            return any(getattr(target, "id", "") == "__all__" for target in targets)
+        if isinstance(parent, ast.arg | ast.AnnAssign | ast.FunctionDef | ast.AsyncFunctionDef):
+            return True
+        if isinstance(parent, ast.stmt):
+            break
+    return False
 
 
 def outermost_guard(file: FileDraft, statement: ast.stmt) -> ast.Try | ast.If | None:

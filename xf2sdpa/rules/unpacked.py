@@ -4,6 +4,8 @@
 a mask or a scale could be among it, and SDPA's parameters have other names and another order.
 """
 
+import ast
+
 from xf2sdpa.draft import CallDraft, Refusal
 from xf2sdpa.rule import Example
 
@@ -16,6 +18,8 @@ EXAMPLES = (
 
 def decide(draft: CallDraft) -> None:
     """Refuse what is unpacked, missing, or no parameter at all."""
+    if any(isinstance(parent, ast.JoinedStr) for parent in draft.file.names.ancestors(draft.site.node)):
+        raise Refusal("XF205", "the call stands inside an f-string", "Make the call before the string.")
     if draft.site.bound.problem:
         message = f"the call cannot be read: {draft.site.bound.problem}"
         raise Refusal("XF205", message, "Write the arguments out: query, key, value, attn_bias=, p=, scale=.")
