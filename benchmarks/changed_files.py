@@ -21,14 +21,14 @@ import libcst as cst
 from timing import Table
 
 from xf2sdpa.discover import list_files
-from xf2sdpa.engine import decide, rewrite_text
+from xf2sdpa.engine import Options, decide, rewrite_with
 from xf2sdpa.settings import Settings
 from xf2sdpa.source import SourceError, read
 
 LIMIT = 3.0
 HERE = Path(__file__).resolve().parent.parent
-PARSE, REWRITE, LOOK = "libcst.parse_module", "rewrite_text", "of it, one look (analysis and rules)"
-SETTINGS = Settings()
+PARSE, REWRITE, LOOK = "libcst.parse_module", "rewrite_with", "of it, one look (analysis and rules)"
+OPTIONS = Options(Settings(), compat="_attention_compat")
 
 
 def main() -> int:
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     folders = options.folders or [HERE / "fixtures", HERE / "examples"]
-    texts = [text for text in inputs(folders) if rewrite_text(text, settings=SETTINGS).changed]
+    texts = [text for text in inputs(folders) if rewrite_with(text, "<string>", OPTIONS).changed]
     lines = sum(text.count("\n") for text in texts)
     if not texts:
         print("no file there changes")
@@ -46,8 +46,8 @@ def main() -> int:
     table = Table(PARSE, "ms/1,000 lines", 1000 * 1000 / lines)
     steps: dict[str, Callable[[str], object]] = {
         PARSE: cst.parse_module,
-        REWRITE: lambda text: rewrite_text(text, settings=SETTINGS),
-        LOOK: lambda text: decide(text, "<string>", SETTINGS),
+        REWRITE: lambda text: rewrite_with(text, "<string>", OPTIONS),
+        LOOK: lambda text: decide(text, "<string>", OPTIONS),
     }
     for _ in range(options.rounds):
         for name, step in steps.items():

@@ -25,12 +25,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xf2sdpa.codes import all_codes
 from xf2sdpa.discover import list_files
-from xf2sdpa.engine import with_path
 from xf2sdpa.model import Site, SiteClass
 from xf2sdpa.project import Wish, rewrite_files, write_back
 from xf2sdpa.report.text import diff
@@ -110,7 +109,7 @@ def rewrite_corpus(copy: Path, jobs: int) -> Outcome:
             outcome.sites.update({f"{label}:{site.span.line}": site for site in result.sites})
             outcome.failures += [f"{label}: {f.code} {f.message}" for f in result.findings if f.is_error]
             if result.changed:
-                relative = with_path(result, result.path.relative_to(copy))
+                relative = replace(result, path=result.path.relative_to(copy))
                 outcome.diffs[label] = "".join(diff(relative))
         for file, old in before.items():
             new = Path(file).read_bytes()
@@ -170,7 +169,7 @@ def unexplained(old: bytes, new: bytes) -> Iterator[str]:
 
 REASON = re.compile(
     rb"xformers|mslk|memory_efficient_attention|\.transpose\(|\.permute\(|rearrange\(|\.view\b|"
-    rb"LowerTriangularMask|BlockDiagonal|AttentionBias|fmha|is_causal|_attention_compat|torch\.unbind|"
+    rb"compat_|SwiGLU|RMSNorm|index_select_cat|scaled_index_add|LowerTriangularMask|BlockDiagonal|AttentionBias|fmha|is_causal|_attention_compat|torch\.unbind|"
     rb"import torch\.nn\.functional|import torch$",
     re.IGNORECASE,
 )
@@ -188,7 +187,7 @@ def statement_lines(old: bytes) -> set[int]:
             continue
         for child in ast.walk(node):
             name = getattr(child, "attr", getattr(child, "id", ""))
-            if name == "memory_efficient_attention":
+            if "memory_efficient_attention" in str(name):
                 lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return lines
 

@@ -189,7 +189,7 @@ def test_quiet_prints_nothing_and_verbose_prints_advice(tmp_path: Path) -> None:
     assert "    help: " not in rewrite("--check", tmp_path).output
     told = rewrite("--check", "--verbose", tmp_path).output
     assert "    help: " in told
-    assert "XF401 note" in told
+    assert re.search(r"XF40\d note", told)
 
 
 # -- what cannot be worked on ------------------------------------------------------------------------
@@ -468,7 +468,7 @@ def answers(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[b
 
 def test_the_short_way_out_says_what_the_long_one_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path, plain=PLAIN)
-    for options in ([], ["--check"], ["--strict"], ["--quiet"], ["-q", "--check"]):
+    for options in ([], ["--check"], ["--strict", "--no-helper"], ["--quiet"], ["-q", "--check"]):
         long = rewrite(*options, tmp_path)
         assert answers(["rewrite", *options, str(tmp_path)], capsys) == (True, long.output)
         assert long.exit_code == 0
@@ -567,11 +567,12 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_examples_of_the_rules_hold(example: Example) -> None:
-    result = rewrite_text(example.before)
+    helper = "_attention_compat" if example.helper else None
+    result = rewrite_text(example.before, compat=helper)
     assert not result.failed, result.findings
     assert result.new == (example.after or example.before)
     ast.parse(result.new)
-    assert rewrite_text(result.new).new == result.new
+    assert rewrite_text(result.new, compat=helper).new == result.new
 
 
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.name)
@@ -592,7 +593,7 @@ def test_the_before_and_after_of_the_readme_are_real(tmp_path: Path) -> None:
     copy = tmp_path / "examples"
     shutil.copytree(ROOT / "examples", copy)
     before = (copy / "attention.py").read_text()
-    result = run("rewrite", "examples", cwd=tmp_path)
+    result = run("rewrite", "examples/attention.py", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     shown = blocks("python")
     assert shown[:2] == [before, (copy / "attention.py").read_text()]

@@ -98,6 +98,7 @@ class _Editor:
         orphans: list[cst.EmptyLine] = []
         waiting = list(statements)
         opened = False  # whether the block's first statement went
+        gap: list[cst.EmptyLine] = []  # blank lines before statements that went
         for node in body:
             count = len(node.body) if isinstance(node, cst.SimpleStatementLine) else 1
             twins, waiting = waiting[:count], waiting[count:]
@@ -107,16 +108,22 @@ class _Editor:
             if not kept:
                 orphans += _kept_comments(node)
                 opened |= not result
+                gap = gap or (_blank_lines(node) if result else [])
             elif opened and not orphans and not result and body is not self.module.body:
                 kept[0] = kept[0].with_changes(leading_lines=_without_blank_start(kept[0].leading_lines))
             elif orphans:
                 kept[0] = kept[0].with_changes(leading_lines=[*orphans, *kept[0].leading_lines])
                 orphans = []
+            if kept and gap:
+                if not kept[0].leading_lines:
+                    kept[0] = kept[0].with_changes(leading_lines=gap)
+                gap = []
             result += kept
             for twin in twins:
                 for edit in self.imports.get(id(twin), ()):
                     added = cst.parse_statement(edit.text, config=self.module.config_for_parsing)
                     result.append(added if kept else added.with_changes(leading_lines=_blank_lines(node)))
+                    gap = []
         if waiting:
             raise PairingError("a block holds fewer statements than the syntax tree")
         return result, orphans

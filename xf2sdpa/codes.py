@@ -12,11 +12,14 @@ NOT_SELECTED = "XF907"
 NOT_EXACT = "XF908"
 TOO_DEEP = "XF909"
 IN_HELPER = "XF161"
+GUARDED = "XF162"
 
 RUN_CODES = {
     IN_HELPER: "The call goes to the helper module, which looks at the inputs when it runs. What the function does not "
     "show is in the message: the number of dimensions, the kind of mask, the dtype. Show it there, and a later run "
     "can write the call inline.",
+    GUARDED: "The call needs the helper module, but the guard around the import of xformers does more than set a "
+    "flag, so it is not known what it stands for. Take the import out of the guard and run again.",
     UNPARSABLE: "The file is not Python that this interpreter can parse. Mend it, or exclude it.",
     UNREADABLE: "The file cannot be read. Look at its permissions, or exclude it.",
     UNDECODABLE: "The file is not what its encoding declaration (or UTF-8, without one) says. Mend the declaration.",

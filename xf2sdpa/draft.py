@@ -43,6 +43,7 @@ class FileDraft:
     edits: list[Edit] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     gone: set[int] = field(default_factory=set)
+    untouched: set[int] = field(default_factory=set)
     handed_on: frozenset[str] = frozenset()
     migrated: bool = False
     compat: str | None = None
@@ -58,6 +59,10 @@ class FileDraft:
     def lines(self) -> list[str]:
         """The lines of the text, as `ast` counts them."""
         return split_lines(self.text)
+
+    def leave(self, node: ast.AST) -> None:
+        """Count a node and all below it as not to be touched by any rule."""
+        self.untouched.update(id(child) for child in ast.walk(node))
 
     def take_away(self, node: ast.AST) -> None:
         """Count a node and all below it as gone."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.sites import CallSite, find_sites
 from xf2sdpa.analysis.spans import source_of, span_of
-from xf2sdpa.codes import CHECK_FAILED, IGNORED, IN_HELPER, NOT_EXACT, NOT_SELECTED, TOO_DEEP, UNPARSABLE
+from xf2sdpa.codes import CHECK_FAILED, GUARDED, IGNORED, IN_HELPER, NOT_EXACT, NOT_SELECTED, TOO_DEEP, UNPARSABLE
 from xf2sdpa.copyin import exported
 from xf2sdpa.draft import CallDraft, FileDraft, Refusal, Settled
 from xf2sdpa.edits import ArgumentEdit, CallEdit, Edit
@@ -76,6 +76,8 @@ class Options:
 def rewrite_with(text: str, path: str, options: Options) -> FileResult:
     """`rewrite_text`, with its options in one piece."""
     result = FileResult(Path(path), text, text)
+    if options.only_exact:  # the helper decides at run time, which is not what --only exact asks for
+        options = replace(options, compat=None)
     if not (NEEDLE if options.compat is None else WIDE_NEEDLE).search(text):
         return result
     try:
@@ -134,7 +136,17 @@ def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[Call
     for rule in all_rules():
         if rule.finish is not None:
             rule.finish(file)
-    return file, calls
+    return file, [_checked(call) for call in calls]
+
+
+def _checked(call: CallDraft) -> CallDraft:
+    """A call for the helper whose name still comes from xformers, as its guard cannot be resolved, is left."""
+    function = call.site.node.func
+    if call.kind is SiteClass.COMPAT and isinstance(function, ast.Name) and function.id not in call.file.compat_names:
+        advice = "Take the import out of its guard, or make the guard set nothing but a flag."
+        note = Note(GUARDED, f"{call.message}; and the guard around the import does more than set a flag", advice)
+        return _left(call.file, call.site, note)
+    return call
 
 
 def _parse(text: str) -> ast.Module:
@@ -163,14 +175,16 @@ def _settled(draft: CallDraft, *, only_exact: bool) -> CallDraft:
     try:
         _respect_wishes(draft, only_exact=only_exact)
     except Refusal as refusal:
-        return _left(draft.file, draft.site, refusal.note)
+        return _as_wished(draft.file, draft.site, refusal.note)
     _accept(draft, [])
     return draft
 
 
 def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool) -> CallDraft:
     """Hand a call that cannot be written inline to the helper module, if there may be one; else leave it."""
-    if file.compat is None or site.bound.api not in exported() or note.code in _WISHES:
+    if note.code in _WISHES:
+        return _as_wished(file, site, note)
+    if file.compat is None or site.bound.api not in exported():
         return _left(file, site, note)
     draft = CallDraft(file, site, kind=SiteClass.COMPAT, code=IN_HELPER, message=note.message, notes=[note])
     try:
@@ -184,6 +198,12 @@ def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool)
         _accept(draft, [renamed_call(site.node, function, without=op)])
     file.migrated = True
     return draft
+
+
+def _as_wished(file: FileDraft, site: CallSite, note: Note) -> CallDraft:
+    """A call that is left because the user asked for it: no part of it changes."""
+    file.leave(site.node)
+    return _left(file, site, note)
 
 
 def _left(file: FileDraft, site: CallSite, note: Note) -> CallDraft:

@@ -6,6 +6,7 @@ relative where the file imports relatively already, else by the dotted path by w
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -40,8 +41,14 @@ def places(users: Iterable[Path], texts: Mapping[Path, str], imported: frozenset
     found = []
     for root, members in sorted(groups.items()):
         folder = _folder(members, root, texts)
-        found.append(Place(folder, {user: _module(user, folder, root, texts[user], name) for user in members}))
+        modules = {user: _module(user, folder, root, texts[user], name) for user in members}
+        found.append(Place(_as_given(folder, members[0]), modules))
     return found
+
+
+def _as_given(folder: Path, user: Path) -> Path:
+    """A folder, spelled from the path by which the user named a file in or below it."""
+    return Path(os.path.normpath(user.parent / os.path.relpath(folder, user.resolve().parent)))
 
 
 def _root(user: Path, text: str, imported: frozenset[str]) -> Path:
@@ -49,7 +56,7 @@ def _root(user: Path, text: str, imported: frozenset[str]) -> Path:
     folder = user.resolve().parent
     for _ in range(_depth(text)):  # `from ..x import y` needs two packages, with __init__.py or without
         folder = folder.parent
-    while (folder / "__init__.py").exists():
+    while (folder / "__init__.py").exists() and folder.name.isidentifier():
         folder = folder.parent
     # A folder without __init__.py can still be imported from: `from models.layers import …`
     parts = user.resolve().with_suffix("").parts

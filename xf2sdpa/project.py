@@ -168,7 +168,10 @@ def _plan_copies(users: Sequence[Path], sources: Mapping[Path, Source], files: S
     texts = {user: sources[user].text for user in users}
     imported = _imported_modules(users, files)
     found = places(users, texts, imported, FILE_NAME.removesuffix(".py"))
-    return [Copy(place.folder / FILE_NAME, place.modules) for place in found]
+    merged: dict[Path, dict[Path, str]] = {}
+    for place in found:
+        merged.setdefault(place.folder / FILE_NAME, {}).update(place.modules)
+    return [Copy(path, modules) for path, modules in merged.items()]
 
 
 def _imported_modules(users: Sequence[Path], files: Sequence[str]) -> frozenset[str]:

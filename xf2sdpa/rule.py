@@ -21,10 +21,14 @@ from xf2sdpa.draft import CallDraft, FileDraft
 
 @dataclass(frozen=True)
 class Example:
-    """A piece of code before and after; `after` empty where it stays as it is."""
+    """A piece of code before and after; `after` empty where it stays as it is.
+
+    `helper` where it needs the helper module, imported as `_attention_compat`.
+    """
 
     before: str
     after: str = ""
+    helper: bool = False
 
 
 @dataclass(frozen=True)

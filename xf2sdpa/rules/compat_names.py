@@ -9,6 +9,7 @@ does not have stays with xformers, and so does the import that brings it.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.api import api_name, is_ours
@@ -18,18 +19,44 @@ from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import ArgumentEdit, CallEdit, ReplaceExpression
 from xf2sdpa.emit import torch_function
 from xf2sdpa.model import Finding
+from xf2sdpa.rule import Example
+from xf2sdpa.rules.comparison import is_comparison
 
 ORDER = 75
 CODES = {
     "XF160": "a name of xformers.ops comes from the helper module",
     "XF402": "a part of xformers that torch has no equivalent for",
 }
+EXAMPLES = (
+    Example(
+        before="""\
+import torch
+from xformers.ops import fmha, unbind
+
+
+def pack(x, lengths):
+    first, second = unbind(x, 1)
+    return first, second, fmha.BlockDiagonalMask.from_seqlens(lengths)
+""",
+        after="""\
+import torch
+from _attention_compat import BlockDiagonalMask
+
+
+def pack(x, lengths):
+    first, second = torch.unbind(x, 1)
+    return first, second, BlockDiagonalMask.from_seqlens(lengths)
+""",
+        helper=True,
+    ),
+)
 _ADVICE = {
     "components": "xformers.components is not maintained any more; torch.nn has its parts.",
     "sparse": "torch.sparse and torch.nn.attention.flex_attention cover most of it.",
     "profiler": "torch.profiler does the same.",
     "checkpoint": "torch.utils.checkpoint does the same.",
     "rope_padded": "Apply the rotary embedding before the cache is written.",
+    "Op": "If it goes to diffusers' enable_xformers_memory_efficient_attention: delete that call, SDPA is the default.",
     "triton": "torch.compile writes such kernels by itself.",
 }
 _NEUTRAL = frozenset({"xformers.__version__", "xformers.version", "xformers.info"})
@@ -37,7 +64,7 @@ _NEUTRAL = frozenset({"xformers.__version__", "xformers.version", "xformers.info
 
 def finish(file: FileDraft) -> None:
     """Rename what the helper has, report what it has not."""
-    if file.compat is None:
+    if file.compat is None or is_comparison(file):
         return
     file.migrated |= any(_is_known(dotted) for _, dotted in _uses(file))
     reported: set[str] = set()
@@ -45,8 +72,8 @@ def finish(file: FileDraft) -> None:
         api = api_name(dotted)
         if api == "unbind":
             _rename(file, chain, torch_function(file, chain, "unbind"))
-        elif api in exported():
-            _from_helper(file, chain, api)
+        elif _is_known(dotted):
+            _from_helper(file, chain, api or "")
         elif dotted not in reported and _is_a_thing(dotted):
             reported.add(dotted)
             _report(file, chain, dotted)
@@ -62,7 +89,7 @@ def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
     }
     ours |= {"xformers"} if file.names.module.stars else set()
     for load in (load for name in ours for load in file.names.loads.get(name, ())):
-        if id(load) in file.gone:
+        if id(load) in file.gone or id(load) in file.untouched:
             continue
         scope = file.names.scope_at[id(load)]
         node: ast.expr = load
@@ -78,7 +105,17 @@ def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
 
 def _is_known(dotted: str | None) -> bool:
     api = api_name(dotted)
-    return api == "unbind" or api in exported()
+    return api == "unbind" or has_helper(api)
+
+
+def has_helper(api: str | None) -> bool:
+    """Whether the helper stands in for a name."""
+    return api in exported() and not is_kernel(api)
+
+
+def is_kernel(api: str | None) -> bool:
+    """Whether a name is one of xformers' kernels, which only xformers (or a library's switch to it) can use."""
+    return api is not None and re.fullmatch(r"(MemoryEfficientAttention|Triton)\w+Op", api) is not None
 
 
 def _is_a_thing(dotted: str) -> bool:
@@ -94,17 +131,15 @@ def _from_helper(file: FileDraft, chain: ast.expr, api: str) -> None:
 
 
 def helper_name(file: FileDraft, chain: ast.expr, api: str) -> str:
-    """What a name of the helper is called at a place, and that it will be needed.
-
-    A bare name keeps whatever the file calls it.
-    """
-    local = chain.id if isinstance(chain, ast.Name) else api
-    first = chain
+    """What a name of the helper is called at a place, and note that it is needed."""
+    if isinstance(chain, ast.Name):  # the import that binds it says where it comes from
+        return chain.id
+    local, first = api, chain
     while isinstance(first, ast.Attribute):
         first = first.value
     scope = file.names.scope_at.get(id(first), file.names.module)
     taken = scope.owner(local)
-    if not isinstance(chain, ast.Name) and taken is not None:
+    if taken is not None:
         ours = all(is_ours(binding.dotted) or binding.is_fallback for binding in taken.bindings[local])
         local = local if ours else f"compat_{api}"
     file.compat_names[local] = api
@@ -131,7 +166,7 @@ def renamed_call(call: ast.Call, function: str, without: ast.expr | None = None)
 
 
 def _report(file: FileDraft, chain: ast.expr, dotted: str) -> None:
-    part = next((part for part in dotted.split(".") if part in _ADVICE), "")
+    part = "Op" if is_kernel(api_name(dotted)) else next((part for part in dotted.split(".") if part in _ADVICE), "")
     advice = _ADVICE.get(part, "Keep xformers (or mslk) for this, or rewrite it by hand.")
     file.findings.append(
         Finding(file.path, span_of(chain, file.lines), "XF402", f"{dotted} stays: torch has no equivalent", advice)

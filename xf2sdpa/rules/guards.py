@@ -15,14 +15,52 @@ from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.masks import is_boolean, negation
 from xf2sdpa.analysis.spans import source_of
-from xf2sdpa.copyin import exported
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import ReplaceExpression, ReplaceStatement
 from xf2sdpa.emit import import_line
+from xf2sdpa.rule import Example
+from xf2sdpa.rules.comparison import is_comparison
+from xf2sdpa.rules.compat_names import has_helper
 from xf2sdpa.rules.imports import bound_name, is_message, outermost_guard, scope_of, whole_name
 
 ORDER = 85
 CODES = {"XF141": "a guard around xformers becomes the flag set to what it stood for"}
+
+EXAMPLES = (
+    Example(
+        before="""\
+import os
+
+ENABLED = os.environ.get("XFORMERS_DISABLED") is None
+try:
+    if ENABLED:
+        from xformers.ops import memory_efficient_attention
+
+        AVAILABLE = True
+    else:
+        raise ImportError
+except ImportError:
+    AVAILABLE = False
+    print("xformers is not there")
+
+
+def attend(q, k, v, bias):
+    return memory_efficient_attention(q, k, v, attn_bias=bias) if AVAILABLE else None
+""",
+        after="""\
+import os
+
+ENABLED = os.environ.get("XFORMERS_DISABLED") is None
+from _attention_compat import memory_efficient_attention
+AVAILABLE = ENABLED
+
+
+def attend(q, k, v, bias):
+    return memory_efficient_attention(q, k, v, attn_bias=bias) if AVAILABLE else None
+""",
+        helper=True,
+    ),
+)
 
 
 @dataclass
@@ -48,7 +86,7 @@ class _NotAGuard(Exception):
 
 def finish(file: FileDraft) -> None:
     """Resolve every guard whose imports the file can do without."""
-    if file.compat is None or not (file.migrated or file.compat_names):
+    if file.compat is None or is_comparison(file) or not (file.migrated or file.compat_names):
         return
     _resolve_lookups(file)
     done: set[int] = set()
@@ -153,7 +191,7 @@ def _read_import(file: FileDraft, statement: ast.Import | ast.ImportFrom, guard:
         loads = loads_of(file.names, name, scope_of(file, statement))
         needed = name in file.handed_on or any(id(load) not in file.gone for load in loads)
         api = api_name(dotted)
-        if needed and (isinstance(statement, ast.Import) or api not in exported()):
+        if needed and (isinstance(statement, ast.Import) or not has_helper(api)):
             raise _NotAGuard
         if needed and api is not None:
             guard.names[name] = api

@@ -14,12 +14,12 @@ from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.names import Scope
 from xf2sdpa.analysis.spans import span_of
-from xf2sdpa.copyin import exported
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import AddImport, RemoveAliases, ReplaceStatement
 from xf2sdpa.emit import import_line, last_import
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
+from xf2sdpa.rules.compat_names import has_helper
 
 ORDER = 90
 CODES = {
@@ -104,7 +104,7 @@ def _from_helper(file: FileDraft, statement: _Import, unused: set[str]) -> bool:
     helped, kept = {}, []
     for alias in statement.names:
         name, api = bound_name(statement, alias), api_name(whole_name(statement, alias))
-        if isinstance(statement, ast.ImportFrom) and api in exported() and alias_name(alias) not in unused:
+        if isinstance(statement, ast.ImportFrom) and has_helper(api) and alias_name(alias) not in unused:
             helped[name] = api or ""
         elif alias_name(alias) not in unused:
             kept.append(alias)

@@ -33,7 +33,9 @@ import torch.nn.functional as F
 
 def f(x, b, n, h):
     q = x.view(b, n, h, -1)
-    out = F.scaled_dot_product_attention(q.transpose(1, 2), q.transpose(1, 2), q.transpose(1, 2)).transpose(1, 2)
+    out = F.scaled_dot_product_attention(
+        q.transpose(1, 2), q.transpose(1, 2), q.transpose(1, 2)
+    ).transpose(1, 2)
     return out.reshape(b, n, -1)
 """,
     ),

@@ -1,0 +1,50 @@
+"""Tests and benchmarks that hold xformers against something else are left.
+
+Rewriting would make both sides the same: the test could not fail any more, the benchmark would race SDPA against
+itself. Such a file lies among tests or benchmarks and calls another attention, or checks or times results.
+"""
+
+from __future__ import annotations
+
+import re
+
+from xf2sdpa.draft import CallDraft, FileDraft, Refusal
+from xf2sdpa.rule import Example
+
+ORDER = 9
+CODES = {"XF214": "a test or benchmark that compares xformers with something else"}
+EXAMPLES = (
+    Example(
+        """\
+import xformers.ops as xops
+
+
+def run(q, k, v):
+    return xops.memory_efficient_attention_forward(q, k, v)
+"""
+    ),
+)
+_PLACE = re.compile(
+    r"(^|/)(tests?|bench|benchmarks?)/|(^|/)(test|bench|benchmark)_?[^/]*\.py$|_(test|bench|benchmark)\.py$"
+)
+_OTHERS = frozenset(
+    {"scaled_dot_product_attention", "flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func",
+     "allclose", "assert_close", "assert_allclose", "do_bench", "Timer", "benchmark_forward", "time_fwd_bwd"}
+)  # fmt: skip
+
+
+def decide(draft: CallDraft) -> None:
+    """Refuse every call of such a file."""
+    if is_comparison(draft.file):
+        advice = "Once the code under test no longer uses xformers, delete the comparison."
+        raise Refusal(
+            "XF214", "this file compares xformers with something else, and a rewrite would make both equal", advice
+        )
+
+
+def is_comparison(file: FileDraft) -> bool:
+    """Whether a file is there to compare."""
+    if not _PLACE.search(file.path.replace("\\", "/")):
+        return False
+    called = (call.func for call in file.names.calls)
+    return any((getattr(f, "attr", None) or getattr(f, "id", "")) in _OTHERS for f in called)
