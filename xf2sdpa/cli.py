@@ -37,11 +37,16 @@ def cli() -> None:
 @click.option("--diff", is_flag=True, help="Write nothing; print the diff; exit 1 if something would change.")
 @click.option("--only", type=click.Choice(["exact"]), help="Rewrite only what rests on no assumption.")
 @click.option("--no-helper", is_flag=True, help="Make no helper module; leave the calls that would need one.")
+@click.option("--no-new-files", is_flag=True, help="Use a helper module only where there is one already.")
 @click.option("--strict", is_flag=True, help="Exit 1 if a call site is left for a person.")
 @click.option("--select", "select", metavar="CODES", help="Only these rules: code prefixes, separated by commas.")
 @click.option("--ignore", "ignore", metavar="CODES", help="Not these rules.")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Files to take out of a folder (*.py, *.pyi).")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Files and folders to leave out, as in a .gitignore.")
+@click.option(
+    "--device", type=click.Choice(["h200", "any"]), help="What the result runs on; h200 (the default) guards masks."
+)
+@click.option("--style", type=click.Choice(["inline", "compat"]), help="compat sends every call to the helper module.")
 @click.option("--torch", metavar="VERSION", help="The oldest torch that the project runs with, such as 2.1.")
 @click.option(
     "--line-length",
@@ -82,7 +87,7 @@ def rewrite(paths: tuple[str, ...], **options: Any) -> None:
 def _settings(start: Path, options: dict[str, Any]) -> Settings:
     from xf2sdpa.settings import SettingsError, load
 
-    given = {key: options[key] or None for key in ("torch", "line_length")}
+    given = {key: options[key] or None for key in ("torch", "line_length", "device", "style")}
     given |= {key: _codes(options[key]) for key in ("select", "ignore")}
     given |= {key: list(options[key]) or None for key in ("include", "exclude")}
     try:
@@ -110,6 +115,7 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
     wish = Wish(
         only_exact=options["only"] == "exact",
         helper=not options["no_helper"],
+        new_files=not options["no_new_files"],
         jobs=options["jobs"] or os.cpu_count() or 1,
         progress=_progress(options),
     )

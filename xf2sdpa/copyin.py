@@ -35,7 +35,7 @@ class Copy:
         path: where it is, or will be.
         modules: its users, and how each imports it.
         old: its text before, None if there is none.
-        text: its text after; None if a person edited it, so that it stays.
+        text: its text after; empty if it is to be deleted; None if a person edited it, so that it stays.
         missing: names that its users need and an edited copy lacks.
     """
 
@@ -55,6 +55,21 @@ def with_text(copy: Copy, names: Collection[str]) -> Copy:
     if is_untouched(old):
         return replace(copy, old=old, text=assemble({*names, *held}))
     return replace(copy, old=old, missing=tuple(sorted(set(names) - held)))
+
+
+def of_existing(path: Path, users: Mapping[Path, frozenset[str]]) -> Copy | None:
+    """What to do with a copy that was there before: refresh it, delete it if nothing imports it, or leave it.
+
+    Args:
+        path: the copy.
+        users: the files that import it, and the names each takes.
+    """
+    old = path.read_text("utf-8")
+    if not is_untouched(old):
+        return None
+    names = frozenset().union(*users.values()) & exported()
+    text = assemble(names) if names else ""
+    return Copy(path, dict.fromkeys(users, ""), old, text) if text != old else None
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,8 @@ def _decide_call(file: FileDraft, site: CallSite, *, only_exact: bool) -> CallDr
         for rule in all_rules():
             if rule.decide is not None:
                 rule.decide(draft)
+        if file.settings.style == "compat":
+            raise Refusal(IN_HELPER, "as --style compat asks")
         _respect_wishes(draft, only_exact=only_exact)
         _accept(draft, [_call_edit(draft)])
     except Settled:

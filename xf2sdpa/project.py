@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from xf2sdpa.analysis.handed_on import dotted_imports, handed_on, names_of_ours
+from xf2sdpa.analysis.handed_on import dotted_imports, handed_on, names_of_ours, taken_from
 from xf2sdpa.codes import UNREADABLE
-from xf2sdpa.copyin import FILE_NAME, Copy, is_copy, with_text
+from xf2sdpa.copyin import FILE_NAME, Copy, is_copy, of_existing, with_text
 from xf2sdpa.discover import Searcher
 from xf2sdpa.engine import NEEDLE, Options, rewrite_text, rewrite_with
 from xf2sdpa.model import FileResult, Finding, SiteClass, Span, TorchVersion
@@ -76,13 +76,15 @@ class Wish:
 
     Attributes:
         only_exact: leave sites that rest on an assumption.
-        helper: whether a helper module may be made for what cannot be written inline.
+        helper: whether calls that cannot be written inline may go to a helper module.
+        new_files: whether a helper module may be made; without, only one that is there already serves.
         jobs: processes to use.
         progress: wraps the iteration over results, given how many there will be.
     """
 
     only_exact: bool = False
     helper: bool = True
+    new_files: bool = True
     jobs: int = os.cpu_count() or 1
     progress: Progress = _unwatched
 
@@ -102,11 +104,15 @@ def rewrite_files(files: Sequence[str], settings: Settings, wish: Wish) -> Run:
     copies: list[Copy] = []
     users = [path for path, result in results.items() if result.compat_names]
     if users:
-        copies = _plan_copies(users, by_path, files)
-        again = [replace(jobs[user], compat=copy.modules[user]) for copy in copies for user in copy.modules]
+        planned = _plan_copies(users, by_path, files)
+        copies = [copy for copy in planned if wish.new_files or copy.path.exists()]
+        modules = {user: copy.modules[user] for copy in copies for user in copy.modules}
+        again = [replace(jobs[user], compat=modules.get(user)) for user in users]
         results.update({result.path: result for result in _run(again, wish.jobs)})
     listed = [*failed, *(r for r in results.values() if r.sites or r.findings or r.changed)]
-    return Run(sorted(listed, key=lambda result: result.path), _finished(copies, results))
+    finished = _finished(copies, results)
+    finished += _existing_copies(files, {copy.path.resolve() for copy in finished})
+    return Run(sorted(listed, key=lambda result: result.path), finished)
 
 
 def _read_matching(files: Sequence[str]) -> tuple[list[Source], list[FileResult]]:
@@ -193,6 +199,23 @@ def _finished(copies: Sequence[Copy], results: Mapping[Path, FileResult]) -> lis
     ]
 
 
+def _existing_copies(files: Sequence[str], planned: Collection[Path]) -> list[Copy]:
+    """Copies from earlier runs that are out of date, or that nothing imports any more."""
+    paths = [path for file in files if file.endswith(FILE_NAME) and (path := Path(file)).resolve() not in planned]
+    if not paths:
+        return []
+    module = FILE_NAME.removesuffix(".py")
+    texts = {path: read(path).text for path in Searcher(files).matching({module.encode()}) if path.name != FILE_NAME}
+    found = []
+    for path in paths:
+        below = {user: text for user, text in texts.items() if path.resolve().parent in user.resolve().parents}
+        users = {user: names for user, text in (below or texts).items() if (names := taken_from(text, module))}
+        copy = of_existing(path, users) if is_copy(read(path).text) else None
+        if copy is not None:
+            found.append(copy)
+    return found
+
+
 def write_back(run: Run) -> None:
     """Write every changed file; one that cannot be written becomes a failure of its own and stays as it was.
 
@@ -201,7 +224,10 @@ def write_back(run: Run) -> None:
     for copy in run.copies:
         if copy.text is not None and copy.text != copy.old:
             try:
-                write(copy.path, copy.text.encode("utf-8"))
+                if copy.text:
+                    write(copy.path, copy.text.encode("utf-8"))
+                else:
+                    copy.path.unlink()
             except SourceError as error:
                 run.results.append(_failure(error))
     for index, result in enumerate(run.results):

@@ -23,6 +23,11 @@ def imports_from(text: str) -> Iterator[tuple[str, str]]:
             yield module, name[1]
 
 
+def taken_from(text: str, module: str) -> frozenset[str]:
+    """The names that a text imports from a module with this last component."""
+    return frozenset(name for last, name in imports_from(text) if last == module)
+
+
 def names_of_ours(text: str) -> set[str]:
     """Words in a text's imports of xformers: whatever they bind is among them."""
     return {word for match in _OURS.finditer(text) for word in re.findall(r"\w+", match[0])}

@@ -75,6 +75,7 @@ def _totals(run: Run, pin: Pin | None, *, written: bool) -> Iterator[str]:
     failed = sum(result.failed for result in run.results)
     if not total and not failed:
         yield "No call of xformers' attention found."
+        yield from _helpers(run, written=written)
         return
     parts = [f"{count} {kind.value}" for kind, count in counts.items() if count or kind is SiteClass.LEFT]
     yield f"{_count(total, 'call site')}: {', '.join(parts)}."
@@ -98,6 +99,8 @@ def _helpers(run: Run, *, written: bool) -> Iterator[str]:
     if new and written:
         yield f"    git add {' '.join(str(copy.path) for copy in new)}"
     for copy in run.copies:
+        if copy.old is not None and copy.text == "":
+            yield f"{'Deleted' if written else 'Would delete'} {copy.path}: nothing imports it any more."
         if copy.missing:
             lacks = f"{copy.path} was edited, so it stays; it lacks {', '.join(copy.missing)}."
             yield click.style(lacks, fg="yellow")

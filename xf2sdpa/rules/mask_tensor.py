@@ -4,6 +4,10 @@ Both sides add it to the scaled scores. But SDPA broadcasts from the right: a 3-
 batch over the heads, without an error when the sizes happen to match. So 4-D inputs take a 4-D mask (or a 2-D one
 that serves all), 3-D inputs a 3-D mask with a head dimension added. Masks with strided inputs are right since
 torch 2.2 (pytorch#112577).
+
+On a Hopper GPU the default backend of torch 2.11 to 2.13 can give NaN gradients with a mask (pytorch#196678). For the
+device h200, which is the default, such a call therefore goes through the helper module, which avoids that backend
+where it fails and costs nothing elsewhere.
 """
 
 from xf2sdpa.analysis.values import NoneValue, OneOf, Tensor
@@ -16,6 +20,7 @@ ORDER = 42
 CODES = {
     "XF113": "a tensor mask becomes attn_mask=",
     "XF212": "a tensor mask whose dimensions are not proved to fit",
+    "XF215": "a tensor mask goes through the helper, which guards it on an H200",
     "XF302": "masked SDPA can give NaN gradients on an H200 with torch 2.11 to 2.13",
 }
 EXAMPLES = (
@@ -69,6 +74,10 @@ def decide(draft: CallDraft) -> None:
             "XF212",
             _why(rank, draft.rank, optional=optional),
             "Give the mask the form (batch, heads, queries, keys).",
+        )
+    if draft.file.compat is not None and draft.file.settings.device == "h200":
+        raise Refusal(
+            "XF215", "the helper guards masked calls against NaN gradients on Hopper", "--device any writes it inline."
         )
     for sentence in sorted(tensors[0].given):
         draft.assume(sentence)
