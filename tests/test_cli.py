@@ -468,7 +468,7 @@ def answers(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[b
 
 def test_the_short_way_out_says_what_the_long_one_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path, plain=PLAIN)
-    for options in ([], ["--check"], ["--strict", "--no-helper"], ["--quiet"], ["-q", "--check"]):
+    for options in ([], ["--check"], ["--strict", "--no-new-files"], ["--quiet"], ["-q", "--check"]):
         long = rewrite(*options, tmp_path)
         assert answers(["rewrite", *options, str(tmp_path)], capsys) == (True, long.output)
         assert long.exit_code == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-_HARMLESS = frozenset({"--check", "--no-helper", "--strict", "--quiet", "-q"})
+_HARMLESS = frozenset({"--check", "--no-helper", "--no-new-files", "--strict", "--quiet", "-q"})
 """Options that change nothing, save what is printed, where no file matches."""
 
 

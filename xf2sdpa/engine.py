@@ -22,6 +22,7 @@ from xf2sdpa.emit import function_name
 from xf2sdpa.layout import Layout
 from xf2sdpa.model import FileResult, Finding, Note, Site, SiteClass, Span
 from xf2sdpa.rule import all_rules
+from xf2sdpa.rules.comparison import is_off_limits
 from xf2sdpa.rules.compat_names import helper_name, renamed_call
 from xf2sdpa.rules.op import is_idle
 from xf2sdpa.selfcheck import CheckFailed, check
@@ -141,8 +142,11 @@ def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[Call
 
 def _checked(call: CallDraft) -> CallDraft:
     """A call for the helper whose name still comes from xformers, as its guard cannot be resolved, is left."""
-    function = call.site.node.func
-    if call.kind is SiteClass.COMPAT and isinstance(function, ast.Name) and function.id not in call.file.compat_names:
+    function, names = call.site.node.func, call.file.names
+    if call.kind is not SiteClass.COMPAT or not isinstance(function, ast.Name):
+        return call
+    imported = names.could_be(function.id, names.scope_at[id(call.site.node)])  # else it is an alias
+    if imported and function.id not in call.file.compat_names:
         advice = "Take the import out of its guard, or make the guard set nothing but a flag."
         note = Note(GUARDED, f"{call.message}; and the guard around the import does more than set a flag", advice)
         return _left(call.file, call.site, note)
@@ -186,7 +190,7 @@ def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool)
     """Hand a call that cannot be written inline to the helper module, if there may be one; else leave it."""
     if note.code in _WISHES:
         return _as_wished(file, site, note)
-    if file.compat is None or site.bound.api not in exported():
+    if file.compat is None or site.bound.api not in exported() or is_off_limits(file):
         return _left(file, site, note)
     draft = CallDraft(file, site, kind=SiteClass.COMPAT, code=IN_HELPER, message=note.message, notes=[note])
     try:

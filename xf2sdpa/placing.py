@@ -35,15 +35,26 @@ def places(users: Iterable[Path], texts: Mapping[Path, str], imported: frozenset
         imported: every dotted module path that some file of the project imports.
         name: the helper's module name, without `.py`.
     """
-    groups: dict[Path, list[Path]] = {}
+    groups: dict[tuple[Path, Path | None], list[Path]] = {}
     for user in users:
-        groups.setdefault(_root(user, texts[user], imported), []).append(user)
+        root = _root(user, texts[user], imported)
+        groups.setdefault((root, _standing(user, root, name)), []).append(user)
     found = []
-    for root, members in sorted(groups.items()):
-        folder = _folder(members, root, texts)
+    for (root, standing), members in sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1]))):
+        folder = standing or _folder(members, root, texts)
         modules = {user: _module(user, folder, root, texts[user], name) for user in members}
         found.append(Place(_as_given(folder, members[0]), modules))
     return found
+
+
+def _standing(user: Path, root: Path, name: str) -> Path | None:
+    """The folder, at or above a file, in which a helper stands already."""
+    for folder in user.resolve().parents:
+        if (folder / f"{name}.py").exists():
+            return folder
+        if folder == root:
+            return None
+    return None
 
 
 def _as_given(folder: Path, user: Path) -> Path:

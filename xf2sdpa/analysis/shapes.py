@@ -270,7 +270,7 @@ class Walk(Expressions):
             for statement in statements:
                 falls, leaves = self.statement(statement)
                 if not falls:
-                    return False, True
+                    return False, partial or leaves
                 if leaves:  # what follows is executed on some ways only
                     partial = True
                     self.path = (*self.path, (id(statement), -1))

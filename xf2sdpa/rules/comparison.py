@@ -1,18 +1,25 @@
 """Tests and benchmarks that hold xformers against something else are left.
 
 Rewriting would make both sides the same: the test could not fail any more, the benchmark would race SDPA against
-itself. Such a file lies among tests or benchmarks and calls another attention, or checks or times results.
+itself. Such a file lies among tests or benchmarks and calls another attention, or checks or times results. A file that
+puts another operator in the place of xformers' is left as well.
 """
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 
+from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.draft import CallDraft, FileDraft, Refusal
 from xf2sdpa.rule import Example
 
 ORDER = 9
-CODES = {"XF214": "a test or benchmark that compares xformers with something else"}
+CODES = {
+    "XF214": "a test or benchmark that compares xformers with something else",
+    "XF216": "xformers' operator is replaced in place",
+}
 EXAMPLES = (
     Example(
         """\
@@ -35,11 +42,34 @@ _OTHERS = frozenset(
 
 def decide(draft: CallDraft) -> None:
     """Refuse every call of such a file."""
+    if replaces_operator(draft.file):
+        raise Refusal(
+            "XF216",
+            "this file puts another operator in the place of xformers'",
+            "Decide by hand what it should replace now.",
+        )
     if is_comparison(draft.file):
         advice = "Once the code under test no longer uses xformers, delete the comparison."
         raise Refusal(
             "XF214", "this file compares xformers with something else, and a rewrite would make both equal", advice
         )
+
+
+def is_off_limits(file: FileDraft) -> bool:
+    """Whether a file is about xformers itself, so that nothing in it may be rewritten."""
+    return is_comparison(file) or replaces_operator(file)
+
+
+def replaces_operator(file: FileDraft) -> bool:
+    """Whether a file assigns to a name inside xformers: `xformers.ops.memory_efficient_attention = mine`."""
+    targets = (t for node in file.tree.body for t in _stores(node))
+    return any(is_ours(file.names.resolve(target, file.names.module)) for target in targets)
+
+
+def _stores(node: ast.AST) -> Iterator[ast.Attribute]:
+    for child in ast.walk(node):
+        if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store | ast.Del):
+            yield child
 
 
 def is_comparison(file: FileDraft) -> bool:

@@ -20,7 +20,7 @@ from xf2sdpa.edits import ArgumentEdit, CallEdit, ReplaceExpression
 from xf2sdpa.emit import torch_function
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
-from xf2sdpa.rules.comparison import is_comparison
+from xf2sdpa.rules.comparison import is_off_limits
 
 ORDER = 75
 CODES = {
@@ -64,7 +64,7 @@ _NEUTRAL = frozenset({"xformers.__version__", "xformers.version", "xformers.info
 
 def finish(file: FileDraft) -> None:
     """Rename what the helper has, report what it has not."""
-    if file.compat is None or is_comparison(file):
+    if file.compat is None or is_off_limits(file):
         return
     file.migrated |= any(_is_known(dotted) for _, dotted in _uses(file))
     reported: set[str] = set()

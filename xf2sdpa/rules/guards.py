@@ -19,7 +19,7 @@ from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import ReplaceExpression, ReplaceStatement
 from xf2sdpa.emit import import_line
 from xf2sdpa.rule import Example
-from xf2sdpa.rules.comparison import is_comparison
+from xf2sdpa.rules.comparison import is_off_limits
 from xf2sdpa.rules.compat_names import has_helper
 from xf2sdpa.rules.imports import bound_name, is_message, outermost_guard, scope_of, whole_name
 
@@ -86,7 +86,7 @@ class _NotAGuard(Exception):
 
 def finish(file: FileDraft) -> None:
     """Resolve every guard whose imports the file can do without."""
-    if file.compat is None or is_comparison(file) or not (file.migrated or file.compat_names):
+    if file.compat is None or is_off_limits(file) or not (file.migrated or file.compat_names):
         return
     _resolve_lookups(file)
     done: set[int] = set()
