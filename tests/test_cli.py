@@ -605,3 +605,11 @@ def test_the_readme_names_every_option() -> None:
     told = re.findall(r"^\s+(?:-\w, )?(--[\w-]+)", call("rewrite", "--help").output, re.MULTILINE)
     missing = [option for option in told if f"`{option}" not in text and option != "--help"]
     assert not missing
+
+
+def test_the_map_names_every_room() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    package = ROOT / "xf2sdpa"
+    missing = [file.name for file in package.glob("[!_]*.py") if f"`{file.name}`" not in text]
+    missing += [file.name for file in package.glob("analysis/[!_]*.py") if f"`{file.stem}`" not in text]
+    assert not missing

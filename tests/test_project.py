@@ -6,14 +6,22 @@ A program in which the fast path turns off without a word is the worst that the 
 
 from __future__ import annotations
 
+import ast
+import os
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from tests import oracle
 from tests.projects.harness import (
+    COPY,
     EAGER,
     assert_equal,
     execute,
@@ -1343,3 +1351,119 @@ def test_the_path_stays(guard: Guard, style: str, tmp_path: Path) -> None:
         assert (off.path, off.sdpa_calls) == ("eager", 0), shown
         assert_equal(switched, off)
     assert not imports_of_xformers(root), shown
+
+
+# -- nested-tensor training ----------------------------------------------------------------------------
+
+NESTED = Path(__file__).parent / "projects" / "nested_dino"
+TRAIN = """\
+import sys
+import warnings
+
+import torch
+
+from tests.oracle import absent
+from tests.projects.harness import installed
+
+warnings.simplefilter("ignore")
+place, surroundings, output = sys.argv[1:]
+torch.set_num_threads(1)
+with {"installed": installed, "absent": absent}[surroundings]() as calls:
+    sys.path.insert(0, place)
+    from nested_dino.train import run
+
+    result = run()
+    result["calls"] = getattr(calls, "count", 0)
+    try:
+        import xformers
+    except ImportError:
+        result["xformers"] = "absent"
+    else:
+        result["xformers"] = "there"
+torch.save(result, output)
+"""
+
+
+def train(place: Path, surroundings: str, **environment: str) -> dict[str, Any]:
+    """Run the training in a process of its own, with the package below `place`."""
+    output = place / f"{surroundings}{len(environment)}.pt"
+    command = [sys.executable, "-c", TRAIN, str(place), surroundings, str(output)]
+    inherited = {name: value for name, value in os.environ.items() if name != "XFORMERS_DISABLED"}
+    done = subprocess.run(
+        command,
+        env=inherited | environment,
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return torch.load(output)
+
+
+@pytest.fixture(scope="module")
+def nested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package before (`before/nested_dino`) and after (`after/nested_dino`)."""
+    root = tmp_path_factory.mktemp("nested")
+    for name in ("before", "after"):
+        shutil.copytree(NESTED, root / name / "nested_dino", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "xf2sdpa", "rewrite", "-v", str(root / "after")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (root / "report.txt").write_text(done.stdout)
+    return root
+
+
+def assert_same_training(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert before.keys() == after.keys()
+    for name in before.keys() - {"calls", "xformers"}:
+        old, new = before[name], after[name]
+        if not isinstance(old, torch.Tensor):
+            assert new == old, name
+            continue
+        assert (new.shape, new.dtype) == (old.shape, torch.float64), name
+        assert torch.isfinite(old).all(), name
+        assert (new - old).abs().max() <= 1e-9, name
+
+
+def test_nested_training_is_the_same_without_xformers(nested: Path) -> None:
+    before, after = train(nested / "before", "installed"), train(nested / "after", "absent")
+    assert (before["path"], before["xformers"], after["xformers"]) == ("fast", "there", "absent")
+    assert before["calls"] == 4  # two blocks, two steps
+    assert before["masks"] > 1
+    assert len([name for name in before if "gradient" in name or "." in name]) > 30
+    assert_same_training(before, after)
+
+
+def test_nested_training_stays_eager_when_switched_off(nested: Path) -> None:
+    before = train(nested / "before", "installed", XFORMERS_DISABLED="1")
+    after = train(nested / "after", "absent", XFORMERS_DISABLED="1")
+    assert (before["path"], before["calls"], before["masks"]) == ("eager", 0, 0)
+    assert_same_training(before, after)
+
+
+def test_nested_training_needs_xformers_no_more(nested: Path) -> None:
+    assert imports_of_xformers(nested / "before")
+    assert not imports_of_xformers(nested / "after")
+    report = (nested / "report.txt").read_text()
+    assert "1 call site: 1 compat, 0 left." in report
+    assert "XF401" not in report
+    assert "XF402" not in report
+
+
+def test_nested_training_has_one_helper_with_what_it_uses(nested: Path) -> None:
+    copies = [name for name in tree(nested / "after") if name.endswith(COPY)]
+    assert copies == [f"nested_dino/{COPY}"]
+    text = (nested / "after" / copies[0]).read_text()
+    defined = {node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    needed = {"memory_efficient_attention", "BlockDiagonalMask", "SwiGLU", "index_select_cat", "scaled_index_add"}
+    assert needed <= defined
+    assert not {"RMSNorm", "LowerTriangularMaskWithTensorBias", "BlockDiagonalPaddedKeysMask"} & defined
+    after = tree(nested / "after" / "nested_dino")
+    assert all("from ._attention_compat import" in after[f"{name}.py"] for name in ("attention", "block", "swiglu"))
+
+
+def test_nested_training_is_finished_after_one_run(nested: Path) -> None:
+    before = tree(nested / "after")
+    rewrite(nested / "after")
+    assert tree(nested / "after") == before

@@ -64,6 +64,10 @@ class FileDraft:
         """Count a node and all below it as not to be touched by any rule."""
         self.untouched.update(id(child) for child in ast.walk(node))
 
+    def give_back(self, node: ast.AST) -> None:
+        """Count a node and all below it as there after all: its text goes on elsewhere."""
+        self.gone.difference_update(id(child) for child in ast.walk(node))
+
     def take_away(self, node: ast.AST) -> None:
         """Count a node and all below it as gone."""
         self.gone.update(id(child) for child in ast.walk(node))
@@ -96,6 +100,8 @@ class CallDraft:
     torch_floor: TorchVersion = (2, 0)
     edits: list[Edit] = field(default_factory=list)
     lost: list[ast.AST] = field(default_factory=list)
+    kept: list[ast.AST] = field(default_factory=list)
+    """Parts of `lost` whose text goes on in an edit."""
     settled: set[str] = field(default_factory=set)
     """Parameters that some rule has dealt with."""
 

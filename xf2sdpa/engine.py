@@ -254,6 +254,8 @@ def _accept(draft: CallDraft, edits: list[Edit]) -> None:
     file.edits += [edit for edit in (*edits, *draft.edits) if edit not in file.edits]
     for node in (draft.site.node.func, *draft.lost):
         file.take_away(node)
+    for node in draft.kept:
+        file.give_back(node)
 
 
 def _edited(draft: FileDraft, settings: Settings) -> tuple[str, Transcript]:

@@ -149,3 +149,34 @@ def assert_equal(before: Outcome, after: Outcome, tolerance: float = 1e-9) -> No
         assert old.shape == new.shape
         assert old.dtype == new.dtype
         assert (old - new).abs().max().item() <= tolerance
+
+
+# -- the operators of xformers that need Triton, for a reference on the CPU ---------------------------------
+
+
+def index_select_cat(sources: list[torch.Tensor], indices: list[torch.Tensor]) -> torch.Tensor:
+    """`xformers.ops.index_select_cat`: the chosen rows of every source, flat and in one piece."""
+    return torch.cat([source[rows].reshape(-1) for source, rows in zip(sources, indices, strict=True)])
+
+
+def scaled_index_add(
+    input: torch.Tensor,  # noqa: A002 - the name in xformers
+    index: torch.Tensor,
+    source: torch.Tensor,
+    scaling: torch.Tensor | None = None,
+    alpha: float = 1.0,
+) -> torch.Tensor:
+    """`xformers.ops.scaled_index_add`, which works in place."""
+    addend = alpha * (source if scaling is None else scaling * source)
+    for position, row in enumerate(index.tolist()):
+        input[row] += addend[position]
+    return input
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[oracle.Calls]:
+    """`oracle.installed()` with these two operators."""
+    with oracle.installed() as calls:
+        ops: Any = sys.modules["xformers.ops"]
+        ops.index_select_cat, ops.scaled_index_add = index_select_cat, scaled_index_add
+        yield calls

@@ -11,6 +11,10 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from xf2sdpa.analysis.api import api_name, is_ours
+
+MODULES = frozenset({"xformers.ops", "xformers.ops.fmha", "mslk.attention.fmha"})
+"""Modules that hold the whole API."""
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _UNMISTAKABLE = frozenset({"xformers", "torch"})
 """Package names that nobody gives to anything else."""
@@ -107,12 +111,31 @@ class Names:
             return self._from_star(name)
         meanings = set()
         for binding in owner.bindings.get(name, ()):
+            if self._stands_in(binding, owner, name):
+                continue
             if binding.dotted is not None:
                 meanings.add(binding.dotted)
             elif not binding.is_fallback:
                 aliased = self._resolve(binding.value, owner, depth + 1) if binding.value else None
                 meanings.add(aliased or "")
-        return meanings.pop() if len(meanings) == 1 else None
+        return meanings.pop() if len(meanings) == 1 else self._one_home(meanings)
+
+    @staticmethod
+    def _one_home(meanings: set[str]) -> str | None:
+        """The API has lived in several packages: a name that comes from either is the same name."""
+        if meanings and meanings <= MODULES:
+            return "xformers.ops"
+        names = {api_name(meaning) for meaning in meanings}
+        return f"xformers.ops.{names.pop()}" if len(names) == 1 and None not in names else None
+
+    def _stands_in(self, binding: Binding, owner: Scope, name: str) -> bool:
+        """Whether a binding is what an `except` puts in the place of an import of ours that failed."""
+        handlers = [parent for parent in self.ancestors(binding.node) if isinstance(parent, ast.ExceptHandler)]
+        guard = self.parents.get(id(handlers[0])) if handlers else None
+        if not isinstance(guard, ast.Try) or any(isinstance(p, ast.Raise) for s in guard.body for p in ast.walk(s)):
+            return False
+        inside = {id(part) for statement in guard.body for part in ast.walk(statement)}
+        return any(is_ours(b.dotted) and id(b.node) in inside for b in owner.bindings[name])
 
     def _from_star(self, name: str) -> str | None:
         """What a name is that nothing here binds: brought by `from … import *`, if one explains it."""

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.api import api_name, is_ours
+from xf2sdpa.analysis.names import MODULES
 from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.copyin import exported
 from xf2sdpa.draft import FileDraft
@@ -66,9 +67,10 @@ def finish(file: FileDraft) -> None:
     """Rename what the helper has, report what it has not."""
     if file.compat is None or is_off_limits(file):
         return
-    file.migrated |= any(_is_known(dotted) for _, dotted in _uses(file))
+    uses = list(_uses(file))
+    file.migrated |= any(_is_known(dotted) for _, dotted in uses)
     reported: set[str] = set()
-    for chain, dotted in _uses(file):
+    for chain, dotted in uses:
         api = api_name(dotted)
         if api == "unbind":
             _rename(file, chain, torch_function(file, chain, "unbind"))
@@ -99,8 +101,23 @@ def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
             if not isinstance(parent, ast.Attribute):
                 break
             node, dotted = parent, f"{dotted}.{parent.attr}"
-        if dotted is not None and is_ours(dotted):
+        if dotted is not None and is_ours(dotted) and not _is_asked_for(file, load):
             yield node, dotted
+
+
+def _is_asked_for(file: FileDraft, load: ast.Name) -> bool:
+    """`xops is not None`: answered, since what it stands for is there."""
+    parent = file.names.parents[id(load)]
+    if not isinstance(parent, ast.Compare) or len(parent.ops) != 1 or not isinstance(parent.ops[0], ast.Is | ast.IsNot):
+        return False
+    side = parent.comparators[0]
+    if parent.left is not load or not (isinstance(side, ast.Constant) and side.value is None):
+        return False
+    if file.names.resolve(load) in MODULES | {"xformers"}:
+        file.edits.append(ReplaceExpression(parent, str(isinstance(parent.ops[0], ast.IsNot))))
+        file.take_away(parent)
+        return True
+    return False
 
 
 def _is_known(dotted: str | None) -> bool:

@@ -2,8 +2,8 @@
 
 `try: import xformers … FLAG = True / except ImportError: FLAG = False` becomes the helper's import, if one is needed,
 and `FLAG = True`; messages that would now lie go. An environment switch keeps its meaning: people use it to reach the
-eager path. Left behind, such a guard would quietly turn the fast path off once xformers is uninstalled. A look-up of
-the installed package, `importlib.util.find_spec("xformers") is not None`, counts as a guard too.
+eager path. Left behind, such a guard would quietly turn the fast path off once xformers is uninstalled. A guard that
+does more keeps its frame; only the import in it goes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.masks import is_boolean, negation
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.draft import FileDraft
-from xf2sdpa.edits import ReplaceExpression, ReplaceStatement
+from xf2sdpa.edits import ReplaceStatement
 from xf2sdpa.emit import import_line
 from xf2sdpa.rule import Example
 from xf2sdpa.rules.comparison import is_off_limits
@@ -72,12 +72,16 @@ class Guard:
         names: what the helper must bind, by the name used here.
         flags: variables set True when the import worked and False when not.
         fallbacks: statements that put something else in the place of what was not imported.
+        nones: variables set to None instead.
+        kept: expressions whose text goes on.
     """
 
     condition: str | None = None
     names: dict[str, str] = field(default_factory=dict)
     flags: dict[str, None] = field(default_factory=dict)
     fallbacks: list[str] = field(default_factory=list)
+    nones: list[str] = field(default_factory=list)
+    kept: list[ast.expr] = field(default_factory=list)
 
 
 class _NotAGuard(Exception):
@@ -88,7 +92,6 @@ def finish(file: FileDraft) -> None:
     """Resolve every guard whose imports the file can do without."""
     if file.compat is None or is_off_limits(file) or not (file.migrated or file.compat_names):
         return
-    _resolve_lookups(file)
     done: set[int] = set()
     for statement in file.names.imports:
         guard = outermost_guard(file, statement)
@@ -105,25 +108,12 @@ def finish(file: FileDraft) -> None:
         file.bound_in_place.update(found.names)
         file.edits.append(ReplaceStatement(guard, _written(file, found)))
         file.take_away(guard)
+        for node in found.kept:
+            file.give_back(node)
 
 
 def _is_ours(statement: ast.Import | ast.ImportFrom) -> bool:
     return any(is_ours(whole_name(statement, alias)) for alias in statement.names)
-
-
-def _resolve_lookups(file: FileDraft) -> None:
-    """`find_spec("xformers") is not None` is True: what it asks for is no longer needed."""
-    for call in file.names.calls:
-        dotted = file.names.resolve(call.func) or ""
-        first = call.args[0] if len(call.args) == 1 else None
-        if dotted.rpartition(".")[2] != "find_spec" or not (
-            isinstance(first, ast.Constant) and first.value == "xformers"
-        ):
-            continue
-        parent = file.names.parents[id(call)]
-        if isinstance(parent, ast.Compare) and len(parent.ops) == 1 and isinstance(parent.ops[0], ast.Is | ast.IsNot):
-            file.edits.append(ReplaceExpression(parent, str(isinstance(parent.ops[0], ast.IsNot))))
-            file.take_away(parent)
 
 
 def _read(file: FileDraft, node: ast.Try | ast.If) -> Guard:
@@ -138,7 +128,14 @@ def _read(file: FileDraft, node: ast.Try | ast.If) -> Guard:
     _read_body(file, [*node.body, *node.orelse], guard)
     for handler in node.handlers:
         _read_failure(file, handler.body, guard)
+    if guard.condition is not None and any(_is_read(file, node, name) for name in guard.nones):
+        raise _NotAGuard  # whether it is None says whether the switch is set
     return guard
+
+
+def _is_read(file: FileDraft, node: ast.stmt, name: str) -> bool:
+    loads = loads_of(file.names, name, scope_of(file, node))
+    return name in file.handed_on or any(id(load) not in file.gone for load in loads)
 
 
 def _read_condition(node: ast.If) -> None:
@@ -167,10 +164,12 @@ def _read_body(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> Non
 def _read_switch(file: FileDraft, statement: ast.If, guard: Guard) -> None:
     """`if ENABLED: import … else: raise ImportError`, or the other way round."""
     if _gives_up(statement.orelse):
+        guard.kept.append(statement.test)
         guard.condition, body = source_of(statement.test, file.lines), statement.body
         if not is_boolean(statement.test) and not isinstance(statement.test, ast.Name):
             guard.condition = f"bool({guard.condition})"
     elif _gives_up(statement.body):
+        guard.kept.append(statement.test)
         guard.condition, body = negation(statement.test, file.lines), statement.orelse
     else:
         raise _NotAGuard
@@ -202,7 +201,9 @@ def _read_failure(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> 
     for statement in statements:
         if (flag := _constant(statement, False)) is not None:
             guard.flags[flag] = None
-        elif _constant(statement, None) is not None or is_message(statement):
+        elif (name := _constant(statement, None)) is not None:
+            guard.nones.append(name)
+        elif is_message(statement):
             continue
         elif isinstance(statement, ast.Assign):
             guard.fallbacks.append(source_of(statement, file.lines))

@@ -19,6 +19,7 @@ from xf2sdpa.edits import AddImport, RemoveAliases, ReplaceStatement
 from xf2sdpa.emit import import_line, last_import
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
+from xf2sdpa.rules.comparison import is_off_limits
 from xf2sdpa.rules.compat_names import has_helper
 
 ORDER = 90
@@ -80,6 +81,8 @@ def _remove(file: FileDraft, statement: _Import) -> bool:
     ours = any(is_ours(whole_name(statement, alias)) for alias in statement.names)
     if file.compat is not None and ours and guard is None and _from_helper(file, statement, unused):
         return True
+    if file.compat is not None and ours and guard is not None and not is_off_limits(file):
+        return _in_its_frame(file, statement, unused, guard)
     if not unused:
         return False
     whole = len(unused) == len({alias_name(alias) for alias in statement.names})
@@ -99,7 +102,7 @@ def _remove(file: FileDraft, statement: _Import) -> bool:
     return False
 
 
-def _from_helper(file: FileDraft, statement: _Import, unused: set[str]) -> bool:
+def _from_helper(file: FileDraft, statement: _Import, unused: set[str], *, pending: bool = True) -> bool:
     """Turn an import of names that the helper has into one from the helper; what it has not stays."""
     helped, kept = {}, []
     for alias in statement.names:
@@ -109,7 +112,7 @@ def _from_helper(file: FileDraft, statement: _Import, unused: set[str]) -> bool:
         elif alias_name(alias) not in unused:
             kept.append(alias)
     file.compat_names.update(helped)
-    if scope_of(file, statement) is file.names.module:
+    if pending and scope_of(file, statement) is file.names.module:
         helped.update(file.pending())
     if not helped:
         return False
@@ -126,6 +129,23 @@ def _import_of(statement: _Import, kept: list[ast.alias]) -> str:
     if isinstance(statement, ast.ImportFrom):
         return ast.unparse(ast.ImportFrom(statement.module, kept, statement.level))
     return ast.unparse(ast.Import(kept))
+
+
+def _in_its_frame(file: FileDraft, statement: _Import, unused: set[str], guard: ast.Try | ast.If) -> bool:
+    """Take an import out of a guard that does more: nothing in it can fail any more, so it goes its usual way."""
+    if _from_helper(file, statement, unused, pending=False):
+        return True
+    if not unused:
+        return False
+    file.edits.append(RemoveAliases(statement, frozenset(unused)))
+    if len(unused) == len({alias_name(alias) for alias in statement.names}):
+        file.take_away(statement)
+    inner = next(p for p in file.names.ancestors(statement) if isinstance(p, ast.Try | ast.If))
+    empty = all(id(s) in file.gone for s in inner.body)
+    if inner is guard and empty and isinstance(inner, ast.Try) and not inner.orelse and not inner.finalbody:
+        file.edits.append(ReplaceStatement(inner))
+        file.take_away(inner)
+    return True
 
 
 def _holds_only_imports(guard: ast.Try) -> bool:

@@ -61,6 +61,7 @@ def decide(draft: CallDraft) -> None:
         wrap = "not" if choice.negated else ("" if is_boolean(choice.test) else "bool")
         take = ("test",) if choice.test is node.test else ("test", "expression")  # type: ignore[attr-defined]
         _settle(draft, ArgumentEdit("is_causal", take=take, wrap=wrap), node)
+        draft.kept.append(choice.test)
     elif isinstance(node, ast.Name) and (found := conditional_definition(node, draft.file.names)) is not None:
         _by_name(draft, node, found)
 
@@ -99,6 +100,7 @@ def _by_name(draft: CallDraft, node: ast.Name, choice: CausalChoice) -> None:
     draft.edits.append(ReplaceStatement(last, f"{variable} = {condition}"))
     draft.edits += [ReplaceStatement(statement) for statement in others]
     draft.lost += choice.statements
+    draft.kept.append(choice.test)
     _settle(draft, ArgumentEdit("is_causal", text=variable), node)
 
 
