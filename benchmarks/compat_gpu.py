@@ -85,7 +85,7 @@ def shapes() -> list[Shape]:
     """The 60."""
     bmhk, heads_first = "as is", "heads first"
     dense = [
-        Shape("none", (4, 256, 256)),
+        Shape("none", (4, 256, 256), storage="one key head"),
         Shape("none", (2, 257, 257), width=80, storage="fused"),
         Shape("none", (2, 333, 333), storage=heads_first),
         Shape("none", (3, 128, 77), width=40),
@@ -180,7 +180,7 @@ def problem_of(shape: Shape, seed: int, dtype: torch.dtype) -> Any:
         shapes=sizes,
         scale=shape.scale,
         storage=shape.storage,
-        expands=len(shape.heads) == 2,
+        expands=len(shape.heads) == 2 or shape.storage == "one key head",
     )
 
 

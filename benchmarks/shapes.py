@@ -123,9 +123,9 @@ class Clock:
 
 def inline(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **options: Any) -> torch.Tensor:
     """What a rewritten 4-D call says."""
-    return F.scaled_dot_product_attention(
-        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), **options
-    ).transpose(1, 2)
+    return F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), **options).transpose(
+        1, 2
+    )
 
 
 def inline_bmk(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -188,15 +188,14 @@ def row_of(shape: dict[str, Any], xformers_ops: Any, device: str) -> Row:
         sides["inline"] = lambda q, k, v: inline(q, k, v, **options)
     row = Row(shape["name"], inputs, sides, shape.get("backward", True))
     if not heads:
-        add_pipelines(row, batch, m, width, dtype, device, sides["xformers"])
+        add_pipelines(row, sides["xformers"])
     return row
 
 
-def add_pipelines(
-    row: Row, batch: int, m: int, width: int, dtype: torch.dtype, device: str, old: Call, heads: int = 8
-) -> None:
+def add_pipelines(row: Row, old: Call) -> None:
     """The 3-D family with what surrounds it: `batch` of the 3-D call is images times heads."""
-    heads = math.gcd(heads, batch)
+    batch, m, width = row.inputs[0].shape
+    heads = math.gcd(8, batch)
     images = batch // heads
 
     def split(x: torch.Tensor) -> torch.Tensor:
@@ -213,7 +212,7 @@ def add_pipelines(
         out = F.scaled_dot_product_attention(*(split(x) for x in wide))
         return out.permute(0, 2, 1, 3).reshape(images, m, heads * width)
 
-    row.wide = [torch.randn(images, m, heads * width, device=device, dtype=dtype) for _ in range(3)]
+    row.wide = [torch.randn_like(row.inputs[0].view(images, m, heads * width)) for _ in range(3)]
     row.pipelines = {"xformers": merged(old), "unsqueeze(1)": merged(inline_bmk), "heads-first 4-D": heads_first}
 
 
@@ -247,7 +246,7 @@ def measure(sides: dict[str, Call], inputs: list[torch.Tensor], backward: bool, 
         seen["kernel_ratio"] = old["kernel_ms"] / seen["kernel_ms"] if seen["kernel_ms"] else None
         seen["memory_ratio"] = seen["bytes"] / old["bytes"] if old["bytes"] else None
         if name != "xformers":
-            seen["marks"] = marks(seen)
+            seen["marks"] = marks(seen) if clock.device == "cuda" else ""
     return result
 
 
@@ -262,7 +261,8 @@ def print_line(name: str, way: str, result: dict[str, Any]) -> None:
     for side, seen in result.items():
         if side != "xformers":
             memory = f"{seen['memory_ratio']:.2f}" if seen["memory_ratio"] else "-"
-            text += f" | {side}: {seen['median']:.3f} ({seen['kernel_ms']:.3f}) ×{seen['ratio']:.2f}{seen['marks']} m{memory}"
+            text += f" | {side}: {seen['median']:.3f} ({seen['kernel_ms']:.3f})"
+            text += f" ×{seen['ratio']:.2f}{seen['marks']} m{memory}"
     print(text, flush=True)
 
 

@@ -1357,6 +1357,7 @@ def test_the_path_stays(guard: Guard, style: str, tmp_path: Path) -> None:
 
 NESTED = Path(__file__).parent / "projects" / "nested_dino"
 TRAIN = """\
+import os
 import sys
 import warnings
 
@@ -1368,37 +1369,45 @@ from tests.projects.harness import installed
 warnings.simplefilter("ignore")
 place, surroundings, output = sys.argv[1:]
 torch.set_num_threads(1)
-with {"installed": installed, "absent": absent}[surroundings]() as calls:
-    sys.path.insert(0, place)
-    from nested_dino.train import run
+sys.path.insert(0, place)
+sys.dont_write_bytecode = True
+results = {}
+for switch in (None, "1"):
+    os.environ.pop("XFORMERS_DISABLED", None)
+    if switch:
+        os.environ["XFORMERS_DISABLED"] = switch
+    with {"installed": installed, "absent": absent}[surroundings]() as calls:
+        from nested_dino.train import run
 
-    result = run()
-    result["calls"] = getattr(calls, "count", 0)
-    try:
-        import xformers
-    except ImportError:
-        result["xformers"] = "absent"
-    else:
-        result["xformers"] = "there"
-torch.save(result, output)
+        result = results[switch] = run()
+        result["calls"] = getattr(calls, "count", 0)
+        for name in ("attention", "block", "swiglu"):
+            result["flag of " + name] = sys.modules["nested_dino." + name].XFORMERS_AVAILABLE
+        try:
+            import xformers
+        except ImportError:
+            result["xformers"] = "absent"
+        else:
+            result["xformers"] = "there"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "nested_dino"]:
+        del sys.modules[name]
+torch.save(results, output)
 """
 
 
-def train(place: Path, surroundings: str, **environment: str) -> dict[str, Any]:
-    """Run the training in a process of its own, with the package below `place`."""
-    output = place / f"{surroundings}{len(environment)}.pt"
+def train(place: Path, surroundings: str) -> dict[str | None, dict[str, Any]]:
+    """Run the training below `place` in a process of its own; by the value of XFORMERS_DISABLED."""
+    output = place / "results.pt"
     command = [sys.executable, "-c", TRAIN, str(place), surroundings, str(output)]
-    inherited = {name: value for name, value in os.environ.items() if name != "XFORMERS_DISABLED"}
-    done = subprocess.run(
-        command,
-        env=inherited | environment,
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    repository = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return torch.load(output)
+
+
+@pytest.fixture(scope="module")
+def trained(nested: Path) -> list[dict[str | None, dict[str, Any]]]:
+    return [train(nested / "before", "installed"), train(nested / "after", "absent")]
 
 
 @pytest.fixture(scope="module")
@@ -1408,7 +1417,7 @@ def nested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("before", "after"):
         shutil.copytree(NESTED, root / name / "nested_dino", ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "xf2sdpa", "rewrite", "-v", str(root / "after")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (root / "report.txt").write_text(done.stdout)
     return root
@@ -1426,8 +1435,8 @@ def assert_same_training(before: dict[str, Any], after: dict[str, Any]) -> None:
         assert (new - old).abs().max() <= 1e-9, name
 
 
-def test_nested_training_is_the_same_without_xformers(nested: Path) -> None:
-    before, after = train(nested / "before", "installed"), train(nested / "after", "absent")
+def test_nested_training_is_the_same_without_xformers(trained: list[dict[str | None, dict[str, Any]]]) -> None:
+    before, after = (results[None] for results in trained)
     assert (before["path"], before["xformers"], after["xformers"]) == ("fast", "there", "absent")
     assert before["calls"] == 4  # two blocks, two steps
     assert before["masks"] > 1
@@ -1435,9 +1444,8 @@ def test_nested_training_is_the_same_without_xformers(nested: Path) -> None:
     assert_same_training(before, after)
 
 
-def test_nested_training_stays_eager_when_switched_off(nested: Path) -> None:
-    before = train(nested / "before", "installed", XFORMERS_DISABLED="1")
-    after = train(nested / "after", "absent", XFORMERS_DISABLED="1")
+def test_nested_training_stays_eager_when_switched_off(trained: list[dict[str | None, dict[str, Any]]]) -> None:
+    before, after = (results["1"] for results in trained)
     assert (before["path"], before["calls"], before["masks"]) == ("eager", 0, 0)
     assert_same_training(before, after)
 

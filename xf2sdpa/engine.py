@@ -72,6 +72,8 @@ class Options:
     only_exact: bool = False
     handed_on: frozenset[str] = frozenset()
     compat: str | None = None
+    reached: bool = False
+    """Whether files with call sites import something from this one: its flags then count as theirs."""
 
 
 def rewrite_with(text: str, path: str, options: Options) -> FileResult:
@@ -133,6 +135,7 @@ def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[Call
     file = FileDraft(
         path, text, tree, names, options.settings, find_sites(names), handed_on=options.handed_on, compat=options.compat
     )
+    file.migrated = options.reached and options.compat is not None
     calls = [_decide_call(file, site, only_exact=options.only_exact) for site in file.sites]
     for rule in all_rules():
         if rule.finish is not None:

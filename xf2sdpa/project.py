@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from xf2sdpa.analysis.handed_on import dotted_imports, handed_on, names_of_ours, taken_from
+from xf2sdpa.analysis.handed_on import dotted_imports, handed_on, imports_from, names_of_ours, taken_from
 from xf2sdpa.codes import UNREADABLE
 from xf2sdpa.copyin import FILE_NAME, Copy, is_copy, of_existing, with_text
 from xf2sdpa.discover import Searcher
@@ -61,6 +61,7 @@ class Job:
     only_exact: bool
     handed_on: frozenset[str]
     compat: str | None = None
+    reached: bool = False
 
 
 Progress = Callable[[Iterable[FileResult], int], Iterable[FileResult]]
@@ -144,12 +145,26 @@ def _failure(error: SourceError) -> FileResult:
 
 def _jobs(sources: Sequence[Source], settings: Settings, wish: Wish) -> Iterator[Job]:
     taken = handed_on(source.text for source in sources)
+    reached = _reached(sources)
     module = FILE_NAME.removesuffix(".py") if wish.helper else None
     for source in sources:
         if is_copy(source.text):
             continue
         stem = source.path.parent.name if source.path.stem == "__init__" else source.path.stem
-        yield Job(source, settings, wish.only_exact, taken.get(stem, frozenset()), module)
+        yield Job(source, settings, wish.only_exact, taken.get(stem, frozenset()), module, stem in reached)
+
+
+def _reached(sources: Sequence[Source]) -> set[str]:
+    """Last components of the modules that files with call sites import from, and of what those import from."""
+    imports = {source.path.stem: {last for last, _ in imports_from(source.text)} | _plain(source) for source in sources}
+    found = set().union(*(imports[s.path.stem] for s in sources if NEEDLE.search(s.text) and not is_copy(s.text)))
+    while further := set().union(*(imports[stem] for stem in found if stem in imports)) - found:
+        found |= further
+    return found
+
+
+def _plain(source: Source) -> set[str]:
+    return {dotted.rpartition(".")[2] for dotted in dotted_imports(source.text)}
 
 
 def _run(work: Sequence[Job], jobs: int) -> Iterator[FileResult]:
@@ -162,7 +177,7 @@ def _run(work: Sequence[Job], jobs: int) -> Iterator[FileResult]:
 
 def run_job(job: Job) -> FileResult:
     """Rewrite one source; called in a process of the pool."""
-    options = Options(job.settings, job.only_exact, job.handed_on, job.compat)
+    options = Options(job.settings, job.only_exact, job.handed_on, job.compat, job.reached)
     return rewrite_with(job.source.text, str(job.source.path), options)
 
 

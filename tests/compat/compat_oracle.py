@@ -39,8 +39,8 @@ class Case:
         """Query, key, value, drawn in float64 and cast, in this case's storage order."""
         generator = torch.Generator().manual_seed(self.seed)
         drawn = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in self.shapes]
-        if self.expands:  # one key head a group, stride 0 over the query heads that share it
-            drawn[1:] = [x[:, :, :, :1].expand(x.shape) for x in drawn[1:]]
+        if self.expands:  # one key head (for 5-D a group), stride 0 over the query heads that share it
+            drawn[1:] = [x[..., :1, :].expand(x.shape) for x in drawn[1:]]
         return [_stored(x.to(device, dtype), self.storage) if not self.expands else x.to(device, dtype) for x in drawn]
 
 

@@ -68,7 +68,7 @@ def finish(file: FileDraft) -> None:
     if file.compat is None or is_off_limits(file):
         return
     uses = list(_uses(file))
-    file.migrated |= any(_is_known(dotted) for _, dotted in uses)
+    file.migrated |= any(_is_known(dotted) for _, dotted in uses) or any(map(_brings_help, file.names.imports))
     reported: set[str] = set()
     for chain, dotted in uses:
         api = api_name(dotted)
@@ -79,6 +79,13 @@ def finish(file: FileDraft) -> None:
         elif dotted not in reported and _is_a_thing(dotted):
             reported.add(dotted)
             _report(file, chain, dotted)
+
+
+def _brings_help(statement: ast.Import | ast.ImportFrom) -> bool:
+    """Whether an import takes a name that the helper has, whatever else the name may be bound to."""
+    if isinstance(statement, ast.Import) or not is_ours(statement.module):
+        return False
+    return any(has_helper(api_name(f"{statement.module}.{alias.name}")) for alias in statement.names)
 
 
 def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
@@ -113,11 +120,19 @@ def _is_asked_for(file: FileDraft, load: ast.Name) -> bool:
     side = parent.comparators[0]
     if parent.left is not load or not (isinstance(side, ast.Constant) and side.value is None):
         return False
-    if file.names.resolve(load) in MODULES | {"xformers"}:
+    if file.names.resolve(load) in MODULES | {"xformers"} and not _is_switched(file, load):
         file.edits.append(ReplaceExpression(parent, str(isinstance(parent.ops[0], ast.IsNot))))
         file.take_away(parent)
         return True
     return False
+
+
+def _is_switched(file: FileDraft, load: ast.Name) -> bool:
+    """Whether a switch may keep the import from being tried: then being None still means something."""
+    owner = file.names.scope_at[id(load)].owner(load.id)
+    nodes = [binding.node for binding in owner.bindings[load.id]] if owner else []
+    guards = {id(p): p for node in nodes for p in file.names.ancestors(node) if isinstance(p, ast.Try)}
+    return any(isinstance(part, ast.Raise) for guard in guards.values() for s in guard.body for part in ast.walk(s))
 
 
 def _is_known(dotted: str | None) -> bool:

@@ -92,12 +92,11 @@ def finish(file: FileDraft) -> None:
     """Resolve every guard whose imports the file can do without."""
     if file.compat is None or is_off_limits(file) or not (file.migrated or file.compat_names):
         return
-    done: set[int] = set()
-    for statement in file.names.imports:
-        guard = outermost_guard(file, statement)
-        if guard is None or id(guard) in done or id(guard) in file.gone or not _is_ours(statement):
+    asking = [file.names.statement(call) for call in file.names.calls if is_lookup(call)]
+    guards = (outermost_guard(file, s) for s in (*filter(_is_ours, file.names.imports), *asking))
+    for guard in {id(guard): guard for guard in guards if guard is not None}.values():
+        if id(guard) in file.gone:
             continue
-        done.add(id(guard))
         try:
             found = _read(file, guard)
         except _NotAGuard:
@@ -110,6 +109,23 @@ def finish(file: FileDraft) -> None:
         file.take_away(guard)
         for node in found.kept:
             file.give_back(node)
+
+
+def is_lookup(call: ast.Call) -> bool:
+    """Whether a call asks the installation about xformers: `importlib.metadata.version("xformers")`."""
+    name = getattr(call.func, "attr", None) or getattr(call.func, "id", "")
+    first = call.args[0] if len(call.args) == 1 else None
+    named = isinstance(first, ast.Constant) and isinstance(first.value, str) and is_ours(first.value)
+    return named and name in ("version", "distribution", "get_distribution", "find_spec")
+
+
+def _is_idle_lookup(file: FileDraft, statement: ast.stmt) -> bool:
+    """A look-up whose answer nothing reads: only its failing mattered."""
+    value = statement.value if isinstance(statement, ast.Assign | ast.Expr) else None
+    if not (isinstance(value, ast.Call) and is_lookup(value)):
+        return False
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return all(isinstance(t, ast.Name) and not _is_read(file, statement, t.id) for t in targets)
 
 
 def _is_ours(statement: ast.Import | ast.ImportFrom) -> bool:
@@ -157,7 +173,7 @@ def _read_body(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> Non
             guard.flags[flag] = None
         elif isinstance(statement, ast.If) and guard.condition is None:
             _read_switch(file, statement, guard)
-        elif not (is_message(statement) or isinstance(statement, ast.Pass)):
+        elif not (is_message(statement) or isinstance(statement, ast.Pass) or _is_idle_lookup(file, statement)):
             raise _NotAGuard
 
 
