@@ -1,7 +1,7 @@
 """Where the helper module goes, and how each file that needs it says so.
 
 One copy in the nearest package that all its users share; beside the files where there is no package. Imports are
-relative where the file imports relatively already, else by the dotted path by which the project knows the file.
+relative where the files import relatively already, else by the dotted path by which the project knows the file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def places(users: Iterable[Path], texts: Mapping[Path, str], imported: frozenset
     found = []
     for (root, standing), members in sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1]))):
         folder = standing or _folder(members, root, texts)
-        modules = {user: _module(user, folder, root, texts[user], name) for user in members}
+        relative = any(_depth(texts[member]) for member in members)
+        modules = {user: _module(user, folder, root, name, relative=relative) for user in members}
         found.append(Place(_as_given(folder, members[0]), modules))
     return found
 
@@ -98,10 +99,10 @@ def _folder(members: list[Path], root: Path, texts: Mapping[Path, str]) -> Path:
     return root / best[0][0] if best and (root / best[0][0]).is_dir() else root
 
 
-def _module(user: Path, folder: Path, root: Path, text: str, name: str) -> str:
+def _module(user: Path, folder: Path, root: Path, name: str, *, relative: bool) -> str:
     """How a file imports the helper."""
     own = user.resolve().parent
     inside = own == folder or folder in own.parents
-    if inside and root not in (own, folder) and _depth(text):
+    if inside and root not in (own, folder) and relative:
         return "." * (len(own.relative_to(folder).parts) + 1) + name
     return ".".join([*folder.relative_to(root).parts, name])
