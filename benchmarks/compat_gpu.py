@@ -77,6 +77,7 @@ def longer(lens: tuple[int, ...], seed: int) -> tuple[int, ...]:
 
 MIXED = lengths(1, 12, 1, 150)
 FEW = (64, 64, 64, 257, 257, 50, 50, 50, 50)
+CROPS = (*(257,) * 8, *(50,) * 16)
 SLOTS = lengths(2, 8, 1, 96)
 ONES = (1,) * 8
 
@@ -116,7 +117,7 @@ def shapes() -> list[Shape]:
         Shape("LowerTriangularFromBottomRightMask", (2, 200, 264), width=96),
         Shape("LowerTriangularFromBottomRightMask", (4, 1, 300)),
         Shape("LowerTriangularFromBottomRightMask", (2, 64, 256), (2, 4)),
-        Shape("LowerTriangularFromBottomRightLocalAttentionMask", (2, 300, 300), window=(64,)),
+        Shape("LowerTriangularFromBottomRightLocalAttentionMask", (2, 300, 200), window=(64,)),
         Shape("LowerTriangularFromBottomRightLocalAttentionMask", (2, 200, 300), window=(33,)),
         Shape("LocalAttentionFromBottomRightMask", (2, 512, 512), window=(64, 64)),
         Shape("LocalAttentionFromBottomRightMask", (2, 300, 300), window=(16, 0), storage="fused"),
@@ -125,11 +126,11 @@ def shapes() -> list[Shape]:
     packed = [
         Shape("BlockDiagonalMask", lens=(MIXED, MIXED)),
         Shape("BlockDiagonalMask", lens=(MIXED, longer(MIXED, 3)), width=128),
-        Shape("BlockDiagonalMask", lens=(FEW, FEW), storage="fused"),
+        Shape("BlockDiagonalMask", lens=(CROPS, CROPS), storage="fused"),
         Shape("BlockDiagonalMask", lens=((120,) * 4, (77, 30, 50, 120)), width=72),
         Shape("BlockDiagonalMask", lens=(MIXED, MIXED), scale=0.3),
         Shape("BlockDiagonalMask", lens=(MIXED, MIXED), heads=(2, 4)),
-        Shape("BlockDiagonalCausalMask", lens=(MIXED, MIXED)),
+        Shape("BlockDiagonalCausalMask", lens=(CROPS, CROPS)),
         Shape("BlockDiagonalCausalMask", lens=(FEW, FEW), width=128),
         Shape("BlockDiagonalCausalMask", lens=(MIXED, longer(MIXED, 4))),
         Shape("BlockDiagonalCausalMask", lens=(longer(MIXED, 5), MIXED)),

@@ -3,9 +3,10 @@
     python benchmarks/nan_corner.py OUT.json
 
 Hopper, torch from 2.11 on (cuDNN is its default there): forward right, gradient NaN, where the key length is
-64 modulo 128 and a row's log-sum-exp (lse) lies below about -88 (pytorch#196678). Each line is one problem,
-three ways: SDPA as it is, SDPA with `enable_cudnn_sdp(False)`, and `xf2sdpa.compat`. Five sweeps: key lengths,
-causal with M != N, head sizes × dtypes × masks, the lse at which it starts, and what leaving cuDNN costs.
+64 modulo 128 and a row's log-sum-exp (lse) is low (pytorch#196678). Each line is one problem, three ways: SDPA
+as it is, SDPA with `enable_cudnn_sdp(False)`, and `xf2sdpa.compat`. The sweeps: key lengths; causal with
+M != N; head sizes × dtypes × masks; the lse at which it starts; the same with a larger gradient; what leaving
+cuDNN costs. Last, rows that a float mask closes wholly: 0 with gradient 0, as in xformers?
 
 Prints the lines that show something, a summary, and writes all as JSON. Exit status: 0 no NaN in our forms,
 1 one there, 3 not run (no GPU).
@@ -45,6 +46,8 @@ class Problem:
     k: int = 64
     kv: int = 64
     lse: float = -100.0
+    upstream: float = 1.0
+    """The gradient that reaches the result: a loss scaler makes it large."""
 
 
 def problems() -> Iterator[Problem]:
@@ -57,14 +60,20 @@ def problems() -> Iterator[Problem]:
     for m, n in ((64, 64), (192, 192), (256, 192), (320, 192), (1024, 64), (128, 192), (193, 192), (192, 320)):
         yield Problem("causal", m, n, "causal")
         yield Problem("causal", m, n, "causal", k=128, kv=128)
+        yield Problem("causal", m, n, "causal", "fp16")
     for dtype in HALF:
         for k, kv in (*((width, width) for width in WIDTHS), *UNEVEN):
             for mask in ("none", "bool", "float"):
                 yield Problem("head size", 256, 192, mask, dtype, k, kv)
-        for width in (64, 128):
-            for mask in ("none", "bool"):
-                for lse in (-60.0, -80.0, -86.0, -87.5, -88.5, -89.5, -91.0, -95.0):
-                    yield Problem("lse", 256, 192, mask, dtype, width, width, lse)
+    for mask in ("none", "bool"):
+        for lse in (-80.0, -86.0, -87.5, -88.5, -89.5, -91.0, -95.0):
+            yield Problem("lse", 256, 192, mask, lse=lse)
+        for lse in (-60.0, -30.0, -20.0, -14.0, -12.0, -11.0, -10.0, -8.0, -5.0, 0.0, 5.0):
+            yield Problem("lse", 256, 192, mask, "fp16", lse=lse)
+    for lse in (-84.0, -80.0, -70.0):
+        yield Problem("upstream", 256, 192, lse=lse, upstream=2.0**16)
+    for lse in (-8.0, -5.0, -2.0, 0.0, 2.0, 5.0):
+        yield Problem("upstream", 256, 192, dtype="fp16", lse=lse, upstream=2.0**10)
 
 
 def tensors_of(problem: Problem) -> tuple[list[torch.Tensor], torch.Tensor | None]:
@@ -121,11 +130,13 @@ def no_cudnn() -> Iterator[None]:
         torch.backends.cuda.enable_cudnn_sdp(True)
 
 
-def nans(attend: Callable[..., torch.Tensor], inputs: list[torch.Tensor]) -> str:
+def nans(attend: Callable[..., torch.Tensor], inputs: list[torch.Tensor], upstream: float) -> str:
     """Which of result and gradients hold a NaN: `-`, or letters of o, q, k, v."""
     leaves = [x.detach().requires_grad_() for x in inputs]
     out = attend(*leaves)
-    parts = (out, *torch.autograd.grad(out, leaves, torch.ones_like(out)))
+    generator = torch.Generator("cuda").manual_seed(1)
+    gradient = torch.randn(out.shape, device="cuda", generator=generator).to(out.dtype) * upstream
+    parts = (out, *torch.autograd.grad(out, leaves, gradient))
     return "".join(name for name, part in zip("oqkv", parts, strict=True) if part.isnan().any()) or "-"
 
 
@@ -135,10 +146,10 @@ def run(problem: Problem) -> dict[str, Any]:
     bias = as_bias(problem, mask)
     options: dict[str, Any] = {"is_causal": True} if problem.mask == "causal" else {"attn_mask": mask}
     line = asdict(problem) | {"lowest": lowest_lse(problem, inputs[0], inputs[1], mask)}
-    line["plain"] = nans(lambda *xs: inline(*xs, **options), inputs)
+    line["plain"] = nans(lambda *xs: inline(*xs, **options), inputs, problem.upstream)
     with no_cudnn():
-        line["no_cudnn"] = nans(lambda *xs: inline(*xs, **options), inputs)
-    line["compat"] = nans(lambda *xs: compat.memory_efficient_attention(*xs, bias), inputs)
+        line["no_cudnn"] = nans(lambda *xs: inline(*xs, **options), inputs, problem.upstream)
+    line["compat"] = nans(lambda *xs: compat.memory_efficient_attention(*xs, bias), inputs, problem.upstream)
     return line
 
 
@@ -174,13 +185,37 @@ def costs(clock: Clock) -> list[dict[str, Any]]:
     return lines
 
 
+def closed_rows() -> list[dict[str, Any]]:
+    """Rows without a key under a float mask, also where cuDNN runs: the largest |result| and |gradients| of them."""
+    lines = []
+    for dtype, n, whole in ((dtype, n, whole) for dtype in HALF for n in (192, 256) for whole in (False, True)):
+        q, k, v = (torch.randn(2, rows, 3, 64, device="cuda", dtype=HALF[dtype]) for rows in (256, n, n))
+        mask = torch.zeros(2, 3, 256, n, device="cuda", dtype=HALF[dtype])
+        mask[1, :, :: 1 if whole else 2] = -math.inf
+        for way, attend in (("plain", inline), ("compat", compat.memory_efficient_attention)):
+            leaves = [x.detach().requires_grad_() for x in (q, k, v)]
+            out = attend(*leaves, **{"attn_mask" if way == "plain" else "attn_bias": mask})
+            grads = torch.autograd.grad(out, leaves, torch.ones_like(out))
+            rows = slice(None, None, 1 if whole else 2)
+            figures = {"out": out[1, rows], "q.grad": grads[0][1, rows]}
+            largest = {name: float(x.detach().abs().max()) for name, x in figures.items()}
+            finite = all(bool(x.isfinite().all()) for x in (out, *grads))
+            lines.append({"dtype": dtype, "n": n, "whole batch": whole, "way": way, **largest, "finite": finite})
+            print("closed rows", lines[-1], flush=True)
+    return lines
+
+
 def print_table(lines: list[dict[str, Any]]) -> None:
     """A line for each problem with a NaN, and the parameters of the others."""
-    print(f"{'sweep':10} {'mask':6} {'dtype':5} {'M':>5} {'N':>5} {'K':>4} {'Kv':>4} {'lse':>7}  plain no_cudnn compat")
+    print(
+        f"{'sweep':10} {'mask':6} {'dtype':5} {'M':>5} {'N':>5} {'K':>4} {'Kv':>4} {'lse':>7} "
+        f"{'grad':>6}  plain no_cudnn compat"
+    )
     for line in lines:
         print(
             f"{line['sweep']:10} {line['mask']:6} {line['dtype']:5} {line['m']:5} {line['n']:5} {line['k']:4} "
-            f"{line['kv']:4} {line['lowest']:7.1f}  {line['plain']:5} {line['no_cudnn']:8} {line['compat']}"
+            f"{line['kv']:4} {line['lowest']:7.1f} {line['upstream']:6.0f}  "
+            f"{line['plain']:5} {line['no_cudnn']:8} {line['compat']}"
         )
 
 
@@ -198,11 +233,12 @@ def main() -> int:
     print_table(lines)
     seen = {way: sum(line[way] != "-" for line in lines) for way in ("plain", "no_cudnn", "compat")}
     print(f"{len(lines)} problems; with NaN: " + ", ".join(f"{way} {count}" for way, count in seen.items()))
+    closed = closed_rows()
     dear = [] if options.no_costs else costs(Clock("cuda", 7))
     texts = ",\n".join("  " + json.dumps(line) for line in lines)
-    head = json.dumps(facts | {"with_nan": seen, "costs": dear}, indent=1)
+    head = json.dumps(facts | {"with_nan": seen, "closed_rows": closed, "costs": dear}, indent=1)
     options.out.write_text(head[:-2] + f',\n "problems": [\n{texts}\n ]\n}}\n')
-    return 1 if seen["compat"] else 0
+    return 1 if seen["compat"] or not all(line["finite"] for line in closed if line["way"] == "compat") else 0
 
 
 if __name__ == "__main__":

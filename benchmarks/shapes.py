@@ -5,7 +5,8 @@
 
 For each row, forward and forward+backward: the median time of a call by CUDA events (calls back to back, the
 sides in alternating order, so a call that launches slower than it computes counts what it makes one wait),
-the time in kernels alone (torch.profiler) and what a call allocates at its peak. `old/new` above 1 is faster
+the time in kernels alone (torch.profiler), the median of single calls each after a pause (`rested`: a large
+shape back to back runs into the card's power limit) and what a call allocates at its peak. `old/new` above 1 is faster
 than xformers. A ratio below 1.0 is marked `<`, one below 0.85 `<<`; memory above 1.1 times `M`.
 
 The `3-D` row has three more sides, which start from the `[B, M, H * K]` of a linear layer and return there:
@@ -89,9 +90,26 @@ class Clock:
             for name in sorted(calls, reverse=turn % 2 == 1):
                 times[name].append(self.one(calls[name], inner[name]))
         return {
-            name: {"median": statistics.median(seen), "min": min(seen), "max": max(seen)}
+            name: {
+                "median": statistics.median(seen),
+                "min": min(seen),
+                "max": max(seen),
+                "rested": self.rested(calls[name]),
+            }
             for name, seen in times.items()
         }
+
+    def rested(self, call: Callable[[], Any]) -> float:
+        """The median of single calls, each after a pause: the card at its full clock, not held by its power limit."""
+        if self.device == "cpu":
+            return self.one(call, 1)
+        seen = []
+        for _ in range(7):
+            torch.cuda.synchronize()
+            time.sleep(0.03)
+            call()  # wakes the card
+            seen.append(self.one(call, 1))
+        return statistics.median(seen)
 
     def kernels(self, call: Callable[[], Any]) -> tuple[float, str]:
         """Milliseconds in kernels alone, and the name of the longest."""
@@ -243,6 +261,7 @@ def measure(sides: dict[str, Call], inputs: list[torch.Tensor], backward: bool, 
     old = result["xformers"]
     for name, seen in result.items():
         seen["ratio"] = old["median"] / seen["median"]
+        seen["rested_ratio"] = old["rested"] / seen["rested"]
         seen["kernel_ratio"] = old["kernel_ms"] / seen["kernel_ms"] if seen["kernel_ms"] else None
         seen["memory_ratio"] = seen["bytes"] / old["bytes"] if old["bytes"] else None
         if name != "xformers":
@@ -262,7 +281,7 @@ def print_line(name: str, way: str, result: dict[str, Any]) -> None:
         if side != "xformers":
             memory = f"{seen['memory_ratio']:.2f}" if seen["memory_ratio"] else "-"
             text += f" | {side}: {seen['median']:.3f} ({seen['kernel_ms']:.3f})"
-            text += f" ×{seen['ratio']:.2f}{seen['marks']} m{memory}"
+            text += f" ×{seen['ratio']:.2f}{seen['marks']} r{seen['rested_ratio']:.2f} m{memory}"
     print(text, flush=True)
 
 
@@ -307,7 +326,10 @@ def main() -> int:
         table = tomllib.load(file)
     facts = facts_of(xformers_ops)
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
-    print("ms a call (ms in kernels); ×: old/new time, < below 1, << below 0.85; m: new/old memory, M above 1.1")
+    print(
+        "ms a call (ms in kernels); ×: old/new time, < below 1, << below 0.85; r: the same, rested; "
+        "m: new/old memory, M above 1.1"
+    )
     print(f"{'row':34} {'':8} {'xformers':>8} {'kernels':>8} {'MiB':>7}")
     rows = []
     for shape in table["shape"]:

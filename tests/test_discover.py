@@ -84,9 +84,7 @@ def test_named_files_are_taken_whatever_they_are(tmp_path: Path) -> None:
     assert list_files(named, exclude=["*.txt", "venv/"]) == [str(file) for file in named]
 
 
-def test_a_file_is_listed_once_however_often_it_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_listed_once_however_often_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, "src/a.py", "src/b.py")
     (tmp_path / "again").symlink_to("src")
     monkeypatch.chdir(tmp_path)
@@ -563,7 +561,5 @@ def test_a_run_without_a_match_imports_next_to_nothing(tmp_path: Path) -> None:
         f"assert Searcher(list_files([{str(tmp_path)!r}])).first() == []\n"
         "print(*sorted(set(sys.modules) - before))"
     )
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, capture_output=True, text=True)
     assert set(done.stdout.split()) <= {"__future__", "xf2sdpa", "xf2sdpa.discover"}

@@ -146,9 +146,7 @@ def test_a_new_text_is_written_as_the_old_one() -> None:
         (b"x\n", "x\0\n", "NUL byte", (1, 1)),
     ],
 )
-def test_a_text_that_would_not_be_read_as_written(
-    data: bytes, text: str, message: str, place: tuple[int, int]
-) -> None:
+def test_a_text_that_would_not_be_read_as_written(data: bytes, text: str, message: str, place: tuple[int, int]) -> None:
     with pytest.raises(SourceError) as caught:
         decode(data, HERE).encode(text)
     assert message in caught.value.message
@@ -187,9 +185,7 @@ def test_the_locale_does_not_matter(tmp_path: Path) -> None:
             "PYTHONCOERCECLOCALE": "0",
             "PYTHONPATH": str(Path(source.__file__).parents[1]),
         }
-        subprocess.run(
-            [sys.executable, "-X", "utf8=0", "-c", code], cwd=tmp_path, env=environment, check=True
-        )
+        subprocess.run([sys.executable, "-X", "utf8=0", "-c", code], cwd=tmp_path, env=environment, check=True)
         assert file.read_bytes() == before * 2
 
 
@@ -273,9 +269,7 @@ def test_what_changed_meanwhile_is_not_overwritten(file: Path) -> None:
     assert untouched(file)
 
 
-def test_a_change_while_the_new_content_is_written_is_seen(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_while_the_new_content_is_written_is_seen(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: file.write_bytes(b"mine\n"))
     with pytest.raises(SourceError, match="has changed on disk"):
         write(file, b"new\n", expected=b"old\n")

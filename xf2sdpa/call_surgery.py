@@ -6,6 +6,7 @@ black would; arguments that were aligned under the opening parenthesis stay alig
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -25,15 +26,21 @@ _OPPOSITE: dict[type[cst.BaseCompOp], type[cst.BaseCompOp]] = {
 }  # fmt: skip
 
 
-def rebuild_call(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module, before: str) -> cst.BaseExpression:
-    """The new expression for a call. `before` is its old text."""
-    function = cst.parse_expression(edit.function)
+@functools.lru_cache(maxsize=256)
+def parsed(text: str) -> cst.BaseExpression:
+    """A small expression; the same few are wanted again and again, and nodes never change."""
+    return cst.parse_expression(text)
+
+
+def rebuild_call(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) -> cst.BaseExpression:
+    """The new expression for a call."""
+    function = parsed(edit.function)
     arguments = _edited_arguments(call, edit)
     rebuilt: cst.Call = call.with_changes(func=function, args=arguments, lpar=[], rpar=[])
-    if "\n" in before:
+    if edit.node.end_lineno != edit.node.lineno:
         rebuilt = _realign(rebuilt, call, edit, layout, module)
     else:
-        rebuilt = _fit(rebuilt, edit, layout, module, before)
+        rebuilt = _fit(rebuilt, edit, layout, module)
     result = _with_suffix(rebuilt, edit.suffix)
     return result.with_changes(lpar=call.lpar, rpar=call.rpar)
 
@@ -53,7 +60,7 @@ def _edited_arguments(call: cst.Call, edit: CallEdit) -> list[cst.Arg]:
 
 def _edited(argument: cst.Arg, change: ArgumentEdit) -> cst.Arg:
     if change.text:
-        value = cst.parse_expression(change.text)
+        value = parsed(change.text)
     else:
         value = _wrapped(_at(argument.value, change.take), change.wrap)
         value = _with_suffix(value, change.suffix)
@@ -116,7 +123,7 @@ def _with_suffix(value: cst.BaseExpression, suffix: str) -> cst.BaseExpression:
     if not suffix:
         return value
     base = value if isinstance(value, _TIGHT) or value.lpar else _parenthesized(value)
-    chain = cast("cst.Call", cst.parse_expression(f"x{suffix}"))
+    chain = cast("cst.Call", parsed(f"x{suffix}"))
     return cast("cst.BaseExpression", chain.deep_replace(_innermost(chain), base))
 
 
@@ -130,11 +137,12 @@ def _innermost(chain: cst.Call) -> cst.Name:
 # -- layout ------------------------------------------------------------------------------------------
 
 
-def _fit(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module, before: str) -> cst.Call:
+def _fit(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) -> cst.Call:
     """A call on one line: left so if it fits, else its arguments on a line of their own, else one a line."""
     line = layout.lines[edit.node.lineno - 1]
-    growth = len(module.code_for_node(call)) + len(edit.suffix) - len(before)
-    if edit.node.end_lineno != edit.node.lineno or len(line.rstrip()) + growth <= layout.width:
+    old = (edit.node.end_col_offset or 0) - edit.node.col_offset  # in bytes: near enough for a width
+    growth = len(module.code_for_node(call)) + len(edit.suffix) - old
+    if len(line.rstrip()) + growth <= layout.width:
         return call
     return _exploded(call, edit, layout, module)
 

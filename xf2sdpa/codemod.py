@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import libcst as cst
 
-from xf2sdpa.call_surgery import rebuild_call
+from xf2sdpa.call_surgery import parsed, rebuild_call
 from xf2sdpa.edits import (
     AddImport,
     CallEdit,
@@ -41,9 +41,8 @@ class PairingError(Exception):
 
 @dataclass
 class Transcript:
-    """What the edits did: the text of each edited call, before and after, by `id` of its `ast` node."""
+    """What the edits did: the new text of each edited call, by `id` of its `ast` node."""
 
-    before: dict[int, str] = field(default_factory=dict)
     after: dict[int, str] = field(default_factory=dict)
 
 
@@ -305,9 +304,7 @@ class _Transformer(cst.CSTTransformer):
         if not isinstance(edit, CallEdit):
             return updated_node
         module, transcript = self.editor.module, self.editor.transcript
-        before = module.code_for_node(original_node)
-        rebuilt = rebuild_call(updated_node, edit, self.editor.layout, module, before)
-        transcript.before[id(edit.node)] = before
+        rebuilt = rebuild_call(updated_node, edit, self.editor.layout, module)
         transcript.after[id(edit.node)] = module.code_for_node(rebuilt)
         return rebuilt
 
@@ -327,7 +324,7 @@ class _Transformer(cst.CSTTransformer):
 
 
 def _in_parentheses_of(old: Any, text: str) -> cst.BaseExpression:
-    return cst.parse_expression(text).with_changes(lpar=old.lpar, rpar=old.rpar)
+    return parsed(text).with_changes(lpar=old.lpar, rpar=old.rpar)
 
 
 def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:

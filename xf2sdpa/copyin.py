@@ -51,25 +51,20 @@ def with_text(copy: Copy, names: Collection[str]) -> Copy:
     if not copy.path.exists():
         return replace(copy, text=assemble(names))
     old = copy.path.read_text("utf-8")
-    held = frozenset().union(*(_bound(node) for node in ast.parse(old).body)) & exported()
+    held = _held(old)
     if is_untouched(old):
         return replace(copy, old=old, text=assemble({*names, *held}))
     return replace(copy, old=old, missing=tuple(sorted(set(names) - held)))
 
 
-def of_existing(path: Path, users: Mapping[Path, frozenset[str]]) -> Copy | None:
-    """What to do with a copy that was there before: refresh it, delete it if nothing imports it, or leave it.
+def refreshed(old: str) -> str:
+    """An untouched copy as this version makes it, with the names that it holds."""
+    return assemble(_held(old))
 
-    Args:
-        path: the copy.
-        users: the files that import it, and the names each takes.
-    """
-    old = path.read_text("utf-8")
-    if not is_untouched(old):
-        return None
-    names = frozenset().union(*users.values()) & exported()
-    text = assemble(names) if names else ""
-    return Copy(path, dict.fromkeys(users, ""), old, text) if text != old else None
+
+def _held(text: str) -> frozenset[str]:
+    """The names of the API that a copy defines."""
+    return frozenset().union(*(_bound(node) for node in ast.parse(text).body)) & exported()
 
 
 @dataclass(frozen=True)
@@ -97,11 +92,12 @@ def assemble(names: Iterable[str]) -> str:
     Raises:
         KeyError: a name that `exported` does not list.
     """
-    unknown = set(names) - exported()
+    names = set(names)
+    unknown = names - exported()
     if unknown:
         raise KeyError(*sorted(unknown))
     imports, pieces = _sources()
-    kept = _reached(set(names), pieces)
+    kept = _reached(names, pieces)
     chosen = [piece for piece in pieces if piece.binds & kept]
     used = frozenset().union(*(piece.reads for piece in chosen))
     lines = [line for bound, line in imports if bound is None or bound & used]

@@ -6,6 +6,7 @@ import ast
 import functools
 from dataclasses import dataclass, field
 
+from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.sites import CallSite
 from xf2sdpa.analysis.spans import split_lines
@@ -37,7 +38,7 @@ class FileDraft:
     path: str
     text: str
     tree: ast.Module
-    names: Names
+    attributes: ClassAttributes
     settings: Settings
     sites: list[CallSite]
     edits: list[Edit] = field(default_factory=list)
@@ -45,11 +46,18 @@ class FileDraft:
     gone: set[int] = field(default_factory=set)
     untouched: set[int] = field(default_factory=set)
     handed_on: frozenset[str] = frozenset()
+    off_limits: bool | None = None
+    """Whether nothing in the file may be rewritten; None until somebody asks."""
     migrated: bool = False
     compat: str | None = None
     compat_names: dict[str, str] = field(default_factory=dict)
     bound_in_place: set[str] = field(default_factory=set)
     """Those of `compat_names` that an import standing elsewhere in the file was turned into."""
+
+    @property
+    def names(self) -> Names:
+        """The scopes of the file."""
+        return self.attributes.names
 
     def pending(self) -> dict[str, str]:
         """The names of the helper for which no import has been found a place yet."""

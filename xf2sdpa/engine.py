@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.sites import CallSite, find_sites
 from xf2sdpa.analysis.spans import source_of, span_of
@@ -132,8 +133,16 @@ def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[Call
     """
     tree = _parse(text)
     names = Names(tree)
+    attributes = ClassAttributes(names)
     file = FileDraft(
-        path, text, tree, names, options.settings, find_sites(names), handed_on=options.handed_on, compat=options.compat
+        path,
+        text,
+        tree,
+        attributes,
+        options.settings,
+        find_sites(attributes),
+        handed_on=options.handed_on,
+        compat=options.compat,
     )
     file.migrated = options.reached and options.compat is not None
     calls = [_decide_call(file, site, only_exact=options.only_exact) for site in file.sites]

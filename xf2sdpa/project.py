@@ -10,8 +10,8 @@ from pathlib import Path
 
 from xf2sdpa.analysis.handed_on import dotted_imports, handed_on, imports_from, names_of_ours, taken_from
 from xf2sdpa.codes import UNREADABLE
-from xf2sdpa.copyin import FILE_NAME, Copy, is_copy, of_existing, with_text
-from xf2sdpa.discover import Searcher
+from xf2sdpa.copyin import FILE_NAME, Copy, is_copy, is_untouched, refreshed, with_text
+from xf2sdpa.discover import Searcher, list_files
 from xf2sdpa.engine import NEEDLE, Options, rewrite_text, rewrite_with
 from xf2sdpa.model import FileResult, Finding, SiteClass, Span, TorchVersion
 from xf2sdpa.placing import places
@@ -219,16 +219,27 @@ def _existing_copies(files: Sequence[str], planned: Collection[Path]) -> list[Co
     paths = [path for file in files if file.endswith(FILE_NAME) and (path := Path(file)).resolve() not in planned]
     if not paths:
         return []
-    module = FILE_NAME.removesuffix(".py")
-    texts = {path: read(path).text for path in Searcher(files).matching({module.encode()}) if path.name != FILE_NAME}
     found = []
     for path in paths:
-        below = {user: text for user, text in texts.items() if path.resolve().parent in user.resolve().parents}
-        users = {user: names for user, text in (below or texts).items() if (names := taken_from(text, module))}
-        copy = of_existing(path, users) if is_copy(read(path).text) else None
-        if copy is not None:
-            found.append(copy)
+        old = read(path).text
+        if is_copy(old) and is_untouched(old):
+            text = refreshed(old) if _has_user(path, files) else ""
+            if text != old:
+                found.append(Copy(path, {}, old, text))
     return found
+
+
+def _has_user(copy: Path, files: Sequence[str]) -> bool:
+    """Whether some file imports a helper module: one of those given, or, before it is given up, any around it."""
+    module = FILE_NAME.removesuffix(".py")
+    around = copy.resolve().parent
+    while (around / "__init__.py").exists():
+        around = around.parent
+    for listed in (files, list_files([around])):
+        importing = (path for path in Searcher(listed).matching({module.encode()}) if path.name != FILE_NAME)
+        if any(taken_from(read(path).text, module) for path in importing):
+            return True
+    return False
 
 
 def write_back(run: Run) -> None:

@@ -79,7 +79,18 @@ def played(request, monkeypatch):
         calls.append(options)
         return request.param(*args, **options)
 
+    def window(q, k, v, band, p, scale):  # noqa: PLR0917
+        assert p == 0.0
+        batch, m, n = q.shape[0], q.shape[-2], k.shape[-2]
+        counts = torch.arange(batch + 1, dtype=torch.int32)
+        k, v = (kernels._spread(x, q.shape[1]) for x in (k, v))
+        packed = [x.transpose(1, 2).flatten(0, 1) for x in (q, k, v)]
+        calls.append({"window": band})
+        out = reference((*packed, counts * m, counts * n, m, n), scale, (band.left, band.right))
+        return out.view(batch, m, *out.shape[1:]).transpose(1, 2)
+
     names = frozenset(inspect.signature(request.param).parameters)
+    monkeypatch.setattr(kernels, "_flash_window", window)
     monkeypatch.setattr(kernels, "_varlen_attn", lambda: (watched, names))
     monkeypatch.setattr(kernels, "_fits_flash", lambda q, k, v: True)
     return SimpleNamespace(calls=calls, version=request.param.__name__, names=names)
@@ -98,8 +109,8 @@ def test_every_kind_is_right_with_varlen(kind, played):
         assert played.calls
     elif kind.startswith(("none", "tensor", "LowerTriangularMask")):
         assert not played.calls
-    elif "Local" in kind and played.version != "varlen_2_10":
-        assert played.calls, "windows, from 2.11"
+    elif "Local" in kind:
+        assert played.calls, "windows"
 
 
 def calls_of(played, mask, scale=None, p=0.0):
@@ -124,8 +135,10 @@ def test_which_calls_varlen_gets(played):
     assert calls_of(played, square, scale=-0.5) == [], "newer releases raise for it"
     # A window of all the keys behind is the causal mask; a narrower one exists from 2.11.
     narrow = unequal.make_local_attention_from_bottomright(3)
-    assert calls_of(played, narrow) == ([] if older else [{"window_size": (2, 0)}])
-    assert calls_of(played, square.make_local_attention(3)) == ([] if older else [{"window_size": (2, 0)}])
+    each = [{"window": kernels._Band(2, 0)}]
+    assert calls_of(played, narrow) == (each * 2 if older else [{"window_size": (2, 0)}])
+    # Of the lengths 3 and 4, the window hides something in the second only.
+    assert calls_of(played, square.make_local_attention(3)) == (each if older else [{"window_size": (2, 0)}])
     assert all(not options for options in calls_of(played, unequal.make_local_attention(3)))
 
 
@@ -214,8 +227,8 @@ def stand_in(n=192, m=256, dtype=torch.bfloat16, cuda=True, grad=(True, False)):
         (True, {"n": 64}),
         (True, {"n": 1088}),
         (True, {"dtype": torch.float16}),
-        (True, {"grad": (False, True)}),
-        (False, {"grad": (False, False)}),
+        (True, {"grad": (True, True)}),
+        (False, {"grad": (False, True)}),
         (False, {"n": 256, "m": 192}),
         (False, {"n": 191}),
         (False, {"n": 128}),
@@ -225,14 +238,12 @@ def stand_in(n=192, m=256, dtype=torch.bfloat16, cuda=True, grad=(True, False)):
 )
 def test_the_nan_corner(risky, options, monkeypatch):
     monkeypatch.setattr(kernels, "_is_hopper", lambda device: True)
-    mask = torch.zeros(1)
-    assert kernels._cudnn_gradient_is_nan(*stand_in(**options), mask, False) == risky
-    assert kernels._cudnn_gradient_is_nan(*stand_in(**options), None, False) == risky
-    assert not kernels._cudnn_gradient_is_nan(*stand_in(**options), mask, True), "is_causal is clean"
+    assert kernels._cudnn_gradient_is_nan(*stand_in(**options), False) == risky
+    assert not kernels._cudnn_gradient_is_nan(*stand_in(**options), True), "is_causal is clean"
     with torch.no_grad():
-        assert not kernels._cudnn_gradient_is_nan(*stand_in(**options), mask, False)
+        assert not kernels._cudnn_gradient_is_nan(*stand_in(**options), False)
     monkeypatch.setattr(kernels, "_is_hopper", lambda device: False)
-    assert not kernels._cudnn_gradient_is_nan(*stand_in(**options), mask, False)
+    assert not kernels._cudnn_gradient_is_nan(*stand_in(**options), False)
 
 
 def enabled():
@@ -280,3 +291,35 @@ def test_packed_sequences_on_a_gpu_avoid_plans_of_cudnn(monkeypatch):
     q = torch.randn(1, 5, 2, 8)
     compat.memory_efficient_attention(q, q, q, mask)
     assert not entered, "nothing of the kind on the CPU"
+
+
+def runs_of(lengths, keys=None):
+    mask = compat.BlockDiagonalMask.from_seqlens(lengths, keys)
+    return sequences._runs(mask.q_seqinfo, mask.k_seqinfo)
+
+
+@pytest.mark.parametrize(
+    ("uniform", "lengths", "keys"),
+    [
+        (True, [9] * 8, None),
+        (True, [9] * 4 + [5] * 12, None),
+        (False, [9] * 7, None),
+        (False, [9] * 12 + [5] * 3, None),
+        (False, list(range(1, 20)), None),
+        (False, [9, 5] * 20, None),
+        (False, [1] * 8, [30] * 8),
+    ],
+)
+def test_which_packed_sequences_are_batches(uniform, lengths, keys):
+    runs = runs_of(lengths, keys)
+    assert sequences._is_uniform(runs) == uniform
+    assert sum(run.size for run in runs) == len(lengths)
+
+
+@pytest.mark.skipif(not kernels._flash_takes_windows(), reason="torch's flash kernel has no window yet")
+def test_the_installed_flash_takes_our_window():
+    """On meta tensors: names, order, the shape of the result, and that there is a gradient."""
+    q, k = (torch.empty(2, 3, m, 64, device="meta", dtype=torch.bfloat16, requires_grad=True) for m in (10, 12))
+    out = kernels._flash_window(q, k, k, kernels._Band(4, -1), 0.0, 0.5)
+    assert out.shape == q.shape
+    assert [x.shape for x in torch.autograd.grad(out.sum(), (q, k))] == [q.shape, k.shape]

@@ -11,6 +11,7 @@ import ast
 import contextlib
 import importlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -30,14 +31,14 @@ from xf2sdpa.cli import cli
 Surroundings = Callable[[], AbstractContextManager[Any]]
 SHAPE = (2, 5, 3, 8)
 COPY = "_attention_compat.py"
-EAGER = '''\
+EAGER = """\
 import torch
 
 
 def eager(q, k, v, attn_bias=None):
     weights = torch.einsum("bmhd,bnhd->bhmn", q, k) / q.shape[-1] ** 0.5
     return torch.einsum("bhmn,bnhd->bmhd", weights.softmax(-1), v)
-'''
+"""
 """The slow path of the mini projects, without SDPA: `from eager import eager`."""
 
 
@@ -121,7 +122,7 @@ def fresh(
         stack.enter_context(mock.patch.object(sys, "dont_write_bytecode", True))
         stack.enter_context(mock.patch.dict("os.environ", environment or {}))
         for name in cleared:
-            __import__("os").environ.pop(name, None)
+            os.environ.pop(name, None)
         spy = stack.enter_context(
             mock.patch.object(F, "scaled_dot_product_attention", wraps=F.scaled_dot_product_attention)
         )
@@ -132,9 +133,9 @@ def fresh(
         try:
             yield calls, spy, printed
         finally:
-            for name, module in list(sys.modules.items()):
-                if name not in before and _lies_below(module, root):
-                    del sys.modules[name]
+            new = [name for name in sys.modules if name not in before and _lies_below(sys.modules[name], root)]
+            for name in new:
+                del sys.modules[name]
 
 
 def _lies_below(module: Any, root: Path) -> bool:

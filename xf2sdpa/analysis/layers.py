@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.values import Layer, Module, Value
@@ -34,6 +35,7 @@ class ClassAttributes:
     def __init__(self, names: Names) -> None:
         self.names = names
         self._found: dict[tuple[int, str], Module | None] = {}
+        self._indexed: dict[int, dict[str, list[ast.expr]]] = {}
 
     def lookup(self, owner: ast.ClassDef, attribute: str) -> Module | None:
         """The module that `self.attribute` holds, if every assignment to it (bases in this file too) agrees."""
@@ -73,18 +75,25 @@ class ClassAttributes:
         only = bindings[0].node if len(bindings) == 1 else None
         return only if isinstance(only, ast.ClassDef) else None
 
-    def _assigned(self, owner: ast.ClassDef, attribute: str) -> Iterator[ast.expr]:
+    def _assigned(self, owner: ast.ClassDef, attribute: str) -> list[ast.expr]:
+        """What is assigned to `self.attribute`, in the nearest class that does so."""
         for klass in self.lineage(owner):
-            found = False
+            found = self._assignments(klass).get(attribute)
+            if found:
+                return found
+        return []
+
+    def _assignments(self, klass: ast.ClassDef) -> dict[str, list[ast.expr]]:
+        """Every value assigned to an attribute of `self` in a class, by the attribute; gathered once."""
+        if id(klass) not in self._indexed:
+            table: dict[str, list[ast.expr]] = {}
             for node in ast.walk(klass):
                 if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-                    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                    for target in targets:
-                        if is_self_attribute(target, attribute):
-                            found = True
-                            yield node.value
-            if found:
-                return
+                    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                        if is_self_attribute(target):
+                            table.setdefault(target.attr, []).append(node.value)
+            self._indexed[id(klass)] = table
+        return self._indexed[id(klass)]
 
     def of_expression(self, node: ast.expr) -> Module | None:
         """The module that an expression makes: `nn.Linear(…)`, a class of this file, either arm of a condition."""
@@ -114,14 +123,9 @@ class ClassAttributes:
         return Module(parts=tuple(parts))
 
 
-def is_self_attribute(node: ast.AST, attribute: str | None = None) -> bool:
-    """Whether a node is `self.attribute` (any attribute, if none is named)."""
-    return (
-        isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "self"
-        and (attribute is None or node.attr == attribute)
-    )
+def is_self_attribute(node: ast.AST) -> TypeGuard[ast.Attribute]:
+    """Whether a node is `self.attribute`."""
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
 
 
 def _merge(kinds: set[Module | None]) -> Module | None:

@@ -16,7 +16,7 @@ from xf2sdpa.analysis.conditions import stated_rank, truth
 from xf2sdpa.analysis.evidence import EvidenceBook, Path
 from xf2sdpa.analysis.expressions import Expressions
 from xf2sdpa.analysis.layers import ClassAttributes
-from xf2sdpa.analysis.names import FunctionNode, Names
+from xf2sdpa.analysis.names import FunctionNode
 from xf2sdpa.analysis.values import (
     NONE,
     DType,
@@ -79,9 +79,9 @@ class Walk(Expressions):
         book: the evidence gathered on the way.
     """
 
-    def __init__(self, names: Names, sites: Mapping[int, BoundCall]) -> None:
-        self.names = names
-        self.attributes = ClassAttributes(names)
+    def __init__(self, attributes: ClassAttributes, sites: Mapping[int, BoundCall]) -> None:
+        self.names = attributes.names
+        self.attributes = attributes
         self.sites = sites
         self.facts: dict[int, SiteFacts] = {}
         self.book = EvidenceBook()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from xf2sdpa.analysis.api import ATTENTION, ATTENTION_VARIANTS, api_name
 from xf2sdpa.analysis.calls import BoundCall, bind
 from xf2sdpa.analysis.evidence import EvidenceBook
+from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import FunctionNode, Names
 from xf2sdpa.analysis.shapes import SiteFacts, Walk
 from xf2sdpa.analysis.values import NONE, DType, OneOf, Tensor, Value, as_tensor
@@ -43,14 +44,15 @@ class CallSite:
         return self.bound.node
 
 
-def find_sites(names: Names) -> list[CallSite]:
+def find_sites(attributes: ClassAttributes) -> list[CallSite]:
     """All call sites of a module, in the order of the source, with their facts."""
+    names = attributes.names
     bound = {}
     for node in names.calls:
         api = api_name(names.resolve(node.func, names.scope_at[id(node)]))
         if api == ATTENTION or api in ATTENTION_VARIANTS:
             bound[id(node)] = bind(node, api)
-    walk = Walk(names, bound)
+    walk = Walk(attributes, bound)
     for unit in _units(names, (call.node for call in bound.values())):
         walk.walk_unit(unit)
     ordinals: dict[str, int] = {}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from xf2sdpa.compat.kernels import _Band, _banded, _sdpa, _varlen, _varlen_options, _without_cudnn
+from xf2sdpa.compat.kernels import _Band, _banded, _is_hopper, _sdpa, _varlen, _varlen_options, _without_cudnn
 
 
 def _default_device(device: torch.device | None) -> torch.device:
@@ -137,56 +136,74 @@ class _Run(NamedTuple):
     The keys of one begin `stride` after those of the one before: n, or the slot that holds them.
     """
 
-    query_start: int
-    key_start: int
     size: int
     m: int
     n: int
     stride: int
 
 
-def _runs(q_info: Any, k_info: Any) -> Iterator[_Run]:
+def _runs(q_info: Any, k_info: Any) -> list[_Run]:
     """The sequences in as few dense batches as their order allows."""
-    slots = zip(k_info.seqstart_py, k_info.seqstart_py[1:])
-    sequences = [
-        ((q_end - q_start, k_end - k_start, slot_end - slot_start), q_start, k_start)
+    starts = k_info.seqstart_py
+    shapes = [
+        (q_end - q_start, k_end - k_start, slot_end - slot_start)
         for (q_start, q_end), (k_start, k_end), (slot_start, slot_end) in zip(
-            q_info.intervals(), k_info.intervals(), slots
+            q_info.intervals(), k_info.intervals(), zip(starts, starts[1:])
         )
     ]
-    for shape, members in itertools.groupby(sequences, key=operator.itemgetter(0)):
-        (_, query_start, key_start), *others = members
-        yield _Run(query_start, key_start, 1 + len(others), *shape)
+    return [_Run(len(list(members)), *shape) for shape, members in itertools.groupby(shapes)]
 
 
-def _batch(x: Tensor, start: int, size: int, length: int) -> Tensor:
-    """`size` sequences of `length` from `start` of `[1, H, T, K]`, as `[size, H, length, K]`; no copy."""
-    return x[0, :, start : start + size * length].view(x.shape[1], size, length, x.shape[-1]).transpose(0, 1)
+def _batch(x: Tensor, size: int, length: int) -> Tensor:
+    """`size` sequences of `length` in `[H, T, K]`, as `[size, H, length, K]`; no copy."""
+    return x.view(x.shape[0], size, length, x.shape[-1]).transpose(0, 1)
 
 
 def _attend_runs(
-    q: Tensor, k: Tensor, v: Tensor, q_info: Any, k_info: Any, band: _Band, p: float, scale: float | None
+    q: Tensor, k: Tensor, v: Tensor, runs: Sequence[_Run], band: _Band, p: float, scale: float | None
 ) -> Tensor:
-    """Attention within packed sequences as dense batches; for every device, dtype, band and dropout."""
+    """Attention within packed sequences as dense batches; for every device, dtype, band and dropout.
+
+    The inputs are split at once: the gradient of a split is one copy, that of a slice a whole tensor of zeros.
+    """
     outs = [q.new_zeros(0, q.shape[1], v.shape[-1])]
-    for run in _runs(q_info, k_info):
-        query = _batch(q, run.query_start, run.size, run.m)
-        key, value = (_batch(x, run.key_start, run.size, run.stride)[:, :, : run.n] for x in (k, v))
+    queries = q[0].split_with_sizes([run.size * run.m for run in runs], dim=1)
+    keys, values = (x[0].split_with_sizes([run.size * run.stride for run in runs], dim=1) for x in (k, v))
+    for i, run in enumerate(runs):
+        query = _batch(queries[i], run.size, run.m)
+        key, value = (_batch(x[i], run.size, run.stride)[:, :, : run.n] for x in (keys, values))
         outs.append(_banded(query, key, value, band, p, scale).transpose(1, 2).flatten(0, 1))
     return torch.cat(outs).transpose(0, 1).unsqueeze(0)
+
+
+def _is_uniform(runs: Sequence[_Run]) -> bool:
+    """Whether these are batches rather than packed documents: lists of a few crop sizes, or of video frames.
+
+    Their shapes come again in every step, which pays for a plan of cuDNN, some 50 ms for each new one. Lengths
+    that grow by decoding (more keys than queries) or that differ from sequence to sequence do not.
+    """
+    squares = all(run.m == run.n == run.stride for run in runs)
+    return squares and len(runs) <= 4 and sum(run.size for run in runs) >= 8 * len(runs)
 
 
 def _attend_packed(
     q: Tensor, k: Tensor, v: Tensor, q_info: Any, k_info: Any, band: _Band, p: float, scale: float | None
 ) -> Tensor:
-    """Attention within packed sequences, `[1, H, T, K]`; one fused call where torch has one."""
+    """Attention within packed sequences, `[1, H, T, K]`.
+
+    On Hopper batches of one length go to cuDNN, which takes half the time there; all else is one call of
+    `varlen_attn`, where that fits.
+    """
     if q_info.seqstart_py == k_info.seqstart_py:  # every sequence square: both corners are one
         band = band._replace(top_left=False)
+    runs = _runs(q_info, k_info)
+    if q.is_cuda and band.left < 0 and _is_uniform(runs) and _is_hopper(q.device):
+        return _attend_runs(q, k, v, runs, band, p, scale)
     options = None if hasattr(k_info, "padding") else _varlen_options(q, k, v, band, p, scale)
     if options is None:
-        # Each new length would cost cuDNN a plan, some 50 ms on an H200; FLASH and EFFICIENT have none.
+        # Each new length would cost cuDNN a plan; FLASH and EFFICIENT have none.
         with _without_cudnn() if q.is_cuda else nullcontext():
-            return _attend_runs(q, k, v, q_info, k_info, band, p, scale)
+            return _attend_runs(q, k, v, runs, band, p, scale)
     packed = (q[0].transpose(0, 1), k[0].transpose(0, 1), v[0].transpose(0, 1))
     longest = (q_info.max_seqlen, k_info.max_seqlen)
     return _varlen(packed, (q_info.seqstart, k_info.seqstart), longest, options).transpose(0, 1).unsqueeze(0)
@@ -205,6 +222,6 @@ def _attend_decoding(
     if band.left >= 0:
         seen &= slots >= end - 1 - band.left
     mask = torch.zeros(seen.shape, dtype=q.dtype, device=q.device).masked_fill_(~seen, float("-inf"))
-    key, value = (_batch(x, 0, len(seen), k_info.padding) for x in (k, v))
+    key, value = (_batch(x[0], len(seen), k_info.padding) for x in (k, v))
     query = q[0].transpose(0, 1).reshape(len(seen), k.shape[1], -1, q.shape[-1])
     return _sdpa(query, key, value, p, scale, mask[:, None, None]).flatten(1, 2).transpose(0, 1).unsqueeze(0)

@@ -78,7 +78,8 @@ def _totals(run: Run, pin: Pin | None, *, written: bool) -> Iterator[str]:
         yield from _helpers(run, written=written)
         return
     parts = [f"{count} {kind.value}" for kind, count in counts.items() if count or kind is SiteClass.LEFT]
-    yield f"{_count(total, 'call site')}: {', '.join(parts)}."
+    if total:
+        yield f"{_count(total, 'call site')}: {', '.join(parts)}."
     yield from _helpers(run, written=written)
     changed = len(run.changed)
     if changed:
@@ -86,6 +87,9 @@ def _totals(run: Run, pin: Pin | None, *, written: bool) -> Iterator[str]:
     if failed:
         yield click.style(f"{_count(failed, 'file')} could not be worked on and stayed as before.", fg="red")
     yield from _torch(run, pin)
+    keeping = sum(any(f.code in ("XF401", "XF402") for f in result.findings) for result in run.results)
+    if keeping:
+        yield f"{_count(keeping, 'file')} still {'needs' if keeping == 1 else 'need'} xformers (--verbose says where)."
     left = sorted({site.code for result in run.results for site in result.sites if site.kind is SiteClass.LEFT})
     if left:
         yield f"Why a site was left: xf2sdpa explain {left[0]}" + (f" (also {', '.join(left[1:])})" if left[1:] else "")

@@ -42,22 +42,20 @@ _OTHERS = frozenset(
 
 def decide(draft: CallDraft) -> None:
     """Refuse every call of such a file."""
-    if replaces_operator(draft.file):
-        raise Refusal(
-            "XF216",
-            "this file puts another operator in the place of xformers'",
-            "Decide by hand what it should replace now.",
-        )
+    if not is_off_limits(draft.file):
+        return
     if is_comparison(draft.file):
-        advice = "Once the code under test no longer uses xformers, delete the comparison."
-        raise Refusal(
-            "XF214", "this file compares xformers with something else, and a rewrite would make both equal", advice
-        )
+        message = "this file compares xformers with something else, and a rewrite would make both equal"
+        raise Refusal("XF214", message, "Once the code under test no longer uses xformers, delete the comparison.")
+    message = "this file puts another operator in the place of xformers'"
+    raise Refusal("XF216", message, "Decide by hand what it should replace now.")
 
 
 def is_off_limits(file: FileDraft) -> bool:
     """Whether a file is about xformers itself, so that nothing in it may be rewritten."""
-    return is_comparison(file) or replaces_operator(file)
+    if file.off_limits is None:
+        file.off_limits = is_comparison(file) or replaces_operator(file)
+    return file.off_limits
 
 
 def replaces_operator(file: FileDraft) -> bool:

@@ -173,7 +173,8 @@ def helper_name(file: FileDraft, chain: ast.expr, api: str) -> str:
     taken = scope.owner(local)
     if taken is not None:
         ours = all(is_ours(binding.dotted) or binding.is_fallback for binding in taken.bindings[local])
-        local = local if ours else f"compat_{api}"
+        while not ours and scope.owner(local) is not None:
+            local = f"compat_{local}"
     file.compat_names[local] = api
     return local
 

@@ -21,7 +21,7 @@ from xf2sdpa.emit import import_line
 from xf2sdpa.rule import Example
 from xf2sdpa.rules.comparison import is_off_limits
 from xf2sdpa.rules.compat_names import has_helper
-from xf2sdpa.rules.imports import bound_name, is_message, outermost_guard, scope_of, whole_name
+from xf2sdpa.rules.imports import bound_name, is_message, is_wanted_as_it_is, outermost_guard, scope_of, whole_name
 
 ORDER = 85
 CODES = {"XF141": "a guard around xformers becomes the flag set to what it stood for"}
@@ -207,6 +207,8 @@ def _read_import(file: FileDraft, statement: ast.Import | ast.ImportFrom, guard:
         needed = name in file.handed_on or any(id(load) not in file.gone for load in loads)
         api = api_name(dotted)
         if needed and (isinstance(statement, ast.Import) or not has_helper(api)):
+            raise _NotAGuard
+        if is_wanted_as_it_is(file, statement, name):
             raise _NotAGuard
         if needed and api is not None:
             guard.names[name] = api

@@ -107,7 +107,8 @@ def _from_helper(file: FileDraft, statement: _Import, unused: set[str], *, pendi
     helped, kept = {}, []
     for alias in statement.names:
         name, api = bound_name(statement, alias), api_name(whole_name(statement, alias))
-        if isinstance(statement, ast.ImportFrom) and has_helper(api) and alias_name(alias) not in unused:
+        helps = has_helper(api) and not is_wanted_as_it_is(file, statement, name)
+        if isinstance(statement, ast.ImportFrom) and helps and alias_name(alias) not in unused:
             helped[name] = api or ""
         elif alias_name(alias) not in unused:
             kept.append(alias)
@@ -123,6 +124,11 @@ def _from_helper(file: FileDraft, statement: _Import, unused: set[str], *, pendi
     file.take_away(statement)
     file.bound_in_place.update(helped)
     return True
+
+
+def is_wanted_as_it_is(file: FileDraft, statement: ast.stmt, name: str) -> bool:
+    """Whether a call that the user asked to leave alone reads a name."""
+    return any(id(load) in file.untouched for load in loads_of(file.names, name, scope_of(file, statement)))
 
 
 def _import_of(statement: _Import, kept: list[ast.alias]) -> str:

@@ -7,7 +7,6 @@ stays as it is; a `.view` becomes `.reshape`. Where it is handed on (returned, s
 
 from __future__ import annotations
 
-from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.uses import uses_of
 from xf2sdpa.draft import CallDraft
 from xf2sdpa.edits import Rename
@@ -48,7 +47,7 @@ def decide(draft: CallDraft) -> None:
     if not draft.suffix:
         return
     names = draft.file.names
-    use = uses_of(names, draft.site.node, ClassAttributes(names))
+    use = uses_of(names, draft.site.node, draft.file.attributes)
     if use.escapes:
         draft.suffix += ".contiguous()"
     else:

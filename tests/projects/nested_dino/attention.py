@@ -11,13 +11,13 @@ try:
         from xformers.ops import memory_efficient_attention, unbind
 
         XFORMERS_AVAILABLE = True
-        warnings.warn("xFormers is available (Attention)")
+        warnings.warn("xFormers is available (Attention)", stacklevel=2)
     else:
-        warnings.warn("xFormers is disabled (Attention)")
+        warnings.warn("xFormers is disabled (Attention)", stacklevel=2)
         raise ImportError
 except ImportError:
     XFORMERS_AVAILABLE = False
-    warnings.warn("xFormers is not available (Attention)")
+    warnings.warn("xFormers is not available (Attention)", stacklevel=2)
 
 
 class Attention(nn.Module):

@@ -16,13 +16,13 @@ try:
         from xformers.ops import fmha, index_select_cat, scaled_index_add
 
         XFORMERS_AVAILABLE = True
-        warnings.warn("xFormers is available (Block)")
+        warnings.warn("xFormers is available (Block)", stacklevel=2)
     else:
-        warnings.warn("xFormers is disabled (Block)")
+        warnings.warn("xFormers is disabled (Block)", stacklevel=2)
         raise ImportError
 except ImportError:
     XFORMERS_AVAILABLE = False
-    warnings.warn("xFormers is not available (Block)")
+    warnings.warn("xFormers is not available (Block)", stacklevel=2)
 
 
 class LayerScale(nn.Module):

@@ -28,14 +28,14 @@ try:
         from xformers.ops import SwiGLU
 
         XFORMERS_AVAILABLE = True
-        warnings.warn("xFormers is available (SwiGLU)")
+        warnings.warn("xFormers is available (SwiGLU)", stacklevel=2)
     else:
-        warnings.warn("xFormers is disabled (SwiGLU)")
+        warnings.warn("xFormers is disabled (SwiGLU)", stacklevel=2)
         raise ImportError
 except ImportError:
     SwiGLU = SwiGLUFFN
     XFORMERS_AVAILABLE = False
-    warnings.warn("xFormers is not available (SwiGLU)")
+    warnings.warn("xFormers is not available (SwiGLU)", stacklevel=2)
 
 
 class SwiGLUFFNFused(SwiGLU):

@@ -42,10 +42,12 @@ class Head(nn.Module):
 
 def step(model: nn.Module, head: nn.Module, batches: list[Tensor]) -> tuple[list[Tensor], Tensor]:
     """The outputs and the loss, with its gradients in the parameters."""
-    if XFORMERS_AVAILABLE:
-        outputs = head(model(batches))
+    if not XFORMERS_AVAILABLE:
+        outputs = []
+        for x in batches:  # one size after the other
+            outputs += [head.layer(model(x)[:, 0])]
     else:
-        outputs = [head.layer(model(x)[:, 0]) for x in batches]
+        outputs = head(model(batches))
     loss = sum(out.logsumexp(-1).mean() * (i + 1) for i, out in enumerate(outputs))
     loss.backward()
     return outputs, loss
