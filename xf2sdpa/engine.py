@@ -80,7 +80,8 @@ class Options:
 def rewrite_with(text: str, path: str, options: Options) -> FileResult:
     """`rewrite_text`, with its options in one piece."""
     result = FileResult(Path(path), text, text)
-    if options.only_exact:  # the helper decides at run time, which is not what --only exact asks for
+    # The helper decides at run time, which is not what --only exact asks for.
+    if options.only_exact or not _selected(options.settings, IN_HELPER):
         options = replace(options, compat=None)
     if not (NEEDLE if options.compat is None else WIDE_NEEDLE).search(text):
         return result
@@ -157,7 +158,8 @@ def _checked(call: CallDraft) -> CallDraft:
     function, names = call.site.node.func, call.file.names
     if call.kind is not SiteClass.COMPAT or not isinstance(function, ast.Name):
         return call
-    imported = names.could_be(function.id, names.scope_at[id(call.site.node)])  # else it is an alias
+    scope = names.scope_at[id(call.site.node)]
+    imported = names.could_be(function.id, scope) or scope.owner(function.id) is None  # else it is an alias
     if imported and function.id not in call.file.compat_names:
         advice = "Take the import out of its guard, or make the guard set nothing but a flag."
         note = Note(GUARDED, f"{call.message}; and the guard around the import does more than set a flag", advice)
