@@ -246,9 +246,7 @@ def test_a_copy_that_a_part_of_the_project_does_not_show_keeps_its_names(tmp_pat
         (["--diff"], 1),
         (["--no-helper"], 0),
         (["--only", "exact"], 0),
-        pytest.param(
-            ["--select", "XF101"], 0, marks=pytest.mark.xfail(strict=True, reason="the helper is not asked for")
-        ),
+        (["--select", "XF101"], 0),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

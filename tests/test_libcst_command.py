@@ -16,7 +16,15 @@ def attend(q, k, v):
 
 
 def codemod(path: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "libcst.tool", "codemod", "--no-format", "-x", "xf2sdpa.libcst_command.RewriteAttention"]
+    command = [
+        sys.executable,
+        "-m",
+        "libcst.tool",
+        "codemod",
+        "--no-format",
+        "-x",
+        "xf2sdpa.libcst_command.RewriteAttention",
+    ]
     return subprocess.run([*command, str(path)], capture_output=True, text=True, cwd=path.parent, check=False)
 
 

@@ -1,6 +1,6 @@
 """The same rewrite as a LibCST command, one file at a time and without a helper module.
 
-    python -m libcst.tool codemod --no-format -x xf2sdpa.libcst_command.RewriteAttention src/
+python -m libcst.tool codemod --no-format -x xf2sdpa.libcst_command.RewriteAttention src/
 """
 
 from __future__ import annotations

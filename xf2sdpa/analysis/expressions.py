@@ -8,17 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from xf2sdpa.analysis import einops_patterns
-from xf2sdpa.analysis.api import CAUSAL, api_name
 from xf2sdpa.analysis.calls import BoundCall
 from xf2sdpa.analysis.tensor_ops import (
     DTYPES,
     OPERATIONS,
-    RANK_STATING,
     Arguments,
     number_of,
     shape_of,
-    sizes_rank,
 )
 from xf2sdpa.analysis.values import (
     NONE,
@@ -27,10 +23,6 @@ from xf2sdpa.analysis.values import (
     DTypeOf,
     Function,
     Items,
-    Layer,
-    Mask,
-    Module,
-    OneOf,
     Rank,
     Scalar,
     ShapeOf,
@@ -42,19 +34,9 @@ from xf2sdpa.analysis.values import (
 )
 
 if TYPE_CHECKING:
+    from xf2sdpa.analysis.environment import Environment, Frame
     from xf2sdpa.analysis.layers import ClassAttributes
     from xf2sdpa.analysis.names import FunctionNode, Names
-    from xf2sdpa.analysis.shapes import Environment, Frame
-
-MASK_MAKERS = frozenset(
-    {"from_seqlens", "from_seqlens_local", "make_causal", "make_causal_from_bottomright", "make_local_attention",
-     "make_local_attention_from_bottomright", "add_bias", "to"}
-)  # fmt: skip
-CONVENTIONS = {"head_to_batch_dim": 3, "reshape_heads_to_batch_dim": 3}
-"""Methods of diffusers' Attention that are called on objects whose class is not in sight, and the rank they give."""
-_NEW_TENSORS = frozenset({"zeros", "ones", "empty", "full", "rand", "randn", "randint"})
-_EINOPS = frozenset({"rearrange", "repeat", "reduce"})
-_NUMERIC_BUILTINS = frozenset({"len", "int", "float", "bool", "str", "min", "max", "abs", "round", "isinstance"})
 
 
 class Expressions:
@@ -354,262 +336,3 @@ class Expressions:
 
     def of_DictComp(self, node: ast.DictComp) -> Value:  # noqa: N802
         return Unknown(self.token(id(node)))
-
-    # -- calls -----------------------------------------------------------------------------------
-
-    def of_Call(self, node: ast.Call) -> Value:  # noqa: N802
-        site = self.sites.get(id(node))
-        if site is not None:
-            return self._site(site)
-        dotted = self.names.resolve(node.func)
-        arguments = self._arguments(node)
-        if dotted is not None:
-            known = self._library_call(dotted, arguments, node)
-            if known is not None:
-                return known
-        if isinstance(node.func, ast.Attribute):
-            return self._method_call(node, node.func, arguments)
-        if isinstance(node.func, ast.Name) and node.func.id not in self.env.variables:
-            known = self._builtin(node.func.id, arguments, node)
-            if known is not None:
-                return known
-        return self._call_value(self.evaluate(node.func), arguments, node)
-
-    def _arguments(self, node: ast.Call) -> Arguments:
-        positional: list[Value] = []
-        hidden: Value | None = None
-        for argument in node.args:
-            if not isinstance(argument, ast.Starred):
-                positional.append(self.evaluate(argument))
-                continue
-            value = self.evaluate(argument.value)
-            if isinstance(value, Items) and value.items is not None:
-                positional.extend(value.items)
-            else:
-                hidden = value if hidden is None else Unknown(self.token(id(node)))
-        keywords = {}
-        for keyword in node.keywords:
-            value = self.evaluate(keyword.value)
-            if keyword.arg is not None:
-                keywords[keyword.arg] = value
-        sizes = hidden.rank.plus(len(positional)) if isinstance(hidden, ShapeOf) else None
-        return Arguments(tuple(positional), keywords, self.token(id(node)), hidden is not None, sizes)
-
-    def _site(self, site: BoundCall) -> Value:
-        arguments = {name: self.evaluate(argument) for name, argument in site.arguments.items()}
-        rank = self.record(site, arguments)
-        value = as_tensor(arguments.get("value", NONE))
-        return Tensor(rank, value.dtype if value else DType.UNKNOWN)
-
-    def _library_call(self, dotted: str, arguments: Arguments, node: ast.Call) -> Value | None:
-        root, _, rest = dotted.partition(".")
-        name = dotted.rpartition(".")[2]
-        api = api_name(dotted)
-        if api is not None:
-            return self._xformers_call(api, arguments)
-        if root == "einops" and name in _EINOPS:
-            return self._einops(arguments)
-        if root != "torch":
-            return None
-        if name == "checkpoint" and "utils.checkpoint" in rest and arguments.positional:
-            inner = replace(arguments, positional=arguments.positional[1:], keywords={})
-            return self._call_value(arguments.positional[0], inner, node)
-        if name in _NEW_TENSORS:
-            sizes = replace(arguments, positional=arguments.positional[:1]) if name == "full" else arguments
-            return Tensor(sizes_rank(sizes) or Rank(0, arguments.token))
-        if name in ("cat", "concat", "concatenate", "stack"):
-            return self._stacked(arguments, node, extra=1 if name == "stack" else 0)
-        if name == "einsum":
-            return self._einsum(arguments)
-        if name == "arange":
-            return Tensor(Rank(1))
-        if name in OPERATIONS:
-            return self._operation(name, arguments.get(0, "input", "self"), arguments, 1)
-        return Unknown(arguments.token)
-
-    def _xformers_call(self, api: str, arguments: Arguments) -> Value:
-        if api == "unbind":
-            return self._operation("unbind", arguments.get(0), arguments, 1)
-        head, _, method = api.partition(".")
-        if head.endswith("Mask") or head == CAUSAL:
-            if method.startswith("from_tensor_list"):
-                return Items(None, each=None)
-            return Mask(_made(head, method))
-        return Unknown(arguments.token)
-
-    def _operation(self, name: str, receiver: Value | None, arguments: Arguments, skip: int = 0) -> Value:
-        tensor = as_tensor(receiver) if receiver is not None else None
-        if tensor is None:
-            tensor = Tensor(Rank(0, arguments.token))
-        rest = replace(arguments, positional=arguments.positional[skip:])
-        if name in RANK_STATING and (stated := sizes_rank(rest)) and stated.known is not None:
-            self.note_rank(tensor.rank, stated.known)
-        settled = self.settle(tensor)
-        return OPERATIONS[name](settled if isinstance(settled, Tensor) else tensor, rest)
-
-    def _einops(self, arguments: Arguments) -> Value:
-        receiver, pattern = arguments.get(0, "tensor"), arguments.get(1, "pattern")
-        tensor = as_tensor(receiver) if receiver is not None else None
-        dtype = tensor.dtype if tensor else DType.UNKNOWN
-        ranks = None
-        if isinstance(pattern, Scalar) and isinstance(pattern.value, str):
-            ranks = einops_patterns.side_ranks(pattern.value)
-            change = einops_patterns.ellipsis_change(pattern.value)
-            if tensor is not None and change is not None:
-                return replace(tensor, rank=tensor.rank.plus(change))
-        if ranks is None:
-            return Tensor(Rank(0, arguments.token), dtype)
-        if tensor is not None and ranks[0] is not None:
-            self.note_rank(tensor.rank, ranks[0])
-        return Tensor(Rank(ranks[1]) if ranks[1] is not None else Rank(0, arguments.token), dtype)
-
-    def _stacked(self, arguments: Arguments, node: ast.Call, extra: int) -> Value:
-        listed = arguments.get(0, "tensors")
-        tensor = as_tensor(self.element(listed, node)) if listed is not None else None
-        if tensor is None:
-            return Tensor(Rank(0, arguments.token))
-        return replace(tensor, rank=tensor.rank.plus(extra))
-
-    def _einsum(self, arguments: Arguments) -> Value:
-        pattern = arguments.get(0)
-        right = ""
-        if isinstance(pattern, Scalar) and isinstance(pattern.value, str):
-            right = pattern.value.partition("->")[2].replace(" ", "")
-        if right and "." not in right:
-            return Tensor(Rank(len(right)), DType.AUTOCAST)
-        return Tensor(Rank(0, arguments.token), DType.AUTOCAST)
-
-    def _method_call(self, node: ast.Call, func: ast.Attribute, arguments: Arguments) -> Value:
-        owner = self._self_class(func.value)
-        if owner is not None:
-            method = self.attributes.method(owner, func.attr)
-            if method is not None:
-                bound = Function(method, owner=owner)
-                return self.apply(bound, arguments.positional, arguments.keywords, node)
-            module = self.attributes.lookup(owner, func.attr)
-            if module is not None:
-                return self._call_value(module, arguments, node)
-        base = self.evaluate(func.value)
-        if isinstance(base, Module) and base.local is not None:
-            method = self.attributes.method(base.local, func.attr)
-            if method is not None:
-                result = self.apply(Function(method, owner=base.local), arguments.positional, arguments.keywords, node)
-                return replace(result, given=result.given | base.given) if isinstance(result, Tensor) else result
-        if isinstance(base, Mask) or (isinstance(base, OneOf) and any(isinstance(o, Mask) for o in base.options)):
-            return self._mask_method(base, func.attr, arguments)
-        if isinstance(base, Items) and func.attr in ("append", "insert") and isinstance(func.value, ast.Name):
-            if func.attr == "append" and base.items is not None and arguments.positional:
-                self.env.variables[func.value.id] = Items((*base.items, arguments.positional[0]))
-            else:
-                self.env.variables[func.value.id] = Unknown(arguments.token)
-            return NONE
-        return self._tensor_method(base, func, arguments)
-
-    def _tensor_method(self, base: Value, func: ast.Attribute, arguments: Arguments) -> Value:
-        name = func.attr
-        in_place = name.endswith("_") and not name.startswith("_") and name not in OPERATIONS
-        if in_place:
-            name = name[:-1]
-        if isinstance(base, Unknown) and name in CONVENTIONS:
-            return self._by_convention(name, arguments)
-        if name not in OPERATIONS or as_tensor(base) is None:
-            return Unknown(arguments.token)
-        if isinstance(base, Unknown) and name in ("to", "type", "float", "half", "cuda", "cpu", "float32"):
-            value: Value = self._operation(name, base, arguments)  # a module or a mask has these as well
-        else:
-            value = self._operation(name, base, arguments)
-        if in_place and isinstance(func.value, ast.Name):
-            self.env.variables[func.value.id] = value
-        return value
-
-    def _by_convention(self, name: str, arguments: Arguments) -> Value:
-        tensor = as_tensor(arguments.get(0, "tensor") or NONE)
-        given = frozenset({f"{name} is the method of diffusers' Attention"})
-        return Tensor(Rank(CONVENTIONS[name]), tensor.dtype if tensor else DType.UNKNOWN, given)
-
-    def _mask_method(self, base: Value, name: str, arguments: Arguments) -> Value:
-        mask = base if isinstance(base, Mask) else None
-        if mask is not None and name in MASK_MAKERS:
-            return Mask(_made(mask.name, name))
-        if name == "materialize":
-            return Tensor(sizes_rank(arguments) or Rank(0, arguments.token))
-        return Unknown(arguments.token)
-
-    def _builtin(self, name: str, arguments: Arguments, node: ast.Call) -> Value | None:
-        positional = arguments.positional
-        if name == "map" and len(positional) == 2:
-            return self._map(positional[0], positional[1], arguments, node)
-        if name in ("list", "tuple", "reversed", "iter") and len(positional) == 1:
-            value = positional[0]
-            if isinstance(value, Items) and value.items is not None and name == "reversed":
-                return Items(value.items[::-1])
-            return value if isinstance(value, Items | ShapeOf) else Unknown(arguments.token)
-        if name == "range":
-            return Items(None, each=NUMBER)
-        if name == "zip":
-            return self._zip(positional)
-        if name == "enumerate" and positional:
-            return Items(None, each=Items((NUMBER, self.element(positional[0], node))))
-        if name == "len" and len(positional) == 1:
-            shape = positional[0]
-            if isinstance(shape, Items) and shape.items is not None:
-                return Scalar(len(shape.items), is_constant=True)
-            return number_of(shape.rank) if isinstance(shape, ShapeOf) else NUMBER
-        scope = self.names.scope_at.get(id(node))
-        shadowed = scope.owner(name) if scope else None
-        return NUMBER if name in _NUMERIC_BUILTINS and shadowed is None else None
-
-    def _zip(self, listed: Sequence[Value]) -> Value:
-        columns = [value.items for value in listed if isinstance(value, Items) and value.items is not None]
-        if listed and len(columns) == len(listed):
-            return Items(tuple(Items(row) for row in zip(*columns, strict=False)))
-        return Items(None, each=Items(tuple(self.element(v, ast.Pass()) for v in listed)))
-
-    def _map(self, function: Value, iterable: Value, arguments: Arguments, node: ast.Call) -> Value:
-        inner = replace(arguments, positional=(), keywords={})
-        if isinstance(iterable, Items) and iterable.items is not None:
-            called = [self._call_value(function, replace(inner, positional=(item,)), node) for item in iterable.items]
-            return Items(tuple(called))
-        with self.perhaps(node):
-            each = self._call_value(function, replace(inner, positional=(self.element(iterable, node),)), node)
-        return Items(None, each=each)
-
-    def _call_value(self, value: Value, arguments: Arguments, node: ast.AST) -> Value:
-        """Call a function or a module object."""
-        if isinstance(value, Function):
-            if not arguments.unpacked:
-                return self.apply(value, arguments.positional, arguments.keywords, node)
-            return Unknown(arguments.token)
-        if not isinstance(value, Module):
-            return Unknown(arguments.token)
-        if value.local is not None:
-            forward = self.attributes.method(value.local, "forward")
-            if forward is None or arguments.unpacked:
-                return Unknown(arguments.token)
-            bound = Function(forward, owner=value.local)
-            return self.apply(bound, arguments.positional, arguments.keywords, node)
-        if value.parts is not None:
-            result = arguments.positional[0] if arguments.positional else Unknown(arguments.token)
-            for part in value.parts:
-                result = self._call_value(part, replace(arguments, positional=(result,)), node)
-            return result
-        return self._layer(value.layer, arguments)
-
-    def _layer(self, layer: Layer | None, arguments: Arguments) -> Value:
-        tensor = as_tensor(arguments.get(0, "input") or Unknown(arguments.token))
-        if tensor is None or layer is None:
-            return Unknown(arguments.token)
-        dtypes = {Layer.PROJECTION: DType.AUTOCAST, Layer.NORM: DType.FLOAT32, Layer.KEEP: tensor.dtype}
-        return replace(tensor, dtype=dtypes[layer])
-
-
-def _made(name: str, method: str) -> str:
-    """The class that a mask's factory gives, as far as call sites must tell them apart."""
-    makers = {
-        "make_causal": "BlockDiagonalCausalMask",
-        "make_causal_from_bottomright": "BlockDiagonalCausalFromBottomRightMask",
-        "make_local_attention": f"{name}.local",
-        "make_local_attention_from_bottomright": f"{name}.local",
-        "add_bias": "LowerTriangularMaskWithTensorBias",
-    }
-    return makers.get(method, name)

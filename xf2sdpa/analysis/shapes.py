@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from xf2sdpa.analysis.call_values import CallValues
 from xf2sdpa.analysis.calls import BoundCall
 from xf2sdpa.analysis.conditions import stated_rank, truth
+from xf2sdpa.analysis.environment import Environment, Frame, SiteFacts
 from xf2sdpa.analysis.evidence import EvidenceBook, Path
-from xf2sdpa.analysis.expressions import Expressions
 from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import FunctionNode
 from xf2sdpa.analysis.values import (
@@ -38,40 +39,7 @@ MAX_LOOP_PASSES = 3
 MAX_UNROLLED = 8
 
 
-@dataclass
-class SiteFacts:
-    """What the walk saw at one call site, over all the ways that lead there."""
-
-    path: Path
-    order: int
-    arguments: dict[str, Value]
-    result: Rank
-
-
-@dataclass
-class Environment:
-    """The variables at one point, and the sites that have run on the way."""
-
-    variables: dict[str, Value] = field(default_factory=dict)
-    done: frozenset[int] = frozenset()
-
-    def copy(self) -> Environment:
-        """An environment that can go its own way."""
-        return Environment(dict(self.variables), self.done)
-
-
-@dataclass
-class Frame:
-    """One function being walked."""
-
-    node: ast.AST
-    owner: ast.ClassDef | None
-    primary: bool
-    returned: list[Value] = field(default_factory=list)
-    left_loop: list[Environment] = field(default_factory=list)
-
-
-class Walk(Expressions):
+class Walk(CallValues):
     """The walk over the functions of one module that hold call sites.
 
     Attributes:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 from xf2sdpa.analysis.api import ATTENTION, ATTENTION_VARIANTS, api_name
 from xf2sdpa.analysis.calls import BoundCall, bind
+from xf2sdpa.analysis.environment import SiteFacts
 from xf2sdpa.analysis.evidence import EvidenceBook
 from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import FunctionNode, Names
-from xf2sdpa.analysis.shapes import SiteFacts, Walk
+from xf2sdpa.analysis.shapes import Walk
 from xf2sdpa.analysis.values import NONE, DType, OneOf, Tensor, Value, as_tensor
 
 QKV = ("query", "key", "value")

@@ -178,29 +178,45 @@ def _banded(q: Tensor, k: Tensor, v: Tensor, band: _Band, p: float, scale: float
             return _sdpa(q, k, v, p, scale, is_causal=True)
         if band.right == 0 and m < n and _takes_lower_right(q):
             return _lower_right(q, k, v, p, scale)
-    if not band.top_left and 0 not in (*q.shape, n) and _fits_flash(q, k, v) and _flash_takes_windows():
-        return _flash_window(q, k, v, band, p, scale)
+    if not band.top_left and 0 not in (*q.shape, n) and _fits_flash(q, k, v) and _flash_operator():
+        query, key, value = (x.transpose(1, 2) for x in (q, k, v))
+        return _flash(query, key, value, (None, None), (m, n), band, p, scale).transpose(1, 2)
     return _sdpa(q, k, v, p, scale, _band_mask(m, n, band, q.dtype, q.device))
 
 
+_FLASH_ARGUMENTS = (
+    "query key value cum_seq_q cum_seq_k max_q max_k dropout_p is_causal return_debug_mask "
+    "scale window_size_left window_size_right"
+)
+
+
 @functools.lru_cache(maxsize=1)
-def _flash_takes_windows() -> bool:
-    """Whether torch's flash kernel can be asked for a window (from about 2.4 on); SDPA has no such argument."""
-    function = getattr(torch.ops.aten, "_flash_attention_forward", None)
-    schema = None if function is None else function.default._schema
-    return schema is not None and any(argument.name == "window_size_left" for argument in schema.arguments)
+def _flash_operator() -> Any:
+    """The operator that SDPA's FLASH and `varlen_attn` end in, if its arguments are those of torch 2.5 to 2.13.
 
-
-def _flash_window(q: Tensor, k: Tensor, v: Tensor, band: _Band, p: float, scale: float | None) -> Tensor:
-    """Flash attention within a bottom-right band: the operator that SDPA's FLASH and `varlen_attn` end in.
-
-    Called by itself because `varlen_attn` is a Python operator: 0.36 ms a call for a kernel of 0.19 on an H200.
+    SDPA cannot ask it for a window, and `varlen_attn` is a Python operator: 0.36 ms a call for a kernel of 0.19
+    on an H200.
     """
-    query, key, value = (x.transpose(1, 2) for x in (q, _spread(k, q.shape[1]), _spread(v, q.shape[1])))
-    lengths, window = (q.shape[-2], k.shape[-2]), {"window_size_left": band.left, "window_size_right": band.right}
-    function = torch.ops.aten._flash_attention_forward
-    out: Tensor = function(query, key, value, None, None, *lengths, p, False, False, scale=scale, **window)[0]
-    return out.transpose(1, 2)
+    function = getattr(torch.ops.aten, "_flash_attention_forward", None)
+    names = [] if function is None else [argument.name for argument in function.default._schema.arguments]
+    return function if " ".join(names).startswith(_FLASH_ARGUMENTS) else None
+
+
+def _flash(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    starts: tuple[Tensor | None, Tensor | None],
+    longest: tuple[int, int],
+    band: _Band,
+    p: float,
+    scale: float | None,
+) -> Tensor:
+    """Flash attention within a bottom-right band: `[B, M, H, K]`, or packed `[T, H, K]` with its `starts`."""
+    k, v = (x if x.shape[-2] == q.shape[-2] else x.repeat_interleave(q.shape[-2] // x.shape[-2], -2) for x in (k, v))
+    window = {"window_size_left": band.left, "window_size_right": band.right}
+    out: Tensor = _flash_operator()(q, k, v, *starts, *longest, p, False, False, scale=scale, **window)[0]
+    return out
 
 
 def _takes_lower_right(q: Tensor) -> bool:
@@ -238,6 +254,8 @@ def _varlen_options(
     """
     if band.top_left or p > 0.0 or (scale is not None and scale <= 0.0) or not _fits_flash(q, k, v):
         return None
+    if _flash_operator():
+        return {}
     function, names = _varlen_attn()
     options: dict[str, Any] = {} if scale is None else {"scale": scale}
     if band.left < 0 and band.right == 0 and "is_causal" in names:

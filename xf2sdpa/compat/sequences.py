@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -11,7 +12,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from xf2sdpa.compat.kernels import _Band, _banded, _is_hopper, _sdpa, _varlen, _varlen_options, _without_cudnn
+from xf2sdpa.compat.kernels import (
+    _HALF,
+    _Band,
+    _banded,
+    _flash,
+    _flash_operator,
+    _is_hopper,
+    _sdpa,
+    _varlen,
+    _varlen_options,
+    _without_cudnn,
+)
 
 
 def _default_device(device: torch.device | None) -> torch.device:
@@ -176,37 +188,49 @@ def _attend_runs(
     return torch.cat(outs).transpose(0, 1).unsqueeze(0)
 
 
-def _is_uniform(runs: Sequence[_Run]) -> bool:
-    """Whether these are batches rather than packed documents: lists of a few crop sizes, or of video frames.
+@functools.lru_cache(maxsize=64)
+def _uniform_runs(starts: tuple[int, ...]) -> tuple[_Run, ...]:
+    """Square sequences as dense batches, where they are batches rather than packed documents; else none.
 
-    Their shapes come again in every step, which pays for a plan of cuDNN, some 50 ms for each new one. Lengths
-    that grow by decoding (more keys than queries) or that differ from sequence to sequence do not.
+    Such are lists of a few crop sizes, or the frames of a video. Their shapes come again in every step, which
+    pays for a plan of cuDNN, some 50 ms for each new one; lengths that differ from each other do not.
     """
-    squares = all(run.m == run.n == run.stride for run in runs)
-    return squares and len(runs) <= 4 and sum(run.size for run in runs) >= 8 * len(runs)
+    lengths = itertools.groupby(end - start for start, end in zip(starts, starts[1:]))
+    runs = tuple(_Run(len(list(members)), length, length, length) for length, members in lengths)
+    return runs if len(runs) <= 4 and len(starts) > 8 * len(runs) else ()
+
+
+def _batches(q: Tensor, k: Tensor, q_info: Any, k_info: Any, band: _Band) -> tuple[_Run, ...]:
+    """The dense batches by which cuDNN trains faster on Hopper than one packed call of flash attention.
+
+    Not in inference: there the gain is small, and joining the results takes their memory twice.
+    """
+    trains = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
+    if not (trains and q.is_cuda and band.left < 0 and q_info.seqstart_py == k_info.seqstart_py):
+        return ()
+    if hasattr(k_info, "padding") or not (q.dtype in _HALF and _is_hopper(q.device)):
+        return ()
+    return _uniform_runs(tuple(q_info.seqstart_py))
 
 
 def _attend_packed(
     q: Tensor, k: Tensor, v: Tensor, q_info: Any, k_info: Any, band: _Band, p: float, scale: float | None
 ) -> Tensor:
-    """Attention within packed sequences, `[1, H, T, K]`.
-
-    On Hopper batches of one length go to cuDNN, which takes half the time there; all else is one call of
-    `varlen_attn`, where that fits.
-    """
+    """Attention within packed sequences, `[1, H, T, K]`; one fused call where torch has one."""
     if q_info.seqstart_py == k_info.seqstart_py:  # every sequence square: both corners are one
         band = band._replace(top_left=False)
-    runs = _runs(q_info, k_info)
-    if q.is_cuda and band.left < 0 and _is_uniform(runs) and _is_hopper(q.device):
+    if runs := _batches(q, k, q_info, k_info, band):
         return _attend_runs(q, k, v, runs, band, p, scale)
     options = None if hasattr(k_info, "padding") else _varlen_options(q, k, v, band, p, scale)
     if options is None:
-        # Each new length would cost cuDNN a plan; FLASH and EFFICIENT have none.
+        # Each new length would cost cuDNN a plan, some 50 ms on an H200; FLASH and EFFICIENT have none.
         with _without_cudnn() if q.is_cuda else nullcontext():
-            return _attend_runs(q, k, v, runs, band, p, scale)
+            return _attend_runs(q, k, v, _runs(q_info, k_info), band, p, scale)
     packed = (q[0].transpose(0, 1), k[0].transpose(0, 1), v[0].transpose(0, 1))
-    longest = (q_info.max_seqlen, k_info.max_seqlen)
-    return _varlen(packed, (q_info.seqstart, k_info.seqstart), longest, options).transpose(0, 1).unsqueeze(0)
+    starts, longest = (q_info.seqstart, k_info.seqstart), (q_info.max_seqlen, k_info.max_seqlen)
+    if _flash_operator():
+        return _flash(*packed, starts, longest, band, p, scale).transpose(0, 1).unsqueeze(0)
+    return _varlen(packed, starts, longest, options).transpose(0, 1).unsqueeze(0)
 
 
 def _attend_decoding(

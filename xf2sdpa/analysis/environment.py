@@ -1,0 +1,42 @@
+"""What the walk carries along: the variables at a point, the function it is in, what it saw at each site."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from xf2sdpa.analysis.evidence import Path
+from xf2sdpa.analysis.values import Rank, Value
+
+
+@dataclass
+class SiteFacts:
+    """What the walk saw at one call site, over all the ways that lead there."""
+
+    path: Path
+    order: int
+    arguments: dict[str, Value]
+    result: Rank
+
+
+@dataclass
+class Environment:
+    """The variables at one point, and the sites that have run on the way."""
+
+    variables: dict[str, Value] = field(default_factory=dict)
+    done: frozenset[int] = frozenset()
+
+    def copy(self) -> Environment:
+        """An environment that can go its own way."""
+        return Environment(dict(self.variables), self.done)
+
+
+@dataclass
+class Frame:
+    """One function being walked."""
+
+    node: ast.AST
+    owner: ast.ClassDef | None
+    primary: bool
+    returned: list[Value] = field(default_factory=list)
+    left_loop: list[Environment] = field(default_factory=list)
