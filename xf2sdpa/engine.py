@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 NEEDLE = re.compile("memory_efficient_attention|merge_attentions")
 """Every call site spells one of these, whatever the module is called."""
-WIDE_NEEDLE = re.compile("xformers|mslk")
+WIDE_NEEDLE = re.compile("xformers|mslk|memory_efficient_attention")
 _WISHES = frozenset({IGNORED, NOT_SELECTED, NOT_EXACT})
 _IGNORE = re.compile(r"#\s*xf2sdpa:\s*ignore(?:\[([\w,\s]*)\])?", re.IGNORECASE)
 _WHOLE_FILE = Span(1, 0, 1, 0)
@@ -73,6 +74,8 @@ class Options:
     only_exact: bool = False
     handed_on: frozenset[str] = frozenset()
     compat: str | None = None
+    handed_over: Mapping[str, str] = field(default_factory=dict)
+    """What names of other files stand for: `shared.xops` → `xformers.ops`."""
     reached: bool = False
     """Whether files with call sites import something from this one: its flags then count as theirs."""
 
@@ -133,7 +136,7 @@ def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[Call
         RecursionError: it nests too deep.
     """
     tree = _parse(text)
-    names = Names(tree)
+    names = Names(tree, options.handed_over)
     attributes = ClassAttributes(names)
     file = FileDraft(
         path,

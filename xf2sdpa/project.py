@@ -8,7 +8,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from xf2sdpa.analysis.handed_on import dotted_imports, handed_on, imports_from, names_of_ours, taken_from
+from xf2sdpa.analysis.handed_on import (
+    bindings_of_ours,
+    dotted_imports,
+    handed_on,
+    imports_from,
+    names_of_ours,
+    taken_from,
+)
 from xf2sdpa.codes import UNREADABLE
 from xf2sdpa.copyin import FILE_NAME, Copy, is_copy, is_untouched, refreshed, with_text
 from xf2sdpa.discover import Searcher, list_files
@@ -62,6 +69,7 @@ class Job:
     handed_on: frozenset[str]
     compat: str | None = None
     reached: bool = False
+    handed_over: Mapping[str, str] = field(default_factory=dict)
 
 
 Progress = Callable[[Iterable[FileResult], int], Iterable[FileResult]]
@@ -122,8 +130,7 @@ def _read_matching(files: Sequence[str]) -> tuple[list[Source], list[FileResult]
     sources: list[Source] = []
     failed: list[FileResult] = []
     _read_all(searcher.first(), sources, failed)
-    calling = [source for source in sources if NEEDLE.search(source.text)]
-    words = set().union(*(names_of_ours(source.text) for source in calling)) - _COMMON
+    words = set().union(*(names_of_ours(source.text) for source in sources)) - _COMMON
     _read_all(searcher.matching({word.encode() for word in words}), sources, failed)
     failed += [_failure(SourceError(path, 1, 0, UNREADABLE, why)) for path, why in searcher.unreadable]
     return sources, failed
@@ -146,12 +153,14 @@ def _failure(error: SourceError) -> FileResult:
 def _jobs(sources: Sequence[Source], settings: Settings, wish: Wish) -> Iterator[Job]:
     taken = handed_on(source.text for source in sources)
     reached = _reached(sources)
+    handed_over = _handed_over(sources, taken)
     module = FILE_NAME.removesuffix(".py") if wish.helper else None
     for source in sources:
         if is_copy(source.text):
             continue
         stem = source.path.parent.name if source.path.stem == "__init__" else source.path.stem
-        yield Job(source, settings, wish.only_exact, taken.get(stem, frozenset()), module, stem in reached)
+        names = taken.get(stem, frozenset())
+        yield Job(source, settings, wish.only_exact, names, module, stem in reached, handed_over)
 
 
 def _reached(sources: Sequence[Source]) -> set[str]:
@@ -160,6 +169,17 @@ def _reached(sources: Sequence[Source]) -> set[str]:
     found = set().union(*(imports[s.path.stem] for s in sources if NEEDLE.search(s.text) and not is_copy(s.text)))
     while further := set().union(*(imports[stem] for stem in found if stem in imports)) - found:
         found |= further
+    return found
+
+
+def _handed_over(sources: Sequence[Source], taken: Mapping[str, frozenset[str]]) -> dict[str, str]:
+    """What names stand for that one file binds to a part of xformers and another imports from it."""
+    found = {}
+    for source in sources:
+        stem = source.path.parent.name if source.path.stem == "__init__" else source.path.stem
+        if taken.get(stem, frozenset()) & names_of_ours(source.text):
+            for name, dotted in bindings_of_ours(source.text).items():
+                found[f"{stem}.{name}"] = dotted
     return found
 
 
@@ -177,7 +197,7 @@ def _run(work: Sequence[Job], jobs: int) -> Iterator[FileResult]:
 
 def run_job(job: Job) -> FileResult:
     """Rewrite one source; called in a process of the pool."""
-    options = Options(job.settings, job.only_exact, job.handed_on, job.compat, job.reached)
+    options = Options(job.settings, job.only_exact, job.handed_on, job.compat, job.handed_over, job.reached)
     return rewrite_with(job.source.text, str(job.source.path), options)
 
 

@@ -70,28 +70,32 @@ def varlen_2_12(
     return varlen_2_11(*packed, scale=scale, window_size=window_size)
 
 
-@pytest.fixture(params=[varlen_2_10, varlen_2_11, varlen_2_12], ids=["2.10", "2.11", "2.12"])
+def operator(q, k, v, cu_q, cu_k, *rest, **options):
+    """`aten::_flash_attention_forward`, dense or packed."""
+    max_q, max_k, p, is_causal, debug = rest
+    assert (p, is_causal, debug) == (0.0, False, False)
+    assert q.shape[-2] == k.shape[-2]
+    window = (options["window_size_left"], options["window_size_right"])
+    if cu_q is not None:
+        return (reference((q, k, v, cu_q, cu_k, max_q, max_k), options["scale"], window),)
+    counts = torch.arange(len(q) + 1, dtype=torch.int32)
+    packed = [x.flatten(0, 1) for x in (q, k, v)]
+    out = reference((*packed, counts * max_q, counts * max_k, max_q, max_k), options["scale"], window)
+    return (out.view(*q.shape[:-1], v.shape[-1]),)
+
+
+@pytest.fixture(params=[varlen_2_10, varlen_2_11, varlen_2_12, operator], ids=["2.10", "2.11", "2.12", "operator"])
 def played(request, monkeypatch):
-    """Makes the code believe that `varlen_attn` fits everything; records the calls."""
+    """Makes the code believe that flash attention fits everything; records the calls."""
     calls = []
 
     def watched(*args, **options):
         calls.append(options)
         return request.param(*args, **options)
 
-    def window(q, k, v, band, p, scale):  # noqa: PLR0917
-        assert p == 0.0
-        batch, m, n = q.shape[0], q.shape[-2], k.shape[-2]
-        counts = torch.arange(batch + 1, dtype=torch.int32)
-        k, v = (kernels._spread(x, q.shape[1]) for x in (k, v))
-        packed = [x.transpose(1, 2).flatten(0, 1) for x in (q, k, v)]
-        calls.append({"window": band})
-        out = reference((*packed, counts * m, counts * n, m, n), scale, (band.left, band.right))
-        return out.view(batch, m, *out.shape[1:]).transpose(1, 2)
-
     names = frozenset(inspect.signature(request.param).parameters)
-    monkeypatch.setattr(kernels, "_flash_window", window)
     monkeypatch.setattr(kernels, "_varlen_attn", lambda: (watched, names))
+    monkeypatch.setattr(kernels, "_flash_operator", lambda: watched if request.param is operator else None)
     monkeypatch.setattr(kernels, "_fits_flash", lambda q, k, v: True)
     return SimpleNamespace(calls=calls, version=request.param.__name__, names=names)
 
@@ -109,8 +113,9 @@ def test_every_kind_is_right_with_varlen(kind, played):
         assert played.calls
     elif kind.startswith(("none", "tensor", "LowerTriangularMask")):
         assert not played.calls
-    elif "Local" in kind:
-        assert played.calls, "windows"
+    elif "Local" in kind and "Padded" not in kind and played.version != "varlen_2_10":
+        dense = not kind.startswith("Block")
+        assert bool(played.calls) == (played.version == "operator" or not dense), "varlen is for packed sequences"
 
 
 def calls_of(played, mask, scale=None, p=0.0):
@@ -122,6 +127,8 @@ def calls_of(played, mask, scale=None, p=0.0):
 
 
 def test_which_calls_varlen_gets(played):
+    if played.version == "operator":
+        pytest.skip("varlen is not asked where the operator is there")
     unequal = compat.BlockDiagonalMask.from_seqlens([3, 4], [5, 6])
     square = compat.BlockDiagonalMask.from_seqlens([3, 4])
     older = played.version == "varlen_2_10"
@@ -135,10 +142,8 @@ def test_which_calls_varlen_gets(played):
     assert calls_of(played, square, scale=-0.5) == [], "newer releases raise for it"
     # A window of all the keys behind is the causal mask; a narrower one exists from 2.11.
     narrow = unequal.make_local_attention_from_bottomright(3)
-    each = [{"window": kernels._Band(2, 0)}]
-    assert calls_of(played, narrow) == (each * 2 if older else [{"window_size": (2, 0)}])
-    # Of the lengths 3 and 4, the window hides something in the second only.
-    assert calls_of(played, square.make_local_attention(3)) == (each if older else [{"window_size": (2, 0)}])
+    assert calls_of(played, narrow) == ([] if older else [{"window_size": (2, 0)}])
+    assert calls_of(played, square.make_local_attention(3)) == ([] if older else [{"window_size": (2, 0)}])
     assert all(not options for options in calls_of(played, unequal.make_local_attention(3)))
 
 
@@ -146,7 +151,9 @@ def test_grouped_keys_reach_varlen_unrepeated_from_2_12(played):
     mask = compat.BlockDiagonalMask.from_seqlens([3, 4])
     q, k = torch.randn(1, 7, 2, 3, 8), torch.randn(1, 7, 2, 1, 8).expand(-1, -1, -1, 3, -1)
     compat.memory_efficient_attention(q, k, k, mask)
-    assert played.calls == [{"enable_gqa": True} if played.version == "varlen_2_12" else {}]
+    options = [sorted(call) for call in played.calls]
+    operators = ["scale", "window_size_left", "window_size_right"]
+    assert options == [{"varlen_2_12": ["enable_gqa"], "operator": operators}.get(played.version, [])]
 
 
 def test_the_signature_of_the_installed_torch_is_one_we_know():
@@ -293,33 +300,69 @@ def test_packed_sequences_on_a_gpu_avoid_plans_of_cudnn(monkeypatch):
     assert not entered, "nothing of the kind on the CPU"
 
 
-def runs_of(lengths, keys=None):
-    mask = compat.BlockDiagonalMask.from_seqlens(lengths, keys)
-    return sequences._runs(mask.q_seqinfo, mask.k_seqinfo)
-
-
 @pytest.mark.parametrize(
-    ("uniform", "lengths", "keys"),
+    ("sizes", "lengths"),
     [
-        (True, [9] * 8, None),
-        (True, [9] * 4 + [5] * 12, None),
-        (False, [9] * 7, None),
-        (False, [9] * 12 + [5] * 3, None),
-        (False, list(range(1, 20)), None),
-        (False, [9, 5] * 20, None),
-        (False, [1] * 8, [30] * 8),
+        ([8], [9] * 8),
+        ([4, 12], [9] * 4 + [5] * 12),
+        ([], [9] * 7),
+        ([], [9] * 12 + [5] * 3),
+        ([], list(range(1, 20))),
+        ([], [9, 5] * 20),
+        ([], []),
     ],
 )
-def test_which_packed_sequences_are_batches(uniform, lengths, keys):
-    runs = runs_of(lengths, keys)
-    assert sequences._is_uniform(runs) == uniform
-    assert sum(run.size for run in runs) == len(lengths)
+def test_which_packed_sequences_are_batches(sizes, lengths):
+    mask = compat.BlockDiagonalMask.from_seqlens(lengths)
+    runs = sequences._uniform_runs(tuple(mask.q_seqinfo.seqstart_py))
+    assert [run.size for run in runs] == sizes
+    assert not runs or list(runs) == sequences._runs(mask.q_seqinfo, mask.k_seqinfo)
 
 
-@pytest.mark.skipif(not kernels._flash_takes_windows(), reason="torch's flash kernel has no window yet")
-def test_the_installed_flash_takes_our_window():
+def test_batches_are_for_training_on_hopper(monkeypatch):
+    monkeypatch.setattr(sequences, "_is_hopper", lambda device: True)
+
+    def batches(mask, band=None, **changes):
+        facts = {"is_cuda": True, "requires_grad": True, "dtype": torch.bfloat16, "device": "cuda:0"} | changes
+        x = SimpleNamespace(**facts)
+        return bool(sequences._batches(x, x, mask.q_seqinfo, mask.k_seqinfo, band or kernels._Band()))
+
+    mask = compat.BlockDiagonalMask.from_seqlens([5] * 8)
+    assert batches(mask)
+    assert batches(mask, kernels._Band(right=0))
+    assert not batches(mask, kernels._Band(2, 0))
+    assert not batches(mask, requires_grad=False)
+    assert not batches(mask, dtype=torch.float32)
+    assert not batches(mask, is_cuda=False)
+    assert not batches(compat.BlockDiagonalMask.from_seqlens([1] * 8, [30] * 8))
+    assert not batches(compat.BlockDiagonalPaddedKeysMask.from_seqlens([5] * 8, 5, [4] * 8))
+    with torch.no_grad():
+        assert not batches(mask)
+    monkeypatch.setattr(sequences, "_is_hopper", lambda device: False)
+    assert not batches(mask)
+
+
+def test_batches_are_right(monkeypatch):
+    monkeypatch.setattr(sequences, "_batches", lambda q, k, q_info, *rest: sequences._runs(q_info, q_info))
+    for seed in range(40):
+        problem = case("BlockDiagonalMask", seed)
+        if problem.shapes[0][1] == problem.shapes[1][1]:
+            inputs = problem.inputs()
+            mask = problem.make(compat)
+            if mask.q_seqinfo is mask.k_seqinfo:
+                torch.testing.assert_close(actual(problem, *inputs), expected(problem, *inputs))
+
+
+@pytest.mark.skipif(kernels._flash_operator() is None, reason="this torch has another operator")
+def test_the_installed_operator_takes_our_arguments():
     """On meta tensors: names, order, the shape of the result, and that there is a gradient."""
-    q, k = (torch.empty(2, 3, m, 64, device="meta", dtype=torch.bfloat16, requires_grad=True) for m in (10, 12))
-    out = kernels._flash_window(q, k, k, kernels._Band(4, -1), 0.0, 0.5)
+    q, k = (torch.empty(2, m, 4, 64, device="meta", dtype=torch.bfloat16, requires_grad=True) for m in (10, 12))
+    out = kernels._flash(q, k, k, (None, None), (10, 12), kernels._Band(4, -1), 0.0, 0.5)
     assert out.shape == q.shape
     assert [x.shape for x in torch.autograd.grad(out.sum(), (q, k))] == [q.shape, k.shape]
+    q, k = (x.flatten(0, 1) for x in (q, k))
+    starts = torch.empty(3, dtype=torch.int32, device="meta")
+    out = kernels._packed(q, k[:, :2], k[:, :2], (starts, starts), (10, 12), kernels._Band(), 0.0, None)
+    assert out is None, "not a CUDA tensor"
+    out = kernels._flash(q, k[:, :2], k[:, :2], (starts, starts), (10, 12), kernels._Band(), 0.0, None)
+    assert out.shape == q.shape

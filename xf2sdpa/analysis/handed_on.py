@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Iterator
+
+from xf2sdpa.analysis.api import is_ours
 
 _FROM = re.compile(
     r"^[ \t]*from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#;\\]*(?:\\\r?\n[^\n#;]*)*)", re.MULTILINE
@@ -40,6 +43,24 @@ def handed_on(texts: Iterable[str]) -> dict[str, frozenset[str]]:
         for module, name in imports_from(text):
             found.setdefault(module, set()).add(name)
     return {module: frozenset(names) for module, names in found.items()}
+
+
+def bindings_of_ours(text: str) -> dict[str, str]:
+    """What the imports of xformers in a text bind, wherever they stand, and what to."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and is_ours(node.module):
+            found.update({alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names})
+        elif isinstance(node, ast.Import):
+            ours = (alias for alias in node.names if is_ours(alias.name))
+            found.update(
+                {a.asname or a.name.partition(".")[0]: a.name if a.asname else a.name.partition(".")[0] for a in ours}
+            )
+    return found
 
 
 def dotted_imports(text: str) -> set[str]:

@@ -8,7 +8,7 @@ A name is what an import says only if nothing else binds it in the same scope, s
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from xf2sdpa.analysis.api import api_name, is_ours
@@ -72,6 +72,7 @@ class Names:
     """The scopes of one module, and the meaning of names and dotted expressions in them.
 
     Attributes:
+        handed_over: what names of other files of the project stand for: `shared.xops` → `xformers.ops`.
         module: the module's own scope.
         scopes: scope of every node that opens one, by `id(node)`.
         scope_at: the scope in which each Name and Call node stands, by `id(node)`.
@@ -80,7 +81,8 @@ class Names:
         calls, imports, strings: every call, import statement and string constant, in no promised order.
     """
 
-    def __init__(self, tree: ast.Module) -> None:
+    def __init__(self, tree: ast.Module, handed_over: Mapping[str, str] | None = None) -> None:
+        self.handed_over = handed_over or {}
         self.module = Scope(tree, None, "")
         self.scopes: dict[int, Scope] = {id(tree): self.module}
         self.scope_at: dict[int, Scope] = {}
@@ -233,6 +235,7 @@ class _Builder:
                 scope.stars.append(base)
             else:
                 dotted = f"{base}{'' if base.endswith('.') else '.'}{alias.name}"
+                dotted = self.names.handed_over.get(".".join(dotted.split(".")[-2:]), dotted)
                 scope.bind(alias.asname or alias.name, Binding(node, dotted=dotted))
 
     def visit_Assign(self, node: ast.Assign, scope: Scope) -> None:  # noqa: N802

@@ -245,17 +245,8 @@ def _varlen_attn() -> tuple[Any, frozenset[str]]:
     return function, frozenset(inspect.signature(function).parameters)
 
 
-def _varlen_options(
-    q: Tensor, k: Tensor, v: Tensor, band: _Band, p: float, scale: float | None
-) -> dict[str, Any] | None:
-    """The arguments by which `varlen_attn` computes this, or None where it cannot.
-
-    It aligns every band bottom-right, has no dropout and takes only a positive scale.
-    """
-    if band.top_left or p > 0.0 or (scale is not None and scale <= 0.0) or not _fits_flash(q, k, v):
-        return None
-    if _flash_operator():
-        return {}
+def _varlen_options(band: _Band, scale: float | None) -> dict[str, Any] | None:
+    """The arguments by which `varlen_attn` computes a bottom-right band, or None where it cannot."""
     function, names = _varlen_attn()
     options: dict[str, Any] = {} if scale is None else {"scale": scale}
     if band.left < 0 and band.right == 0 and "is_causal" in names:
@@ -265,17 +256,32 @@ def _varlen_options(
     return options if function is not None and names.issuperset(options) else None
 
 
-def _varlen(
-    packed: tuple[Tensor, Tensor, Tensor],
+def _packed(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
     starts: tuple[Tensor, Tensor],
     longest: tuple[int, int],
-    options: dict[str, Any],
-) -> Tensor:
-    """Attention within packed sequences `[T, H, K]`, given where they start (int32 `[sequences + 1]`)."""
-    function, names = _varlen_attn()
-    q, k, v = packed
+    band: _Band,
+    p: float,
+    scale: float | None,
+) -> Tensor | None:
+    """Attention within packed sequences `[T, H, K]`, which begin at `starts` (int32 `[sequences + 1]`).
+
+    None where flash attention does not compute it: it aligns every band bottom-right; and of what it could,
+    `varlen_attn` has no dropout and takes only a positive scale.
+    """
+    if band.top_left or p > 0.0 or (scale is not None and scale <= 0.0) or 0 in (*q.shape, *k.shape):
+        return None
+    if not _fits_flash(q, k, v):
+        return None
+    if _flash_operator():
+        return _flash(q, k, v, starts, longest, band, p, scale)
+    options, (function, names) = _varlen_options(band, scale), _varlen_attn()
+    if options is None:
+        return None
     if k.shape[1] != q.shape[1] and "enable_gqa" in names:
-        options = {**options, "enable_gqa": True}
+        options["enable_gqa"] = True
     elif k.shape[1] != q.shape[1]:
         k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
     out: Tensor = function(q, k, v, *starts, *longest, **options)

@@ -16,12 +16,9 @@ from xf2sdpa.compat.kernels import (
     _HALF,
     _Band,
     _banded,
-    _flash,
-    _flash_operator,
     _is_hopper,
+    _packed,
     _sdpa,
-    _varlen,
-    _varlen_options,
     _without_cudnn,
 )
 
@@ -221,16 +218,15 @@ def _attend_packed(
         band = band._replace(top_left=False)
     if runs := _batches(q, k, q_info, k_info, band):
         return _attend_runs(q, k, v, runs, band, p, scale)
-    options = None if hasattr(k_info, "padding") else _varlen_options(q, k, v, band, p, scale)
-    if options is None:
-        # Each new length would cost cuDNN a plan, some 50 ms on an H200; FLASH and EFFICIENT have none.
-        with _without_cudnn() if q.is_cuda else nullcontext():
-            return _attend_runs(q, k, v, _runs(q_info, k_info), band, p, scale)
-    packed = (q[0].transpose(0, 1), k[0].transpose(0, 1), v[0].transpose(0, 1))
-    starts, longest = (q_info.seqstart, k_info.seqstart), (q_info.max_seqlen, k_info.max_seqlen)
-    if _flash_operator():
-        return _flash(*packed, starts, longest, band, p, scale).transpose(0, 1).unsqueeze(0)
-    return _varlen(packed, starts, longest, options).transpose(0, 1).unsqueeze(0)
+    if not hasattr(k_info, "padding"):
+        packed = (q[0].transpose(0, 1), k[0].transpose(0, 1), v[0].transpose(0, 1))
+        starts, longest = (q_info.seqstart, k_info.seqstart), (q_info.max_seqlen, k_info.max_seqlen)
+        out = _packed(*packed, starts, longest, band, p, scale)
+        if out is not None:
+            return out.transpose(0, 1).unsqueeze(0)
+    # Each new length would cost cuDNN a plan, some 50 ms on an H200; FLASH and EFFICIENT have none.
+    with _without_cudnn() if q.is_cuda else nullcontext():
+        return _attend_runs(q, k, v, _runs(q_info, k_info), band, p, scale)
 
 
 def _attend_decoding(

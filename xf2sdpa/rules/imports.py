@@ -190,7 +190,9 @@ def _is_unused(file: FileDraft, statement: _Import, alias: ast.alias) -> bool:
     loads = loads_of(file.names, name, owner)
     if any(id(load) not in file.gone for load in loads):
         return False
-    return is_ours(whole_name(statement, alias)) or (bool(loads) and "xformers" in name.lower())
+    whole = whole_name(statement, alias)
+    handed = ".".join(whole.split(".")[-2:]) in file.names.handed_over
+    return is_ours(whole) or (bool(loads) and (handed or "xformers" in name.lower()))
 
 
 def whole_name(statement: _Import, alias: ast.alias) -> str:
