@@ -36,7 +36,7 @@ MASK_MAKERS = frozenset(
 )  # fmt: skip
 CONVENTIONS = {"head_to_batch_dim": 3, "reshape_heads_to_batch_dim": 3}
 """Methods of diffusers' Attention that are called on objects whose class is not in sight, and the rank they give."""
-_NEW_TENSORS = frozenset({"zeros", "ones", "empty", "full", "rand", "randn", "randint"})
+_NEW_TENSORS = frozenset({"zeros", "ones", "empty", "full", "rand", "randn"})
 _EINOPS = frozenset({"rearrange", "repeat", "reduce"})
 _NUMERIC_BUILTINS = frozenset({"len", "int", "float", "bool", "str", "min", "max", "abs", "round", "isinstance"})
 

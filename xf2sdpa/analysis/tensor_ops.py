@@ -166,6 +166,13 @@ def sum_dims(x: Tensor, arguments: Arguments) -> Value:
     return reduce_dims(replace(x, dtype=DType.FLOAT32), arguments)
 
 
+def norm(x: Tensor, arguments: Arguments) -> Value:
+    """`norm(dim=-1, keepdim=True)`; its first position is the kind of norm, not a dimension."""
+    if arguments.positional:
+        return float32(unknown_rank(x, arguments), arguments)  # type: ignore[arg-type]
+    return sum_dims(x, arguments)
+
+
 def like_new(x: Tensor, arguments: Arguments) -> Value:
     """`zeros_like(x)`: the rank of x, and its dtype unless another is given."""
     return replace(x, dtype=DType.UNKNOWN) if "dtype" in arguments.keywords else x
@@ -255,12 +262,14 @@ _KEEP = """
 
 OPERATIONS: dict[str, Operation] = {
     **dict.fromkeys(_KEEP.split(), keep),
-    **dict.fromkeys(("view", "reshape", "expand", "repeat", "tile", "broadcast_to"), view),
+    **dict.fromkeys(("view", "reshape", "expand", "repeat", "broadcast_to"), view),
     **dict.fromkeys(("view_as", "reshape_as", "expand_as"), like),
     **dict.fromkeys(("chunk", "split", "tensor_split", "split_with_sizes"), pieces),
     **dict.fromkeys(("squeeze", "unfold", "diagonal", "masked_select", "take", "nonzero"), unknown_rank),
     **dict.fromkeys(("mean", "amax", "amin", "std", "var", "logsumexp", "all", "any"), reduce_dims),
-    **dict.fromkeys(("sum", "prod", "norm"), sum_dims),
+    **dict.fromkeys(("sum", "prod"), sum_dims),
+    "norm": norm,
+    "tile": unknown_rank,
     **dict.fromkeys(("half", "bfloat16"), half),
     **dict.fromkeys(("float", "double", "softmax", "log_softmax", "layer_norm", "group_norm", "rms_norm", "normalize",
                      "exp", "log", "pow", "reciprocal", "rsqrt", "cumsum", "cumprod"), float32),
