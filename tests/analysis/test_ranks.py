@@ -36,7 +36,8 @@ torch.view_as_real(torch.view_as_complex(x[..., :4].reshape(2, 3, 4, 2, 2).conti
 """
 LISTED = [part for line in EXPRESSIONS.splitlines() for part in line.split("  ") if part]
 BEYOND = {"x.squeeze(1)", "x.norm(2)", "x.norm(2, -1)", "x.tile(2)", "x[x > 0]", "x[[0, 1]]", "x.new_zeros(3)",
-          "x.repeat_interleave(2, dim=1)", "x.view(2, -1).t()", "torch.randint(0, 5, (2,))", "(x if a > 1 else x[0])"}  # fmt: skip
+          "x.repeat_interleave(2, dim=1)", "x.view(2, -1).t()", "torch.randint(0, 5, (2,))",
+          "(x if a > 1 else x[0])"}  # fmt: skip
 """What depends on sizes or values, or is not worth knowing."""
 
 

@@ -323,12 +323,15 @@ def test_batches_are_for_training_on_hopper(monkeypatch):
     monkeypatch.setattr(sequences, "_is_hopper", lambda device: True)
 
     def batches(mask, band=None, **changes):
-        facts = {"is_cuda": True, "requires_grad": True, "dtype": torch.bfloat16, "device": "cuda:0"} | changes
-        x = SimpleNamespace(**facts)
+        facts = {"is_cuda": True, "requires_grad": True, "dtype": torch.bfloat16, "device": "cuda:0"}
+        x = SimpleNamespace(**facts | {"shape": (1, 2, 40, 8)} | changes)
         return bool(sequences._batches(x, x, mask.q_seqinfo, mask.k_seqinfo, band or kernels._Band()))
 
     mask = compat.BlockDiagonalMask.from_seqlens([5] * 8)
+    assert not batches(mask), "too little work"
+    monkeypatch.setattr(sequences, "_MUCH", 8 * 5 * 5 * 2 * 8)
     assert batches(mask)
+    assert not batches(mask, shape=(1, 1, 40, 8))
     assert batches(mask, kernels._Band(right=0))
     assert not batches(mask, kernels._Band(2, 0))
     assert not batches(mask, requires_grad=False)

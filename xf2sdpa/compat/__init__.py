@@ -4,7 +4,7 @@ Five source modules, each using only those before it:
 
 | module | holds |
 |---|---|
-| `kernels.py` | one attention on heads-first tensors: SDPA, the NaN guard, bands, `varlen_attn` |
+| `kernels.py` | one attention on heads-first tensors: SDPA, the NaN guard, bands, packed sequences |
 | `sequences.py` | where packed sequences lie, and attention within each |
 | `masks.py` | the mask classes; each knows how to attend |
 | `attention.py` | the entry points, and the names of ops |

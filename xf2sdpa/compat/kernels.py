@@ -56,8 +56,9 @@ def _cudnn_gradient_is_nan(query: Tensor, key: Tensor, is_causal: bool) -> bool:
     """Whether cuDNN, the default on Hopper from torch 2.11, may return NaN as the query's gradient.
 
     Seen on H100 and H200 for key length % 128 == 64, every query length and head size up to 256, with any
-    mask and with none, where a row's log-sum-exp is below about -88 in bfloat16, and far above that already in
-    float16. Never with `is_causal`, never in the gradients of key and value (pytorch#196678).
+    mask and with none, where exp(-lse) of a row times the gradient that reaches it overflows the dtype: for a
+    gradient near 1, lse below -88 in bfloat16 but below -12 in float16, and sooner under a loss scaler. Never
+    with `is_causal`, never in the gradients of key and value (pytorch#196678).
     """
     return (
         query.is_cuda

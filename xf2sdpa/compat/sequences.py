@@ -197,17 +197,23 @@ def _uniform_runs(starts: tuple[int, ...]) -> tuple[_Run, ...]:
     return runs if len(runs) <= 4 and len(starts) > 8 * len(runs) else ()
 
 
+_MUCH = 7 * 10**9  # products of a query's and a key's channel: 2 ms of flash attention on an H200
+
+
 def _batches(q: Tensor, k: Tensor, q_info: Any, k_info: Any, band: _Band) -> tuple[_Run, ...]:
     """The dense batches by which cuDNN trains faster on Hopper than one packed call of flash attention.
 
-    Not in inference: there the gain is small, and joining the results takes their memory twice.
+    On an H200, 656 sequences of 257 and 50 tokens, 24 heads of 64: 3.6 against 4.6 ms, and 0.63 of the memory.
+    Not in inference, where the gain is small and joining the results takes their memory twice; not below
+    `_MUCH`, where a call waits for its many small launches (a quarter of that shape: 1.9 against 1.2 ms).
     """
     trains = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
     if not (trains and q.is_cuda and band.left < 0 and q_info.seqstart_py == k_info.seqstart_py):
         return ()
     if hasattr(k_info, "padding") or not (q.dtype in _HALF and _is_hopper(q.device)):
         return ()
-    return _uniform_runs(tuple(q_info.seqstart_py))
+    runs = _uniform_runs(tuple(q_info.seqstart_py))
+    return runs if sum(run.size * run.m * run.n for run in runs) * q.shape[1] * q.shape[-1] >= _MUCH else ()
 
 
 def _attend_packed(
