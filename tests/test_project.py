@@ -1492,7 +1492,6 @@ WRONG: dict[str, str] = {
     "a guard in the class body": "not seen, and nothing is said",
     "a switch of a training script": "version('xformers') stays and raises",
     "with the truth of a fallback": "the guard stays, and sets xops = None",
-    "a function of another file, called where it matters": "a file with a look-up and no call is not looked at",
     "the module handed on": "not seen, and nothing is said",
     "a flag taken with a star": "not seen, and nothing is said",
     "a switch board of options": "the guard in the other file stays, and sets the flag False",

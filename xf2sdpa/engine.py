@@ -24,7 +24,7 @@ from xf2sdpa.emit import function_name
 from xf2sdpa.layout import Layout
 from xf2sdpa.model import FileResult, Finding, Note, Site, SiteClass, Span
 from xf2sdpa.rule import all_rules
-from xf2sdpa.rules.comparison import is_off_limits
+from xf2sdpa.rules.comparison import bars_helper
 from xf2sdpa.rules.compat_names import helper_name, renamed_call
 from xf2sdpa.rules.op import is_idle
 from xf2sdpa.selfcheck import CheckFailed, check
@@ -207,7 +207,7 @@ def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool)
     """Hand a call that cannot be written inline to the helper module, if there may be one; else leave it."""
     if note.code in _WISHES:
         return _as_wished(file, site, note)
-    if file.compat is None or site.bound.api not in exported() or is_off_limits(file):
+    if file.compat is None or site.bound.api not in exported() or bars_helper(file):
         return _left(file, site, note)
     draft = CallDraft(file, site, kind=SiteClass.COMPAT, code=IN_HELPER, message=note.message, notes=[note])
     try:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from xf2sdpa.analysis.handed_on import dotted_imports
 
+_RELATIVE_FROM = re.compile(r"^[ \t]*from[ \t]+(\.+)([\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)", re.MULTILINE)
 _RELATIVE = re.compile(r"^[ \t]*from[ \t]+(\.+)", re.MULTILINE)
 
 
@@ -26,23 +27,48 @@ class Place:
     modules: Mapping[Path, str]
 
 
-def places(users: Iterable[Path], texts: Mapping[Path, str], imported: frozenset[str], name: str) -> list[Place]:
+@dataclass(frozen=True)
+class Imports:
+    """How the files of a project import the users of the helper.
+
+    Attributes:
+        absolute: every dotted module path that some file imports.
+        relative: of modules that some file imports relatively, the highest folder that must then be a package.
+    """
+
+    absolute: frozenset[str]
+    relative: Mapping[Path, Path]
+
+
+def relative_imports(importer: Path, text: str) -> Iterator[tuple[Path, Path]]:
+    """The modules that a file imports relatively, as paths without suffix, and the folder from which they count."""
+    for match in _RELATIVE_FROM.finditer(text):
+        base = importer.resolve().parent
+        for _ in range(len(match[1]) - 1):
+            base = base.parent
+        module = base.joinpath(*filter(None, match[2].split(".")))
+        yield module, base
+        for word in re.findall(r"\w+", match[3]):
+            yield module / word, base
+
+
+def places(users: Iterable[Path], texts: Mapping[Path, str], imports: Imports, name: str) -> list[Place]:
     """A place for each group of users that share a root.
 
     Args:
         users: the files that need the helper.
         texts: the text of each.
-        imported: every dotted module path that some file of the project imports.
+        imports: how the project imports them.
         name: the helper's module name, without `.py`.
     """
     groups: dict[tuple[Path, Path | None], list[Path]] = {}
     for user in users:
-        root = _root(user, texts[user], imported)
+        root = _root(user, texts[user], imports)
         groups.setdefault((root, _standing(user, root, name)), []).append(user)
     found = []
     for (root, standing), members in sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1]))):
         folder = standing or _folder(members, root, texts)
-        relative = any(_depth(texts[member]) for member in members)
+        relative = any(_depth(texts[m]) or _module_path(m) in imports.relative for m in members)
         modules = {user: _module(user, folder, root, name, relative=relative) for user in members}
         found.append(Place(_as_given(folder, members[0]), modules))
     return found
@@ -63,16 +89,23 @@ def _as_given(folder: Path, user: Path) -> Path:
     return Path(os.path.normpath(user.parent / os.path.relpath(folder, user.resolve().parent)))
 
 
-def _root(user: Path, text: str, imported: frozenset[str]) -> Path:
+def _module_path(user: Path) -> Path:
+    return user.resolve().with_suffix("")
+
+
+def _root(user: Path, text: str, imports: Imports) -> Path:
     """The folder from which a file's dotted path counts: above its packages, or where imports of it begin."""
     folder = user.resolve().parent
     for _ in range(_depth(text)):  # `from ..x import y` needs two packages, with __init__.py or without
         folder = folder.parent
+    package = imports.relative.get(_module_path(user))
+    if package is not None and package.parent in folder.parents:
+        folder = package.parent
     while (folder / "__init__.py").exists() and folder.name.isidentifier():
         folder = folder.parent
     # A folder without __init__.py can still be imported from: `from models.layers import …`
     parts = user.resolve().with_suffix("").parts
-    known = [n for n in range(2, 6) if ".".join(parts[-n:]) in imported]
+    known = [n for n in range(2, 6) if ".".join(parts[-n:]) in imports.absolute]
     if known and len(parts) - max(known) < len(folder.parts):
         folder = Path(*parts[: len(parts) - max(known)])
     return folder

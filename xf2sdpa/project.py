@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -21,12 +22,16 @@ from xf2sdpa.copyin import FILE_NAME, Copy, is_copy, is_untouched, refreshed, wi
 from xf2sdpa.discover import Searcher, list_files
 from xf2sdpa.engine import NEEDLE, Options, rewrite_text, rewrite_with
 from xf2sdpa.model import FileResult, Finding, SiteClass, Span, TorchVersion
-from xf2sdpa.placing import places
+from xf2sdpa.placing import Imports, places, relative_imports
 from xf2sdpa.settings import Settings
 from xf2sdpa.source import Source, SourceError, decode, read, write
 
 PARALLEL_FROM = 4
 """Files with a call site from which on a pool of processes pays."""
+_SHIPPED_ALONE = re.compile(r"(^|/)examples/community/[^/]+\.py$")
+"""Files that diffusers loads one by one, without what lies beside them."""
+_SWITCHES = re.compile(r"enable_xformers|use_memory_efficient_attention_xformers|XFormers\w*Processor")
+"""Of other libraries: what these ask for is the real package."""
 _COMMON = frozenset({"import", "from", "as", "xformers", "mslk", "ops", "fmha", "attention"})
 
 
@@ -154,13 +159,16 @@ def _jobs(sources: Sequence[Source], settings: Settings, wish: Wish) -> Iterator
     taken = handed_on(source.text for source in sources)
     reached = _reached(sources)
     handed_over = _handed_over(sources, taken)
+    calls = any(NEEDLE.search(source.text) for source in sources)
     module = FILE_NAME.removesuffix(".py") if wish.helper else None
     for source in sources:
         if is_copy(source.text):
             continue
         stem = source.path.parent.name if source.path.stem == "__init__" else source.path.stem
         names = taken.get(stem, frozenset())
-        yield Job(source, settings, wish.only_exact, names, module, stem in reached, handed_over)
+        alone = _SHIPPED_ALONE.search(source.path.as_posix()) is not None
+        flags = stem in reached or (calls and not _SWITCHES.search(source.text))
+        yield Job(source, settings, wish.only_exact, names, None if alone else module, flags, handed_over)
 
 
 def _reached(sources: Sequence[Source]) -> set[str]:
@@ -207,24 +215,27 @@ def run_job(job: Job) -> FileResult:
 def _plan_copies(users: Sequence[Path], sources: Mapping[Path, Source], files: Sequence[str]) -> list[Copy]:
     """Where the helper goes, for the files that need it."""
     texts = {user: sources[user].text for user in users}
-    imported = _imported_modules(users, files)
-    found = places(users, texts, imported, FILE_NAME.removesuffix(".py"))
+    found = places(users, texts, _imports_of(users, files), FILE_NAME.removesuffix(".py"))
     merged: dict[Path, dict[Path, str]] = {}
     for place in found:
         merged.setdefault(place.folder / FILE_NAME, {}).update(place.modules)
     return [Copy(path, modules) for path, modules in merged.items()]
 
 
-def _imported_modules(users: Sequence[Path], files: Sequence[str]) -> frozenset[str]:
-    """The dotted modules that files of the project import, as far as they name a user's module."""
+def _imports_of(users: Sequence[Path], files: Sequence[str]) -> Imports:
+    """How the files of the project import the users' modules."""
     searcher = Searcher(files)
-    found: set[str] = set()
+    absolute: set[str] = set()
+    relative: dict[Path, Path] = {}
     for path in searcher.matching({user.stem.encode() for user in users if user.stem.isidentifier()}):
         try:
-            found.update(dotted_imports(read(path).text))
+            text = read(path).text
         except SourceError:
             continue
-    return frozenset(found)
+        absolute.update(dotted_imports(text))
+        for module, base in relative_imports(path, text):
+            relative[module] = min(relative.get(module, base), base, key=lambda folder: len(folder.parts))
+    return Imports(frozenset(absolute), relative)
 
 
 def _finished(copies: Sequence[Copy], results: Mapping[Path, FileResult]) -> list[Copy]:

@@ -87,7 +87,7 @@ def _totals(run: Run, pin: Pin | None, *, written: bool) -> Iterator[str]:
     if failed:
         yield click.style(f"{_count(failed, 'file')} could not be worked on and stayed as before.", fg="red")
     yield from _torch(run, pin)
-    keeping = sum(any(f.code in ("XF401", "XF402") for f in result.findings) for result in run.results)
+    keeping = sum(any(f.code in ("XF401", "XF402", "XF403") for f in result.findings) for result in run.results)
     if keeping:
         yield f"{_count(keeping, 'file')} still {'needs' if keeping == 1 else 'need'} xformers (--verbose says where)."
     left = sorted({site.code for result in run.results for site in result.sites if site.kind is SiteClass.LEFT})

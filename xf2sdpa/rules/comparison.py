@@ -2,7 +2,8 @@
 
 Rewriting would make both sides the same: the test could not fail any more, the benchmark would race SDPA against
 itself. Such a file lies among tests or benchmarks and calls another attention, or checks or times results. A file that
-puts another operator in the place of xformers' is left as well.
+puts another operator in the place of xformers' is left as well, and one that works with xformers' private parts gets no
+helper: those parts take xformers' own mask objects only.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def run(q, k, v):
 _PLACE = re.compile(
     r"(^|/)(tests?|bench|benchmarks?)/|(^|/)(test|bench|benchmark)_?[^/]*\.py$|_(test|bench|benchmark)\.py$"
 )
+_INTERNAL = re.compile(r"\.(_\w+|Inputs|Context)$")
 _OTHERS = frozenset(
     {"scaled_dot_product_attention", "flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func",
      "allclose", "assert_close", "assert_allclose", "do_bench", "Timer", "benchmark_forward", "time_fwd_bwd"}
@@ -47,6 +49,11 @@ def decide(draft: CallDraft) -> None:
     if is_comparison(draft.file):
         message = "this file compares xformers with something else, and a rewrite would make both equal"
         raise Refusal("XF214", message, "Once the code under test no longer uses xformers, delete the comparison.")
+    if not replaces_operator(draft.file):
+        advice = (
+            "xformers' private functions take xformers' masks only: rewrite the file by hand, or keep xformers for it."
+        )
+        raise Refusal("XF217", "this file works with private parts of xformers", advice)
     message = "this file puts another operator in the place of xformers'"
     raise Refusal("XF216", message, "Decide by hand what it should replace now.")
 
@@ -56,6 +63,16 @@ def is_off_limits(file: FileDraft) -> bool:
     if file.off_limits is None:
         file.off_limits = is_comparison(file) or replaces_operator(file)
     return file.off_limits
+
+
+def bars_helper(file: FileDraft) -> bool:
+    """Whether a file must not get the helper's mask objects.
+
+    It is off limits, or it works with private parts of xformers, which know xformers' own mask objects only.
+    """
+    imported = (f"{s.module}.{a.name}" for s in file.names.imports if isinstance(s, ast.ImportFrom) for a in s.names)
+    private = any(is_ours(dotted) and _INTERNAL.search(dotted) for dotted in imported)
+    return private or ".FwOp.OPERATOR" in file.text or is_off_limits(file)
 
 
 def replaces_operator(file: FileDraft) -> bool:

@@ -21,7 +21,7 @@ from xf2sdpa.edits import ArgumentEdit, CallEdit, ReplaceExpression
 from xf2sdpa.emit import torch_function
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
-from xf2sdpa.rules.comparison import is_off_limits
+from xf2sdpa.rules.comparison import bars_helper, is_off_limits
 
 ORDER = 75
 CODES = {
@@ -67,16 +67,18 @@ def finish(file: FileDraft) -> None:
     """Rename what the helper has, report what it has not."""
     if file.compat is None or is_off_limits(file):
         return
+    barred = bars_helper(file)
     uses = list(_uses(file))
-    file.migrated |= any(_is_known(dotted) for _, dotted in uses) or any(map(_brings_help, file.names.imports))
+    helps = any(_is_known(dotted) for _, dotted in uses) or any(map(_brings_help, file.names.imports))
+    file.migrated |= helps and not barred
     reported: set[str] = set()
     for chain, dotted in uses:
         api = api_name(dotted)
         if api == "unbind":
             _rename(file, chain, torch_function(file, chain, "unbind"))
-        elif _is_known(dotted):
+        elif _is_known(dotted) and not barred:
             _from_helper(file, chain, api or "")
-        elif dotted not in reported and _is_a_thing(dotted):
+        elif dotted not in reported and _is_a_thing(dotted) and not _is_known(dotted):
             reported.add(dotted)
             _report(file, chain, dotted)
 

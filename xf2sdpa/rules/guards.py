@@ -19,7 +19,7 @@ from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import ReplaceStatement
 from xf2sdpa.emit import import_line
 from xf2sdpa.rule import Example
-from xf2sdpa.rules.comparison import is_off_limits
+from xf2sdpa.rules.comparison import bars_helper
 from xf2sdpa.rules.compat_names import has_helper
 from xf2sdpa.rules.imports import bound_name, is_message, is_wanted_as_it_is, outermost_guard, scope_of, whole_name
 
@@ -90,7 +90,7 @@ class _NotAGuard(Exception):
 
 def finish(file: FileDraft) -> None:
     """Resolve every guard whose imports the file can do without."""
-    if file.compat is None or is_off_limits(file) or not (file.migrated or file.compat_names):
+    if file.compat is None or bars_helper(file) or not (file.migrated or file.compat_names):
         return
     asking = [file.names.statement(call) for call in file.names.calls if is_lookup(call)]
     guards = (outermost_guard(file, s) for s in (*filter(_is_ours, file.names.imports), *asking))

@@ -19,7 +19,7 @@ from xf2sdpa.edits import AddImport, RemoveAliases, ReplaceStatement
 from xf2sdpa.emit import import_line, last_import
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
-from xf2sdpa.rules.comparison import is_off_limits
+from xf2sdpa.rules.comparison import bars_helper
 from xf2sdpa.rules.compat_names import has_helper
 
 ORDER = 90
@@ -79,10 +79,11 @@ def _remove(file: FileDraft, statement: _Import) -> bool:
     unused = {alias_name(alias) for alias in statement.names if _is_unused(file, statement, alias)}
     guard = outermost_guard(file, statement)
     ours = any(is_ours(whole_name(statement, alias)) for alias in statement.names)
-    if file.compat is not None and ours and guard is None and _from_helper(file, statement, unused):
+    helped = file.compat is not None and ours and not bars_helper(file)
+    if helped and guard is None and _from_helper(file, statement, unused):
         return True
-    if file.compat is not None and ours and guard is not None and not is_off_limits(file):
-        return _in_its_frame(file, statement, unused, guard)
+    if helped and guard is not None:
+        return _in_its_frame(file, statement, unused)
     if not unused:
         return False
     whole = len(unused) == len({alias_name(alias) for alias in statement.names})
@@ -137,7 +138,7 @@ def _import_of(statement: _Import, kept: list[ast.alias]) -> str:
     return ast.unparse(ast.Import(kept))
 
 
-def _in_its_frame(file: FileDraft, statement: _Import, unused: set[str], guard: ast.Try | ast.If) -> bool:
+def _in_its_frame(file: FileDraft, statement: _Import, unused: set[str]) -> bool:
     """Take an import out of a guard that does more: nothing in it can fail any more, so it goes its usual way."""
     if _from_helper(file, statement, unused, pending=False):
         return True
@@ -148,7 +149,7 @@ def _in_its_frame(file: FileDraft, statement: _Import, unused: set[str], guard: 
         file.take_away(statement)
     inner = next(p for p in file.names.ancestors(statement) if isinstance(p, ast.Try | ast.If))
     empty = all(id(s) in file.gone for s in inner.body)
-    if inner is guard and empty and isinstance(inner, ast.Try) and not inner.orelse and not inner.finalbody:
+    if empty and isinstance(inner, ast.Try) and not inner.orelse and not inner.finalbody:
         file.edits.append(ReplaceStatement(inner))
         file.take_away(inner)
     return True

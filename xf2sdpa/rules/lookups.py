@@ -7,15 +7,23 @@ Only where the file imports nothing of xformers any more. A module variable comp
 from __future__ import annotations
 
 import ast
+import re
 
 from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import ReplaceExpression
+from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
-from xf2sdpa.rules.comparison import is_off_limits
+from xf2sdpa.rules.comparison import bars_helper
+from xf2sdpa.rules.guards import is_lookup
 
 ORDER = 95
-CODES = {"XF142": "a question whether xformers is installed is answered with True"}
+CODES = {
+    "XF142": "a question whether xformers is installed is answered with True",
+    "XF403": "the code still asks whether xformers is installed",
+}
+_QUESTION = re.compile(r"is_xformers\w*|has_xformers|xformers_available")
 EXAMPLES = (
     Example(
         before="""\
@@ -47,11 +55,17 @@ def attend(q, k, v, bias):
 
 def finish(file: FileDraft) -> None:
     """Answer what is asked, once no import of ours is left."""
-    if file.compat is None or is_off_limits(file) or not (file.migrated or file.compat_names) or _still_imports(file):
+    if file.compat is None or bars_helper(file) or not (file.migrated or file.compat_names) or _still_imports(file):
         return
-    for call in file.names.calls:
-        if id(call) in file.gone or not _asks_for_us(file, call):
-            continue
+    waiting = [call for call in file.names.calls if id(call) not in file.gone]
+    asking = [call for call in waiting if _asks(call)]
+    for call in asking:
+        message = "this asks whether xformers is installed, and the answer is no once it is uninstalled"
+        advice = "Say what the code should do now: the rewritten path needs no xformers."
+        file.findings.append(Finding(file.path, span_of(call, file.lines), "XF403", message, advice))
+    if asking:  # one question answered and another not would be worse than none
+        return
+    for call in (call for call in waiting if _asks_for_us(file, call)):
         parent = file.names.parents[id(call)]
         if isinstance(parent, ast.Compare) and len(parent.ops) == 1 and isinstance(parent.ops[0], ast.Is | ast.IsNot):
             file.edits.append(ReplaceExpression(parent, str(isinstance(parent.ops[0], ast.IsNot))))
@@ -59,6 +73,12 @@ def finish(file: FileDraft) -> None:
         elif not isinstance(parent, ast.Attribute):
             file.edits.append(ReplaceExpression(call, "True"))
             file.take_away(call)
+
+
+def _asks(call: ast.Call) -> bool:
+    """A question that cannot be answered here: `is_xformers_available()`, `version("xformers")`."""
+    name = str(getattr(call.func, "attr", None) or getattr(call.func, "id", ""))
+    return _QUESTION.fullmatch(name) is not None or (name != "find_spec" and is_lookup(call))
 
 
 def _asks_for_us(file: FileDraft, call: ast.Call) -> bool:
