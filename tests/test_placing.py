@@ -9,6 +9,7 @@ import pytest
 
 from tests import oracle
 from tests.projects.harness import COPY, assert_equal, execute, imports_of_xformers, installed, rewrite, tree, write
+from xf2sdpa.placing import Imports, packages_of, places
 
 USER = """\
 import xformers.ops as xops
@@ -334,3 +335,23 @@ def test_a_link_to_the_project(tmp_path: Path) -> None:
     rewrite(tmp_path / "link")
     assert (tmp_path / "real" / "pkg" / COPY).is_file()
     assert execute(tmp_path / "real", oracle.absent).sdpa_calls
+
+
+def test_relative_imports_show_packages(tmp_path: Path) -> None:
+    importer = tmp_path / "a" / "b" / "c.py"
+    folders = packages_of(importer, "from .d.e import f\nfrom ..g import h\nimport a.z\n")
+    here = importer.resolve().parent
+    assert folders == {here, here.parent, here / "d"}
+    assert not packages_of(importer, "import a.z\nfrom a.b import c\n")
+
+
+def test_a_module_that_others_import_relatively_gets_a_relative_import(tmp_path: Path) -> None:
+    """Whether the file itself imports relatively, or has an `__init__.py` beside it, says nothing."""
+    root = tmp_path / "no-identifier"
+    user = root / "deep" / "layer.py"
+    user.parent.mkdir(parents=True)
+    user.write_text("import torch\n")
+    packages = packages_of(root / "nodes.py", "from .deep.layer import Layer\n")
+    (place,) = places([user], {user: user.read_text()}, Imports(frozenset(), frozenset(packages)), "helper")
+    assert place.folder == user.parent
+    assert place.modules == {user: ".helper"}

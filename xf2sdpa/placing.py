@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from xf2sdpa.analysis.handed_on import dotted_imports
 
-_RELATIVE_FROM = re.compile(r"^[ \t]*from[ \t]+(\.+)([\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)", re.MULTILINE)
-_RELATIVE = re.compile(r"^[ \t]*from[ \t]+(\.+)", re.MULTILINE)
+_RELATIVE = re.compile(r"^[ \t]*from[ \t]+(\.+)([\w.]*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -33,23 +32,25 @@ class Imports:
 
     Attributes:
         absolute: every dotted module path that some file imports.
-        relative: of modules that some file imports relatively, the highest folder that must then be a package.
+        packages: folders that must be packages, with `__init__.py` or without, as files in them import relatively.
     """
 
     absolute: frozenset[str]
-    relative: Mapping[Path, Path]
+    packages: frozenset[Path]
 
 
-def relative_imports(importer: Path, text: str) -> Iterator[tuple[Path, Path]]:
-    """The modules that a file imports relatively, as paths without suffix, and the folder from which they count."""
-    for match in _RELATIVE_FROM.finditer(text):
-        base = importer.resolve().parent
-        for _ in range(len(match[1]) - 1):
-            base = base.parent
-        module = base.joinpath(*filter(None, match[2].split(".")))
-        yield module, base
-        for word in re.findall(r"\w+", match[3]):
-            yield module / word, base
+def packages_of(importer: Path, text: str) -> set[Path]:
+    """The folders that a file's relative imports show to be packages.
+
+    Its own, one more for each further dot, and those on the way to what it imports: `from .a.b import c` passes a.
+    """
+    folder = importer.resolve().parent
+    found: set[Path] = set()
+    for dots, dotted in _RELATIVE.findall(text):
+        above = [folder, *folder.parents][: len(dots)]
+        parts = [part for part in dotted.split(".") if part]
+        found.update(above, (above[-1].joinpath(*parts[:count]) for count in range(1, len(parts))))
+    return found
 
 
 def places(users: Iterable[Path], texts: Mapping[Path, str], imports: Imports, name: str) -> list[Place]:
@@ -63,12 +64,12 @@ def places(users: Iterable[Path], texts: Mapping[Path, str], imports: Imports, n
     """
     groups: dict[tuple[Path, Path | None], list[Path]] = {}
     for user in users:
-        root = _root(user, texts[user], imports)
+        root = _root(user, imports)
         groups.setdefault((root, _standing(user, root, name)), []).append(user)
     found = []
     for (root, standing), members in sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1]))):
         folder = standing or _folder(members, root, texts)
-        relative = any(_depth(texts[m]) or _module_path(m) in imports.relative for m in members)
+        relative = any(_depth(texts[m]) or m.resolve().parent in imports.packages for m in members)
         modules = {user: _module(user, folder, root, name, relative=relative) for user in members}
         found.append(Place(_as_given(folder, members[0]), modules))
     return found
@@ -89,19 +90,12 @@ def _as_given(folder: Path, user: Path) -> Path:
     return Path(os.path.normpath(user.parent / os.path.relpath(folder, user.resolve().parent)))
 
 
-def _module_path(user: Path) -> Path:
-    return user.resolve().with_suffix("")
-
-
-def _root(user: Path, text: str, imports: Imports) -> Path:
+def _root(user: Path, imports: Imports) -> Path:
     """The folder from which a file's dotted path counts: above its packages, or where imports of it begin."""
     folder = user.resolve().parent
-    for _ in range(_depth(text)):  # `from ..x import y` needs two packages, with __init__.py or without
-        folder = folder.parent
-    package = imports.relative.get(_module_path(user))
-    if package is not None and package.parent in folder.parents:
-        folder = package.parent
-    while (folder / "__init__.py").exists() and folder.name.isidentifier():
+    if folder in imports.packages and not folder.name.isidentifier():
+        folder = folder.parent  # relative imports work there whatever the folder is called
+    while ((folder / "__init__.py").exists() or folder in imports.packages) and folder.name.isidentifier():
         folder = folder.parent
     # A folder without __init__.py can still be imported from: `from models.layers import …`
     parts = user.resolve().with_suffix("").parts
@@ -112,7 +106,7 @@ def _root(user: Path, text: str, imports: Imports) -> Path:
 
 
 def _depth(text: str) -> int:
-    return max((len(dots) for dots in _RELATIVE.findall(text)), default=0)
+    return max((len(dots) for dots, _ in _RELATIVE.findall(text)), default=0)
 
 
 def _folder(members: list[Path], root: Path, texts: Mapping[Path, str]) -> Path:

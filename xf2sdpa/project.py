@@ -22,7 +22,7 @@ from xf2sdpa.copyin import FILE_NAME, Copy, is_copy, is_untouched, refreshed, wi
 from xf2sdpa.discover import Searcher, list_files
 from xf2sdpa.engine import NEEDLE, Options, rewrite_text, rewrite_with
 from xf2sdpa.model import FileResult, Finding, SiteClass, Span, TorchVersion
-from xf2sdpa.placing import Imports, places, relative_imports
+from xf2sdpa.placing import Imports, packages_of, places
 from xf2sdpa.settings import Settings
 from xf2sdpa.source import Source, SourceError, decode, read, write
 
@@ -224,18 +224,18 @@ def _plan_copies(users: Sequence[Path], sources: Mapping[Path, Source], files: S
 
 def _imports_of(users: Sequence[Path], files: Sequence[str]) -> Imports:
     """How the files of the project import the users' modules."""
-    searcher = Searcher(files)
     absolute: set[str] = set()
-    relative: dict[Path, Path] = {}
-    for path in searcher.matching({user.stem.encode() for user in users if user.stem.isidentifier()}):
+    packages: set[Path] = set()
+    around = (part for user in users for part in (user.stem, *user.resolve().parent.parts[-3:]))
+    words = {part.encode() for part in around if part.isidentifier()}
+    for path in Searcher(files).matching(words):
         try:
             text = read(path).text
         except SourceError:
             continue
         absolute.update(dotted_imports(text))
-        for module, base in relative_imports(path, text):
-            relative[module] = min(relative.get(module, base), base, key=lambda folder: len(folder.parts))
-    return Imports(frozenset(absolute), relative)
+        packages.update(packages_of(path, text))
+    return Imports(frozenset(absolute), frozenset(packages))
 
 
 def _finished(copies: Sequence[Copy], results: Mapping[Path, FileResult]) -> list[Copy]:
