@@ -90,7 +90,6 @@ class CallDraft:
         rank: 3 or 4, once proved.
         arguments: what becomes of each argument, by parameter name; one that is missing is dropped.
         suffix: what is put behind the call.
-        absorbed: the user's own transpose of the result, which cancels with ours.
         edits: further edits that belong to this call and are made only with it.
         lost: expressions that the rewrite drops, besides the function itself.
     """

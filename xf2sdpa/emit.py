@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from xf2sdpa.analysis.api import ROOTS
-from xf2sdpa.analysis.names import Names, Scope
+from xf2sdpa.analysis.names import Names, Scope, first_name
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import AddImport, CstPath
 
@@ -87,10 +87,7 @@ def last_import(file: FileDraft) -> ast.stmt | None:
 
 def torch_function(file: FileDraft, node: ast.expr, name: str) -> str:
     """How to call a function of torch at a place, with `import torch` added if the file has none."""
-    first = node
-    while isinstance(first, ast.Attribute):
-        first = first.value
-    scope = file.names.scope_at.get(id(first), file.names.module)
+    scope = file.names.scope_at.get(id(first_name(node)), file.names.module)
     if file.names.resolve(ast.Name("torch", ast.Load()), scope) != "torch":
         edit = AddImport("import torch", last_import(file))
         if edit not in file.edits:

@@ -155,6 +155,11 @@ def _failure(error: SourceError) -> FileResult:
     return FileResult(error.path, findings=[finding])
 
 
+def _module_stem(path: Path) -> str:
+    """What a file's module is called last: a package by its folder."""
+    return path.parent.name if path.stem == "__init__" else path.stem
+
+
 def _jobs(sources: Sequence[Source], settings: Settings, wish: Wish) -> Iterator[Job]:
     taken = handed_on(source.text for source in sources)
     reached = _reached(sources)
@@ -164,7 +169,7 @@ def _jobs(sources: Sequence[Source], settings: Settings, wish: Wish) -> Iterator
     for source in sources:
         if is_copy(source.text):
             continue
-        stem = source.path.parent.name if source.path.stem == "__init__" else source.path.stem
+        stem = _module_stem(source.path)
         names = taken.get(stem, frozenset())
         alone = _SHIPPED_ALONE.search(source.path.as_posix()) is not None
         flags = stem in reached or (calls and not _SWITCHES.search(source.text))
@@ -184,7 +189,7 @@ def _handed_over(sources: Sequence[Source], taken: Mapping[str, frozenset[str]])
     """What names stand for that one file binds to a part of xformers and another imports from it."""
     found = {}
     for source in sources:
-        stem = source.path.parent.name if source.path.stem == "__init__" else source.path.stem
+        stem = _module_stem(source.path)
         if taken.get(stem, frozenset()) & names_of_ours(source.text):
             for name, dotted in bindings_of_ours(source.text).items():
                 found[f"{stem}.{name}"] = dotted

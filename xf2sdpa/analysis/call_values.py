@@ -201,10 +201,7 @@ class CallValues(Expressions):
             return self._by_convention(name, arguments)
         if name not in OPERATIONS or as_tensor(base) is None:
             return Unknown(arguments.token)
-        if isinstance(base, Unknown) and name in ("to", "type", "float", "half", "cuda", "cpu", "float32"):
-            value: Value = self._operation(name, base, arguments)  # a module or a mask has these as well
-        else:
-            value = self._operation(name, base, arguments)
+        value = self._operation(name, base, arguments)
         if in_place and isinstance(func.value, ast.Name):
             self.env.variables[func.value.id] = value
         return value

@@ -351,6 +351,18 @@ class _Builder:
     visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_comprehension  # noqa: N815
 
 
+def first_name(node: ast.expr) -> ast.expr:
+    """The `a` of `a.b.c`; a node that is no dotted expression is its own first name."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node
+
+
+def called_name(function: ast.expr) -> str:
+    """The last part of what is called: `version` for `importlib.metadata.version`; empty if it has no name."""
+    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
+
+
 def parameters(arguments: ast.arguments) -> list[ast.arg]:
     """All parameters of a function, in the order in which they are written."""
     listed = [*arguments.posonlyargs, *arguments.args]

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.names import called_name
 from xf2sdpa.draft import CallDraft, FileDraft, Refusal
 from xf2sdpa.rule import Example
 
@@ -91,5 +92,4 @@ def is_comparison(file: FileDraft) -> bool:
     """Whether a file is there to compare."""
     if not _PLACE.search(file.path.replace("\\", "/")):
         return False
-    called = (call.func for call in file.names.calls)
-    return any((getattr(f, "attr", None) or getattr(f, "id", "")) in _OTHERS for f in called)
+    return any(called_name(call.func) in _OTHERS for call in file.names.calls)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.api import api_name, is_ours
-from xf2sdpa.analysis.names import MODULES
+from xf2sdpa.analysis.names import MODULES, first_name
 from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.copyin import exported
 from xf2sdpa.draft import FileDraft
@@ -168,10 +168,8 @@ def helper_name(file: FileDraft, chain: ast.expr, api: str) -> str:
     """What a name of the helper is called at a place, and note that it is needed."""
     if isinstance(chain, ast.Name):  # the import that binds it says where it comes from
         return chain.id
-    local, first = api, chain
-    while isinstance(first, ast.Attribute):
-        first = first.value
-    scope = file.names.scope_at.get(id(first), file.names.module)
+    local = api
+    scope = file.names.scope_at.get(id(first_name(chain)), file.names.module)
     taken = scope.owner(local)
     if taken is not None:
         ours = all(is_ours(binding.dotted) or binding.is_fallback for binding in taken.bindings[local])

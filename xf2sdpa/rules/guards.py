@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.masks import is_boolean, negation
+from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import ReplaceStatement
@@ -113,10 +114,9 @@ def finish(file: FileDraft) -> None:
 
 def is_lookup(call: ast.Call) -> bool:
     """Whether a call asks the installation about xformers: `importlib.metadata.version("xformers")`."""
-    name = getattr(call.func, "attr", None) or getattr(call.func, "id", "")
     first = call.args[0] if len(call.args) == 1 else None
     named = isinstance(first, ast.Constant) and isinstance(first.value, str) and is_ours(first.value)
-    return named and name in ("version", "distribution", "get_distribution", "find_spec")
+    return named and called_name(call.func) in ("version", "distribution", "get_distribution", "find_spec")
 
 
 def _is_idle_lookup(file: FileDraft, statement: ast.stmt) -> bool:

@@ -12,7 +12,7 @@ import ast
 
 from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.flow import loads_of
-from xf2sdpa.analysis.names import Scope
+from xf2sdpa.analysis.names import Scope, called_name
 from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import AddImport, RemoveAliases, ReplaceStatement
@@ -288,9 +288,7 @@ def is_message(statement: ast.stmt) -> bool:
     """A print, a warning or a log line."""
     if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
         return False
-    function = statement.value.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    return name in ("print", "warn", "warning", "info", "debug", "error", "warning_once")
+    return called_name(statement.value.func) in ("print", "warn", "warning", "info", "debug", "error", "warning_once")
 
 
 def _report_kept(file: FileDraft, settled: set[int]) -> None:

@@ -10,6 +10,7 @@ import ast
 import re
 
 from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import ReplaceExpression
@@ -77,7 +78,7 @@ def finish(file: FileDraft) -> None:
 
 def _asks(call: ast.Call) -> bool:
     """A question that cannot be answered here: `is_xformers_available()`, `version("xformers")`."""
-    name = str(getattr(call.func, "attr", None) or getattr(call.func, "id", ""))
+    name = called_name(call.func)
     return _QUESTION.fullmatch(name) is not None or (name != "find_spec" and is_lookup(call))
 
 
