@@ -1,0 +1,41 @@
+"""A causal mask under a negated condition: which way round the condition ends up."""
+
+import pytest
+
+from xf2sdpa.engine import rewrite_text
+
+PROGRAM = """\
+import torch.nn.functional as F
+import xformers.ops as xops
+
+
+def attend(q, k, v, c):
+    b, n, h, d = q.shape
+{lines}
+    return xops.memory_efficient_attention(q, k, v, attn_bias={bias}).flatten(2)
+"""
+MASK = "xops.LowerTriangularMask()"
+CHOICES = [
+    (f"{MASK} if not c else None", "not c"),
+    (f"None if not c else {MASK}", "bool(c)"),
+    (f"None if c else {MASK}", "not c"),
+    (f"{MASK} if c else None", "bool(c)"),
+    (f"None if c is not None else {MASK}", "c is None"),
+]
+
+
+@pytest.mark.parametrize(("choice", "condition"), CHOICES)
+def test_in_the_call(choice: str, condition: str) -> None:
+    new = rewrite_text(PROGRAM.format(lines="    pass", bias=choice)).new
+    assert f"is_causal={condition}\n" in new or f"is_causal={condition},\n" in new
+
+
+@pytest.mark.parametrize(("choice", "condition"), CHOICES)
+def test_in_a_variable(choice: str, condition: str) -> None:
+    new = rewrite_text(PROGRAM.format(lines=f"    mask = {choice}", bias="mask")).new
+    assert f"    is_causal = {condition}\n" in new
+
+
+def test_in_branches() -> None:
+    lines = f"    if not c:\n        mask = None\n    else:\n        mask = {MASK}"
+    assert "    is_causal = bool(c)\n" in rewrite_text(PROGRAM.format(lines=lines, bias="mask")).new
