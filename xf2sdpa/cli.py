@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -25,7 +26,26 @@ SOME = 8
 """Files from which on a progress bar is worth its line."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+_ROOMS = {"bench": "xf2sdpa.bench.command", "verify": "xf2sdpa.verify.command"}
+"""Commands that live with what they do: module by name; the command there is called `command`."""
+
+
+class _Commands(click.Group):
+    """Commands, some of which are imported only when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in alphabetical order."""
+        return sorted([*super().list_commands(ctx), *_ROOMS])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by name, imported now if it must be."""
+        if cmd_name not in _ROOMS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = importlib.import_module(_ROOMS[cmd_name]).command
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="xf2sdpa")
 def cli() -> None:
     """Rewrite xformers' memory_efficient_attention into torch's scaled_dot_product_attention."""

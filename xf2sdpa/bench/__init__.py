@@ -1,0 +1,1 @@
+"""Measure the performance guide's claims on this machine."""

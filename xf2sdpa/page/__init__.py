@@ -1,0 +1,1 @@
+"""Self-contained HTML pages with tables and charts, for verify and bench."""
