@@ -333,9 +333,10 @@ class _Blocker:
 
 
 def _no_distribution(name: str) -> importlib.metadata.Distribution:
-    if name.lower() in ROOTS:
+    found = None if name.lower() in ROOTS else next(iter(importlib.metadata.Distribution.discover(name=name)), None)
+    if found is None:
         raise importlib.metadata.PackageNotFoundError(name)
-    return next(iter(importlib.metadata.Distribution.discover(name=name)))
+    return found
 
 
 @contextlib.contextmanager

@@ -770,24 +770,9 @@ def run(q, k, v):
 """,
     ),
 ]
-WRONG: dict[str, str] = {
-    "in annotations": "a quoted annotation keeps the import, without a finding",
-    "a module taken from where it was imported": "not seen, and nothing is said",
-    "a star": "counted as migrated, but nothing changes",
-    "an op by name": "the name of a kernel stays with xformers, though the helper has it",
-}
-"""By the name of a use, what the product does wrong with it; delete the line with the fix."""
 
 
-@pytest.mark.parametrize(
-    "project",
-    [
-        pytest.param(
-            u, id=u.name, marks=[pytest.mark.xfail(strict=True, reason=WRONG[u.name])] if u.name in WRONG else []
-        )
-        for u in USES
-    ],
-)
+@pytest.mark.parametrize("project", USES, ids=[use.name for use in USES])
 def test_uses(project: Use, tmp_path: Path) -> None:
     write(tmp_path, project.files)
     same_without_xformers(tmp_path)
@@ -800,8 +785,6 @@ def test_every_name_of_a_file_still_means_something(tmp_path: Path) -> None:
     """Type hints, defaults and `__all__` are looked at by no call; a name that is lost there is lost all the same."""
     for project in USES:
         root = write(tmp_path / project.name.replace(" ", "_"), project.files)
-        if project.name in WRONG:
-            continue
         rewrite(root)
         with fresh(root, oracle.absent):
             assert torch.isfinite(importlib.import_module("main").run(*tensors())[1]).all()

@@ -275,22 +275,9 @@ LAYOUTS = [
         {"main.py": f"from {HELPER} import {NAME}"},
     ),
 ]
-WRONG: dict[str, str] = {
-    "the package's own __init__": "the import stays, for everything in an __init__.py counts as handed on",
-    "the package's own __init__, relative": "the import stays, for everything in an __init__.py counts as handed on",
-}
-"""By the name of a layout, what the product does wrong with it; delete the line with the fix."""
 
 
-def cases() -> list[object]:
-    marked = [(layout, WRONG.get(layout.name)) for layout in LAYOUTS]
-    return [
-        pytest.param(layout, id=layout.name, marks=[pytest.mark.xfail(strict=True, reason=reason)] if reason else [])
-        for layout, reason in marked
-    ]
-
-
-@pytest.mark.parametrize("layout", cases())
+@pytest.mark.parametrize("layout", LAYOUTS, ids=[layout.name for layout in LAYOUTS])
 def test_layout(layout: Layout, tmp_path: Path) -> None:
     write(tmp_path, layout.files)
     root = tmp_path / layout.root

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-_HARMLESS = frozenset({"--check", "--no-helper", "--no-new-files", "--strict", "--quiet", "-q"})
+_HARMLESS = frozenset({"--check", "--no-helper", "--no-new-files", "--strict", "--quiet", "-q", "--flags=keep"})
 """Options that change nothing, save what is printed, where no file matches."""
 
 
@@ -26,7 +26,7 @@ def _nothing_to_do(arguments: list[str]) -> bool:
     """Whether this is a plain `rewrite`, none of whose files names xformers; then says so, as `cli` would.
 
     Whatever is out of the ordinary (a table of ours in pyproject.toml, a path that is none, a file that cannot be
-    read) is left to `cli`.
+    read) is left to `cli`. Blocks of flags are not looked for: without an option they are what they should be.
     """
     options = {argument for argument in arguments if argument.startswith("-")}
     paths = [argument for argument in arguments[1:] if not argument.startswith("-")]

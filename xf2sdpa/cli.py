@@ -67,6 +67,12 @@ def cli() -> None:
     "--device", type=click.Choice(["h200", "any"]), help="What the result runs on; h200 (the default) guards masks."
 )
 @click.option("--style", type=click.Choice(["inline", "compat"]), help="compat sends every call to the helper module.")
+@click.option(
+    "--flags",
+    metavar="h200|safe|off|keep|FLAG,…",
+    help="H200 backend flags for entry points: all, those that keep float32 precision, none, as they are, or by name.",
+)
+@click.option("--flags-in", multiple=True, metavar="FILE", help="Put the flags into this file, not into entry points.")
 @click.option("--torch", metavar="VERSION", help="The oldest torch that the project runs with, such as 2.1.")
 @click.option(
     "--line-length",
@@ -107,9 +113,9 @@ def rewrite(paths: tuple[str, ...], **options: Any) -> None:
 def _settings(start: Path, options: dict[str, Any]) -> Settings:
     from xf2sdpa.settings import SettingsError, load
 
-    given = {key: options[key] or None for key in ("torch", "line_length", "device", "style")}
+    given = {key: options[key] or None for key in ("torch", "line_length", "device", "style", "flags")}
     given |= {key: _codes(options[key]) for key in ("select", "ignore")}
-    given |= {key: list(options[key]) or None for key in ("include", "exclude")}
+    given |= {key: list(options[key]) or None for key in ("include", "exclude", "flags_in")}
     try:
         return load(start).override(**given)
     except SettingsError as error:
@@ -133,6 +139,8 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
     except DiscoverError as error:
         _give_up(str(error))
     wish = Wish(
+        flags=_flags(settings, only_exact=options["only"] == "exact"),
+        flags_in=_named(settings, options["flags_in"]),
         only_exact=options["only"] == "exact",
         helper=not options["no_helper"],
         new_files=not options["no_new_files"],
@@ -140,6 +148,26 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
         progress=_progress(options),
     )
     return rewrite_files(files, settings, wish)
+
+
+def _flags(settings: Settings, *, only_exact: bool) -> tuple[str, ...] | None:
+    """The flags to set, by name; None to leave every block as it is."""
+    from xf2sdpa.flags import table
+
+    words: tuple[str, ...] = settings.flags or ("safe" if only_exact else "h200",)
+    if table.KEEP in words:
+        return None
+    return tuple(flag.name for flag in table.chosen(words)) if settings.device == "h200" else ()
+
+
+def _named(settings: Settings, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The files of `--flags-in`, or of the configuration."""
+    base = settings.file.parent if settings.file and not given else Path()
+    named = [os.path.normpath(base / name) for name in settings.flags_in]
+    for name in named:
+        if not Path(name).is_file():
+            _give_up(f"--flags-in: {name} is no file")
+    return tuple(named)
 
 
 def _progress(options: dict[str, Any]) -> Any:
@@ -216,7 +244,7 @@ def _standard_input(paths: tuple[str, ...], options: dict[str, Any]) -> int:
 @cli.command()
 @click.argument("code", required=False)
 def explain(code: str | None) -> None:
-    """Print the page of a CODE; without one, list all codes."""
+    """Print the page of a CODE, or of FLAGS, the H200 backend flags; without one, list all codes."""
     from xf2sdpa import codes
 
     if code is None:

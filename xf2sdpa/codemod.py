@@ -30,8 +30,10 @@ from xf2sdpa.edits import (
 from xf2sdpa.layout import Layout
 
 _Statement = cst.BaseStatement | cst.BaseSmallStatement
-_PAIRED: tuple[type[ast.expr], ...] = (ast.Call, ast.Attribute, ast.Compare)
+_PAIRED: tuple[type[ast.expr], ...] = (ast.Call, ast.Attribute, ast.Compare, ast.UnaryOp, ast.Name, ast.Constant)
 """Kinds of expressions that edits name, paired between the parsers by their order."""
+_SELDOM = (ast.UnaryOp, ast.Name, ast.Constant)
+"""Those of them that are paired only in a statement that has an edit of the kind."""
 _COMPOUND_FIELDS = ("body", "orelse", "finalbody")
 
 
@@ -229,7 +231,7 @@ class _Editor:
 
     def edit_expressions(self, node: Any, twin: ast.stmt) -> Any:
         """The expressions that stand in a statement itself, not in its blocks."""
-        mine = [n for n in _own_expressions(twin) if isinstance(n, _PAIRED)]
+        mine = [n for n in _own_expressions(twin) if isinstance(n, _PAIRED) and not _is_no_string(n)]
         if not any(id(n) in self.expressions for n in mine):
             return node
         collector = _Collector()
@@ -237,6 +239,8 @@ class _Editor:
         pairs: dict[cst.CSTNode, ExpressionEdit] = {}
         for kind in _PAIRED:
             ours, theirs = [n for n in mine if isinstance(n, kind)], collector.found[kind]
+            if kind in _SELDOM and not any(id(n) in self.expressions for n in ours):
+                continue
             if len(ours) != len(theirs):
                 raise PairingError(f"line {twin.lineno}: the parsers disagree on the number of {kind.__name__} nodes")
             wanted = ((self.expressions.get(id(n)), c) for n, c in zip(ours, theirs, strict=True))
@@ -244,12 +248,17 @@ class _Editor:
         return node.visit(_Transformer(pairs, self))
 
 
+def _is_no_string(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and not isinstance(node.value, str | bytes)
+
+
 class _Collector(cst.CSTVisitor):
-    """Calls, attributes and comparisons of one statement, in the order of the source, outermost first."""
+    """Calls, attributes, names … of one statement, in the order of the source, outermost first."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: dict[type[ast.expr], list[cst.CSTNode]] = {kind: [] for kind in _PAIRED}
+        self.labels: set[cst.CSTNode] = set()  # names that are part of something else: attributes, keywords
 
     def gather(self, node: cst.CSTNode) -> None:
         node.visit(self)
@@ -259,6 +268,28 @@ class _Collector(cst.CSTVisitor):
 
     def visit_Attribute(self, node: cst.Attribute) -> None:  # noqa: N802
         self.found[ast.Attribute].append(node)
+        self.labels.add(node.attr)
+
+    def visit_Arg(self, node: cst.Arg) -> None:  # noqa: N802
+        if node.keyword is not None:
+            self.labels.add(node.keyword)
+
+    def visit_Param(self, node: cst.Param) -> None:  # noqa: N802
+        self.labels.add(node.name)
+
+    def visit_Name(self, node: cst.Name) -> None:  # noqa: N802
+        if node not in self.labels:
+            self.found[ast.Name].append(node)
+
+    def visit_SimpleString(self, node: cst.SimpleString) -> None:  # noqa: N802
+        self.found[ast.Constant].append(node)
+
+    def visit_ConcatenatedString(self, node: cst.ConcatenatedString) -> bool:  # noqa: N802
+        self.found[ast.Constant].append(node)
+        return False
+
+    def visit_UnaryOperation(self, node: cst.UnaryOperation) -> None:  # noqa: N802
+        self.found[ast.UnaryOp].append(node)
 
     def visit_Comparison(self, node: cst.Comparison) -> None:  # noqa: N802
         self.found[ast.Compare].append(node)
@@ -310,6 +341,22 @@ class _Transformer(cst.CSTTransformer):
 
     def leave_Comparison(  # noqa: N802
         self, original_node: cst.Comparison, updated_node: cst.Comparison
+    ) -> cst.BaseExpression:
+        edit = self.edits.get(original_node)
+        return _in_parentheses_of(updated_node, edit.text) if isinstance(edit, ReplaceExpression) else updated_node
+
+    def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:  # noqa: N802
+        edit = self.edits.get(original_node)
+        return _in_parentheses_of(updated_node, edit.text) if isinstance(edit, ReplaceExpression) else updated_node
+
+    def leave_SimpleString(  # noqa: N802
+        self, original_node: cst.SimpleString, updated_node: cst.SimpleString
+    ) -> cst.BaseExpression:
+        edit = self.edits.get(original_node)
+        return _in_parentheses_of(updated_node, edit.text) if isinstance(edit, ReplaceExpression) else updated_node
+
+    def leave_UnaryOperation(  # noqa: N802
+        self, original_node: cst.UnaryOperation, updated_node: cst.UnaryOperation
     ) -> cst.BaseExpression:
         edit = self.edits.get(original_node)
         return _in_parentheses_of(updated_node, edit.text) if isinstance(edit, ReplaceExpression) else updated_node

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xf2sdpa.flags import table as flags
+
 UNPARSABLE = "XF901"
 UNREADABLE = "XF902"
 UNDECODABLE = "XF903"
@@ -35,8 +37,10 @@ RUN_CODES = {
 
 
 def explain(code: str) -> str | None:
-    """The page of a code, as plain text; None for a code that does not exist."""
+    """The page of a code (or of FLAGS), as plain text; None for a code that does not exist."""
     code = code.upper()
+    if code == "FLAGS" or code in flags.CODES:
+        return (f"{code}: {flags.CODES[code]}\n\n" if code in flags.CODES else "") + flags.page()
     if code in RUN_CODES:
         return f"{code}\n\n{RUN_CODES[code]}\n"
     from xf2sdpa.rule import all_rules  # noqa: PLC0415 - loads every rule
@@ -64,5 +68,6 @@ def all_codes() -> dict[str, str]:
     from xf2sdpa.rule import all_rules  # noqa: PLC0415 - loads every rule
 
     listed = {code: line for rule in all_rules() for code, line in rule.codes.items()}
+    listed.update(flags.CODES)
     listed.update({code: page.partition(". ")[0].rstrip(".") for code, page in RUN_CODES.items()})
     return dict(sorted(listed.items()))

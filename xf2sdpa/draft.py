@@ -32,6 +32,8 @@ class FileDraft:
         compat_names: what it needs from there, by the name it is bound to.
         handed_on: names that other files of the project import from this one.
         migrated: whether some call of this file is rewritten or removed.
+        alone: whether the file is loaded by itself, so that it can have no helper.
+        migrating: whether the project that the file belongs to has calls.
         gone: `id`s of the nodes that the edits take away; names that stand there count as used no longer.
     """
 
@@ -49,15 +51,24 @@ class FileDraft:
     off_limits: bool | None = None
     """Whether nothing in the file may be rewritten; None until somebody asks."""
     migrated: bool = False
+    migrating: bool = False
+    alone: bool = False
     compat: str | None = None
     compat_names: dict[str, str] = field(default_factory=dict)
     bound_in_place: set[str] = field(default_factory=set)
     """Those of `compat_names` that an import standing elsewhere in the file was turned into."""
+    answers: dict[int, bool] = field(default_factory=dict)
+    """Questions about the installed xformers that are settled, by `id` of the expression."""
 
     @property
     def names(self) -> Names:
         """The scopes of the file."""
         return self.attributes.names
+
+    @property
+    def may_lose_imports(self) -> bool:
+        """Whether guards and imports are to be settled: not where a missing helper is the user's wish."""
+        return self.compat is not None or self.alone
 
     def pending(self) -> dict[str, str]:
         """The names of the helper for which no import has been found a place yet."""

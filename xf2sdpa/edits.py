@@ -60,7 +60,7 @@ class Rename:
 class ReplaceExpression:
     """An attribute, a call or a comparison becomes other text: `xops.LowerTriangularMask` → `LowerTriangularMask`."""
 
-    node: ast.Attribute | ast.Call | ast.Compare
+    node: ast.Attribute | ast.Call | ast.Compare | ast.Name | ast.UnaryOp | ast.Constant
     text: str
 
 

@@ -37,6 +37,8 @@ NEEDLE = re.compile("memory_efficient_attention|merge_attentions")
 """Every call site spells one of these, whatever the module is called."""
 WIDE_NEEDLE = re.compile("xformers|mslk|memory_efficient_attention")
 _WISHES = frozenset({IGNORED, NOT_SELECTED, NOT_EXACT})
+_NEVER = frozenset({"XF218", "XF219"})
+"""Why a call must stay with xformers, helper or not."""
 _IGNORE = re.compile(r"#\s*xf2sdpa:\s*ignore(?:\[([\w,\s]*)\])?", re.IGNORECASE)
 _WHOLE_FILE = Span(1, 0, 1, 0)
 
@@ -78,6 +80,10 @@ class Options:
     """What names of other files stand for: `shared.xops` → `xformers.ops`."""
     reached: bool = False
     """Whether files with call sites import something from this one: its flags then count as theirs."""
+    migrating: bool = False
+    """Whether the project has call sites at all."""
+    alone: bool = False
+    """Whether the file is loaded by itself, without others of its project."""
 
 
 def rewrite_with(text: str, path: str, options: Options) -> FileResult:
@@ -144,11 +150,12 @@ def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[Call
         tree,
         attributes,
         options.settings,
-        find_sites(attributes),
+        find_sites(attributes, alone=options.alone),
         handed_on=options.handed_on,
         compat=options.compat,
     )
     file.migrated = options.reached and options.compat is not None
+    file.migrating, file.alone = options.migrating, options.alone
     calls = [_decide_call(file, site, only_exact=options.only_exact) for site in file.sites]
     for rule in all_rules():
         if rule.finish is not None:
@@ -205,7 +212,7 @@ def _settled(draft: CallDraft, *, only_exact: bool) -> CallDraft:
 
 def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool) -> CallDraft:
     """Hand a call that cannot be written inline to the helper module, if there may be one; else leave it."""
-    if note.code in _WISHES:
+    if note.code in _WISHES | _NEVER:
         return _as_wished(file, site, note)
     if file.compat is None or site.bound.api not in exported() or bars_helper(file):
         return _left(file, site, note)

@@ -108,3 +108,33 @@ class FileResult:
     def failed(self) -> bool:
         """Whether the file could not be worked on (it then stays as it was)."""
         return any(finding.is_error for finding in self.findings)
+
+
+@dataclass(frozen=True)
+class FlagsPlace:
+    """What became of the H200 flags in one entry point.
+
+    Attributes:
+        path: the file.
+        line: where the block starts; 1 where there is none.
+        code: of what was done, or why not.
+        flags: names of the flags that are set there now.
+        why: what makes the file an entry point, and by which files it leads to a rewritten call; or what was done.
+        theirs: for each flag that the program settles itself, where and how.
+    """
+
+    path: str
+    line: int
+    code: str
+    flags: tuple[str, ...]
+    why: str
+    theirs: tuple[str, ...] = ()
+
+
+@dataclass
+class FlagsOutcome:
+    """What a run did about H200 flags: what was wanted, where they are, and lines to paste where nothing was found."""
+
+    wanted: tuple[str, ...] = ()
+    places: list[FlagsPlace] = field(default_factory=list)
+    paste: tuple[str, ...] = ()

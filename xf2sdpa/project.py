@@ -21,7 +21,10 @@ from xf2sdpa.codes import UNREADABLE
 from xf2sdpa.copyin import FILE_NAME, Copy, is_copy, is_untouched, refreshed, with_text
 from xf2sdpa.discover import Searcher, list_files
 from xf2sdpa.engine import NEEDLE, Options, rewrite_text, rewrite_with
-from xf2sdpa.model import FileResult, Finding, SiteClass, Span, TorchVersion
+from xf2sdpa.flags.block import MARK as FLAGS_MARK
+from xf2sdpa.flags.plan import add_flags
+from xf2sdpa.flags.table import named as flags_named
+from xf2sdpa.model import FileResult, Finding, FlagsOutcome, SiteClass, Span, TorchVersion
 from xf2sdpa.placing import Imports, packages_of, places
 from xf2sdpa.settings import Settings
 from xf2sdpa.source import Source, SourceError, decode, read, write
@@ -30,8 +33,10 @@ PARALLEL_FROM = 4
 """Files with a call site from which on a pool of processes pays."""
 _SHIPPED_ALONE = re.compile(r"(^|/)examples/community/[^/]+\.py$")
 """Files that diffusers loads one by one, without what lies beside them."""
-_SWITCHES = re.compile(r"enable_xformers|use_memory_efficient_attention_xformers|XFormers\w*Processor")
+_SWITCHES = re.compile(r"\.(enable_xformers\w*|(set_)?use_memory_efficient_attention_xformers)\(|XFormers\w*Processor")
 """Of other libraries: what these ask for is the real package."""
+_CALLS = re.compile(r"\b(memory_efficient_attention|merge_attentions)")
+"""As `NEEDLE`, but not in the names of other libraries' switches."""
 _COMMON = frozenset({"import", "from", "as", "xformers", "mslk", "ops", "fmha", "attention"})
 
 
@@ -42,6 +47,8 @@ class Run:
     results: list[FileResult] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
     """Helper modules that the rewritten files import."""
+    flags: FlagsOutcome = field(default_factory=FlagsOutcome)
+    """What became of H200 flags in entry points."""
 
     @property
     def changed(self) -> list[FileResult]:
@@ -75,6 +82,8 @@ class Job:
     compat: str | None = None
     reached: bool = False
     handed_over: Mapping[str, str] = field(default_factory=dict)
+    migrating: bool = False
+    alone: bool = False
 
 
 Progress = Callable[[Iterable[FileResult], int], Iterable[FileResult]]
@@ -92,6 +101,8 @@ class Wish:
         only_exact: leave sites that rest on an assumption.
         helper: whether calls that cannot be written inline may go to a helper module.
         new_files: whether a helper module may be made; without, only one that is there already serves.
+        flags: names of the H200 flags that entry points get; None leaves every block of flags as it is.
+        flags_in: the files that get them, instead of the entry points found.
         jobs: processes to use.
         progress: wraps the iteration over results, given how many there will be.
     """
@@ -99,6 +110,8 @@ class Wish:
     only_exact: bool = False
     helper: bool = True
     new_files: bool = True
+    flags: tuple[str, ...] | None = None
+    flags_in: tuple[str, ...] = ()
     jobs: int = os.cpu_count() or 1
     progress: Progress = _unwatched
 
@@ -115,6 +128,7 @@ def rewrite_files(files: Sequence[str], settings: Settings, wish: Wish) -> Run:
     by_path = {source.path: source for source in sources}
     jobs = {job.source.path: job for job in _jobs(sources, settings, wish)}
     results = {r.path: r for r in wish.progress(_run(list(jobs.values()), wish.jobs), len(jobs))}
+    _settle(jobs, results, wish)
     copies: list[Copy] = []
     users = [path for path, result in results.items() if result.compat_names]
     if users:
@@ -126,7 +140,33 @@ def rewrite_files(files: Sequence[str], settings: Settings, wish: Wish) -> Run:
     listed = [*failed, *(r for r in results.values() if r.sites or r.findings or r.changed)]
     finished = _finished(copies, results)
     finished += _existing_copies(files, {copy.path.resolve() for copy in finished})
-    return Run(sorted(listed, key=lambda result: result.path), finished)
+    outcome = FlagsOutcome()
+    if wish.flags is not None:
+        more, outcome = add_flags(listed, files, _marked(files), flags_named(wish.flags), wish.flags_in)
+        listed += more
+    return Run(sorted(listed, key=lambda result: result.path), finished, outcome)
+
+
+def _settle(jobs: dict[Path, Job], results: dict[Path, FileResult], wish: Wish) -> None:
+    """Look again at files that hand on less now, as the files that took it from them were rewritten."""
+    for _ in range(3):
+        texts = [results[path].new for path in jobs]
+        taken = handed_on(texts, {_module_stem(path) for path in jobs})
+        again = []
+        for path, job in jobs.items():
+            names = job.handed_on & _taken_from(path, taken)
+            if names & names_of_ours(job.source.text) != job.handed_on & names_of_ours(job.source.text):
+                jobs[path] = replace(job, handed_on=names)
+                again.append(jobs[path])
+        if not again:
+            return
+        results.update({result.path: result for result in _run(again, wish.jobs)})
+
+
+def _marked(files: Sequence[str]) -> list[str]:
+    """The files that hold a block of flags."""
+    naming = Searcher(files).matching({b"xf2sdpa"})
+    return [str(path) for path in naming if FLAGS_MARK.encode() in path.read_bytes()]
 
 
 def _read_matching(files: Sequence[str]) -> tuple[list[Source], list[FileResult]]:
@@ -160,20 +200,26 @@ def _module_stem(path: Path) -> str:
     return path.parent.name if path.stem == "__init__" else path.stem
 
 
+def _taken_from(path: Path, taken: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """The names that others take from a file; `from . import name` is one of its package's `__init__.py`."""
+    names = taken.get(_module_stem(path), frozenset())
+    return names | taken.get("", frozenset()) if path.stem == "__init__" else names
+
+
 def _jobs(sources: Sequence[Source], settings: Settings, wish: Wish) -> Iterator[Job]:
-    taken = handed_on(source.text for source in sources)
+    taken = handed_on([source.text for source in sources], {_module_stem(source.path) for source in sources})
     reached = _reached(sources)
     handed_over = _handed_over(sources, taken)
-    calls = any(NEEDLE.search(source.text) for source in sources)
+    calls = any(_CALLS.search(source.text) for source in sources)
     module = FILE_NAME.removesuffix(".py") if wish.helper else None
     for source in sources:
         if is_copy(source.text):
             continue
         stem = _module_stem(source.path)
-        names = taken.get(stem, frozenset())
+        names = _taken_from(source.path, taken)
         alone = _SHIPPED_ALONE.search(source.path.as_posix()) is not None
         flags = stem in reached or (calls and not _SWITCHES.search(source.text))
-        yield Job(source, settings, wish.only_exact, names, None if alone else module, flags, handed_over)
+        yield Job(source, settings, wish.only_exact, names, None if alone else module, flags, handed_over, calls, alone)
 
 
 def _reached(sources: Sequence[Source]) -> set[str]:
@@ -210,7 +256,16 @@ def _run(work: Sequence[Job], jobs: int) -> Iterator[FileResult]:
 
 def run_job(job: Job) -> FileResult:
     """Rewrite one source; called in a process of the pool."""
-    options = Options(job.settings, job.only_exact, job.handed_on, job.compat, job.handed_over, job.reached)
+    options = Options(
+        job.settings,
+        job.only_exact,
+        job.handed_on,
+        job.compat,
+        job.handed_over,
+        job.reached,
+        job.migrating,
+        job.alone,
+    )
     return rewrite_with(job.source.text, str(job.source.path), options)
 
 

@@ -52,6 +52,10 @@ class Settings:
     """Prefixes of the codes to leave out of `select`."""
     device: str = "h200"
     style: str = "inline"
+    flags: tuple[str, ...] | None = None
+    """Which H200 flags entry points get: words of `--flags`; None for what `device` suggests."""
+    flags_in: tuple[str, ...] = ()
+    """The files that get them, instead of the entry points found; in pyproject.toml below the folder of `file`."""
     line_length: int | None = None
     """As set for xf2sdpa itself; `wrap_at` looks further."""
     file: Path | None = None
@@ -219,6 +223,18 @@ def _one_of(allowed: tuple[str, ...]) -> Callable[[object], str]:
     return check
 
 
+def _flags(value: object) -> tuple[str, ...]:
+    from xf2sdpa.flags.table import CHOICES, KEEP
+
+    words = [word.strip() for word in value.split(",")] if isinstance(value, str) else list(_strings(value))
+    for word in words:
+        if word not in CHOICES:
+            raise ValueError(f"{word!r} is {_unknown(word, list(CHOICES))}")
+    if not words or (len(words) > 1 and {"off", KEEP} & set(words)):
+        raise ValueError(f"must name something; off and {KEEP} stand alone")
+    return tuple(words)
+
+
 def _length(value: object) -> int:
     if type(value) is not int or value < 1:  # not isinstance: True is no length
         raise ValueError(f"must be a whole number above 0, not {value!r}")
@@ -235,5 +251,7 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "ignore": _codes,
     "device": _one_of(DEVICES),
     "style": _one_of(STYLES),
+    "flags": _flags,
+    "flags_in": _strings,
     "line_length": _length,
 }

@@ -62,6 +62,20 @@ def test_a_pruned_copy_works_and_is_smaller(name, tmp_path):
     assert len(text) < len(assembled(*compat.__all__))
 
 
+def test_the_smallest_copy_is_without_mask_classes(tmp_path):
+    """None and tensors need none; a mask of another copy has its own `_attend`, all else is a TypeError."""
+    text = assembled("memory_efficient_attention")
+    assert not [node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    assert len(text.splitlines()) < 240
+    copy = module(text, tmp_path, "smallest_copy")
+    q = torch.randn(1, 5, 2, 8)
+    causal = compat.LowerTriangularMask()
+    want = compat.memory_efficient_attention(q, q, q, causal)
+    torch.testing.assert_close(copy.memory_efficient_attention(q, q, q, causal), want)
+    with pytest.raises(TypeError, match="a mask of this module"):
+        copy.memory_efficient_attention(q, q, q, type("LowerTriangularMask", (), {})())
+
+
 def test_one_operator_alone_brings_no_attention(tmp_path):
     text = assembled("SwiGLU")
     assert "attention" not in text
@@ -83,7 +97,7 @@ def test_sources_parse_as_python_3_9(name):
     tree = ast.parse(open(path).read(), feature_version=(3, 9))  # noqa: PTH123, SIM115
     imported = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert not any(isinstance(n, ast.Match) for n in ast.walk(tree))
-    standard = {"__future__", "collections.abc", "contextlib", "typing", "torch"}
+    standard = {"__future__", "collections.abc", "contextlib", "typing", "torch", "torch.nn.attention"}
     assert imported <= standard | {f"xf2sdpa.compat.{other}" for other in ORDER[: ORDER.index(name)]}
 
 

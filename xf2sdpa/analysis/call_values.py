@@ -36,6 +36,8 @@ MASK_MAKERS = frozenset(
 )  # fmt: skip
 CONVENTIONS = {"head_to_batch_dim": 3, "reshape_heads_to_batch_dim": 3}
 """Methods of diffusers' Attention that are called on objects whose class is not in sight, and the rank they give."""
+MASK_CONVENTION = "prepare_attention_mask"
+"""The method that gives a mask for them: 3-D, or None for none."""
 _NEW_TENSORS = frozenset({"zeros", "ones", "empty", "full", "rand", "randn"})
 _EINOPS = frozenset({"rearrange", "repeat", "reduce"})
 _NUMERIC_BUILTINS = frozenset({"len", "int", "float", "bool", "str", "min", "max", "abs", "round", "isinstance"})
@@ -199,6 +201,9 @@ class CallValues(Expressions):
             name = name[:-1]
         if isinstance(base, Unknown) and name in CONVENTIONS:
             return self._by_convention(name, arguments)
+        if isinstance(base, Unknown) and name == MASK_CONVENTION and arguments.get(3, "out_dim") is None:
+            given = frozenset({f"{name} is the method of diffusers' Attention"})
+            return OneOf(frozenset({NONE, Tensor(Rank(3), DType.UNKNOWN, given)}))
         if name not in OPERATIONS or as_tensor(base) is None:
             return Unknown(arguments.token)
         value = self._operation(name, base, arguments)

@@ -8,6 +8,7 @@ A name is what an import says only if nothing else binds it in the same scope, s
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -102,6 +103,9 @@ class Names:
     def _resolve(self, node: ast.AST, scope: Scope | None, depth: int) -> str | None:
         if isinstance(node, ast.Attribute):
             base = self._resolve(node.value, scope, depth)
+            if base and self.handed_over and not is_ours(base):
+                handed = self.handed_over.get(f"{base.rpartition('.')[2]}.{node.attr}")
+                return handed or f"{base}.{node.attr}"
             return f"{base}.{node.attr}" if base else None
         if isinstance(node, ast.Name) and depth < 4:
             return self._meaning(node.id, scope or self.scope_at.get(id(node)) or self.module, depth)
@@ -144,7 +148,18 @@ class Names:
         stars = self.module.stars
         if stars and name in _UNMISTAKABLE:
             return name
+        handed = {self.handed_over.get(f"{star.rpartition('.')[2]}.{name}") for star in stars} - {None}
+        if len(handed) == 1:
+            return handed.pop()
         return f"{stars[0]}.{name}" if len(stars) == 1 else None
+
+    def from_stars(self) -> Iterator[tuple[ast.Name, str]]:
+        """Every reading of a name that only a star import explains, and what it stands for."""
+        for name, loads in self.loads.items():
+            if self.module.stars and not hasattr(builtins, name) and not name.startswith("__"):
+                dotted = self._from_star(name)
+                unbound = (load for load in loads if self.scope_at[id(load)].owner(name) is None)
+                yield from ((load, dotted) for load in unbound if dotted is not None)
 
     def could_be(self, name: str, scope: Scope) -> set[str]:
         """Every dotted path that some import binds `name` to, for a name that `resolve` is not certain of."""

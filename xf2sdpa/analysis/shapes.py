@@ -45,12 +45,16 @@ class Walk(CallValues):
     Attributes:
         facts: what was seen at each site, by `id(call)`.
         book: the evidence gathered on the way.
+        through: a function whose sites are looked at where it is called.
     """
 
-    def __init__(self, attributes: ClassAttributes, sites: Mapping[int, BoundCall]) -> None:
+    def __init__(
+        self, attributes: ClassAttributes, sites: Mapping[int, BoundCall], through: FunctionNode | None = None
+    ) -> None:
         self.names = attributes.names
         self.attributes = attributes
         self.sites = sites
+        self.through = through
         self.facts: dict[int, SiteFacts] = {}
         self.book = EvidenceBook()
         self.env = Environment()
@@ -187,7 +191,7 @@ class Walk(CallValues):
             return Unknown(token)
         outer = self.env
         self.env = Environment(variables, outer.done)
-        primary = isinstance(function.node, ast.Lambda) and self.frames[-1].primary
+        primary = (isinstance(function.node, ast.Lambda) or function.node is self.through) and self.frames[-1].primary
         with self._frame(function.node, function.owner, primary=primary) as frame:
             if isinstance(function.node, ast.Lambda):
                 frame.returned.append(self.evaluate(function.node.body))

@@ -45,8 +45,11 @@ class CallSite:
         return self.bound.node
 
 
-def find_sites(attributes: ClassAttributes) -> list[CallSite]:
-    """All call sites of a module, in the order of the source, with their facts."""
+def find_sites(attributes: ClassAttributes, *, alone: bool = False) -> list[CallSite]:
+    """All call sites of a module, in the order of the source, with their facts.
+
+    In a file that is loaded by itself (`alone`), a private method is called by what the file shows and by nobody else.
+    """
     names = attributes.names
     bound = {}
     for node in names.calls:
@@ -62,8 +65,44 @@ def find_sites(attributes: ClassAttributes) -> list[CallSite]:
         qualname = _qualname(names, call.node)
         ordinal = ordinals.get(qualname, 0)
         ordinals[qualname] = ordinal + 1
-        found.append(_with_facts(CallSite(call, qualname, ordinal), walk.facts.get(id(call.node)), walk.book))
+        site = _with_facts(CallSite(call, qualname, ordinal), walk.facts.get(id(call.node)), walk.book)
+        found.append(_as_called(attributes, site) if alone and site.rank is None and not site.conflict else site)
     return found
+
+
+def _as_called(attributes: ClassAttributes, site: CallSite) -> CallSite:
+    """A site in a private method, with what all calls of the method pass it; as it was, if they do not agree."""
+    names = attributes.names
+    method = names.function(site.node)
+    if not isinstance(method, ast.FunctionDef) or not method.name.startswith("_") or method.name.startswith("__"):
+        return site
+    callers = _callers(names, method)
+    walk = Walk(attributes, {id(site.node): site.bound}, through=method)
+    for caller in callers or ():
+        walk.walk_unit(caller)
+    facts = walk.facts.get(id(site.node))
+    tensors = [as_tensor(facts.arguments.get(name, NONE)) for name in QKV] if facts is not None else []
+    ranks = {tensor.rank.known if tensor is not None else None for tensor in tensors}
+    if facts is None or len(ranks) != 1 or None in ranks:
+        return site
+    known = _with_facts(site, facts, walk.book)
+    return replace(known, given=known.given | {f"nothing but this file calls {method.name}"})
+
+
+def _callers(names: Names, method: ast.FunctionDef) -> list[FunctionNode] | None:
+    """The methods of the same class that call a method by `self`; None if it is used in any other way."""
+    owner, found = names.parents[id(method)], []
+    uses = [n for n in ast.walk(names.module.node) if isinstance(n, ast.Attribute) and n.attr == method.name]
+    for use in uses:
+        parent, around = names.parents[id(use)], names.function(use)
+        by_self = isinstance(use.value, ast.Name) and use.value.id == "self"
+        called = isinstance(parent, ast.Call) and parent.func is use
+        if not (by_self and called) or isinstance(around, ast.Module) or names.parents[id(around)] is not owner:
+            return None
+        found.append(around)
+    if not isinstance(owner, ast.ClassDef) or any(constant.value == method.name for constant in names.strings):
+        return None
+    return list({id(caller): caller for caller in found}.values())
 
 
 def _units(names: Names, calls: Iterable[ast.Call]) -> list[FunctionNode | ast.Module | ast.ClassDef]:

@@ -14,7 +14,7 @@ Five source modules, each using only those before it:
 the `from xf2sdpa.compat…` lines (no name is defined twice, none is renamed by an import), merge the other
 imports, and keep the top-level definitions that the wanted names reach, annotations and all. That is all:
 nothing registers itself, no statement at top level does anything but define. One lookup goes by string:
-`_adopted` asks `globals()` for a mask class, and finds those that the copy kept. `standin.py` stays here.
+`_as_bias` asks `globals()` for a mask class, and finds those that the copy kept. `standin.py` stays here.
 """
 
 from __future__ import annotations

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from xf2sdpa.compat.kernels import _no_autocast, _sdpa
-from xf2sdpa.compat.masks import AttentionBias, _adopted
+from xf2sdpa.compat.masks import _as_bias
 
 
 def memory_efficient_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attn_bias: Tensor | AttentionBias | None = None,
+    attn_bias: Any = None,
     p: float = 0.0,
     scale: float | None = None,
     *,
@@ -29,7 +29,7 @@ def memory_efficient_attention(
     or `[B, M, G, H, K]` for grouped queries. Returns `[*query.shape[:-1], Kv]`, contiguous, in query's dtype,
     under autocast too.
 
-    attn_bias: a mask object, or a tensor of query's dtype that is added to the scaled scores: `[B, H, M, N]`
+    attn_bias: None, a mask object, or a tensor of query's dtype that is added to the scaled scores: `[B, H, M, N]`
     (for 3-D `[B, M, N]`, for 5-D `[B, G, H, M, N]`), or what older versions took: `[M, N]`, `[B * H, M, N]`.
     p: dropout probability, applied in eval mode too. scale: K ** -0.5 unless given. op: accepted, not used.
     output_dtype: only where no input requires a gradient, as in xformers.
@@ -45,7 +45,7 @@ def memory_efficient_attention_forward(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attn_bias: Tensor | AttentionBias | None = None,
+    attn_bias: Any = None,
     p: float = 0.0,
     scale: float | None = None,
     *,
@@ -62,7 +62,7 @@ def memory_efficient_attention_forward_requires_grad(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attn_bias: Tensor | AttentionBias | None = None,
+    attn_bias: Any = None,
     p: float = 0.0,
     scale: float | None = None,
     *,
@@ -157,14 +157,6 @@ def _as_mask(attn_bias: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Te
     if len(heads) == 1 and shape == (batch * heads[0], *rows):
         return attn_bias.reshape(batch, heads[0], *rows)
     raise ValueError(f"Invalid shape for attention bias: {shape} (expected {(batch, *heads, *rows)})")
-
-
-def _as_bias(attn_bias: Any, query: Tensor) -> AttentionBias:
-    """A mask object that can attend. ValueError if xformers does not take it with `[B, M, K]`."""
-    mask = attn_bias if hasattr(attn_bias, "_attend") else _adopted(attn_bias)
-    if query.ndim == 3 and not mask._for_bmk:
-        raise ValueError(f"Please provide inputs in BMHK format when using bias type `{type(mask).__name__}`")
-    return mask
 
 
 _CHUNK = 2**26  # scores that `_logsumexp` holds at a time

@@ -39,12 +39,9 @@ def _without_cudnn() -> AbstractContextManager[Any]:
     """
     if _TORCH < (2, 5):
         return nullcontext()
-    attention = importlib.import_module("torch.nn.attention")
-    names = ("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "MATH")
-    kernels: AbstractContextManager[Any] = attention.sdpa_kernel(
-        [getattr(attention.SDPBackend, name) for name in names]
-    )
-    return kernels
+    from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: PLC0415 - not there before torch 2.3
+
+    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 
 
 def _is_hopper(device: torch.device) -> bool:
@@ -69,21 +66,6 @@ def _cudnn_gradient_is_nan(query: Tensor, key: Tensor, is_causal: bool) -> bool:
         and query.requires_grad
         and _is_hopper(query.device)
     )
-
-
-def _guarded_sdpa(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    **options: Any,
-) -> Tensor:
-    """`scaled_dot_product_attention`, kept off cuDNN in the one corner where its gradients are NaN."""
-    risky = _cudnn_gradient_is_nan(query, key, is_causal)
-    with _without_cudnn() if risky else nullcontext():
-        return F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
 
 
 def _fits_flash(q: Tensor, k: Tensor, v: Tensor) -> bool:
@@ -111,15 +93,12 @@ def _spread(x: Tensor, heads: int) -> Tensor:
 
 
 def _sdpa(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    p: float,
-    scale: float | None,
-    mask: Tensor | None = None,
-    is_causal: bool = False,
+    q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None, mask: Tensor | None = None, is_causal: bool = False
 ) -> Tensor:
-    """One dense attention; `mask` is added to the scaled scores and broadcasts to `[B, H, M, N]`."""
+    """One dense attention; `mask` is added to the scaled scores and broadcasts to `[B, H, M, N]`.
+
+    Kept off cuDNN in the one corner where its gradients are NaN.
+    """
     options: dict[str, Any] = {}
     if k.shape[1] != q.shape[1]:
         if _takes_groups(q, k, v, mask, is_causal):
@@ -131,7 +110,8 @@ def _sdpa(
             options["scale"] = scale
         else:
             q = q * (scale * q.shape[-1] ** 0.5)
-    return _guarded_sdpa(q, k, v, mask, p, is_causal, **options)
+    with _without_cudnn() if _cudnn_gradient_is_nan(q, k, is_causal) else nullcontext():
+        return F.scaled_dot_product_attention(q, k, v, mask, p, is_causal, **options)
 
 
 class _Band(NamedTuple):
@@ -193,7 +173,7 @@ _FLASH_ARGUMENTS = (
 
 @functools.lru_cache(maxsize=1)
 def _flash_operator() -> Any:
-    """The operator that SDPA's FLASH and `varlen_attn` end in, if its arguments are those of torch 2.5 to 2.13.
+    """The operator that SDPA's FLASH and `varlen_attn` end in, if its arguments are those of torch 2.4 to 2.15.
 
     SDPA cannot ask it for a window, and `varlen_attn` is a Python operator: 0.36 ms a call for a kernel of 0.19
     on an H200.
@@ -236,7 +216,7 @@ def _lower_right(q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None)
 def _varlen_attn() -> tuple[Any, frozenset[str]]:
     """Torch's attention on packed sequences, and the names of its arguments; before 2.10 (None, none).
 
-    2.10 has `is_causal`; 2.11 has `scale` and `window_size` in its place; 2.12 adds `enable_gqa`.
+    2.10 has `is_causal`; 2.11 has `scale` and `window_size` in its place; 2.12 adds `enable_gqa`. So until 2.15.
     Found once, and only when wanted: its module loads all of torch.compile, about 2 s.
     """
     try:

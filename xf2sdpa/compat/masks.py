@@ -446,15 +446,21 @@ class BlockDiagonalCausalLocalAttentionPaddedKeysMask(BlockDiagonalPaddedKeysMas
         return cls(mask.q_seqinfo, mask.k_seqinfo, window_size)
 
 
-def _adopted(foreign: Any) -> AttentionBias:
-    """A mask object of xformers, mslk or a copy of this file, as the class of the same name here.
+def _as_bias(attn_bias: Any, query: Tensor) -> Any:
+    """A mask object that can attend.
 
-    It carries the same attributes, so they are taken over as they are. TypeError if there is no such class.
+    One of xformers, mslk or another copy of this file becomes the class of the same name here, if there is one,
+    else TypeError; it carries the same attributes, so they are taken over as they are.
+    ValueError if xformers does not take it with `[B, M, K]`.
     """
-    own = globals().get(type(foreign).__name__)
-    if not (isinstance(own, type) and issubclass(own, AttentionBias)):
-        name = f"{type(foreign).__module__}.{type(foreign).__qualname__}"
-        raise TypeError(f"attn_bias of type {name} is not supported here; pass a tensor or one of this module's masks")
-    mask = own.__new__(own)
-    vars(mask).update(vars(foreign))
+    mask, name = attn_bias, type(attn_bias).__name__
+    if not hasattr(mask, "_attend"):
+        own: Any = globals().get(name)
+        if not hasattr(own, "_attend"):
+            name = f"{type(attn_bias).__module__}.{type(attn_bias).__qualname__}"
+            raise TypeError(f"attn_bias of type {name} is not supported here; pass a tensor or a mask of this module")
+        mask = own.__new__(own)
+        vars(mask).update(vars(attn_bias))
+    if query.ndim == 3 and not mask._for_bmk:
+        raise ValueError(f"Please provide inputs in BMHK format when using bias type `{name}`")
     return mask

@@ -10,7 +10,8 @@ from typing import Any
 
 from xf2sdpa import __version__
 from xf2sdpa.copyin import Copy
-from xf2sdpa.model import FileResult, Finding, Note, Site, SiteClass, Span, TorchVersion
+from xf2sdpa.flags.table import named
+from xf2sdpa.model import FileResult, Finding, FlagsOutcome, Note, Site, SiteClass, Span, TorchVersion
 from xf2sdpa.project import Run
 from xf2sdpa.torch_pin import Pin
 
@@ -35,6 +36,7 @@ def document(run: Run, pin: Pin | None, *, written: bool) -> dict[str, Any]:
         },
         "totals": {kind.value: run.count(kind) for kind in SiteClass} | {"files_changed": len(run.changed)},
         "helpers": [_helper(copy) for copy in run.copies],
+        "flags": _flags(run.flags),
         "files": [_file(result) for result in run.results],
     }
 
@@ -49,12 +51,34 @@ def _helper(copy: Copy) -> dict[str, Any]:
     }
 
 
+def _flags(outcome: FlagsOutcome) -> dict[str, Any]:
+    return {
+        "wanted": [
+            {"name": flag.name, "code": flag.code.format(torch="torch"), "effect": flag.effect, "numbers": flag.numbers}
+            for flag in named(outcome.wanted)
+        ],
+        "places": [
+            {
+                "path": place.path,
+                "line": place.line,
+                "code": place.code,
+                "flags": list(place.flags),
+                "why": place.why,
+                "theirs": list(place.theirs),
+            }
+            for place in outcome.places
+        ],
+        "paste": list(outcome.paste),
+    }
+
+
 def _file(result: FileResult) -> dict[str, Any]:
     return {
         "path": result.path.as_posix(),
         "changed": result.changed,
         "sites": [_site(site) for site in result.sites],
         "findings": [_finding(finding) for finding in result.findings],
+        **({"old": result.old} if result.changed else {}),
     }
 
 

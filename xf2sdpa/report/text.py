@@ -6,7 +6,18 @@ from collections.abc import Iterator
 
 import click
 
-from xf2sdpa.model import FileResult, Finding, Site, SiteClass, TorchVersion
+from xf2sdpa.flags.table import (
+    FIRST_TORCH_WITH_CUDNN,
+    INSERTED,
+    NOWHERE,
+    OLD_TORCH,
+    REMOVED,
+    THEIRS,
+    UPDATED,
+    Flag,
+    named,
+)
+from xf2sdpa.model import FileResult, Finding, FlagsOutcome, FlagsPlace, Site, SiteClass, TorchVersion
 from xf2sdpa.project import Run
 from xf2sdpa.torch_pin import Pin
 
@@ -37,7 +48,7 @@ def lines(run: Run, pin: Pin | None, *, written: bool, verbose: int = 0) -> Iter
             for site in result.sites:
                 yield from _site(site, verbose)
     if verbose >= 0:
-        yield from _totals(run, pin, written=written)
+        yield from _totals(run, pin, written=written, verbose=verbose)
 
 
 def _site(site: Site, verbose: int) -> Iterator[str]:
@@ -69,13 +80,14 @@ def _finding(finding: Finding, verbose: int) -> Iterator[str]:
         yield f"    help: {finding.advice}"
 
 
-def _totals(run: Run, pin: Pin | None, *, written: bool) -> Iterator[str]:
+def _totals(run: Run, pin: Pin | None, *, written: bool, verbose: int) -> Iterator[str]:
     counts = {kind: run.count(kind) for kind in SiteClass}
     total = sum(counts.values())
     failed = sum(result.failed for result in run.results)
     if not total and not failed:
         yield "No call of xformers' attention found."
         yield from _helpers(run, written=written)
+        yield from _flags(run.flags, verbose)
         return
     parts = [f"{count} {kind.value}" for kind, count in counts.items() if count or kind is SiteClass.LEFT]
     if total:
@@ -87,6 +99,8 @@ def _totals(run: Run, pin: Pin | None, *, written: bool) -> Iterator[str]:
     if failed:
         yield click.style(f"{_count(failed, 'file')} could not be worked on and stayed as before.", fg="red")
     yield from _torch(run, pin)
+    yield from _flags(run.flags, verbose)
+    yield from _slow_torch(run, pin)
     keeping = sum(any(f.code in ("XF401", "XF402", "XF403") for f in result.findings) for result in run.results)
     if keeping:
         yield f"{_count(keeping, 'file')} still {'needs' if keeping == 1 else 'need'} xformers (--verbose says where)."
@@ -121,6 +135,51 @@ def _torch(run: Run, pin: Pin | None) -> Iterator[str]:
         )
     else:
         yield f"Needs torch >= {_version(floor)}."
+
+
+def _flags(outcome: FlagsOutcome, verbose: int) -> Iterator[str]:
+    """Where H200 flags are now, and why; then once what they do. Lines to paste where no entry point was found."""
+    for place in outcome.places:
+        if place.code != THEIRS or verbose > 0:
+            yield f"{click.style(f'{place.path}:{place.line}:1:', bold=True)} {place.code} flags   {_flags_line(place)}"
+            for theirs in place.theirs:
+                yield f"    left to you: {theirs}"
+    quiet = sum(place.code == THEIRS for place in outcome.places)
+    if quiet and verbose <= 0:
+        yield f"Left alone: {_count(quiet, 'entry point')} with every H200 flag settled already (--verbose says where)."
+    present = {name for place in outcome.places for name in place.flags}
+    for flag in named(outcome.wanted):
+        if flag.name in present:
+            yield f"    {flag.code.format(torch='torch')}: {_effect(flag)}"
+    if present:
+        yield "    `--flags safe` leaves out what lowers precision, `--flags off` takes all out; xf2sdpa explain flags"
+    if outcome.paste:
+        yield f"{NOWHERE}: no entry point among these files. H200 flags to paste where your program imports torch:"
+        yield from (f"    {line}" for line in outcome.paste)
+
+
+def _flags_line(place: FlagsPlace) -> str:
+    if place.code == INSERTED:
+        return f"{', '.join(place.flags)}: {place.why}"
+    if place.code == UPDATED:
+        return f"now {', '.join(place.flags)}: the block {place.why}"
+    if place.code == REMOVED:
+        return f"taken out: the block {place.why}"
+    return f"nothing set: {place.why}" if place.code == THEIRS else place.why
+
+
+def _effect(flag: Flag) -> str:
+    return f"{flag.brief} {flag.numbers}".strip()
+
+
+def _slow_torch(run: Run, pin: Pin | None) -> Iterator[str]:
+    """Where an old torch would keep attention slow on an H200, and no flag may help."""
+    if pin is not None and run.flags.wanted and run.torch_floor and (2, 5) <= pin[0] < FIRST_TORCH_WITH_CUDNN:
+        yield (
+            f"{OLD_TORCH}: the project admits torch {_version(pin[0])} ({pin[1]}). From torch "
+            f"{_version(FIRST_TORCH_WITH_CUDNN)} on, attention on an H200 is as fast as FlashAttention-3; cuDNN is not "
+            "moved forward in older ones, whose version of it torch keeps back for wrong results."
+        )
 
 
 def _version(version: TorchVersion) -> str:

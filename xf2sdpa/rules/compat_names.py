@@ -60,7 +60,8 @@ _ADVICE = {
     "Op": "If it goes to diffusers' enable_xformers_memory_efficient_attention: delete that call, SDPA is the default.",
     "triton": "torch.compile writes such kernels by itself.",
 }
-_NEUTRAL = frozenset({"xformers.__version__", "xformers.version", "xformers.info"})
+SWITCH = re.compile(r"enable_xformers_memory_efficient_attention\(|set_use_memory_efficient_attention_xformers\(")
+_NEUTRAL = ("xformers.__version__", "xformers.version", "xformers.info", "xformers._has_cpp_library")
 
 
 def finish(file: FileDraft) -> None:
@@ -68,26 +69,77 @@ def finish(file: FileDraft) -> None:
     if file.compat is None or is_off_limits(file):
         return
     barred = bars_helper(file)
+    quoted = [] if barred else list(_quoted(file))
     uses = list(_uses(file))
-    helps = any(_is_known(dotted) for _, dotted in uses) or any(map(_brings_help, file.names.imports))
+    helps = any(_is_known(file, dotted) for _, dotted in uses)
+    helps |= any(_brings_help(file, statement) for statement in file.names.imports)
     file.migrated |= helps and not barred
+    for constant, text in quoted if file.migrated else ():
+        quote = file.lines[constant.lineno - 1].encode()[constant.col_offset :].decode()[0]
+        file.edits.append(ReplaceExpression(constant, f"{quote}{text}{quote}"))
+        file.take_away(constant)
     reported: set[str] = set()
     for chain, dotted in uses:
         api = api_name(dotted)
         if api == "unbind":
             _rename(file, chain, torch_function(file, chain, "unbind"))
-        elif _is_known(dotted) and not barred:
+        elif _is_known(file, dotted) and not barred:
             _from_helper(file, chain, api or "")
-        elif dotted not in reported and _is_a_thing(dotted) and not _is_known(dotted):
+        elif dotted not in reported and _is_a_thing(dotted) and not _is_known(file, dotted):
             reported.add(dotted)
             _report(file, chain, dotted)
 
 
-def _brings_help(statement: ast.Import | ast.ImportFrom) -> bool:
+def _quoted(file: FileDraft) -> Iterator[tuple[ast.Constant, str]]:
+    """Annotations in quotes that name parts of the helper by a dotted name, and how they read with it."""
+    for constant in file.names.strings:
+        if "." not in str(constant.value) or not is_annotation(file, constant):
+            continue
+        try:
+            tree = ast.parse(str(constant.value), mode="eval")
+        except SyntaxError:
+            continue
+        renamer = _Renamer(file)
+        text = ast.unparse(renamer.visit(tree))
+        if renamer.found:
+            file.compat_names.update(renamer.found)
+            yield constant, text
+
+
+def is_annotation(file: FileDraft, node: ast.expr) -> bool:
+    """Whether an expression is (part of) an annotation."""
+    child: ast.AST = node
+    for parent in file.names.ancestors(node):
+        if isinstance(parent, ast.arg | ast.AnnAssign):
+            return parent.annotation is child
+        if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
+            return parent.returns is child
+        if isinstance(parent, ast.stmt | ast.Call):
+            return False
+        child = parent
+    return False
+
+
+class _Renamer(ast.NodeTransformer):
+    """Puts the helper's names in the place of dotted ones, in an expression that is no part of the file's tree."""
+
+    def __init__(self, file: FileDraft) -> None:
+        self.file = file
+        self.found: dict[str, str] = {}
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        api = api_name(self.file.names.resolve(node, self.file.names.module))
+        if not has_helper(self.file, api) or api is None:
+            return node
+        self.found[api] = api
+        return ast.Name(api, ast.Load())
+
+
+def _brings_help(file: FileDraft, statement: ast.Import | ast.ImportFrom) -> bool:
     """Whether an import takes a name that the helper has, whatever else the name may be bound to."""
     if isinstance(statement, ast.Import) or not is_ours(statement.module):
         return False
-    return any(has_helper(api_name(f"{statement.module}.{alias.name}")) for alias in statement.names)
+    return any(has_helper(file, api_name(f"{statement.module}.{alias.name}")) for alias in statement.names)
 
 
 def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
@@ -98,14 +150,14 @@ def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
         for n, found in s.bindings.items()
         if any(is_ours(b.dotted) for b in found)
     }
-    ours |= {"xformers"} if file.names.module.stars else set()
-    for load in (load for name in ours for load in file.names.loads.get(name, ())):
+    ours |= {load.id for load, dotted in file.names.from_stars() if is_ours(dotted)}
+    for load in (load for name in sorted(ours) for load in file.names.loads.get(name, ())):
         if id(load) in file.gone or id(load) in file.untouched:
             continue
         scope = file.names.scope_at[id(load)]
         node: ast.expr = load
         dotted = file.names.resolve(load, scope)
-        while is_ours(dotted) and not _is_known(dotted):
+        while is_ours(dotted) and not _is_known(file, dotted):
             parent = file.names.parents[id(node)]
             if not isinstance(parent, ast.Attribute):
                 break
@@ -122,14 +174,14 @@ def _is_asked_for(file: FileDraft, load: ast.Name) -> bool:
     side = parent.comparators[0]
     if parent.left is not load or not (isinstance(side, ast.Constant) and side.value is None):
         return False
-    if file.names.resolve(load) in MODULES | {"xformers"} and not _is_switched(file, load):
+    if file.names.resolve(load) in MODULES | {"xformers"} and not is_switched(file, load):
         file.edits.append(ReplaceExpression(parent, str(isinstance(parent.ops[0], ast.IsNot))))
         file.take_away(parent)
         return True
     return False
 
 
-def _is_switched(file: FileDraft, load: ast.Name) -> bool:
+def is_switched(file: FileDraft, load: ast.Name) -> bool:
     """Whether a switch may keep the import from being tried: then being None still means something."""
     owner = file.names.scope_at[id(load)].owner(load.id)
     nodes = [binding.node for binding in owner.bindings[load.id]] if owner else []
@@ -137,14 +189,17 @@ def _is_switched(file: FileDraft, load: ast.Name) -> bool:
     return any(isinstance(part, ast.Raise) for guard in guards.values() for s in guard.body for part in ast.walk(s))
 
 
-def _is_known(dotted: str | None) -> bool:
+def _is_known(file: FileDraft, dotted: str | None) -> bool:
     api = api_name(dotted)
-    return api == "unbind" or has_helper(api)
+    return api == "unbind" or has_helper(file, api)
 
 
-def has_helper(api: str | None) -> bool:
-    """Whether the helper stands in for a name."""
-    return api in exported() and not is_kernel(api)
+def has_helper(file: FileDraft, api: str | None) -> bool:
+    """Whether the helper stands in for a name.
+
+    A kernel's name does where it goes to `op=`; handed to another library's switch it must be xformers' own.
+    """
+    return file.compat is not None and api in exported() and not (is_kernel(api) and SWITCH.search(file.text))
 
 
 def is_kernel(api: str | None) -> bool:
@@ -154,7 +209,8 @@ def is_kernel(api: str | None) -> bool:
 
 def _is_a_thing(dotted: str) -> bool:
     """Not just a module on the way, nor something to read about the package."""
-    return dotted.count(".") >= 1 and dotted not in ("xformers.ops", "xformers.ops.fmha") and dotted not in _NEUTRAL
+    on_the_way = dotted in ("xformers.ops", "xformers.ops.fmha") or "." not in dotted
+    return not on_the_way and not dotted.startswith(_NEUTRAL)
 
 
 def _from_helper(file: FileDraft, chain: ast.expr, api: str) -> None:
@@ -162,6 +218,8 @@ def _from_helper(file: FileDraft, chain: ast.expr, api: str) -> None:
     name = helper_name(file, chain, api)
     if not isinstance(chain, ast.Name):
         _rename(file, chain, name)
+    elif file.names.scope_at[id(chain)].owner(name) is None:  # brought by a star, which goes
+        file.compat_names[name] = api
 
 
 def helper_name(file: FileDraft, chain: ast.expr, api: str) -> str:

@@ -9,12 +9,26 @@ does more keeps its frame; only the import in it goes.
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.flow import loads_of
+from xf2sdpa.analysis.imports import (
+    GuardNode,
+    ImportNode,
+    bound_name,
+    brings_ours,
+    guards_around,
+    is_lookup,
+    is_message,
+    loads_from,
+    scope_of,
+    whole_name,
+)
 from xf2sdpa.analysis.masks import is_boolean, negation
-from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.names import called_name, first_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import ReplaceStatement
@@ -22,10 +36,14 @@ from xf2sdpa.emit import import_line
 from xf2sdpa.rule import Example
 from xf2sdpa.rules.comparison import bars_helper
 from xf2sdpa.rules.compat_names import has_helper
-from xf2sdpa.rules.imports import bound_name, is_message, is_wanted_as_it_is, outermost_guard, scope_of, whole_name
+from xf2sdpa.rules.imports import is_wanted_as_it_is
 
 ORDER = 85
 CODES = {"XF141": "a guard around xformers becomes the flag set to what it stood for"}
+_AVAILABLE = re.compile(r"xformers\w*(avail|found|there|works|import)|(has|have|is|got)_?(xformers|xops)")
+"""What is called like this says whether xformers is there."""
+_WANTED = re.compile(r"xformers\w*enabled|use_?(xformers|xops)")
+"""What is called like this may say as well whether a person wants it."""
 
 EXAMPLES = (
     Example(
@@ -53,6 +71,7 @@ import os
 
 ENABLED = os.environ.get("XFORMERS_DISABLED") is None
 from _attention_compat import memory_efficient_attention
+
 AVAILABLE = ENABLED
 
 
@@ -69,20 +88,26 @@ class Guard:
     """What a guard does, apart from messages.
 
     Attributes:
+        node: the guard.
         condition: the switch under which it tries the import at all, as text; None if there is none.
         names: what the helper must bind, by the name used here.
         flags: variables set True when the import worked and False when not.
+        settings: further statements that run when the import worked.
         fallbacks: statements that put something else in the place of what was not imported.
         nones: variables set to None instead.
+        switched: those of them that stay, as being None says that the switch is off.
         kept: expressions whose text goes on.
     """
 
+    node: GuardNode
     condition: str | None = None
     names: dict[str, str] = field(default_factory=dict)
     flags: dict[str, None] = field(default_factory=dict)
+    settings: list[str] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
     nones: list[str] = field(default_factory=list)
-    kept: list[ast.expr] = field(default_factory=list)
+    switched: list[str] = field(default_factory=list)
+    kept: list[ast.AST] = field(default_factory=list)
 
 
 class _NotAGuard(Exception):
@@ -91,32 +116,37 @@ class _NotAGuard(Exception):
 
 def finish(file: FileDraft) -> None:
     """Resolve every guard whose imports the file can do without."""
-    if file.compat is None or bars_helper(file) or not (file.migrated or file.compat_names):
+    if not file.may_lose_imports or bars_helper(file) or not (file.migrated or file.compat_names):
         return
-    asking = [file.names.statement(call) for call in file.names.calls if is_lookup(call)]
-    guards = (outermost_guard(file, s) for s in (*filter(_is_ours, file.names.imports), *asking))
-    for guard in {id(guard): guard for guard in guards if guard is not None}.values():
-        if id(guard) in file.gone:
-            continue
-        try:
-            found = _read(file, guard)
-        except _NotAGuard:
-            continue
-        file.compat_names.update(found.names)
-        if not found.fallbacks and scope_of(file, guard) is file.names.module:
-            found.names.update(file.pending())
-        file.bound_in_place.update(found.names)
-        file.edits.append(ReplaceStatement(guard, _written(file, found)))
-        file.take_away(guard)
-        for node in found.kept:
-            file.give_back(node)
+    names = file.names
+    asking = [names.statement(node) for node in (*filter(is_lookup, names.calls), *_answered(file))]
+    for statement in (*filter(brings_ours, names.imports), *asking):
+        for guard in guards_around(names, statement):
+            if id(guard) in file.gone or _resolve(file, guard):
+                break
 
 
-def is_lookup(call: ast.Call) -> bool:
-    """Whether a call asks the installation about xformers: `importlib.metadata.version("xformers")`."""
-    first = call.args[0] if len(call.args) == 1 else None
-    named = isinstance(first, ast.Constant) and isinstance(first.value, str) and is_ours(first.value)
-    return named and called_name(call.func) in ("version", "distribution", "get_distribution", "find_spec")
+def _answered(file: FileDraft) -> Iterator[ast.expr]:
+    """The questions about the installed release that were settled."""
+    return (node for node in ast.walk(file.tree) if isinstance(node, ast.expr) and id(node) in file.answers)
+
+
+def _resolve(file: FileDraft, node: GuardNode) -> bool:
+    """Put what a guard stands for in its place; whether that can be said."""
+    try:
+        found = _read(file, node)
+    except _NotAGuard:
+        return False
+    file.compat_names.update(found.names)
+    always = scope_of(file.names, node) is file.names.module and not guards_around(file.names, node)
+    if always and not found.fallbacks:
+        found.names.update(file.pending())
+    file.bound_in_place.update(found.names)
+    file.edits.append(ReplaceStatement(node, _written(file, found)))
+    file.take_away(node)
+    for part in found.kept:
+        file.give_back(part)
+    return True
 
 
 def _is_idle_lookup(file: FileDraft, statement: ast.stmt) -> bool:
@@ -128,53 +158,134 @@ def _is_idle_lookup(file: FileDraft, statement: ast.stmt) -> bool:
     return all(isinstance(t, ast.Name) and not _is_read(file, statement, t.id) for t in targets)
 
 
-def _is_ours(statement: ast.Import | ast.ImportFrom) -> bool:
-    return any(is_ours(whole_name(statement, alias)) for alias in statement.names)
-
-
-def _read(file: FileDraft, node: ast.Try | ast.If) -> Guard:
-    guard = Guard()
+def _read(file: FileDraft, node: GuardNode) -> Guard:
+    guard = Guard(node)
     if isinstance(node, ast.If):
-        _read_condition(node)
+        sure = _read_condition(file, node)
         _read_body(file, node.body, guard)
         _read_failure(file, node.orelse, guard)
+        if not sure and (guard.flags or guard.settings):
+            raise _NotAGuard  # imports may come without being asked for, a flag may not
         return guard
     if node.finalbody:
         raise _NotAGuard
     _read_body(file, [*node.body, *node.orelse], guard)
     for handler in node.handlers:
         _read_failure(file, handler.body, guard)
-    if guard.condition is not None and any(_is_read(file, node, name) for name in guard.nones):
-        raise _NotAGuard  # whether it is None says whether the switch is set
+    if guard.condition is not None and guard.settings:
+        raise _NotAGuard
+    if guard.condition is not None:  # whether it is None says whether the switch is set
+        guard.switched = [name for name in guard.nones if _is_read(file, node, name)]
+        if any(not _is_only_asked_for(file, node, name) for name in guard.switched):
+            raise _NotAGuard
     return guard
 
 
+def _is_only_asked_for(file: FileDraft, node: ast.stmt, name: str) -> bool:
+    """Whether a variable is only compared with None."""
+    loads = loads_of(file.names, name, scope_of(file.names, node))
+    parents = [file.names.parents[id(load)] for load in loads if id(load) not in file.gone]
+    compared = all(isinstance(p, ast.Compare) and isinstance(p.ops[0], ast.Is | ast.IsNot) for p in parents)
+    return compared and name not in file.handed_on
+
+
 def _is_read(file: FileDraft, node: ast.stmt, name: str) -> bool:
-    loads = loads_of(file.names, name, scope_of(file, node))
+    loads = loads_of(file.names, name, scope_of(file.names, node))
     return name in file.handed_on or any(id(load) not in file.gone for load in loads)
 
 
-def _read_condition(node: ast.If) -> None:
-    """Only a question about xformers itself: `is_xformers_available()`, a flag, a look-up."""
-    parts = [part for part in ast.walk(node.test) if isinstance(part, ast.Name | ast.Attribute | ast.Constant)]
-    words = [getattr(p, "id", None) or getattr(p, "attr", None) or str(getattr(p, "value", "")) for p in parts]
-    if isinstance(node.test, ast.BoolOp) or not any("xformers" in str(word).lower() for word in words):
+def _read_condition(file: FileDraft, node: ast.If) -> bool:
+    """Only a question whether xformers is there: `is_xformers_available()`, a flag that says so, a look-up.
+
+    What a person chose (`args.xformers`, an environment variable) keeps its say; False where that is not certain.
+    """
+    test = node.test
+    if isinstance(test, ast.Compare) and isinstance(test.left, ast.Call) and is_lookup(test.left):
+        if isinstance(test.ops[0], ast.IsNot):
+            return True
         raise _NotAGuard
-    negated = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
-    if negated or "disable" in " ".join(map(str, words)).lower():
+    if isinstance(test, ast.Call) and is_lookup(test):
+        return True
+    word = called_name(test.func if isinstance(test, ast.Call) else test).lower()
+    if isinstance(test, ast.Name) and _is_chosen(file, test):
         raise _NotAGuard
+    if not (_AVAILABLE.search(word) or _WANTED.search(word)):
+        raise _NotAGuard
+    return _AVAILABLE.search(word) is not None
+
+
+def _is_chosen(file: FileDraft, name: ast.Name) -> bool:
+    """Whether an environment variable or an option has a say in a flag."""
+    owner = file.names.scope_at[id(name)].owner(name.id)
+    bindings = owner.bindings.get(name.id, ()) if owner else ()
+    parts = (part for b in bindings if b.value is not None for part in ast.walk(b.value))
+    words = {getattr(part, "attr", getattr(part, "id", "")) for part in parts}
+    return bool(words & {"environ", "getenv", "args", "opts", "cmd_opts", "config", "cfg"})
 
 
 def _read_body(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> None:
+    """What happens when the import works."""
     for statement in statements:
+        if id(statement) in file.gone or is_message(statement) or isinstance(statement, ast.Pass):
+            continue
         if isinstance(statement, ast.Import | ast.ImportFrom):
             _read_import(file, statement, guard)
         elif (flag := _constant(statement, True)) is not None:
             guard.flags[flag] = None
-        elif isinstance(statement, ast.If) and guard.condition is None:
-            _read_switch(file, statement, guard)
-        elif not (is_message(statement) or isinstance(statement, ast.Pass) or _is_idle_lookup(file, statement)):
+        elif isinstance(statement, ast.Assign):
+            _read_setting(file, statement, guard)
+        elif isinstance(statement, ast.If):
+            _read_choice(file, statement, guard)
+        elif isinstance(statement, ast.Try) and not statement.finalbody:
+            _read_body(file, [*statement.body, *statement.orelse], guard)
+        elif not _is_idle_lookup(file, statement):
             raise _NotAGuard
+
+
+def _read_setting(file: FileDraft, statement: ast.Assign, guard: Guard) -> None:
+    """An assignment that cannot fail goes on as it is, with a question in it answered."""
+    if _is_idle_lookup(file, statement):
+        return
+    targets = all(isinstance(target, ast.Name) for target in statement.targets)
+    answer = file.answers.get(id(statement.value))
+    if not targets or (answer is None and not _cannot_fail(file, statement.value)):
+        raise _NotAGuard
+    value = source_of(statement.value, file.lines) if answer is None else str(answer)
+    left = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+    for name in left if answer is not None else ():
+        guard.flags.pop(name, None)
+    if answer is not None and all(_is_known_already(file, statement, name, answer) for name in left):
+        return
+    guard.settings.append(" = ".join([*left, value]))
+    if answer is None:
+        guard.kept.append(statement)
+
+
+def _cannot_fail(file: FileDraft, value: ast.expr) -> bool:
+    """A constant, a name or an attribute of a module, none of ours: nothing that runs code."""
+    first = first_name(value)
+    if isinstance(first, ast.Name):
+        scope = file.names.scope_at[id(first)]
+        return not any(is_ours(dotted) for dotted in file.names.could_be(first.id, scope))
+    return isinstance(first, ast.Constant)
+
+
+def _is_known_already(file: FileDraft, statement: ast.stmt, name: str, value: bool) -> bool:
+    """Whether a variable has an answer's value in any case."""
+    bindings = scope_of(file.names, statement).bindings.get(name, ())
+    others = [binding.value for binding in bindings if binding.node is not statement]
+    return bool(others) and all(isinstance(other, ast.Constant) and other.value is value for other in others)
+
+
+def _read_choice(file: FileDraft, statement: ast.If, guard: Guard) -> None:
+    """A branch on a settled question, or a switch."""
+    answer = file.answers.get(id(statement.test))
+    if answer is not None:
+        _read_body(file, statement.body if answer else statement.orelse, guard)
+    elif guard.condition is None:
+        _read_switch(file, statement, guard)
+    else:
+        raise _NotAGuard
 
 
 def _read_switch(file: FileDraft, statement: ast.If, guard: Guard) -> None:
@@ -198,15 +309,20 @@ def _gives_up(statements: list[ast.stmt]) -> bool:
     return all(is_message(statement) for statement in statements[:-1])
 
 
-def _read_import(file: FileDraft, statement: ast.Import | ast.ImportFrom, guard: Guard) -> None:
+def _read_import(file: FileDraft, statement: ImportNode, guard: Guard) -> None:
+    inside = {id(node) for node in ast.walk(guard.node)}
+    if isinstance(scope_of(file.names, statement).node, ast.ClassDef):
+        raise _NotAGuard  # an attribute, which anybody may read
     for alias in statement.names:
         dotted, name = whole_name(statement, alias), bound_name(statement, alias)
         if not is_ours(dotted) or name == "*":
             raise _NotAGuard
-        loads = loads_of(file.names, name, scope_of(file, statement))
-        needed = name in file.handed_on or any(id(load) not in file.gone for load in loads)
+        loads = loads_from(file.names, statement, name)
+        needed = name in file.handed_on or any(id(load) not in file.gone | inside for load in loads)
         api = api_name(dotted)
-        if needed and (isinstance(statement, ast.Import) or not has_helper(api)):
+        if needed and guard.condition is not None and _is_only_asked_for(file, guard.node, name):
+            continue  # `_read` sees to it
+        if needed and (isinstance(statement, ast.Import) or not has_helper(file, api)):
             raise _NotAGuard
         if is_wanted_as_it_is(file, statement, name):
             raise _NotAGuard
@@ -218,7 +334,8 @@ def _read_failure(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> 
     """What happens without xformers: flags, `xops = None`, fallbacks, messages."""
     for statement in statements:
         if (flag := _constant(statement, False)) is not None:
-            guard.flags[flag] = None
+            if not any(setting.startswith(f"{flag} = ") for setting in guard.settings):
+                guard.flags[flag] = None
         elif (name := _constant(statement, None)) is not None:
             guard.nones.append(name)
         elif is_message(statement):
@@ -241,19 +358,22 @@ def _constant(statement: ast.stmt, value: object) -> str | None:
 def _written(file: FileDraft, guard: Guard) -> str:
     """The statements that a guard becomes; nothing, if nothing of it is needed."""
     imports = [import_line(file.compat or "", guard.names)] if guard.names else []
-    if guard.condition is None or not (guard.names or guard.flags):
-        return "\n".join([*imports, *(f"{flag} = True" for flag in guard.flags)])
+    if imports and not guard.fallbacks and (guard.flags or guard.settings):
+        imports.append("")  # as formatters have it
+    if guard.condition is None or not (guard.names or guard.flags or guard.switched):
+        return "\n".join([*imports, *(f"{flag} = True" for flag in guard.flags), *guard.settings])
     if not guard.fallbacks:
-        return "\n".join([*imports, *(f"{flag} = {guard.condition}" for flag in guard.flags)])
+        asked = (f"{name} = True if {_bare(guard.condition)} else None" for name in guard.switched)
+        return "\n".join([*imports, *(f"{flag} = {guard.condition}" for flag in guard.flags), *asked])
     works = [*imports, *(f"{flag} = True" for flag in guard.flags)] or ["pass"]
     fails = [*(f"{flag} = False" for flag in guard.flags), *guard.fallbacks]
-    condition = (
-        guard.condition.removeprefix("bool(").removesuffix(")")
-        if guard.condition.startswith("bool(")
-        else guard.condition
-    )
-    indented = [f"if {condition}:", *_indent(works), "else:", *_indent(fails)]
+    indented = [f"if {_bare(guard.condition)}:", *_indent(works), "else:", *_indent(fails)]
     return "\n".join(indented)
+
+
+def _bare(condition: str) -> str:
+    """A condition for a place where only its truth matters."""
+    return condition.removeprefix("bool(").removesuffix(")") if condition.startswith("bool(") else condition
 
 
 def _indent(statements: list[str]) -> list[str]:

@@ -3,7 +3,7 @@
 So does the guard around them, if it held nothing but imports that go: the `try` with its message, the
 `if is_xformers_available():` with its `else: xformers = None`. A guard that sets a flag stays whole, because other
 code reads the flag to choose its path. Names that other files import from this one, that `__all__` lists or that a
-string names stay as well, and so does everything in an `__init__.py`.
+string names stay as well, and so does what an `__init__.py` imports for others.
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ import ast
 
 from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.flow import loads_of
-from xf2sdpa.analysis.names import Scope, called_name
+from xf2sdpa.analysis.imports import (
+    ImportNode,
+    alias_name,
+    bound_name,
+    brings_ours,
+    is_message,
+    loads_from,
+    outermost_guard,
+    scope_of,
+    whole_name,
+)
 from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import AddImport, RemoveAliases, ReplaceStatement
@@ -20,13 +30,17 @@ from xf2sdpa.emit import import_line, last_import
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
 from xf2sdpa.rules.comparison import bars_helper
-from xf2sdpa.rules.compat_names import has_helper
+from xf2sdpa.rules.compat_names import SWITCH, has_helper
 
 ORDER = 90
 CODES = {
     "XF140": "an import that nothing uses any more is removed",
     "XF401": "xformers is still imported here",
 }
+_SWITCH_ADVICE = (
+    "If it is only there for diffusers' enable_xformers_memory_efficient_attention: delete that call, SDPA is the "
+    "default there."
+)
 EXAMPLES = (
     Example(
         before="""\
@@ -54,14 +68,14 @@ def f(q, k, v):
 """,
     ),
 )
-_Import = ast.Import | ast.ImportFrom
 
 
 def finish(file: FileDraft) -> None:
     """Remove what is unused, until nothing more falls away; name what stays."""
-    if not (file.migrated or file.compat_names):
-        return
     settled: set[int] = set()
+    if not (file.migrated or file.compat_names):
+        _report_kept(file, settled)
+        return
     for _ in range(3):  # a guard that goes may be the last use of another import
         before = len(file.edits)
         for statement in file.names.imports:
@@ -74,12 +88,11 @@ def finish(file: FileDraft) -> None:
     _report_kept(file, settled)
 
 
-def _remove(file: FileDraft, statement: _Import) -> bool:
+def _remove(file: FileDraft, statement: ImportNode) -> bool:
     """Take the unused names out of an import; whether anything went."""
     unused = {alias_name(alias) for alias in statement.names if _is_unused(file, statement, alias)}
-    guard = outermost_guard(file, statement)
-    ours = any(is_ours(whole_name(statement, alias)) for alias in statement.names)
-    helped = file.compat is not None and ours and not bars_helper(file)
+    guard = outermost_guard(file.names, statement)
+    helped = file.may_lose_imports and brings_ours(statement) and not bars_helper(file)
     if helped and guard is None and _from_helper(file, statement, unused):
         return True
     if helped and guard is not None:
@@ -103,18 +116,18 @@ def _remove(file: FileDraft, statement: _Import) -> bool:
     return False
 
 
-def _from_helper(file: FileDraft, statement: _Import, unused: set[str], *, pending: bool = True) -> bool:
+def _from_helper(file: FileDraft, statement: ImportNode, unused: set[str], *, pending: bool = True) -> bool:
     """Turn an import of names that the helper has into one from the helper; what it has not stays."""
     helped, kept = {}, []
     for alias in statement.names:
         name, api = bound_name(statement, alias), api_name(whole_name(statement, alias))
-        helps = has_helper(api) and not is_wanted_as_it_is(file, statement, name)
+        helps = has_helper(file, api) and not is_wanted_as_it_is(file, statement, name)
         if isinstance(statement, ast.ImportFrom) and helps and alias_name(alias) not in unused:
             helped[name] = api or ""
         elif alias_name(alias) not in unused:
             kept.append(alias)
     file.compat_names.update(helped)
-    if pending and scope_of(file, statement) is file.names.module:
+    if pending and scope_of(file.names, statement) is file.names.module:
         helped.update(file.pending())
     if not helped:
         return False
@@ -129,16 +142,16 @@ def _from_helper(file: FileDraft, statement: _Import, unused: set[str], *, pendi
 
 def is_wanted_as_it_is(file: FileDraft, statement: ast.stmt, name: str) -> bool:
     """Whether a call that the user asked to leave alone reads a name."""
-    return any(id(load) in file.untouched for load in loads_of(file.names, name, scope_of(file, statement)))
+    return any(id(load) in file.untouched for load in loads_of(file.names, name, scope_of(file.names, statement)))
 
 
-def _import_of(statement: _Import, kept: list[ast.alias]) -> str:
+def _import_of(statement: ImportNode, kept: list[ast.alias]) -> str:
     if isinstance(statement, ast.ImportFrom):
         return ast.unparse(ast.ImportFrom(statement.module, kept, statement.level))
     return ast.unparse(ast.Import(kept))
 
 
-def _in_its_frame(file: FileDraft, statement: _Import, unused: set[str]) -> bool:
+def _in_its_frame(file: FileDraft, statement: ImportNode, unused: set[str]) -> bool:
     """Take an import out of a guard that does more: nothing in it can fail any more, so it goes its usual way."""
     if _from_helper(file, statement, unused, pending=False):
         return True
@@ -170,25 +183,16 @@ def _assigns_only(statement: ast.stmt, names: set[str]) -> bool:
     return all(isinstance(target, ast.Name) and target.id in names for target in statement.targets)
 
 
-def alias_name(alias: ast.alias) -> str:
-    """What an import calls a thing: its alias, else its full name."""
-    return alias.asname or alias.name
-
-
-def bound_name(statement: _Import, alias: ast.alias) -> str:
-    """The variable that an import binds for one of its names."""
-    if alias.asname:
-        return alias.asname
-    return alias.name.partition(".")[0] if isinstance(statement, ast.Import) else alias.name
-
-
-def _is_unused(file: FileDraft, statement: _Import, alias: ast.alias) -> bool:
+def _is_unused(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool:
     """Whether an import is ours, or only served what went, and nothing that stays needs the name."""
     name = bound_name(statement, alias)
-    if alias.name == "*" or _is_reexported(file, name):
+    if alias.name == "*":
+        return brings_ours(statement) and not file.handed_on and _star_is_idle(file)
+    loads = loads_from(file.names, statement, name)
+    if isinstance(scope_of(file.names, statement).node, ast.ClassDef):
+        return False  # an attribute, which anybody may read
+    if _is_reexported(file, name, used=bool(loads)):
         return False
-    owner = scope_of(file, statement)
-    loads = loads_of(file.names, name, owner)
     if any(id(load) not in file.gone for load in loads):
         return False
     whole = whole_name(statement, alias)
@@ -196,21 +200,17 @@ def _is_unused(file: FileDraft, statement: _Import, alias: ast.alias) -> bool:
     return is_ours(whole) or (bool(loads) and (handed or "xformers" in name.lower()))
 
 
-def whole_name(statement: _Import, alias: ast.alias) -> str:
-    """The dotted path that an import takes a name from."""
-    if isinstance(statement, ast.Import):
-        return alias.name
-    return "." * statement.level + f"{statement.module}.{alias.name}"
+def _star_is_idle(file: FileDraft) -> bool:
+    """Whether all names of ours that only a star explains are gone, or come from the helper."""
+    stars = [load for load, dotted in file.names.from_stars() if is_ours(dotted)]
+    served = set(file.compat_names)
+    return bool(stars) and all(id(load) in file.gone or load.id in served for load in stars)
 
 
-def scope_of(file: FileDraft, statement: ast.stmt) -> Scope:
-    """The scope in which a statement binds names."""
-    node = next(p for p in file.names.ancestors(statement) if id(p) in file.names.scopes)
-    return file.names.scopes[id(node)]
-
-
-def _is_reexported(file: FileDraft, name: str) -> bool:
-    return name in file.handed_on or file.path.endswith("__init__.py") or name in _strings(file)
+def _is_reexported(file: FileDraft, name: str, *, used: bool = False) -> bool:
+    """Whether somebody else reads a name. What an `__init__.py` imports and does not use itself, it hands on."""
+    handed = file.path.endswith("__init__.py") and not used
+    return name in file.handed_on or handed or name in _strings(file)
 
 
 def _strings(file: FileDraft) -> set[str]:
@@ -236,17 +236,6 @@ def _names_something(file: FileDraft, node: ast.Constant) -> bool:
         if isinstance(parent, ast.stmt):
             break
     return False
-
-
-def outermost_guard(file: FileDraft, statement: ast.stmt) -> ast.Try | ast.If | None:
-    """The outermost `try` or `if` of the same function that an import depends on."""
-    guard = None
-    for parent in file.names.ancestors(statement):
-        if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
-            break
-        if isinstance(parent, ast.Try | ast.If):
-            guard = parent
-    return guard
 
 
 def _is_only_a_guard(file: FileDraft, guard: ast.Try | ast.If) -> bool:
@@ -280,28 +269,19 @@ def _is_idle(file: FileDraft, statement: ast.stmt) -> bool:
 def _is_unread(file: FileDraft, target: ast.expr) -> bool:
     if not isinstance(target, ast.Name) or _is_reexported(file, target.id):
         return False
-    loads = loads_of(file.names, target.id, scope_of(file, file.names.statement(target)))
+    loads = loads_of(file.names, target.id, scope_of(file.names, file.names.statement(target)))
     return all(id(load) in file.gone for load in loads)
-
-
-def is_message(statement: ast.stmt) -> bool:
-    """A print, a warning or a log line."""
-    if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
-        return False
-    return called_name(statement.value.func) in ("print", "warn", "warning", "info", "debug", "error", "warning_once")
 
 
 def _report_kept(file: FileDraft, settled: set[int]) -> None:
     for statement in file.names.imports:
-        if id(statement) in settled or id(statement) in file.gone:
-            continue
-        module = statement.module or "" if isinstance(statement, ast.ImportFrom) else statement.names[0].name
-        if not is_ours(module):
+        if id(statement) in settled or id(statement) in file.gone or not brings_ours(statement):
             continue
         names = ", ".join(sorted({bound_name(statement, alias) for alias in statement.names}))
-        guarded = outermost_guard(file, statement) is not None and all(
+        guarded = outermost_guard(file.names, statement) is not None and all(
             _is_unused(file, statement, a) for a in statement.names
         )
         reason = "the guard around it decides which path runs" if guarded else f"{names} is still used"
+        advice = _SWITCH_ADVICE if SWITCH.search(file.text) else ""
         span = span_of(statement, file.lines)
-        file.findings.append(Finding(file.path, span, "XF401", f"xformers is still imported: {reason}"))
+        file.findings.append(Finding(file.path, span, "XF401", f"xformers is still imported: {reason}", advice))

@@ -10,6 +10,7 @@ import ast
 import re
 
 from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.imports import is_lookup
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.draft import FileDraft
@@ -17,7 +18,6 @@ from xf2sdpa.edits import ReplaceExpression
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
 from xf2sdpa.rules.comparison import bars_helper
-from xf2sdpa.rules.guards import is_lookup
 
 ORDER = 95
 CODES = {
@@ -59,7 +59,7 @@ def finish(file: FileDraft) -> None:
     if file.compat is None or bars_helper(file) or not (file.migrated or file.compat_names) or _still_imports(file):
         return
     waiting = [call for call in file.names.calls if id(call) not in file.gone]
-    asking = [call for call in waiting if _asks(call)]
+    asking = [call for call in waiting if _asks(file, call)]
     for call in asking:
         message = "this asks whether xformers is installed, and the answer is no once it is uninstalled"
         advice = "Say what the code should do now: the rewritten path needs no xformers."
@@ -76,10 +76,19 @@ def finish(file: FileDraft) -> None:
             file.take_away(call)
 
 
-def _asks(call: ast.Call) -> bool:
-    """A question that cannot be answered here: `is_xformers_available()`, `version("xformers")`."""
+def _asks(file: FileDraft, call: ast.Call) -> bool:
+    """A question that cannot be answered here: `is_xformers_available()` of another file, `version("xformers")`."""
     name = called_name(call.func)
-    return _QUESTION.fullmatch(name) is not None or (name != "find_spec" and is_lookup(call))
+    if name != "find_spec" and is_lookup(call):
+        return True
+    return _QUESTION.fullmatch(name) is not None and not _is_own(file, call.func)
+
+
+def _is_own(file: FileDraft, function: ast.expr) -> bool:
+    """Whether a function of this file is called: what it asks is answered in its body."""
+    owner = file.names.scope_at[id(function)].owner(function.id) if isinstance(function, ast.Name) else None
+    bindings = owner.bindings[function.id] if owner is not None and isinstance(function, ast.Name) else []
+    return bool(bindings) and all(isinstance(binding.node, ast.FunctionDef) for binding in bindings)
 
 
 def _asks_for_us(file: FileDraft, call: ast.Call) -> bool:

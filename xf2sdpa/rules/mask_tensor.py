@@ -10,6 +10,8 @@ device h200, which is the default, such a call therefore goes through the helper
 where it fails and costs nothing elsewhere.
 """
 
+import ast
+
 from xf2sdpa.analysis.values import NoneValue, OneOf, Tensor
 from xf2sdpa.draft import CallDraft, Refusal
 from xf2sdpa.edits import ArgumentEdit
@@ -69,7 +71,9 @@ def decide(draft: CallDraft) -> None:
     if len(tensors) != 1 or len(options) != 1 + optional:
         return
     rank = tensors[0].rank.known
-    if rank not in (2, draft.rank) or (optional and draft.rank == 3 and rank == 3):
+    node = draft.argument("attn_bias")
+    expands = optional and rank == draft.rank == 3
+    if rank not in (2, draft.rank) or (expands and not isinstance(node, ast.Name)):
         raise Refusal(
             "XF212",
             _why(rank, draft.rank, optional=optional),
@@ -81,8 +85,12 @@ def decide(draft: CallDraft) -> None:
         )
     for sentence in sorted(tensors[0].given):
         draft.assume(sentence)
-    suffix = ".unsqueeze(1)" if rank == draft.rank == 3 else ""
-    draft.arguments["attn_bias"] = ArgumentEdit("attn_mask", suffix=suffix)
+    if expands and isinstance(node, ast.Name):
+        text = f"None if {node.id} is None else {node.id}.unsqueeze(1)"
+        draft.arguments["attn_bias"] = ArgumentEdit("attn_mask", text=text)
+    else:
+        suffix = ".unsqueeze(1)" if rank == draft.rank == 3 else ""
+        draft.arguments["attn_bias"] = ArgumentEdit("attn_mask", suffix=suffix)
     draft.settled.add("attn_bias")
     draft.needs_torch((2, 2))
     draft.notes.append(NAN_CORNER)

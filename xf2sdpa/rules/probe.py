@@ -1,7 +1,8 @@
 """A capability probe goes: a call on made-up tensors inside a `try`, there to see whether xformers works.
 
 SDPA needs no probe. The whole `try` goes if all it holds serves the call, nothing of it is read afterwards, and its
-handlers only raise or pass.
+handlers only raise or pass. A probe that decides whether another library (diffusers) goes on using xformers stays, for
+it must try xformers itself: SDPA can do what xformers may refuse.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 import ast
 
 from xf2sdpa.analysis.flow import loads_of
-from xf2sdpa.draft import CallDraft, Settled
+from xf2sdpa.draft import CallDraft, Refusal, Settled
 from xf2sdpa.edits import ReplaceStatement
 from xf2sdpa.model import SiteClass
 from xf2sdpa.rule import Example
+from xf2sdpa.rules.compat_names import SWITCH
 
 ORDER = 12
-CODES = {"XF150": "a capability probe is removed"}
+CODES = {
+    "XF150": "a capability probe is removed",
+    "XF219": "a probe whose answer decides whether another library uses xformers",
+}
 EXAMPLES = (
     Example(
         before="""\
@@ -44,6 +49,9 @@ _MADE_UP = frozenset({"torch.randn", "torch.rand", "torch.zeros", "torch.ones", 
 
 def decide(draft: CallDraft) -> None:
     """Remove a probe with the `try` around it."""
+    if SWITCH.search(draft.file.text) and _is_tried_out(draft):
+        message = "this tries xformers out, to decide whether another library uses it"
+        raise Refusal("XF219", message, "It can go with that library's switch: SDPA is diffusers' default.")
     guard = _guard(draft)
     if guard is None or not all(_is_made_up(draft, guard, name) for name in ("query", "key", "value")):
         return
@@ -52,6 +60,24 @@ def decide(draft: CallDraft) -> None:
     draft.kind, draft.code = SiteClass.REMOVED, "XF150"
     draft.message = "a probe of whether xformers works"
     raise Settled
+
+
+def _is_tried_out(draft: CallDraft) -> bool:
+    """Whether the function makes up its tensors, and a `try` around it or a call of it answers True or False."""
+    names = draft.file.names
+    around = [p for p in names.ancestors(draft.site.node) if isinstance(p, ast.FunctionDef)]
+    parts = [part for part in ast.walk(around[-1]) if isinstance(part, ast.Return | ast.Assign)] if around else []
+    answers = {p.value.value for p in parts if isinstance(p, ast.Return) and isinstance(p.value, ast.Constant)}
+    made = {
+        target.id
+        for part in parts
+        if isinstance(part, ast.Assign) and isinstance(part.value, ast.Call)
+        if names.resolve(part.value.func) in _MADE_UP
+        for target in part.targets
+        if isinstance(target, ast.Name)
+    }
+    given = [draft.argument(name) for name in ("query", "key", "value")]
+    return answers >= {True, False} and all(isinstance(node, ast.Name) and node.id in made for node in given)
 
 
 def _guard(draft: CallDraft) -> ast.Try | None:

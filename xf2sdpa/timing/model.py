@@ -35,14 +35,21 @@ class Environment:
 
 @dataclass(frozen=True)
 class Timing:
-    """How long one way of computing a call took.
+    """How long one way of computing a call took. `timing.clock` says how each figure is taken.
 
     Attributes:
         path: `old`, `new`, or an SDPA backend: `cudnn`, `flash`, `efficient`, `math`.
-        forward, total: median device time of forward, and of forward and backward.
+        forward, total: median device time of forward without a graph, and of forward and backward.
         forward_spread, total_spread: quartile distance, relative to the median.
-        first: wall time of the first call with this shape (planning and compiling included).
-        kernel: the kernel that took most of the forward time.
+        peak_memory: bytes above what was held before, at the peak of what `total` measures, else of `forward`;
+            None on the CPU.
+        first: wall time of the first call with this shape (planning, compiling and loading included): of forward and
+            backward where both are measured. What an earlier path has already built is not built again.
+        kernel: family and name of the attention kernel that took most of the forward time, or empty.
+        forward_paced, total_paced: median time of a call when calls come back to back, the host's part included: what
+            a program that waits for Python and for launches feels. None on the CPU, where it is `forward`.
+        samples: of how many `forward` is the median.
+        clock: what the times were taken with.
     """
 
     path: str
@@ -53,3 +60,17 @@ class Timing:
     peak_memory: int | None = None
     first: float | None = None
     kernel: str = ""
+    forward_paced: float | None = None
+    total_paced: float | None = None
+    samples: int = 0
+    clock: str = ""
+
+    @property
+    def time(self) -> float:
+        """Forward and backward where both were measured, else forward."""
+        return self.forward if self.total is None else self.total
+
+    @property
+    def spread(self) -> float:
+        """The quartile distance of `time`, relative to it."""
+        return self.forward_spread if self.total_spread is None else self.total_spread

@@ -1,11 +1,225 @@
-"""The command `xf2sdpa verify`."""
+"""The command `xf2sdpa verify`: options in, exit status out."""
 
 from __future__ import annotations
 
+import importlib.util
+import io
+import multiprocessing
+import shlex
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
 import click
 
+# Imports where they are needed: `--help` needs neither torch nor the analysis.
+# ruff: noqa: PLC0415
 
-@click.command()
-def command() -> None:
-    """Run old and new side by side and compare: the room that may import torch."""
-    raise click.ClickException("not built yet")
+if TYPE_CHECKING:
+    from xf2sdpa.settings import Settings
+    from xf2sdpa.timing.model import Environment
+    from xf2sdpa.verify.model import Report
+    from xf2sdpa.verify.old_text import OldTexts
+    from xf2sdpa.verify.options import Options
+    from xf2sdpa.verify.sites import Plan
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+class _Size(click.ParamType):  # type: ignore[type-arg]
+    """A number of bytes: `800M`, `2G`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes."""
+        text = str(value).upper().removesuffix("IB").removesuffix("B")
+        unit = text[-1:] if text[-1:] in _UNITS else ""
+        try:
+            return int(float(text.removesuffix(unit)) * _UNITS[unit])
+        except ValueError:
+            self.fail(f"{value!r} is no size such as 800M or 2G", param, ctx)
+
+
+class _Verify(click.Command):
+    """Keeps what stands behind `--` apart: it is the program, not paths."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split the arguments at the first `--`."""
+        if "--" in args:
+            at = args.index("--")
+            args, ctx.meta["xf2sdpa.program"] = args[:at], args[at + 1 :]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Say that a program may follow."""
+        return [*super().collect_usage_pieces(ctx), "[-- PROGRAM…]"]
+
+
+@click.command(cls=_Verify, name="verify")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=str))
+@click.option("--samples", type=click.IntRange(min=0), help="Calls compared per site and shape (3); 0 for all of them.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of made-up inputs and of what the judge picks.")
+@click.option(
+    "--before", type=click.Path(dir_okay=False, path_type=Path), metavar="REPORT",
+    help="The tree is rewritten: the JSON report of `xf2sdpa rewrite` that holds its old text.",
+)  # fmt: skip
+@click.option("--rev", help="The tree is rewritten: the revision of git that holds its old text (HEAD, if not given).")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where made-up inputs are run.")
+@click.option("--min-speedup", type=float, metavar="RATIO", help="Exit 1 if a site's old time over new is below this.")
+@click.option(
+    "--baseline", type=click.Path(dir_okay=False, exists=True, path_type=Path), metavar="REPORT",
+    help="The JSON report of an earlier verify run to compare with.",
+)  # fmt: skip
+@click.option("--output-format", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as a page, too.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write it as JSON, too.")
+@click.option("--exact/--no-exact", default=True, help="Compare bit for bit too, with one kernel on both sides.")
+@click.option("--no-timing", is_flag=True, help="Measure no times.")
+@click.option("--budget", type=float, metavar="SECONDS", help="For all sites without a program (600).")
+@click.option("--max-memory", type=_Size(), help="What one comparison may take, such as 2G; else half of what is free.")
+@click.option("--quiet", "-q", is_flag=True, help="Print sites that differ, and the outcome.")
+@click.option("--verbose", "-v", is_flag=True, help="Print every case, timing and note.")
+@click.pass_context
+def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None:
+    """Run the call sites in PATHS, old and new side by side, and compare.
+
+    VERIFY RUNS YOUR CODE; `xf2sdpa rewrite` never does. Without a PROGRAM, each site's own expressions are run on
+    made-up inputs. With one (`xf2sdpa verify src -- python train.py --steps 3`), the program is run as it is, with
+    the old calls; beside each of them the new one is computed on copies. Nothing on disk changes, and it does not
+    matter whether PATHS are rewritten already.
+
+    Exit status: the program's own, if that is not 0; 1 if a site differs or is slower than asked; 2 if verify could
+    not do its work; 3 if nothing was compared with the real xformers; else 0.
+    """
+    program: list[str] | None = ctx.meta.get("xf2sdpa.program")
+    if program is not None and not program:
+        _give_up("no program behind --")
+    if importlib.util.find_spec("torch") is None:
+        _give_up("verify needs torch, which is not installed here", "pip install 'xf2sdpa[verify]'")
+    settings, files = _project(paths)
+    texts, plan = _planned(files, settings, given, with_program=program is not None)
+    status, report = _run(texts, plan, program, given)
+    report.notes += plan.notes
+    if texts.origin:
+        report.notes.insert(0, f"the old text of rewritten files is from {texts.origin}")
+    _show(report, given, beside_program=program is not None)
+    sys.exit(status or report.exit_status(given["min_speedup"]))
+
+
+def _project(paths: tuple[str, ...]) -> tuple[Settings, list[str]]:
+    from xf2sdpa.discover import DiscoverError, list_files
+    from xf2sdpa.settings import SettingsError, load
+
+    try:
+        settings = load(Path(paths[0]))
+        base = settings.file.parent if settings.file else None
+        return settings, list_files(paths, include=settings.include, exclude=settings.all_exclude, base=base)
+    except (SettingsError, DiscoverError) as error:
+        _give_up(str(error))
+
+
+def _planned(
+    files: list[str], settings: Settings, given: dict[str, Any], *, with_program: bool
+) -> tuple[OldTexts, Plan]:
+    from xf2sdpa.verify.old_text import WAYS_OUT, OldTextError, collect
+    from xf2sdpa.verify.sites import plan
+
+    try:
+        texts = collect(files, given["before"], given["rev"])
+    except OldTextError as error:
+        _give_up(str(error))
+    found = plan(texts, settings, with_program=with_program)
+    if not found.sites:
+        _give_up("there is no call of xformers' attention in these files that the rewrite would change", WAYS_OUT)
+    return texts, found
+
+
+def _run(texts: OldTexts, plan: Plan, program: list[str] | None, given: dict[str, Any]) -> tuple[int, Report]:
+    """Run the program, or the sites on made-up inputs: the program's exit status, and the report."""
+    from xf2sdpa.verify.options import SAMPLES, Options
+
+    options = Options(
+        samples=SAMPLES if given["samples"] is None else given["samples"],
+        seed=given["seed"],
+        device=given["device"],
+        exact=given["exact"],
+        timing=not given["no_timing"],
+        max_memory=given["max_memory"],
+    )
+    line = shlex.join(["xf2sdpa", *sys.argv[1:]])
+    if program is None:
+        return 0, _without_program(plan, options, line, given)
+    return _with_program(texts, plan, program, options, line)
+
+
+def _without_program(plan: Plan, options: Options, line: str, given: dict[str, Any]) -> Report:
+    from xf2sdpa.verify.run import BUDGET, run
+
+    log = io.StringIO() if given["quiet"] else sys.stderr
+    return run(plan, options, command=line, budget=given["budget"] or BUDGET, log=log)
+
+
+def _with_program(texts: OldTexts, plan: Plan, program: list[str], options: Options, line: str) -> tuple[int, Report]:
+    from xf2sdpa.verify import launch
+    from xf2sdpa.verify.merge import merge
+
+    environment = _seen_from_apart(line, options)
+    reference = environment.old_path.removeprefix("reference: ") if environment.is_reference else ""
+    with tempfile.TemporaryDirectory(prefix="xf2sdpa-verify-") as folder:
+        given = launch.handover(plan, texts, options, reference)
+        try:
+            status = launch.run(program, given, Path(folder))
+        except launch.LaunchError as error:
+            _give_up(str(error))
+        return status, merge(plan, Path(folder), environment)
+
+
+def _seen_from_apart(line: str, options: Options) -> Environment:
+    """The environment, found out without keeping a part of the GPU that the program is about to use."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return _environment(line, options)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_environment, line, options).result()
+
+
+def _environment(line: str, options: Options) -> Environment:
+    from xf2sdpa.timing import environment
+    from xf2sdpa.verify.old_path import find_old_path
+
+    return environment(line, options.seed, find_old_path(), options.device)
+
+
+def _show(report: Report, given: dict[str, Any], *, beside_program: bool) -> None:
+    """Print the report (where a program has printed already, on standard error), and write the files asked for."""
+    from xf2sdpa.verify.report import baseline, json, markdown, text
+
+    comparison = None
+    if given["baseline"] is not None:
+        try:
+            comparison = baseline.compare(report, given["baseline"].read_text("utf-8"))
+        except ValueError as error:
+            _give_up(f"{given['baseline']}: {error}")
+    shared = {"min_speedup": given["min_speedup"], "comparison": comparison}
+    if given["output_format"] == "json":
+        click.echo(json.render(report), nl=False)
+    elif given["output_format"] == "markdown":
+        click.echo(markdown.render(report, **shared), nl=False)
+    else:
+        for shown in text.lines(report, verbose=-1 if given["quiet"] else int(given["verbose"]), **shared):
+            click.echo(shown, err=beside_program)
+    if given["json_file"] is not None:
+        given["json_file"].write_text(json.render(report), "utf-8")
+    if given["html"] is not None:
+        from xf2sdpa.verify.report import html
+
+        given["html"].write_text(html.render(report, **shared), "utf-8")
+
+
+def _give_up(message: str, advice: str = "") -> NoReturn:
+    click.echo(f"xf2sdpa: {message}" + (f"\n    help: {advice}" if advice else ""), err=True)
+    sys.exit(2)

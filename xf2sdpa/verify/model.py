@@ -108,6 +108,8 @@ class SiteReport:
     speed: Speed = Speed.UNKNOWN
     speedup: float | None = None
     """Old time over new time, geometric mean over the cases (forward and backward where there is one)."""
+    speed_note: str = ""
+    """What the one figure does not say: shapes that are slower, the host's part; or why there is none."""
     advice: str = ""
     """Another backend that was at least 10 % faster at these shapes, and the line that pins it."""
 

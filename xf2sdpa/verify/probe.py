@@ -26,6 +26,9 @@ class Probe:
         operator: what the old expression calls.
         strides_matter: whether the program needs a contiguous result (False where the rewrite turned every `.view`
             behind the call into `.reshape`).
+        roles: one per atom: the parameter it belongs to (`query`, …, `p`); `*` and `**` for what was unpacked (a
+            tuple, a dict); empty, or a parameter of the new side alone, for anything else. Dropout's `p` is always an
+            atom of its own, a constant too.
     """
 
     site: str
@@ -33,3 +36,4 @@ class Probe:
     new: Callable[..., Any]
     operator: Operator
     strides_matter: bool = True
+    roles: tuple[str, ...] = ()

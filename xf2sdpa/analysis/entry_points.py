@@ -1,0 +1,155 @@
+"""Whether a file is a program: something a person starts to train or to run a model, and not a part of one.
+
+By what the file shows: a main guard, a module called `__main__`, or top-level code that does the work of a program.
+Tests, setup files, documentation, benchmarks and converters are programs too, but not of that kind.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+
+from xf2sdpa.analysis.names import called_name
+
+_FOLDERS = re.compile(r"tests?(?:_\w+)?|(?:\w+_)?tests|testing|docs?|benchmarks?|converters", re.IGNORECASE)
+_LIBRARY_FOLDERS = frozenset(
+    ["models", "model", "modeling", "modules", "layers", "nets", "networks", "backbone", "backbones"]
+)
+"""Where parts of models are kept: a main guard there tries the part out."""
+_NO_PROGRAMS = re.compile(
+    r"setup|conftest|noxfile|fabfile|versioneer|hubconf|__init__|test_\w*|\w*_tests?|bench(?:mark)?(?:_\w*)?|\w*_bench(?:mark)?",
+    re.IGNORECASE,
+)
+_CONVERTERS = re.compile(
+    r"(?:^|[_-])(?:convert\w*|conversion|export\w*|merge\w*|extract\w*|resize\w*|prune\w*|quanti[sz]e\w*|consolidate|transform|metadata|checkpoints?"
+    r"|(?:to|2)_(?:diffusers|hf|onnx|ckpt|safetensors|trt))(?:[_-]|$)",
+    re.IGNORECASE,
+)
+"""What changes weights or data and saves them: rounding has no business there."""
+_TEST_CODE = re.compile(r"^\s*(?:import|from)[ \t]+(?:pytest|unittest)\b|^[ \t]*def test_", re.MULTILINE)
+_VERBS = (
+    "main|train|training|run|cli|app|launch|eval|evaluate|infer|inference|sample|generate|predict|demo|fit|finetune"
+)
+_OTHER_FRAMEWORK = re.compile(r"^(?:import|from)[ \t]+(?:jax|flax)\b", re.MULTILINE)
+_STARTERS = re.compile(rf"_?(?:{_VERBS})(?:_\w+)?")
+"""What people call the function that is the program."""
+_PROGRAM_FILES = re.compile(rf"(?:\w+[_-])?(?:{_VERBS})(?:[_-](?!utils?$|helpers?$|lib$|config$)\w+)?")
+"""And the file, where others import it as well."""
+_WORK = frozenset(
+    [
+        "parse_args",
+        "parse_known_args",
+        "backward",
+        "step",
+        "eval",
+        "train",
+        "cuda",
+        "fit",
+        "generate",
+        "from_pretrained",
+        "load_state_dict",
+        "launch",
+        "Fire",
+        "inference_mode",
+        "no_grad",
+        "autocast",
+        "HfArgumentParser",
+        "ArgumentParser",
+    ]
+)
+"""Calls that a program makes, and a module at import time does not."""
+_PARSERS = frozenset(
+    ["parse_args", "parse_known_args", "Fire", "HfArgumentParser", "ArgumentParser", "CLI", "tyro", "from_cli"]
+)
+_REAL_WORK = frozenset({"backward", "step", "from_pretrained", "load_state_dict"}) | _PARSERS
+"""Calls that tell a program from a module that tries itself out."""
+_MADE_UP = frozenset({"rand", "randn", "zeros", "ones", "empty", "randint"})
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def is_other(path: str, root: str, text: str) -> bool:
+    """Whether a file's place, name or framework says that it is no program to run a torch model: a test, a converter, …
+
+    Args:
+        path: the file.
+        root: the project's folder; what is above it says nothing.
+        text: the file's text, which tells an evaluation script `test.py` from tests.
+    """
+    place = PurePath(path)
+    folders = place.parent.relative_to(root).parts if place.is_relative_to(root) else ()
+    if any(_FOLDERS.fullmatch(folder) for folder in folders) or place.suffix != ".py":
+        return True
+    if _OTHER_FRAMEWORK.search(text):
+        return True
+    if place.stem.lower() in ("test", "tests"):
+        return _TEST_CODE.search(text) is not None
+    return bool(_NO_PROGRAMS.fullmatch(place.stem) or _CONVERTERS.search(place.stem))
+
+
+def is_named_as_program(path: str) -> bool:
+    """Whether a file is called as programs are: `train.py`, `run_inference.py`."""
+    return _PROGRAM_FILES.fullmatch(PurePath(path).stem.lower()) is not None
+
+
+def might_run(text: str) -> bool:
+    """Whether it is worth parsing a text to ask `kind_of`: nearly all modules of a library end here."""
+    return (
+        "__main__" in text or re.search(r"^(?:[A-Za-z_][\w.]*\(|(?:for|while|with)\b)", text, re.MULTILINE) is not None
+    )
+
+
+def kind_of(tree: ast.Module, path: str, *, is_imported: bool) -> str:
+    """What makes a file a program, in words; empty if it is none.
+
+    Args:
+        tree: the file.
+        path: where it lies, from the project's folder.
+        is_imported: whether other files import it, so that it is a part of a library as well.
+    """
+    place = PurePath(path)
+    if place.name == "__main__.py":
+        return "is run with python -m"
+    guards = [statement for statement in tree.body if is_main_guard(statement)]
+    if guards:
+        is_part = is_imported or any(folder in _LIBRARY_FOLDERS for folder in place.parent.parts)
+        if is_part and not is_named_as_program(path):
+            return ""
+        inside = [statement for guard in guards if isinstance(guard, ast.If) for statement in guard.body]
+        return "" if _tries_itself(tree, inside) else "has a main guard"
+    return "is a script" if not is_imported and _starts(tree, tree.body) else ""
+
+
+def is_main_guard(statement: ast.stmt) -> bool:
+    """Whether a statement is `if __name__ == "__main__":`, with whatever else in its test."""
+    return isinstance(statement, ast.If) and any(
+        isinstance(part, ast.Constant) and part.value == "__main__" for part in ast.walk(statement.test)
+    )
+
+
+def _starts(tree: ast.Module, body: Sequence[ast.stmt]) -> bool:
+    """Whether these statements do a program's work, or call this file's function that does."""
+    own = {node.name for node in tree.body if isinstance(node, _FUNCTIONS)}
+    return any(name in _WORK or (name in own and _STARTERS.fullmatch(name)) for name in _called(body))
+
+
+def _tries_itself(tree: ast.Module, guarded: Sequence[ast.stmt]) -> bool:
+    """Whether a module of classes only tries them out on made-up tensors when it is run, as many do at their end."""
+    called = set(_called(guarded))
+    local = {node.name: node for node in tree.body if isinstance(node, _FUNCTIONS)}
+    reached = called.union(*(_called(local[name].body) for name in called if name in local))
+    has_class = any(isinstance(node, ast.ClassDef) for node in tree.body)
+    return has_class and not reached & _REAL_WORK and bool(reached & _MADE_UP)
+
+
+def _called(body: Sequence[ast.stmt]) -> Iterator[str]:
+    """The last name of everything that statements call when they run; what they only define is not run."""
+    queue: list[ast.AST] = list(body)
+    while queue:
+        node = queue.pop()
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.Call):
+            yield called_name(node.func)
+        queue.extend(ast.iter_child_nodes(node))

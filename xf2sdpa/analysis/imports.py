@@ -1,0 +1,92 @@
+"""Import statements, the guards around them, and what guards are made of: look-ups of the package, messages."""
+
+from __future__ import annotations
+
+import ast
+
+from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.flow import loads_of, reached_loads
+from xf2sdpa.analysis.names import Names, Scope, called_name
+
+ImportNode = ast.Import | ast.ImportFrom
+GuardNode = ast.Try | ast.If
+_LOOKUPS = ("version", "distribution", "get_distribution", "find_spec")
+_SAYING = frozenset(
+    {"print", "warn", "warning", "info", "debug", "error", "exception", "warning_once", "print_exc", "print_exception"}
+)
+
+
+def alias_name(alias: ast.alias) -> str:
+    """What an import calls a thing: its alias, else its full name."""
+    return alias.asname or alias.name
+
+
+def bound_name(statement: ImportNode, alias: ast.alias) -> str:
+    """The variable that an import binds for one of its names."""
+    if alias.asname:
+        return alias.asname
+    return alias.name.partition(".")[0] if isinstance(statement, ast.Import) else alias.name
+
+
+def whole_name(statement: ImportNode, alias: ast.alias) -> str:
+    """The dotted path that an import takes a name from."""
+    if isinstance(statement, ast.Import):
+        return alias.name
+    return "." * statement.level + f"{statement.module}.{alias.name}"
+
+
+def brings_ours(statement: ast.stmt) -> bool:
+    """Whether a statement imports something of xformers."""
+    if not isinstance(statement, ast.Import | ast.ImportFrom):
+        return False
+    return any(is_ours(whole_name(statement, alias)) for alias in statement.names)
+
+
+def scope_of(names: Names, statement: ast.stmt) -> Scope:
+    """The scope in which a statement binds names."""
+    node = next(parent for parent in names.ancestors(statement) if id(parent) in names.scopes)
+    return names.scopes[id(node)]
+
+
+def loads_from(names: Names, statement: ImportNode, name: str) -> list[ast.Name]:
+    """The readings of a name that an import can be the source of.
+
+    A parameter of the same name is another thing: `def f(xformers): if xformers: import xformers.ops`.
+    """
+    owner = scope_of(names, statement)
+    owner = owner.elsewhere.get(name, owner)
+    if any(isinstance(binding.node, ast.arg) for binding in owner.bindings.get(name, ())):
+        reached = reached_loads(names, name, statement)
+        if reached is not None:
+            return reached
+    return loads_of(names, name, owner)
+
+
+def guards_around(names: Names, statement: ast.stmt) -> list[GuardNode]:
+    """Every `try` and `if` of the same function that a statement depends on, outermost first."""
+    found: list[GuardNode] = []
+    for parent in names.ancestors(statement):
+        if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+            break
+        if isinstance(parent, ast.Try | ast.If):
+            found.append(parent)
+    return found[::-1]
+
+
+def outermost_guard(names: Names, statement: ast.stmt) -> GuardNode | None:
+    """The outermost `try` or `if` of the same function that a statement depends on."""
+    return next(iter(guards_around(names, statement)), None)
+
+
+def is_message(statement: ast.stmt) -> bool:
+    """A print, a warning or a log line."""
+    if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
+        return False
+    return called_name(statement.value.func) in _SAYING
+
+
+def is_lookup(call: ast.Call) -> bool:
+    """Whether a call asks the installation about xformers: `importlib.metadata.version("xformers")`."""
+    first = call.args[0] if len(call.args) == 1 else None
+    named = isinstance(first, ast.Constant) and isinstance(first.value, str) and is_ours(first.value)
+    return named and called_name(call.func) in _LOOKUPS

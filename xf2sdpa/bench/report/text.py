@@ -1,0 +1,56 @@
+"""A run for the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from xf2sdpa.bench.model import Outcome, Result, Verdict
+from xf2sdpa.bench.report import tables
+from xf2sdpa.bench.report.tables import Table
+
+WIDTH = 120
+MARKS = {Verdict.HOLDS: "+", Verdict.FAILS: "-", Verdict.OPINION: "o", Verdict.NOT_MEASURED: "?"}
+
+
+def lines(result: Result) -> Iterator[str]:
+    """The report, line by line: the measurements, then the claims."""
+    for line in tables.headline(result):
+        yield from textwrap.wrap(line, WIDTH)
+    for table in tables.all_tables(result):
+        if table.title != tables.CLAIMS:
+            yield ""
+            yield from _table(table)
+    yield ""
+    yield tables.CLAIMS
+    for outcome in result.outcomes:
+        yield from _claim(outcome)
+    yield ""
+    yield tables.totals(result)
+    for line in result.cut:
+        yield from textwrap.wrap(f"Not measured: {line}", WIDTH)
+
+
+def _claim(outcome: Outcome) -> Iterator[str]:
+    """Two lines and more: the verdict with the guide's words, then both figures."""
+    quote = tables.said(outcome)
+    yield from textwrap.wrap(
+        f"{MARKS[outcome.verdict]} {outcome.verdict.value}: “{quote}”", WIDTH, subsequent_indent="  "
+    )
+    figures = f"the guide: {outcome.guide}; here: {outcome.measured or tables.EMPTY}"
+    if outcome.reason:
+        figures += f" ({outcome.reason})"
+    yield from textwrap.wrap(figures, WIDTH, initial_indent="    ", subsequent_indent="    ")
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield table.title
+    widths = [max(len(row[column]) for row in (table.head, *table.rows)) for column in range(len(table.head))]
+    for row in (table.head, *table.rows):
+        cells = (
+            cell.rjust(width) if column in table.numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield ("  " + "  ".join(cells)).rstrip()
+    for note in table.notes:
+        yield from textwrap.wrap(note, WIDTH, initial_indent="  ", subsequent_indent="    ")

@@ -1,0 +1,238 @@
+"""A run: the parts in the order of their weight, each within its share of the time; what did not fit is named."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from xf2sdpa import timing
+from xf2sdpa.bench import ceilings, implementations, modules, selection, workloads
+from xf2sdpa.bench.guide import judge
+from xf2sdpa.bench.model import GUIDE_SHAPE, NO_TIME, Entry, Result, ShapeResult
+from xf2sdpa.bench.workloads import Row
+from xf2sdpa.verify.old_path import OldPath
+
+SEED = 0
+PARTS = ("ceilings", "selection", "guide", "modules", "shapes")
+"""In the order in which they are measured."""
+
+BUDGETS = {("cuda", False): 240.0, ("cuda", True): 120.0, ("cpu", False): 90.0, ("cpu", True): 25.0}
+"""Seconds by device and `--quick`."""
+
+QUICK_SHAPES = ("seed guide, causal", "Stable Diffusion, cross", "tiny")
+LEAST = 0.15
+"""Of a step's share of the time: with less than that left it is not begun."""
+MOST = 3.0
+"""Times what a step is worth that it may take where the budget is large or earlier steps were quick."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        budget: seconds for all of it.
+        parts: some of `PARTS`.
+        shapes: a table in the form of `shapes.toml`, or None for the package's own.
+        quick: fewer shapes.
+    """
+
+    device: str
+    budget: float
+    parts: tuple[str, ...] = PARTS
+    shapes: Path | None = None
+    quick: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of work: what it is called, how many seconds it is worth, and what does it within a budget."""
+
+    name: str
+    part: str
+    seconds: float
+    run: Callable[[float], None]
+
+
+def run(plan: Plan, command: str, progress: Progress, clock: Callable[[], float] = time.monotonic) -> Result:
+    """Measure, then judge the guide's claims.
+
+    Args:
+        plan: what to measure on which device.
+        command: as the user typed it; it goes into the report.
+        progress: gets one line a step.
+        clock: seconds; a test brings its own.
+
+    Raises:
+        ShapesError: the table of shapes cannot be used.
+    """
+    began = clock()
+    rows = _rows(plan)
+    progress("looking for xformers")
+    old = implementations.find_old(plan.device)
+    environment = timing.environment(command, SEED, old, plan.device)
+    result = Result(environment, is_gpu=plan.device != "cpu", budget=plan.budget)
+    with _steady(plan.device):
+        _measured(_steps(plan, result, rows, old), result, plan, progress, lambda: clock() - began)
+    result.cut += [f"{part}: left out by --only" for part in PARTS if part not in plan.parts]
+    result.seconds = clock() - began
+    result.outcomes = judge(result)
+    return result
+
+
+@contextlib.contextmanager
+def _steady(device: str) -> Iterator[None]:
+    """One thread on a CPU: with more, small shapes wait for threads that the machine runs something else on."""
+    before = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measured(steps: list[Step], result: Result, plan: Plan, progress: Progress, passed: Callable[[], float]) -> None:
+    """Each step within its share of what is left of the budget; what has no place in it is named in the result.
+
+    What a step does not use goes to those after it; none takes more than `MOST` times what it is worth.
+    """
+    wanted = sum(step.seconds for step in steps)
+    least = LEAST * min(1.0, plan.budget / wanted) if wanted else 0.0
+    for number, step in enumerate(steps, 1):
+        left = plan.budget - passed()
+        share = step.seconds * min(MOST, left / wanted)
+        wanted -= step.seconds
+        if left < least * step.seconds:
+            result.cut.append(f"{step.name}: {NO_TIME}")
+            continue
+        progress(f"{number}/{len(steps)} {step.name} ({passed():.0f} of {plan.budget:.0f} s)")
+        _carried_out(step, min(share, left), result, plan.device)
+
+
+def _carried_out(step: Step, seconds: float, result: Result, device: str) -> None:
+    try:
+        step.run(seconds)
+    except RuntimeError as error:  # above all out of memory: the other steps go on
+        result.cut.append(f"{step.name}: {str(error).splitlines()[0][:160]}")
+    modules.free(device)
+
+
+def _steps(plan: Plan, result: Result, rows: list[Row], old: OldPath) -> list[Step]:
+    """Everything that the plan asks for, the guide's own things first."""
+    is_gpu = result.is_gpu
+    note_small = "" if is_gpu else ", small"
+    size = modules.GUIDE if is_gpu else modules.SMALL
+
+    def shape(row: Row, budget: float) -> None:
+        result.shapes.append(measure_shape(row, plan.device, old, budget))
+
+    def encoder(budget: float) -> None:
+        settings = modules.encoder_settings(plan.device)
+        subjects = {setting.name: modules.encoder(setting, size, plan.device) for setting in settings}
+        result.modules += modules.measure(subjects, budget)
+        result.notes.append(f"TransformerEncoder: {size}")
+
+    def attention(budget: float) -> None:
+        result.modules += modules.measure(modules.attentions(size, plan.device), budget)
+
+    steps = [
+        Step(
+            "ceilings: matrix product and copy",
+            "ceilings",
+            12,
+            lambda b: result.ceilings.extend(ceilings.measure(plan.device, b)),
+        ),
+        Step(
+            "which backend SDPA takes",
+            "selection",
+            3,
+            lambda _: result.selections.extend(selection.measure(plan.device)),
+        ),
+        Step(f"the guide's shape{note_small}", "guide", 32, functools.partial(shape, rows[0])),
+        Step(f"TransformerEncoder{note_small}", "modules", 85 if is_gpu else 15, encoder),
+        Step(f"MultiheadAttention{note_small}", "modules", 12, attention),
+        *(Step(f"{row['name']}{note_small}", "shapes", 4.2, functools.partial(shape, row)) for row in rows[1:]),
+    ]
+    return [step for step in steps if step.part in plan.parts]
+
+
+def _rows(plan: Plan) -> list[Row]:
+    """The guide's shape, then the table's others; on a CPU all of them small."""
+    table: Iterable[Row] = workloads.read_table(plan.shapes)
+    rows = [row for row in table if plan.shapes or row["name"] != workloads.GUIDE_ROW]
+    if plan.quick:
+        rows = rows[: len(QUICK_SHAPES)] if plan.shapes else [row for row in rows if row["name"] in QUICK_SHAPES]
+    rows = [workloads.guide_row(), *rows]
+    return [workloads.shrunk(row) for row in rows] if plan.device == "cpu" else rows
+
+
+def measure_shape(row: Row, device: str, old: OldPath, budget: float) -> ShapeResult:
+    """All implementations at one shape, in turn, within a budget in seconds.
+
+    Raises:
+        RuntimeError: the tensors do not fit into the device's memory.
+    """
+    began = time.monotonic()
+    work = workloads.make(row, device, SEED)
+    found = implementations.candidates(work, old, backward=row["backward"])
+    calls = {candidate.name: candidate.call for candidate in found if candidate.call}
+    left = max(0.3 * budget, budget - (time.monotonic() - began))
+    timings = timing.measure(calls, work.leaves, backward=row["backward"], budget=left)
+    named = calls if row["name"] == GUIDE_SHAPE else calls.keys() & {"sdpa", "xformers", "compat"}
+    entries = []
+    for candidate in found:
+        seen = timings.get(candidate.name)
+        call = candidate.call
+        reason = candidate.reason or ("" if seen else NO_TIME)
+        memory = None
+        if seen and call:
+            forward = _forward(call, work)
+            seen = dataclasses.replace(seen, kernel=timing.kernel_of(forward) if candidate.name in named else "")
+            memory = _memory(forward, work)
+        entries.append(Entry(candidate.name, candidate.label, seen, memory, reason))
+    return _described(row, work, entries)
+
+
+def _forward(call: Callable[..., object], work: workloads.Workload) -> Callable[[], object]:
+    def forward() -> object:
+        with torch.no_grad():
+            return call(*work.leaves)
+
+    return forward
+
+
+def _memory(forward: Callable[[], object], work: workloads.Workload) -> int | None:
+    if work.device == "cpu":
+        return None
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    kept = forward()
+    torch.cuda.synchronize()
+    del kept
+    return torch.cuda.max_memory_allocated() - before + work.input_bytes
+
+
+def _described(row: Row, work: workloads.Workload, entries: list[Entry]) -> ShapeResult:
+    forward = workloads.flops(row)
+    return ShapeResult(
+        name=row["name"],
+        shape=workloads.described(row),
+        source=row["source"],
+        forward_flops=forward,
+        total_flops=forward * (1 + workloads.BACKWARD) if row["backward"] else None,
+        forward_bytes=work.moved_bytes,
+        input_bytes=work.input_bytes,
+        entries=tuple(entries),
+    )

@@ -1,0 +1,238 @@
+"""Flags for a whole project: which files get the block, what it says there, and what is reported.
+
+Called after the rewrite, with what it changed. A block that stands already is brought up to date by any run; a new one
+comes only with a rewritten call, or where `--flags-in` names the file.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from xf2sdpa.analysis.entry_points import is_named_as_program, is_other, kind_of, might_run
+from xf2sdpa.analysis.import_graph import ImportGraph
+from xf2sdpa.codes import CHECK_FAILED, UNPARSABLE
+from xf2sdpa.copyin import FILE_NAME
+from xf2sdpa.flags import block, table
+from xf2sdpa.flags.table import Flag
+from xf2sdpa.flags.theirs import Setting, that_count
+from xf2sdpa.model import FileResult, Finding, FlagsOutcome, FlagsPlace, SiteClass, Span
+from xf2sdpa.selfcheck import CheckFailed
+from xf2sdpa.source import SourceError, read
+
+NAMED = "is named by --flags-in"
+_REWRITTEN = (SiteClass.EXACT, SiteClass.ASSUMED, SiteClass.COMPAT)
+_ROOT_MARKS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
+
+
+@dataclass
+class Project:
+    """The files of a run as they will be, read when somebody asks.
+
+    Attributes:
+        files: every file that may be looked at.
+        results: what the rewrite made of some of them.
+    """
+
+    files: Sequence[str]
+    results: dict[str, FileResult]
+    _read: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def graph(self) -> ImportGraph:
+        """The imports between all modules."""
+        return ImportGraph({file: self.text(file) for file in self.files if file.endswith(".py")})
+
+    @cached_property
+    def root(self) -> str:
+        """The project's folder: the nearest one with a mark of it above all files, else the one that holds them."""
+        common = os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in self.files])  # noqa: PTH100, PTH120
+        marked = (f for f in (Path(common), *Path(common).parents) if any((f / mark).exists() for mark in _ROOT_MARKS))
+        return str(next(marked, common))
+
+    @cached_property
+    def parts(self) -> set[str]:
+        """The files that others import, tests and the like aside."""
+        importing = {file: targets for file, targets in self.graph.edges.items() if targets and not self.is_other(file)}
+        return set().union(*importing.values()) if importing else set()
+
+    def is_other(self, file: str) -> bool:
+        """Whether a file is a test, a converter or the like."""
+        return is_other(os.path.abspath(file), self.root, self.text(file))  # noqa: PTH100
+
+    def text(self, file: str) -> str:
+        """A file's text: as rewritten, or as it is; what cannot be decoded does not matter here."""
+        result = self.results.get(file)
+        if result is not None and not result.failed:
+            return result.new
+        if file not in self._read:
+            try:
+                self._read[file] = Path(file).read_bytes().decode("utf-8", "replace")
+            except OSError:
+                self._read[file] = ""
+        return self._read[file]
+
+    def shown(self, file: str) -> str:
+        """A file as seen from the project's folder."""
+        return Path(os.path.relpath(os.path.abspath(file), self.root)).as_posix()  # noqa: PTH100
+
+
+def add_flags(
+    results: Sequence[FileResult],
+    files: Sequence[str],
+    marked: Collection[str],
+    wanted: Sequence[Flag],
+    named: Sequence[str],
+) -> tuple[list[FileResult], FlagsOutcome]:
+    """Put flags into entry points; writes nothing.
+
+    Args:
+        results: what the rewrite did; those that get flags are changed in place.
+        files: every file that may be looked at.
+        marked: those among them that hold a block already.
+        wanted: the flags to set; none takes blocks out.
+        named: files to put them into, instead of the entry points found.
+
+    Returns:
+        Results of files that the rewrite had not touched, and what there is to tell.
+    """
+    project = Project([str(Path(file)) for file in {*files, *named}], {str(result.path): result for result in results})
+    outcome = FlagsOutcome(tuple(flag.name for flag in wanted))
+    reasons = {str(Path(file)): "" for file in marked}
+    if wanted:
+        rewritten = _rewritten(project)
+        found = {str(Path(file)): NAMED for file in named} or dict(_entry_points(project, rewritten))
+        if rewritten and not (found or reasons):
+            outcome.paste = tuple(block.pasted(wanted))
+        reasons |= found
+    more = []
+    for file in sorted(reasons):
+        result = project.results.get(file) or _unchanged(Path(file))
+        if result is None or result.failed:
+            continue
+        place = _settle(result, project, wanted, reasons[file])
+        outcome.places += [place] if place else []
+        if file not in project.results and (result.changed or result.failed):
+            more.append(result)
+    return more, outcome
+
+
+def _unchanged(path: Path) -> FileResult | None:
+    """A file that the rewrite had no business with; None if it cannot be read, which is no business of flags either."""
+    try:
+        text = read(path).text
+    except SourceError:
+        return None
+    return FileResult(path, text, text)
+
+
+def _rewritten(project: Project) -> set[str]:
+    """The files whose calls this run rewrote; if it did, those as well that an earlier run gave the helper module."""
+    now = {
+        file
+        for file, result in project.results.items()
+        if not result.failed and result.changed and any(site.kind in _REWRITTEN for site in result.sites)
+    }
+    if not now:
+        return set()
+    module = FILE_NAME.removesuffix(".py")
+    users = (file for file in project.files if module in project.text(file) and not file.endswith(FILE_NAME))
+    return now.union(users)
+
+
+def _entry_points(project: Project, rewritten: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The programs whose imports lead to a rewritten file, each with its reason."""
+    if not rewritten:
+        return
+    steps = project.graph.leading_to(rewritten)
+    for file in sorted(project.graph.edges):
+        text = project.text(file)
+        if not (file in steps or is_named_as_program(file)) or not might_run(text) or project.is_other(file):
+            continue
+        way = _way(project, file, steps) if file in steps else _by_package(project, file, rewritten)
+        if not way:
+            continue
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        kind = kind_of(tree, project.shown(file), is_imported=file in project.parts)
+        if kind:
+            yield file, f"{kind} and {way}"
+
+
+def _by_package(project: Project, file: str, rewritten: Collection[str]) -> str:
+    """How a program comes by a call that no import names: a package's `__init__` brings it, as for registries."""
+    found = sorted(project.graph.reached_from(file) & set(rewritten))
+    return f"leads to {project.shown(found[0])} by a package's __init__" if found else ""
+
+
+def _way(project: Project, file: str, steps: dict[str, str | None]) -> str:
+    """How a file comes by a rewritten call: `leads to pkg/attention.py by pkg/model.py`."""
+    way = []
+    step = steps[file]
+    while step is not None:
+        way.append(project.shown(step))
+        step = steps[step]
+    if not way:
+        return "holds a rewritten call"
+    *between, last = way
+    return f"leads to {last}" + (f" by {', '.join(between)}" if between else "")
+
+
+def _settle(result: FileResult, project: Project, wanted: Sequence[Flag], why: str) -> FlagsPlace | None:
+    """Bring one file's block to what it should be; None if there is nothing to tell."""
+    path = str(result.path)
+    old = block.find(result.new)
+    if old is not None and not old.untouched:
+        told = bool(why) or not wanted
+        message = "the block was edited by hand, so it stays as it is"
+        return FlagsPlace(path, block.line_of(result.new), table.EDITED, (), message) if told else None
+    settled = _settled(project, path, wanted)
+    flags = [flag for flag in wanted if flag.name not in settled]
+    before = result.new
+    try:
+        result.new = block.with_flags(before, flags)
+    except SyntaxError as error:
+        _fail(result, UNPARSABLE, f"does not parse: {error.msg}", "Mend the syntax, or name another file.")
+        return None
+    except CheckFailed as failure:
+        _fail(result, CHECK_FAILED, f"the flags failed their self-check: {failure}", "Please report this.")
+        return None
+    if result.new == before and (old is not None or not settled or not why):
+        return None
+    code = _code(had=old is not None, has=bool(flags))
+    theirs = tuple(f"{flag}: {_place(project, *place)}" for flag, place in settled.items())
+    said = why or ("is no longer wanted" if code == table.REMOVED else "had other flags")
+    line = block.line_of(result.new if flags else before)
+    return FlagsPlace(path, line, code, tuple(flag.name for flag in flags), said, theirs)
+
+
+def _settled(project: Project, path: str, wanted: Sequence[Flag]) -> dict[str, tuple[str, Setting]]:
+    """The wanted flags that the program settles itself."""
+    if not wanted:
+        return {}
+    reached = project.graph.reached_from(path)
+    found = that_count(path, {file: project.text(file) for file in reached})
+    return {flag.name: found[flag.name] for flag in wanted if flag.name in found}
+
+
+def _code(*, had: bool, has: bool) -> str:
+    if had:
+        return table.UPDATED if has else table.REMOVED
+    return table.INSERTED if has else table.THEIRS
+
+
+def _place(project: Project, file: str, setting: Setting) -> str:
+    return f"{project.shown(file)}:{setting.line}: {setting.code}"
+
+
+def _fail(result: FileResult, code: str, message: str, advice: str) -> None:
+    """Put the file back as it was and say why."""
+    result.new = result.old
+    result.sites.clear()
+    result.findings[:] = [Finding(str(result.path), Span(1, 0, 1, 0), code, message, advice, is_error=True)]

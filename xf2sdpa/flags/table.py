@@ -1,0 +1,224 @@
+"""The backend flags that matter, or are said to matter, for attention on an H200: one table, read by all who ask.
+
+`xf2sdpa explain flags` prints it. Figures are those of one H200, torch 2.11 (cuDNN 9.19), bf16 unless said.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from xf2sdpa.model import TorchVersion
+
+INSERTED, UPDATED, REMOVED, THEIRS, EDITED, OLD_TORCH, NOWHERE = (f"XF50{number}" for number in range(1, 8))
+
+CODES = {
+    INSERTED: "H200 flags were put into an entry point.",
+    UPDATED: "A block of H200 flags was brought up to date.",
+    REMOVED: "A block of H200 flags was taken out.",
+    THEIRS: "The program sets a flag itself, so it is not set a second time.",
+    EDITED: "A block of H200 flags was edited by hand, so it stays as it is.",
+    OLD_TORCH: "The project admits torch 2.5 to 2.10: from 2.11 on, attention is as fast as FlashAttention-3.",
+    NOWHERE: "No entry point was found for the H200 flags: paste the lines where the program starts.",
+}
+
+FIRST_TORCH_WITH_CUDNN = (2, 11)
+"""Its wheels bring cuDNN 9.19, newer than 9.15.1, and take cuDNN first on a Hopper GPU."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag.
+
+    Attributes:
+        name: what `--flags` calls it; empty for one that xf2sdpa never sets.
+        code: the statement that sets it, with `{torch}` for the module's name.
+        effect: what it does, measured where a figure stands.
+        brief: the same in a few words, for the report.
+        numbers: what it does to results; empty if nothing.
+        since: the torch version that brought it.
+        source: where this is known from.
+        comment: beside the statement in a file.
+        lowers_precision: whether `--flags safe` leaves it out.
+        by_default: whether `--flags h200` sets it.
+        needs: a module of the standard library that the statement uses.
+    """
+
+    name: str
+    code: str
+    effect: str
+    numbers: str
+    since: TorchVersion
+    source: str
+    comment: str = ""
+    brief: str = ""
+    lowers_precision: bool = False
+    by_default: bool = False
+    needs: str = ""
+
+
+TF32 = Flag(
+    "tf32",
+    '{torch}.set_float32_matmul_precision("high")',
+    "float32 matrix products run in TF32: a 4-layer float32 TransformerEncoder (d 1024, batch 32 x 1024) took 24.0 ms "
+    "instead of 61.2, 2.55 times as fast. Half precision and SDPA itself do not notice.",
+    "Changes rounding: their factors keep 10 bits of mantissa instead of 23.",
+    (1, 12),
+    "measured; sets the state of both precision APIs, so that either can be read afterwards",
+    brief="float32 matrix products in TF32.",
+    comment="TF32 factors (10 bits): fp32 encoder 2.55x",
+    lowers_precision=True,
+    by_default=True,
+)
+CUDNN_BENCHMARK = Flag(
+    "cudnn-benchmark",
+    "{torch}.backends.cudnn.benchmark = True",
+    "cuDNN tries its kernels for a convolution at each new shape and keeps the fastest. SDPA does not ask it. Costs "
+    "time where shapes keep changing.",
+    "Changes only the order of sums: a convolution may take another kernel, not the same one in every run.",
+    (1, 0),
+    "torch's documentation (reproducibility); no effect on attention",
+    brief="cuDNN tries its convolution kernels; attention does not use it.",
+    comment="convolutions: kernels tried once a shape",
+    by_default=True,
+)
+AVOID_RECOMPILE = Flag(
+    "avoid-recompile",
+    'os.environ.setdefault("TORCH_CUDNN_SDPA_AVOID_RECOMPILE", "1")',
+    "SDPA's cuDNN kernels without a plan for each new sequence length: the first call of a new length took 0.2 ms "
+    "instead of 59. Known lengths get slower (0.311 to 0.396 ms at 32 x 1024 x 16 x 64), so it is set only by name, "
+    "where lengths keep changing.",
+    "Changes only the order of sums: another kernel of the same precision.",
+    (2, 9),
+    "measured; pytorch PR #155958",
+    brief="a new sequence length costs SDPA no new cuDNN plan; known lengths get slower.",
+    comment="a new length 0.2 ms, not 59; known ones slower",
+    needs="os",
+)
+FLAGS = (TF32, CUDNN_BENCHMARK, AVOID_RECOMPILE)
+"""What xf2sdpa can set."""
+
+NOT_SET = (
+    Flag(
+        "",
+        "torch.backends.cuda.matmul.allow_tf32 = True",
+        "The older spelling of the same TF32 switch; warns on CUDA builds of torch 2.9 and newer.",
+        "As tf32.",
+        (1, 7),
+        "torch's documentation",
+    ),
+    Flag(
+        "",
+        'torch.backends.cuda.matmul.fp32_precision = "tf32"',
+        "The newer spelling. After it, reading allow_tf32 or get_float32_matmul_precision() raises RuntimeError, "
+        "which breaks libraries that read them.",
+        "As tf32.",
+        (2, 9),
+        "tried on torch 2.13; pytorch#179445",
+    ),
+    Flag("", "torch.backends.cudnn.allow_tf32 = True", "None: it is the default.", "", (1, 7), "torch's documentation"),
+    Flag(
+        "",
+        "torch.backends.cuda.enable_flash_sdp(True), enable_mem_efficient_sdp(True), enable_math_sdp(True)",
+        "None: they are the default.",
+        "",
+        (2, 0),
+        "torch's documentation",
+    ),
+    Flag(
+        "",
+        "torch.backends.cuda.enable_cudnn_sdp(False)",
+        "Keeps SDPA off cuDNN and so off the NaN corner (see README), at the cost of cuDNN's speed. Yours to set if "
+        "you train there.",
+        "Another kernel; no NaN gradients in the corner.",
+        (2, 3),
+        "measured; pytorch#196678",
+    ),
+    Flag(
+        "",
+        "sdpa_kernel([CUDNN_ATTENTION, …], set_priority=True)",
+        "cuDNN first. From torch 2.11 on that is the default on Hopper; the wheels of 2.5 to 2.10 bring a cuDNN older "
+        "than 9.15.1, which torch itself keeps back for wrong results. xf2sdpa never moves it forward.",
+        "Another kernel; wrong ones with an old cuDNN.",
+        (2, 6),
+        "pytorch#169849, PR #171627",
+    ),
+    Flag(
+        "",
+        "torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)",
+        "Only on the unfused path, which a migrated call does not take.",
+        "Less accurate there.",
+        (2, 5),
+        "torch's documentation",
+    ),
+    Flag(
+        "",
+        'torch.nn.attention.activate_flash_attention_impl("FA3")',
+        "FlashAttention-3 inside the FLASH backend; needs the module flash_attn_interface, and counts only where "
+        "FLASH is chosen.",
+        "Another kernel.",
+        (2, 11),
+        "torch's source",
+    ),
+)
+"""What is often advised, and why it is not set."""
+
+SETS = {
+    "h200": tuple(flag.name for flag in FLAGS if flag.by_default),
+    "safe": tuple(flag.name for flag in FLAGS if flag.by_default and not flag.lowers_precision),
+    "off": (),
+}
+KEEP = "keep"
+"""`--flags keep`: neither add, change nor remove a block. What the pre-commit hooks pass."""
+CHOICES = (*SETS, KEEP, *(flag.name for flag in FLAGS))
+_BY_NAME = {flag.name: flag for flag in FLAGS}
+
+
+def chosen(words: Iterable[str]) -> tuple[Flag, ...]:
+    """The flags that words of `--flags` stand for (sets and names, in any mixture), in the table's order."""
+    names = {name for word in words for name in SETS.get(word, (word,))}
+    return tuple(flag for flag in FLAGS if flag.name in names)
+
+
+def named(names: Iterable[str]) -> tuple[Flag, ...]:
+    """The flags of these names.
+
+    Raises:
+        KeyError: there is no such flag.
+    """
+    return tuple(_BY_NAME[name] for name in names)
+
+
+def page() -> str:
+    """The whole table as text."""
+    parts = [
+        "H200 backend flags",
+        _wrapped(
+            "`xf2sdpa rewrite` puts one marked block of flags after the imports of each entry point: a program whose "
+            "imports lead to a rewritten call. `--flags h200` (the default) sets "
+            f"{' and '.join(SETS['h200'])}; `safe` leaves out what lowers precision ({TF32.name}); `off` takes the "
+            "block out again; `keep` leaves every block as it is; names, separated by commas, choose. A flag that the "
+            "program sets itself is left to it. From torch 2.11 on no flag is needed for fast attention on an H200."
+        ),
+        *(_entry(flag) for flag in FLAGS),
+        "Not set by xf2sdpa:",
+        *(_entry(flag) for flag in NOT_SET),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _entry(flag: Flag) -> str:
+    title = f"{flag.name}: " if flag.name else "  "
+    lines = [
+        title + flag.code.format(torch="torch"),
+        _wrapped(flag.effect, 4),
+        _wrapped(f"Results: {flag.numbers or 'the same.'}", 4),
+        _wrapped(f"Since torch {'.'.join(map(str, flag.since))}. Source: {flag.source}.", 4),
+    ]
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: int = 0) -> str:
+    blank = " " * indent
+    return textwrap.fill(text, 100, initial_indent=blank, subsequent_indent=blank)

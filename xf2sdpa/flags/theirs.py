@@ -1,0 +1,189 @@
+"""What a program says itself about the flags: then it is its own business, and only reported.
+
+A setting counts wherever it stands in the program or in what it imports, with whatever value, and under a condition
+too; in a function of another file only if some file names that function, so that it may be called.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from xf2sdpa.analysis.names import called_name
+from xf2sdpa.flags.block import find
+from xf2sdpa.flags.table import AVOID_RECOMPILE, CUDNN_BENCHMARK, TF32
+
+_HINT = re.compile(
+    r"allow_tf32|fp32_precision|matmul_precision|\btf32\b|TF32|cudnn|determinis|RECOMPILE|sdpa_kernel|sdp_kernel"
+    r"|\bbenchmark\s*="
+)
+_CALLS = {
+    "set_float32_matmul_precision": (TF32,),
+    "use_deterministic_algorithms": (CUDNN_BENCHMARK,),
+    "set_deterministic": (CUDNN_BENCHMARK,),
+    "set_deterministic_debug_mode": (CUDNN_BENCHMARK,),
+    "enable_full_determinism": (TF32, CUDNN_BENCHMARK),
+    "enable_cudnn_sdp": (AVOID_RECOMPILE,),
+    "sdpa_kernel": (AVOID_RECOMPILE,),
+    "sdp_kernel": (AVOID_RECOMPILE,),
+}
+"""Functions of torch, transformers and diffusers, and what they settle."""
+_KEYWORDS = {
+    "tf32": TF32,
+    "allow_tf32": TF32,
+    "full_determinism": CUDNN_BENCHMARK,
+}
+"""Arguments of trainers and of `torch.backends.cudnn.flags`."""
+_TRAINER_KEYWORDS = {"benchmark": CUDNN_BENCHMARK, "deterministic": CUDNN_BENCHMARK}
+_TRAINERS = frozenset({"Trainer", "flags"})
+_VARIABLES = {
+    "NVIDIA_TF32_OVERRIDE": TF32,
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": TF32,
+    "TORCH_CUDNN_SDPA_AVOID_RECOMPILE": AVOID_RECOMPILE,
+    "TORCH_CUDNN_SDPA_DEPRIORITIZED": AVOID_RECOMPILE,
+}
+"""Environment variables."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One place that settles a flag: its name, the line, the code, and the function that it stands in."""
+
+    flag: str
+    line: int
+    code: str
+    function: str = ""
+
+
+@functools.cache
+def settings_in(text: str) -> tuple[Setting, ...]:
+    """The settings of one text, in order; none for a text that does not parse. A block of ours does not count."""
+    if not _HINT.search(text):
+        return ()
+    text = _blanked(text)
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return ()
+    names = dict(_imported(tree))
+    found = {
+        Setting(flag, node.lineno, _shown(node), function)
+        for node, function in _statements(tree)
+        for flag in _settled(node, names)
+    }
+    return tuple(sorted(found, key=lambda setting: (setting.line, setting.flag)))
+
+
+def that_count(path: str, reached: Mapping[str, str]) -> dict[str, tuple[str, Setting]]:
+    """By flag, the first place that settles it for the program `path`: the file and the setting.
+
+    Args:
+        path: the program.
+        reached: the texts of the files that run with it, its own among them.
+    """
+    found: dict[str, tuple[str, Setting]] = {}
+    for file in sorted(reached, key=lambda file: (file != path, file)):
+        for setting in settings_in(reached[file]):
+            if setting.flag not in found and (file == path or _may_run(setting.function, reached)):
+                found[setting.flag] = (file, setting)
+    return found
+
+
+def _may_run(function: str, reached: Mapping[str, str]) -> bool:
+    """Whether a function is named anywhere but where it is defined; module level always runs."""
+    if not function:
+        return True
+    word = re.compile(rf"(?<!def )(?<!class )\b{re.escape(function)}\b")
+    return any(function in text and word.search(text) for text in reached.values())
+
+
+def _blanked(text: str) -> str:
+    """The text with the lines of its block empty, so that the others keep their numbers."""
+    block = find(text)
+    if block is None:
+        return text
+    return text[: block.start] + re.sub(r"[^\r\n]", "", text[block.start : block.end]) + text[block.end :]
+
+
+def _settled(node: ast.stmt | ast.Call, names: Mapping[str, str]) -> Iterator[str]:
+    """The flags that one node settles."""
+    if isinstance(node, ast.Call):
+        yield from _by_call(node, names)
+    elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            yield from _by_target(target, node.value, names)
+
+
+def _by_target(target: ast.expr, value: ast.expr | None, names: Mapping[str, str]) -> Iterator[str]:
+    if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+        if target.slice.value in _VARIABLES:
+            yield _VARIABLES[target.slice.value].name
+    elif isinstance(target, ast.Attribute):
+        yield from _by_attribute(_dotted(target, names), value)
+    elif isinstance(target, ast.Tuple | ast.List):
+        for part in target.elts:
+            yield from _by_target(part, None, names)
+
+
+def _by_attribute(dotted: str, value: ast.expr | None) -> Iterator[str]:
+    last = dotted.rpartition(".")[2]
+    if last in ("allow_tf32", "fp32_precision"):
+        yield TF32.name
+    elif "cudnn" in dotted and (last in ("benchmark", "enabled") or (last == "deterministic" and not _is_false(value))):
+        yield CUDNN_BENCHMARK.name
+
+
+def _by_call(node: ast.Call, names: Mapping[str, str]) -> Iterator[str]:
+    name = called_name(node.func)
+    name = names.get(name, name).rpartition(".")[2] if isinstance(node.func, ast.Name) else name
+    if name in _CALLS and not (name.startswith("use_") and node.args and _is_false(node.args[0])):
+        yield from (flag.name for flag in _CALLS[name])
+    for keyword in node.keywords:
+        table = _KEYWORDS | (_TRAINER_KEYWORDS if name in _TRAINERS else {})
+        if keyword.arg in table:
+            yield table[keyword.arg].name
+    texts = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    if name in ("setdefault", "putenv", "setattr") and texts:
+        if texts[0] in _VARIABLES:
+            yield _VARIABLES[texts[0]].name
+        elif name == "setattr" and len(node.args) == 3:
+            yield from _by_attribute(f"{_dotted(node.args[0], names)}.{texts[0]}", node.args[2])
+
+
+def _is_false(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Constant) and value.value is False
+
+
+def _shown(node: ast.AST) -> str:
+    text = " ".join(ast.unparse(node).split())
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _statements(tree: ast.Module) -> Iterator[tuple[ast.stmt | ast.Call, str]]:
+    """Assignments and calls, each with what a caller would have to name: the outermost function, or the class of it."""
+    queue: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
+    while queue:
+        node, outermost, inside = queue.pop()
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Call):
+            yield node, outermost if inside else ""
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            outermost, inside = outermost or node.name, inside or not isinstance(node, ast.ClassDef)
+        queue.extend((child, outermost, inside) for child in ast.iter_child_nodes(node))
+
+
+def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Names that imports bind, and what to, wherever they stand."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.asname, alias.name) for alias in node.names if alias.asname)
+
+
+def _dotted(node: ast.expr, names: Mapping[str, str]) -> str:
+    """A dotted expression with its first name as imported: `torch.backends.cudnn.benchmark`."""
+    first, dot, rest = ast.unparse(node).partition(".")
+    return names.get(first, first) + dot + rest

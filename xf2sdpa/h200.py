@@ -1,0 +1,274 @@
+"""The guide's "option 2", in one line: H200 backend flags and SDPA attention processors, set while a program runs.
+
+    from xf2sdpa import h200
+    model = h200.apply(model)               # and it stays so
+    with h200.applied(model) as model: …    # put back at the end
+    with h200.apply(): …                    # flags alone
+
+The flags are those of `xf2sdpa explain flags`, set only on a Hopper GPU, only where they do something, and never
+against what the program has set itself.
+diffusers' xformers attention processors are swapped for its SDPA ones, on any device,
+with their own weights.
+
+"Option 1", code that imports xformers and cannot be edited: `xf2sdpa.compat.install()` first (see `xf2sdpa.compat`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, TypeVar, overload
+
+import torch
+from torch import nn
+
+from xf2sdpa.flags.table import CUDNN_BENCHMARK, TF32
+
+Model = TypeVar("Model")
+HOPPER = (9, 0)
+"""The compute capability of H100 and H200."""
+PROCESSORS: Mapping[str, tuple[str, ...]] = {
+    "XFormersAttnProcessor": ("AttnProcessor2_0",),
+    "XFormersCrossAttnProcessor": ("AttnProcessor2_0",),
+    "XFormersAttnAddedKVProcessor": ("AttnAddedKVProcessor2_0",),
+    "XFormersJointAttnProcessor": ("JointAttnProcessor2_0",),
+    "LoRAXFormersAttnProcessor": ("LoRAAttnProcessor2_0",),
+    "CustomDiffusionXFormersAttnProcessor": ("CustomDiffusionAttnProcessor2_0",),
+    "IPAdapterXFormersAttnProcessor": ("IPAdapterAttnProcessor2_0",),
+}
+"""diffusers' processors by class name, and what computes the same with SDPA, in the module of the first."""
+_REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_Undo = Callable[[], object]
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+@dataclass
+class Applied:
+    """What `apply` did: lines that say so, and the way back. As a context manager it goes back at the end."""
+
+    said: list[str] = field(default_factory=list)
+    _undo: list[_Undo] = field(default_factory=list)
+
+    def undo(self) -> None:
+        """Put everything back as it was, last change first; a second call does nothing."""
+        while self._undo:
+            self._undo.pop()()
+
+    def __enter__(self) -> Applied:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.undo()
+
+
+@overload
+def apply(model: None = None, *, quiet: bool = False) -> Applied: ...
+@overload
+def apply(model: Model, *, quiet: bool = False) -> Model: ...
+def apply(model: Any = None, *, quiet: bool = False) -> Any:
+    """Set the flags, swap a model's attention processors, and print what was done.
+
+    Args:
+        model: a module, or a pipeline of them (anything with `components`); it is changed in place.
+        quiet: print nothing.
+
+    Returns:
+        The model; without one, what was done, which is a context manager that puts the flags back.
+    """
+    done = _apply(model, quiet=quiet)
+    return done if model is None else model
+
+
+@contextlib.contextmanager
+def applied(model: Model, *, quiet: bool = False) -> Iterator[Model]:
+    """`apply(model)` for the time of a `with` block; then flags and processors are as they were before."""
+    with _apply(model, quiet=quiet):
+        yield model
+
+
+def _apply(model: Any, *, quiet: bool) -> Applied:
+    done = Applied()
+    modules = list(_modules(model))
+    reason = _not_hopper()
+    if reason:
+        done.said.append(f"no flags set: {reason}")
+    else:
+        _set_tf32(done, modules)
+        _set_cudnn_benchmark(done, modules)
+    for module in modules:
+        _swap(done, module)
+        _reset_backend(done, module)
+    if not quiet:
+        print("\n".join(f"xf2sdpa.h200: {line}" for line in done.said))
+    return done
+
+
+def _modules(model: Any) -> Iterator[nn.Module]:
+    """Every module of a model, or of a pipeline's components."""
+    parts = [model] if isinstance(model, nn.Module) else list(getattr(model, "components", {}).values())
+    for part in parts:
+        if isinstance(part, nn.Module):
+            yield from part.modules()
+
+
+def _not_hopper() -> str:
+    """Why this is no Hopper GPU; empty if it is one."""
+    if not torch.cuda.is_available():
+        return "there is no CUDA device"
+    capability = torch.cuda.get_device_capability()
+    if capability != HOPPER:
+        name = torch.cuda.get_device_name()
+        return f"{name} has compute capability {capability[0]}.{capability[1]}, not {HOPPER[0]}.{HOPPER[1]} (Hopper)"
+    return ""
+
+
+# -- flags -------------------------------------------------------------------------------------------
+
+
+def _set_tf32(done: Applied, modules: list[nn.Module]) -> None:
+    if modules and not any(p.dtype is torch.float32 for module in modules for p in module.parameters(recurse=False)):
+        done.said.append(f"{TF32.name} not set: the model has no float32 parameter")
+        return
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:  # the program has used the newer API; reading the older state then raises
+        done.said.append(f"{TF32.name} not set: the program sets fp32_precision itself")
+        return
+    if before != "highest":
+        done.said.append(f"{TF32.name} not set: the precision is {before!r} already")
+        return
+    done._undo.append(_precision_back(before))
+    torch.set_float32_matmul_precision("high")
+    done.said.append(f'torch.set_float32_matmul_precision("high"): {TF32.brief} {TF32.numbers}')
+
+
+def _precision_back(before: str) -> _Undo:
+    """How to restore the precision; with torch >= 2.9 also the newer API's state, which the older setter overwrites."""
+    states = [(matmul, matmul.fp32_precision) for matmul in _matmuls() if _has_precision(matmul)]
+
+    def back() -> None:
+        torch.set_float32_matmul_precision(before)
+        for matmul, state in states:
+            matmul.fp32_precision = state
+
+    return back
+
+
+def _matmuls() -> Iterator[Any]:
+    for name in ("cuda", "mkldnn"):
+        matmul = getattr(getattr(torch.backends, name, None), "matmul", None)
+        if matmul is not None:
+            yield matmul
+
+
+def _has_precision(matmul: Any) -> bool:
+    try:
+        return isinstance(matmul.fp32_precision, str)
+    except (AttributeError, RuntimeError):
+        return False
+
+
+def _set_cudnn_benchmark(done: Applied, modules: list[nn.Module]) -> None:
+    cudnn = torch.backends.cudnn
+    if modules and not any(isinstance(module, _CONVOLUTIONS) for module in modules):
+        done.said.append(f"{CUDNN_BENCHMARK.name} not set: the model has no convolution")
+    elif cudnn.benchmark:
+        done.said.append(f"{CUDNN_BENCHMARK.name} not set: it is on already")
+    elif cudnn.deterministic or torch.are_deterministic_algorithms_enabled():
+        done.said.append(f"{CUDNN_BENCHMARK.name} not set: the program asks for deterministic algorithms")
+    else:
+        done._undo.append(lambda: setattr(cudnn, "benchmark", False))
+        cudnn.benchmark = True
+        done.said.append(f"torch.backends.cudnn.benchmark = True: {CUDNN_BENCHMARK.brief} {CUDNN_BENCHMARK.numbers}")
+
+
+# -- diffusers' attention processors -----------------------------------------------------------------
+
+
+def _swap(done: Applied, module: nn.Module) -> None:
+    """Put an SDPA processor in the place of a module's xformers one, if it has one."""
+    old = getattr(module, "processor", None)
+    name = type(old).__name__
+    if name not in PROCESSORS:
+        return
+    new, reason = _counterpart(module, old)
+    if reason:
+        done.said.append(f"{name} left: {reason}")
+        return
+    _set_processor(module, new)
+    done._undo.append(lambda: _set_processor(module, old))
+    line = f"{name} -> {type(new).__name__}"
+    if line not in done.said:
+        done.said.append(line)
+
+
+def _counterpart(module: nn.Module, old: Any) -> tuple[Any, str]:
+    """A processor that computes with SDPA what the old one does, or why there is none."""
+    home = sys.modules[type(old).__module__]
+    cls = next((getattr(home, name) for name in PROCESSORS[type(old).__name__] if hasattr(home, name)), None)
+    if cls is None:
+        return None, f"{home.__name__} has no {PROCESSORS[type(old).__name__][0]}"
+    if not _has_usual_scale(module):
+        return None, "its scale is not 1/sqrt(head size), which is what the SDPA processor takes"
+    ignored = cls.__name__ == "AttnProcessor2_0"
+    if ignored and any(getattr(module, name, None) is not None for name in ("norm_q", "norm_k")):
+        return None, "the SDPA processor would apply norm_q and norm_k, which this one ignores"
+    arguments = {}
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if hasattr(old, name):
+            arguments[name] = getattr(old, name)
+        elif parameter.default is parameter.empty and parameter.kind not in _REST:
+            return None, f"{cls.__name__} needs {name!r}, which it does not have"
+    new = cls(**arguments)
+    return _with_weights(new, old)
+
+
+def _has_usual_scale(module: nn.Module) -> bool:
+    """Whether an attention module scales its scores as SDPA does by itself, as far as its attributes tell."""
+    scale, heads = getattr(module, "scale", None), getattr(module, "heads", None)
+    width = getattr(getattr(module, "to_q", None), "out_features", None)
+    if scale is None or not heads or not width:
+        return getattr(module, "scale_qk", True) is not False
+    return math.isclose(scale, (width / heads) ** -0.5, rel_tol=1e-6)
+
+
+def _with_weights(new: Any, old: Any) -> tuple[Any, str]:
+    """The new processor with the old one's own layers, so that optimisers and hooks still know them."""
+    if isinstance(old, nn.Module):
+        if not isinstance(new, nn.Module) or set(new.state_dict()) != set(old.state_dict()):
+            return None, f"{type(new).__name__} has other weights"
+        for name, child in old.named_children():
+            setattr(new, name, child)
+        new.train(old.training)
+    return new, ""
+
+
+def _set_processor(module: nn.Module, processor: Any) -> None:
+    setter = getattr(module, "set_processor", None)
+    if setter is not None:
+        setter(processor)
+        return
+    if isinstance(module._modules.get("processor"), nn.Module) and not isinstance(processor, nn.Module):
+        del module._modules["processor"]
+    module.processor = processor
+
+
+def _reset_backend(done: Applied, module: nn.Module) -> None:
+    """Newer processors ask a dispatcher; one that was told "xformers" goes back to torch's own attention."""
+    processor = getattr(module, "processor", None)
+    backend = getattr(processor, "_attention_backend", None)
+    if processor is None or str(getattr(backend, "value", backend)) != "xformers":
+        return
+    native: Any = type(backend)
+    processor._attention_backend = native("native")
+    done._undo.append(lambda: setattr(processor, "_attention_backend", backend))
+    line = f"attention backend of {type(processor).__name__}: xformers -> native"
+    if line not in done.said:
+        done.said.append(line)

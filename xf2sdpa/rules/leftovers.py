@@ -1,0 +1,65 @@
+"""What reaches xformers by a way that cannot be followed is named: nobody should find out after uninstalling it.
+
+Operators that xformers registers with torch (`torch.ops.xformers_flash.flash_fwd`) vanish with it; torch's own
+attention runs other ones. A module imported by a string, kept on an object or in a class body is not followed, so a
+call of `.memory_efficient_attention` on it stays as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.spans import span_of
+from xf2sdpa.draft import FileDraft
+from xf2sdpa.model import Finding
+from xf2sdpa.rule import Example
+
+ORDER = 96
+CODES = {
+    "XF404": "an operator that xformers registers with torch",
+    "XF405": "xformers is imported by a string",
+    "XF406": "a call that may be xformers' operator, on an object that cannot be followed",
+}
+EXAMPLES = (
+    Example(
+        """\
+import torch
+
+KEEP = {torch.ops.xformers_flash.flash_fwd.default}
+"""
+    ),
+)
+_REGISTERED = re.compile(r"torch\.ops\.(xformers|mslk)\w*\.\w+")
+
+
+def finish(file: FileDraft) -> None:
+    """Report registered operators, imports by a string, and calls on what cannot be followed."""
+    for node in ast.walk(file.tree):
+        if id(node) in file.gone:
+            continue
+        if isinstance(node, ast.Attribute) and _REGISTERED.fullmatch(file.names.resolve(node) or ""):
+            message = f"{file.names.resolve(node)} is gone once xformers is uninstalled"
+            advice = "Name the operators that torch's attention runs: aten._scaled_dot_product_*_attention."
+            _report(file, node, "XF404", message, advice)
+        elif isinstance(node, ast.Call):
+            _look_at(file, node)
+
+
+def _look_at(file: FileDraft, call: ast.Call) -> None:
+    first = call.args[0] if call.args else None
+    literal = first.value if isinstance(first, ast.Constant) else None
+    if called_name(call.func) in ("import_module", "__import__") and isinstance(literal, str) and is_ours(literal):
+        message = f"{literal} is imported by a string, which is not followed"
+        _report(file, call, "XF405", message, f"Write `import {literal}`, and run again.")
+    elif isinstance(call.func, ast.Attribute) and call.func.attr == "memory_efficient_attention":
+        owner = call.func.value
+        if file.names.resolve(call.func) is None and not isinstance(owner, ast.Call):
+            message = f"{ast.unparse(owner)} may be xformers' module, but where it comes from is not seen here"
+            _report(file, call, "XF406", message, "Import the operator by name at the top of the file, and run again.")
+
+
+def _report(file: FileDraft, node: ast.expr, code: str, message: str, advice: str) -> None:
+    file.findings.append(Finding(file.path, span_of(node, file.lines), code, message, advice))

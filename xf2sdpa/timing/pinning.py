@@ -1,0 +1,115 @@
+"""Which of SDPA's backends take a call, and the call under each of them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+BACKENDS = {
+    "cudnn": "CUDNN_ATTENTION",
+    "flash": "FLASH_ATTENTION",
+    "efficient": "EFFICIENT_ATTENTION",
+    "math": "MATH",
+}
+"""Our names, and those of `torch.nn.attention.SDPBackend`."""
+
+
+def backends(
+    call: Callable[..., Any], leaves: Sequence[Tensor] = (), *, backward: bool = False
+) -> dict[str, Callable[..., Any]]:
+    """The same callable under each SDPA backend that takes it: `cudnn`, `flash`, `efficient`, `math`.
+
+    Each backend is tried once by `call(*leaves)`, with the gradients of the leaves that require one (of all
+    floating-point leaves where none does) if `backward`. It counts only where every SDPA call inside saw that backend
+    and no other: a call that pins one by itself (the helper's NaN guard), or that does not use SDPA (packed
+    sequences), has none to choose.
+
+    Returns:
+        By name, to be called as `call` is. Empty with torch before 2.3, which has no `torch.nn.attention`.
+    """
+    if importlib.util.find_spec("torch.nn.attention") is None:
+        return {}
+    return {name: functools.partial(pinned, name, call) for name in BACKENDS if _takes(name, call, leaves, backward)}
+
+
+def pinned(name: str, call: Callable[..., Any], *arguments: Any) -> Any:
+    """`call(*arguments)` with no other SDPA backend than the named one.
+
+    Raises:
+        RuntimeError: the backend refuses the call, or this torch does not have it.
+    """
+    attention = importlib.import_module("torch.nn.attention")
+    backend = getattr(attention.SDPBackend, BACKENDS[name], None)
+    if backend is None:
+        raise RuntimeError(f"torch {torch.__version__} has no {BACKENDS[name]}")
+    with attention.sdpa_kernel(backend):
+        return call(*arguments)
+
+
+def _takes(name: str, call: Callable[..., Any], leaves: Sequence[Tensor], backward: bool) -> bool:
+    wanted = [leaf.requires_grad for leaf in leaves]
+    if not any(wanted):
+        wanted = [leaf.is_floating_point() for leaf in leaves]
+    inputs = [leaf.detach().requires_grad_(backward and want) for leaf, want in zip(leaves, wanted, strict=True)]
+    watch = _Watch(name)
+    try:
+        with _rng_kept(leaves), warnings.catch_warnings(), torch.set_grad_enabled(backward):
+            warnings.simplefilter("ignore")  # each refusal is explained in warnings
+            with watch:
+                result = pinned(name, call, *inputs)
+            if backward:
+                out = result if isinstance(result, Tensor) else result[0]
+                needed = [leaf for leaf in inputs if leaf.requires_grad]
+                torch.autograd.grad(out, needed, torch.ones_like(out), allow_unused=True)
+    except RuntimeError:  # refused, not supported, or out of memory
+        return False
+    return watch.seen > 0 and watch.alone
+
+
+@contextlib.contextmanager
+def _rng_kept(leaves: Sequence[Tensor]) -> Iterator[None]:
+    devices = {leaf.device.index or 0 for leaf in leaves if leaf.is_cuda}
+    with torch.random.fork_rng(sorted(devices)):
+        yield
+
+
+class _Watch(TorchFunctionMode):
+    """Sees every SDPA call, and whether the named backend alone is switched on at that moment."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.seen = 0
+        self.alone = True
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            self.seen += 1
+            self.alone &= _switched_on() == {self.name}
+            mask = args[3] if len(args) > 3 else (kwargs or {}).get("attn_mask")
+            if self.name == "efficient" and isinstance(mask, Tensor) and mask.shape[-1:] == (1,):
+                # torch 2.11 reads beside it, H200: "misaligned address", and the process has lost its GPU.
+                raise RuntimeError("EFFICIENT is not tried with a mask that is broadcast along the keys")
+        return func(*args, **(kwargs or {}))
+
+
+def _switched_on() -> set[str]:
+    switches: Any = torch.backends.cuda  # not annotated
+    state = {
+        "flash": switches.flash_sdp_enabled(),
+        "efficient": switches.mem_efficient_sdp_enabled(),
+        "math": switches.math_sdp_enabled(),
+        "cudnn": getattr(switches, "cudnn_sdp_enabled", bool)(),
+    }
+    return {name for name, is_on in state.items() if is_on}

@@ -1,0 +1,186 @@
+"""What became of each part of a program: the tree before a rewrite laid beside the tree after it.
+
+Both are walked together. Where an edit of the rewrite stands, whatever stands there in the new tree is taken as its
+outcome, hand edits included; everywhere else the two must be equal, function by function. Imports are not compared.
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from xf2sdpa.edits import AddImport, CallEdit, Edit, Rename, ReplaceExpression, ReplaceStatement, Unwrap
+
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_IGNORED = frozenset({"lineno", "col_offset", "end_lineno", "end_col_offset", "kind", "type_comment", "ctx"})
+
+
+@dataclass
+class Alignment:
+    """The new tree's counterparts, all by `id` of the old tree's node.
+
+    Attributes:
+        expressions: of each call site and each edited expression.
+        statements: of each statement that was replaced by others.
+        values: the right sides, by `id` of the old assignment.
+        by_hand: old assignments whose new right side is not of the rewrite's making, where that was allowed.
+        failures: definitions (or the module) that differ outside of the edits, and how.
+    """
+
+    expressions: dict[int, ast.expr] = field(default_factory=dict)
+    statements: dict[int, list[ast.stmt]] = field(default_factory=dict)
+    values: dict[int, ast.expr] = field(default_factory=dict)
+    by_hand: list[ast.Assign] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
+
+
+def align(
+    old: ast.Module,
+    new: ast.Module,
+    edits: Sequence[Edit],
+    sites: Iterable[ast.expr],
+    loose: Callable[[ast.Assign], bool] = lambda _: False,
+) -> Alignment:
+    """Lay two trees side by side.
+
+    Args:
+        old: the tree that the edits belong to.
+        new: what is on disk, or what the rewrite made.
+        edits: the rewrite's edits of the whole file.
+        sites: the call sites, each of which may have become anything.
+        loose: says of an old assignment whether its right side may have become anything too.
+    """
+    aligner = _Aligner(edits, {id(site) for site in sites}, loose)
+    aligner.members(old, new)
+    return aligner.found
+
+
+class _Mismatch(Exception):
+    """The trees differ where no edit stands."""
+
+
+class _Aligner:
+    def __init__(self, edits: Sequence[Edit], sites: set[int], loose: Callable[[ast.Assign], bool]) -> None:
+        self.edits = {id(edit.node): edit for edit in edits if not isinstance(edit, AddImport)}
+        self.sites = sites
+        self.loose = loose
+        self.found = Alignment()
+
+    def members(self, old: ast.Module | ast.ClassDef, new: ast.Module | ast.ClassDef) -> None:
+        """Pair definitions by name, and everything else in order."""
+        theirs: dict[tuple[str, int], _Definition] = dict(_numbered(new.body))
+        for key, definition in _numbered(old.body):
+            self.definition(definition, theirs.get(key))
+        try:
+            self.block(_without_definitions(old.body), _without_definitions(new.body))
+        except _Mismatch as mismatch:
+            self.found.failures[id(old)] = str(mismatch)
+
+    def definition(self, old: _Definition, new: ast.AST | None) -> None:
+        """Pair two functions or classes; how they differ is kept with the old one."""
+        if type(old) is not type(new):
+            self.found.failures[id(old)] = f"{old.name} is not in the new text"
+            return
+        try:
+            if isinstance(old, ast.ClassDef) and isinstance(new, ast.ClassDef):
+                self.fields(old, new, skipped=("body",))
+                self.members(old, new)
+            else:
+                self.fields(old, new)
+        except _Mismatch as mismatch:
+            self.found.failures[id(old)] = str(mismatch)
+
+    def block(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> None:
+        waiting = [statement for statement in new if not _is_neutral(statement)]
+        for statement in old:
+            edit = self.edits.get(id(statement))
+            if isinstance(edit, ReplaceStatement):
+                count = _statements_in(edit.text)
+                self.found.statements[id(statement)], waiting = waiting[:count], waiting[count:]
+            elif not _is_neutral(statement):
+                if not waiting:
+                    raise _Mismatch(f"line {statement.lineno} of the old text has no counterpart")
+                self.pair(statement, waiting.pop(0))
+        if waiting:
+            raise _Mismatch(f"line {waiting[0].lineno} of the new text is not of the rewrite's making")
+
+    def pair(self, old: ast.AST, new: ast.AST) -> None:
+        edit = self.edits.get(id(old))
+        if isinstance(edit, Unwrap) and isinstance(edit.node.func, ast.Attribute):
+            self.pair(edit.node.func.value, new)
+        elif isinstance(new, ast.expr) and (id(old) in self.sites or isinstance(edit, CallEdit | ReplaceExpression)):
+            self.found.expressions[id(old)] = new
+        elif isinstance(edit, Rename) and isinstance(new, ast.Attribute):
+            self.found.expressions[id(old)] = new
+            self.pair(edit.node.value, new.value)
+        elif isinstance(old, _Definition):
+            self.definition(old, new)
+        else:
+            self.plain(old, new)
+
+    def plain(self, old: ast.AST, new: ast.AST) -> None:
+        """Pair two nodes that are no edit themselves. The right side of a loose assignment may be anything."""
+        if not (isinstance(old, ast.Assign) and isinstance(new, ast.Assign)):
+            self.fields(old, new)
+            return
+        self.found.values[id(old)] = new.value
+        self.values(old.targets, new.targets, old)
+        try:
+            self.pair(old.value, new.value)
+        except _Mismatch:
+            if not self.loose(old) or any(id(part) in self.sites for part in ast.walk(old.value)):
+                raise
+            self.found.by_hand.append(old)
+
+    def fields(self, old: ast.AST, new: ast.AST | None, skipped: Sequence[str] = ()) -> None:
+        if type(old) is not type(new):
+            raise _differs(old)
+        for name in old._fields:
+            if name not in _IGNORED and name not in skipped:
+                self.values(getattr(old, name, None), getattr(new, name, None), old)
+
+    def values(self, old: object, new: object, parent: ast.AST) -> None:
+        if isinstance(old, list) and isinstance(new, list):
+            if any(isinstance(item, ast.stmt) for item in (*old, *new)):
+                self.block(old, new)
+                return
+            if len(old) != len(new):
+                raise _differs(parent)
+            for one, two in zip(old, new, strict=True):
+                self.values(one, two, parent)
+        elif isinstance(old, ast.AST) and isinstance(new, ast.AST):
+            self.pair(old, new)
+        elif type(old) is not type(new) or old != new:
+            raise _differs(parent)
+
+
+def _differs(node: ast.AST) -> _Mismatch:
+    line = getattr(node, "lineno", None)
+    place = f"line {line} of the old text" if line is not None else f"a part ({type(node).__name__})"
+    return _Mismatch(f"{place} differs from the new text, and not by the rewrite")
+
+
+def _is_neutral(statement: ast.stmt) -> bool:
+    """What may come and go: an import, and the `pass` that keeps a block from being empty."""
+    return isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass)
+
+
+def _statements_in(text: str) -> int:
+    return sum(not _is_neutral(statement) for statement in ast.parse(textwrap.dedent(text)).body)
+
+
+def _without_definitions(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    return [statement for statement in body if not isinstance(statement, _Definition)]
+
+
+def _numbered(body: Sequence[ast.stmt]) -> list[tuple[tuple[str, int], _Definition]]:
+    """The definitions of a block by name, those of one name (overloads) in their order."""
+    seen: dict[str, int] = {}
+    found = []
+    for statement in body:
+        if isinstance(statement, _Definition):
+            seen[statement.name] = seen.get(statement.name, -1) + 1
+            found.append(((statement.name, seen[statement.name]), statement))
+    return found

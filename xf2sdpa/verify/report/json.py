@@ -1,0 +1,49 @@
+"""The report a program reads, and the way back. Its form is `schema.json` beside this file.
+
+Keys are the names of `verify.model`; `verify.plain` says which two things have another form.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from xf2sdpa import __version__
+from xf2sdpa.verify.model import FORMAT_VERSION, Report, Status
+from xf2sdpa.verify.plain import made, plain
+
+# Until `verify.shadow` and `verify.merge` take them from `verify.plain`.
+_plain, _made = plain, made
+
+
+def render(report: Report) -> str:
+    """The whole report as one JSON document."""
+    return json.dumps(document(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The report as plain data."""
+    return {
+        "version": FORMAT_VERSION,
+        "tool": {"name": "xf2sdpa", "version": __version__},
+        "against": "reference" if report.environment.is_reference else "xformers",
+        "totals": {status.value: report.count(status) for status in Status} | {"compared": report.compared},
+        **plain(report),
+    }
+
+
+def load(text: str) -> Report:
+    """A report from what `render` made, also from an older or newer release with the same `version`.
+
+    Raises:
+        ValueError: this is not such a report.
+    """
+    data = json.loads(text)
+    if not isinstance(data, dict) or "environment" not in data:
+        raise ValueError("not a report of xf2sdpa verify")
+    if data.get("version") != FORMAT_VERSION:
+        raise ValueError(f"a report of format {data.get('version')}, and this release reads {FORMAT_VERSION}")
+    try:
+        return made(Report, data)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a report of xf2sdpa verify: {error}") from error

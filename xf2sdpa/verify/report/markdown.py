@@ -1,0 +1,142 @@
+"""The report for a pull request or a job's summary: a line, a table, folded details, short enough for GitHub."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator
+
+from xf2sdpa.page import numbers
+from xf2sdpa.verify.model import Report, SiteReport, Status
+from xf2sdpa.verify.report import words
+from xf2sdpa.verify.report.baseline import Comparison
+
+LIMIT = 60_000
+"""GitHub takes 65,536 characters; a reader's own words may stand around the report."""
+_HEADING = "\n| call site | outcome | class | worst check | error | limit | old time over new |\n"
+_RULE = "|---|---|---|---|--:|--:|--:|\n"
+_SIGNS = {Status.AGREES: "✅", Status.DIFFERS: "❌", Status.NOT_RUN: "⚪", Status.NOT_SHADOWED: "⚪"}
+
+
+def render(
+    report: Report, *, min_speedup: float | None = None, comparison: Comparison | None = None, limit: int = LIMIT
+) -> str:
+    """The report, at most `limit` characters long; what is left out is said.
+
+    Args:
+        report: what the run found out.
+        min_speedup: what the user asked for.
+        comparison: with an earlier run.
+        limit: characters; room for the outcome and what is said of the rest is always taken.
+    """
+    sites = words.by_need(report)
+    sentence, tone = words.outcome(report, min_speedup)
+    heading = {"good": "✅", "bad": "❌"}.get(tone, "⚠️")
+    parts = [f"### {heading} xf2sdpa verify\n\n{_text(sentence)}\n"]
+    if words.speeds(report):
+        parts.append(f"\n{_text(words.speeds(report))}\n")
+    room = limit - 400 - sum(map(len, parts))
+    for section, share in (
+        (_notes(report), 0.1),
+        (_baseline(comparison), 0.2),
+        (_table(report, sites), 0.6),
+        (_details(report, sites), 1.0),
+    ):
+        taken = _fitting(section, int(room * share))
+        parts += taken
+        room -= sum(map(len, taken))
+    parts.append(f"\n{_text(words.machine(report))}\n")
+    return _cut("".join(parts), limit)
+
+
+def _fitting(section: Iterable[tuple[str, str]], room: int) -> list[str]:
+    """Pieces up to the room there is, and how many of what were left out."""
+    taken: list[str] = []
+    left: dict[str, int] = {}
+    for kind, piece in section:
+        if left or len(piece) > room:
+            left[kind] = left.get(kind, 0) + 1
+            continue
+        taken.append(piece)
+        room -= len(piece)
+    if left:
+        said = ", ".join(numbers.count(number, kind) for kind, number in left.items())
+        taken.append(f"\n*Not shown here, for the length: {said}. The JSON and HTML reports hold all.*\n")
+    return taken
+
+
+def _cut(text: str, limit: int) -> str:
+    """The last resort for a report whose outcome alone is too long."""
+    end = "\n\n*Cut off here for its length.*\n"
+    return text.rstrip() + "\n" if len(text) <= limit else text[: limit - len(end)] + end
+
+
+def _notes(report: Report) -> Iterator[tuple[str, str]]:
+    for number, note in enumerate(report.notes):
+        yield "note", f"{'' if number else chr(10)}* {_text(note)}\n"
+
+
+def _baseline(comparison: Comparison | None) -> Iterator[tuple[str, str]]:
+    if comparison is None:
+        return
+    yield "summary", f"\n{_text(comparison.summary)}\n\n"
+    for remark in comparison.remarks:
+        yield "remark", f"* {_text(remark)}\n"
+    for change in comparison.changes:
+        yield "change", f"* {'⚠️ ' if change.worse else ''}{_text(change.sentence)}\n"
+
+
+def _table(report: Report, sites: list[SiteReport]) -> Iterator[tuple[str, str]]:
+    if not sites:
+        return
+    yield "table", _HEADING + _RULE
+    for site in sites:
+        check = words.worst(site)
+        speed = numbers.ratio(site.speedup) if site.speedup is not None else words.speed(report, site)
+        cells = [
+            _code(words.place(site)),
+            f"{_SIGNS[site.status]} {site.status.value}{' (reference)' if report.environment.is_reference else ''}",
+            site.kind,
+            _text(check.name if check else site.reason),
+            numbers.error(check.new_error if check else None),
+            numbers.error(check.limit if check else None),
+            "reference" if report.environment.is_reference else speed,
+        ]
+        yield "call site", f"| {' | '.join(cells)} |\n"
+
+
+def _details(report: Report, sites: list[SiteReport]) -> Iterator[tuple[str, str]]:
+    """Of what needs a person all that fails, of the rest the diff."""
+    for site in sites:
+        title = _html(f"{words.place(site)} {words.name(site)}: {site.status.value}")
+        lines = [f"\n<details><summary>{title}</summary>\n\n"]
+        if site.reason:
+            lines.append(f"{_text(site.reason)}\n\n")
+        for case, check in list(words.failing(site))[:20]:
+            lines.append(f"* {_text(words.failure(check))}, with {_text(words.inputs(case))}\n")
+        lines += [_fenced("".join(f"{sign} {line}\n" for sign, line in words.diff(site)))]
+        advice = "" if report.environment.is_reference else site.advice
+        lines += [f"\n{_text(text)}\n" for text in (words.speed_note(report, site), advice) if text]
+        yield "folded block", "".join([*lines, "\n</details>\n"])
+
+
+def _fenced(text: str) -> str:
+    """A code block whose fence is longer than any in the text."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"\n{fence}diff\n{text}{fence}\n"
+
+
+def _text(text: str) -> str:
+    """Text that Markdown and HTML read as text: nothing of it is markup."""
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", _html(text))
+
+
+def _html(text: str) -> str:
+    """Text in HTML. A joiner of no width keeps GitHub from taking a decorator for a person and notifying them."""
+    return html.escape(" ".join(text.split()), quote=False).replace("@", "@\u2060")
+
+
+def _code(text: str) -> str:
+    """A name in a table's cell."""
+    return f"<code>{_text(text)}</code>"

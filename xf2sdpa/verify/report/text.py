@@ -1,0 +1,135 @@
+"""The report a person reads in a terminal: one line a site, what fails under it, then what it comes to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import click
+
+from xf2sdpa.page import numbers
+from xf2sdpa.page.tables import Tone
+from xf2sdpa.verify.model import Case, Report, SiteReport, Status
+from xf2sdpa.verify.report import words
+from xf2sdpa.verify.report.baseline import Comparison
+
+_COLOURS: dict[Tone, str | None] = {"good": "green", "bad": "red", "warn": "yellow", "quiet": None, "": None}
+_SPEED = len("slower 0.50×")
+_SHOWN = 8
+"""Failing checks of one site that are listed; the JSON and HTML reports hold all."""
+
+
+def lines(
+    report: Report,
+    *,
+    verbose: int = 0,
+    width: int | None = None,
+    min_speedup: float | None = None,
+    comparison: Comparison | None = None,
+) -> Iterator[str]:
+    """The lines of the report, styled; `click.echo` takes the style away where there is no terminal.
+
+    Without xformers every line says `reference`, and the last one that nothing was verified.
+
+    Args:
+        report: what the run found out.
+        verbose: below 0 only sites that differ and the outcome; above 0 every case, timing, note and advice as well.
+        width: of the terminal; asked of it where None.
+        min_speedup: what the user asked for; sites below are named.
+        comparison: with an earlier run.
+    """
+    room = width or shutil.get_terminal_size((120, 24)).columns
+    say = _reference if report.environment.is_reference else str
+    sites = sorted(report.sites, key=lambda site: (site.path, site.line, site.id))
+    if verbose < 0:
+        sites = [site for site in sites if site.status is Status.DIFFERS]
+    place = max((len(words.place(site)) for site in sites if len(words.place(site)) <= room // 2), default=0)
+    for site in sites:
+        yield from _site(report, site, room, place)
+        yield from map(say, _details(report, site, verbose))
+    if verbose >= 0:
+        yield from (say(f"note: {note}") for note in report.notes)
+        yield from map(say, _comparison(comparison))
+    yield from map(say, _totals(report, min_speedup))
+    if words.not_verified(report):
+        yield click.style(say(words.not_verified(report)), fg="red", bold=True)
+
+
+def _reference(line: str) -> str:
+    """The line with the word `reference:` after its indentation."""
+    text = line.lstrip(" ")
+    return f"{line[: len(line) - len(text)]}reference: {text}"
+
+
+def _site(report: Report, site: SiteReport, room: int, place_width: int) -> Iterator[str]:
+    """The site's line, which says `reference` for itself; what does not fit goes to a second one."""
+    place, finding, speed = words.place(site), words.finding(site), words.speed(report, site)
+    reference = "reference: " if report.environment.is_reference else ""
+    outcome = f"{click.style(f'{site.status.value:<12}', fg=_COLOURS[words.TONES[site.status]])} {site.kind:<7}"
+    if len(place) > place_width:
+        yield click.style(place, bold=True) + (f" {reference[:-2]}" if reference else "")
+        head = f"    {outcome}"
+    else:
+        head = f"{click.style(f'{place:<{place_width}}', bold=True)} {outcome}"
+    head = f"{head} {click.style(speed, fg=_speed_colour(report, site))}"
+    gap = " " * (_SPEED - len(speed) + 1)
+    if len(click.unstyle(head) + gap + finding) <= room:
+        yield head + gap + finding
+    else:
+        yield head
+        yield f"    {reference}{finding}"
+
+
+def _speed_colour(report: Report, site: SiteReport) -> str | None:
+    return None if report.environment.is_reference else _COLOURS[words.SPEED_TONES[site.speed]]
+
+
+def _details(report: Report, site: SiteReport, verbose: int) -> Iterator[str]:
+    found = list(words.failing(site))
+    for case, check in found if verbose > 0 else found[:_SHOWN]:
+        yield f"    {click.style('fails', fg='red')} {words.failure(check)}"
+        yield f"        with {words.inputs(case)}"
+    if len(found) > _SHOWN and verbose <= 0:
+        yield f"    {len(found) - _SHOWN} more (--verbose shows them)"
+    note = words.speed_note(report, site)
+    if note and (verbose > 0 or (verbose == 0 and site.speedup is not None)):
+        yield f"    {note}"
+    if site.advice and verbose >= 0 and not report.environment.is_reference:
+        yield f"    help: {site.advice}"
+    if verbose > 0:
+        yield from (f"    {reason}" for reason in words.unavailable(site))
+        calls, cases = numbers.count(site.calls, "call"), numbers.count(len(site.cases), "case")
+        yield f"    {words.name(site)}: {calls} seen, {cases} compared"
+        for case in site.cases:
+            yield from _case(case)
+
+
+def _case(case: Case) -> Iterator[str]:
+    yield f"    {words.verdict(case)[0]} {words.inputs(case)}"
+    yield from (f"        note: {note}" for note in case.notes)
+    for timing in case.timings:
+        total = f", with backward {numbers.milliseconds(timing.total)}" if timing.total is not None else ""
+        kernel = f" {timing.kernel}" if timing.kernel else ""
+        yield f"        {timing.path:<9} forward {numbers.milliseconds(timing.forward)}{total}{kernel}"
+
+
+def _comparison(comparison: Comparison | None) -> Iterator[str]:
+    if comparison is None:
+        return
+    yield comparison.summary
+    for remark in comparison.remarks:
+        yield f"    note: {remark}"
+    for change in comparison.changes:
+        yield f"    {click.style(change.sentence, fg='red' if change.worse else None)}"
+
+
+def _totals(report: Report, min_speedup: float | None) -> Iterator[str]:
+    sentence, tone = words.outcome(report, min_speedup)
+    # The last line says what was not verified; here it would be said twice.
+    sentence = sentence.removeprefix(words.not_verified(report)).strip()
+    yield click.style(sentence, fg=_COLOURS[tone])
+    for site in words.too_slow(report, min_speedup):
+        yield click.style(f"    {words.place(site)}: {numbers.ratio(site.speedup)}", fg="red")
+    if words.speeds(report):
+        yield words.speeds(report)
+    yield words.machine(report)

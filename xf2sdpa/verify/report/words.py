@@ -1,0 +1,225 @@
+"""What all formats say in the same words: the outcome, a check, a case, a speed. Only `verify.model` goes in."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+from xf2sdpa.page import numbers
+from xf2sdpa.page.tables import Tone
+from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Speed, Status
+
+NOT_VERIFIED = "NOT VERIFIED AGAINST XFORMERS"
+TONES: dict[Status, Tone] = {
+    Status.AGREES: "good",
+    Status.DIFFERS: "bad",
+    Status.NOT_RUN: "warn",
+    Status.NOT_SHADOWED: "warn",
+}
+SPEED_TONES: dict[Speed, Tone] = {Speed.FASTER: "good", Speed.SLOWER: "bad", Speed.SAME: "", Speed.UNKNOWN: "quiet"}
+_ORDER = [Status.DIFFERS, Status.NOT_RUN, Status.NOT_SHADOWED, Status.AGREES]
+_VERBS = {
+    Status.AGREES: ("agrees", "agree"),
+    Status.DIFFERS: ("differs", "differ"),
+    Status.NOT_RUN: ("was not run", "were not run"),
+    Status.NOT_SHADOWED: ("was not shadowed", "were not shadowed"),
+}
+
+
+def outcome(report: Report, min_speedup: float | None = None) -> tuple[str, Tone]:
+    """The run in one sentence or two, and whether it is good, a warning or bad."""
+    counts = {status: report.count(status) for status in _ORDER}
+    sites = _sites(counts)
+    compared = f"{numbers.count(report.compared, 'comparison')} with {opponent(report)}, on {report.environment.device}"
+    sentence = f"{sites}: {compared}."
+    slow = too_slow(report, min_speedup)
+    if slow and min_speedup is not None:
+        of = numbers.count(len(slow), "call site")
+        sentence += f" The new path of {of} is slower than asked ({numbers.ratio(min_speedup)})."
+    gap = not_verified(report)
+    if gap:
+        sentence = f"{gap} {sentence}"
+    status = report.exit_status(min_speedup)
+    unknown = counts[Status.NOT_RUN] + counts[Status.NOT_SHADOWED]
+    return sentence, "bad" if status == 1 else "warn" if status or unknown else "good"
+
+
+def _sites(counts: dict[Status, int]) -> str:
+    parts = [f"{count} {_VERBS[status][count != 1]}" for status, count in counts.items() if count]
+    if not parts:
+        return "No call site was found"
+    if len(parts) == 1:
+        number, _, verb = parts[0].partition(" ")
+        return f"The call site {verb}" if number == "1" else f"All {number} call sites {verb}"
+    return f"Of {numbers.count(sum(counts.values()), 'call site')}, {_join(parts)}"
+
+
+def opponent(report: Report) -> str:
+    """What the new path was compared with."""
+    return "a plain reference" if report.environment.is_reference else report.environment.old_path
+
+
+def not_verified(report: Report) -> str:
+    """Why the run proves nothing against xformers; empty if it does prove something."""
+    if report.environment.is_reference:
+        return f"{NOT_VERIFIED}: {_why_reference(report)}."
+    return "" if report.compared else f"{NOT_VERIFIED}: no numbers were compared."
+
+
+def _why_reference(report: Report) -> str:
+    return report.environment.old_path.removeprefix("reference:").strip().rstrip(".")
+
+
+def too_slow(report: Report, min_speedup: float | None) -> list[SiteReport]:
+    """Sites below the speed-up that was asked for."""
+    if min_speedup is None:
+        return []
+    return [site for site in report.sites if site.speedup is not None and site.speedup < min_speedup]
+
+
+def by_need(report: Report) -> list[SiteReport]:
+    """Sites that need a person first, then in the order of files and lines."""
+    return sorted(report.sites, key=lambda site: (_ORDER.index(site.status), site.path, site.line, site.id))
+
+
+def place(site: SiteReport) -> str:
+    """`path:line`, which editors open."""
+    return f"{site.path}:{site.line}"
+
+
+def name(site: SiteReport) -> str:
+    """The function and the number of the call in it."""
+    return site.id.partition("::")[2] or site.id
+
+
+def failing(site: SiteReport) -> Iterator[tuple[Case, Check]]:
+    """Checks that could be made and do not hold."""
+    for case in site.cases:
+        yield from ((case, check) for check in case.checks if check.available and not check.ok)
+
+
+def unavailable(site: SiteReport) -> list[str]:
+    """Checks that could not be made, each reason once."""
+    found = Counter(
+        f"{check.name}: {message(check) or 'not available'}"
+        for case in site.cases
+        for check in case.checks
+        if not check.available
+    )
+    return [text + (f" ({times} times)" if times > 1 else "") for text, times in found.items()]
+
+
+def worst(site: SiteReport) -> Check | None:
+    """The check that fails, or the one whose error is nearest to its limit; None if no numbers were compared."""
+    checks = [check for case in site.cases for check in case.checks if check.available]
+    judged = [check for check in checks if not check.ok or (check.new_error is not None and check.limit is not None)]
+    return max(judged, key=lambda check: (not check.ok, _nearness(check)), default=None)
+
+
+def _nearness(check: Check) -> float:
+    if check.new_error is None or check.limit is None:
+        return 0.0
+    if not math.isfinite(check.new_error):
+        return math.inf
+    return check.new_error / check.limit if check.limit > 0 else (math.inf if check.new_error > 0 else 0.0)
+
+
+def finding(site: SiteReport) -> str:
+    """The reason, or the worst check with its error and limit."""
+    check = worst(site)
+    if site.reason and (check is None or check.ok):
+        return site.reason
+    if check is None:
+        return "no numbers were compared"
+    return check_with_limit(check)
+
+
+def check_with_limit(check: Check) -> str:
+    """`output 2.1e-03, limit 4.3e-03`, or the message of a check without figures."""
+    if check.new_error is None:
+        return f"{check.name}: {message(check)}" if check.message else check.name
+    limit = f", limit {numbers.error(check.limit)}" if check.limit is not None else ""
+    return f"{check.name}: error {numbers.error(check.new_error)}{limit}"
+
+
+def failure(check: Check) -> str:
+    """All that is known of a check that fails, in one line."""
+    parts = [check_with_limit(check)]
+    if check.old_error is not None:
+        parts.append(f"old path {numbers.error(check.old_error)}")
+    if check.first_bad is not None:
+        parts.append(f"first at {list(check.first_bad)}")
+    line = ", ".join(parts)
+    return line if message(check) in line else f"{line}. {message(check)}"
+
+
+def message(check: Check) -> str:
+    """The check's own sentence, without the name that stands before it."""
+    return check.message.removeprefix("exact: ").removeprefix(f"{check.name}: ")
+
+
+def verdict(case: Case) -> tuple[str, Tone]:
+    """What one case came to; a case in which no numbers were compared does not hold."""
+    if not case.ok:
+        return "fails", "bad"
+    return ("holds", "good") if case.compared else ("not compared", "warn")
+
+
+def inputs(case: Case) -> str:
+    """The inputs of a case in one line."""
+    parts = [case.shape, case.dtype]
+    parts += [f"mask {case.mask}"] if case.mask != "none" else []
+    parts += [f"autocast {case.autocast}"] if case.autocast else []
+    parts += [] if case.gradients else ["no gradients"]
+    return ", ".join(parts)
+
+
+def speed(report: Report, site: SiteReport) -> str:
+    """`faster 1.14×`; nothing is claimed without xformers."""
+    if report.environment.is_reference:
+        return "reference"
+    if site.speed is Speed.UNKNOWN or site.speedup is None:
+        return Speed.UNKNOWN.value
+    return f"{site.speed.value} {numbers.ratio(site.speedup)}"
+
+
+def speed_note(report: Report, site: SiteReport) -> str:
+    """What a site's one figure does not say, as a sentence; where there is no figure, the reason."""
+    note = "" if report.environment.is_reference else site.speed_note
+    return note if not note or note.startswith("no speed") else f"speed: {note}"
+
+
+def speeds(report: Report) -> str:
+    """All speeds in one sentence; empty where none may be claimed."""
+    found = [site.speedup for site in report.sites if site.speedup is not None and site.speed is not Speed.UNKNOWN]
+    if report.environment.is_reference or not found:
+        return ""
+    counts = Counter(site.speed for site in report.sites if site.speedup is not None)
+    parts = [f"{counts[kind]} {kind.value}" for kind in (Speed.FASTER, Speed.SAME, Speed.SLOWER) if counts[kind]]
+    mean = math.exp(sum(math.log(value) for value in found) / len(found)) if min(found) > 0 else None
+    least = f"{numbers.ratio(min(found))} at the least"
+    return f"Speed: {_join(parts)}; old time over new {numbers.ratio(mean)} (geometric mean), {least}."
+
+
+def machine(report: Report) -> str:
+    """Where the run was made, in one line."""
+    env = report.environment
+    cudnn = f"cuDNN {env.cudnn}" if env.cudnn else ""
+    old_path = f"reference ({_why_reference(report)})" if env.is_reference else env.old_path
+    parts = [env.device, f"torch {env.torch}", cudnn, old_path, f"seed {env.seed}"]
+    return ", ".join(part for part in parts if part)
+
+
+def diff(site: SiteReport) -> list[tuple[str, str]]:
+    """What changed, as pairs of ` `, `-` or `+` and the line."""
+    before, after = site.before.splitlines(), site.after.splitlines()
+    lines = difflib.unified_diff(before, after, n=len(before), lineterm="")
+    # Three lines of heading: the names of two files, and where in them.
+    return [(line[0], line[1:]) for line in itertools.islice(lines, 3, None)]
+
+
+def _join(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

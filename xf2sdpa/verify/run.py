@@ -1,0 +1,252 @@
+"""`xf2sdpa verify PATHS` without a program: every site on made-up inputs, compared and, with xformers on a GPU, timed.
+
+The first shape of a site is always run. The budget is shared out among the sites that are left; what it did not
+suffice for is said in the notes. Timings come before the comparison, so that the first call with a shape is the first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from xf2sdpa import timing
+from xf2sdpa.timing.model import Environment, Timing
+from xf2sdpa.verify.calls import PLAIN
+from xf2sdpa.verify.compare import compare_probe
+from xf2sdpa.verify.inputs import CPU_SHAPES, GPU_SHAPES, Atoms, Maker, Reason, Shape
+from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Status
+from xf2sdpa.verify.old_path import OldPath, find_old_path
+from xf2sdpa.verify.options import Options
+from xf2sdpa.verify.probe import Probe
+from xf2sdpa.verify.sites import Plan, SitePlan
+from xf2sdpa.verify.verdict import settle
+
+DTYPES = {"cuda": (torch.bfloat16, torch.float16, torch.float32), "cpu": (torch.float32, torch.bfloat16)}
+"""By kind of device. All shapes are run in the first; in the others those that matter there, see `_worth_while`."""
+BUDGET = 600.0
+"""Seconds for a run, if nobody says otherwise."""
+TIMING_BUDGET = 2.0
+"""Seconds at most for one case and all its paths."""
+NAN_CORNER = (
+    "the NaN corner that README describes (pytorch#196678): cuDNN's gradient of the query, at this key length and "
+    "these scores; `--nan-guard all` or torch.backends.cuda.enable_cudnn_sdp(False) keeps off it"
+)
+
+
+def run(
+    plan: Plan,
+    options: Options,
+    *,
+    command: str = "",
+    budget: float = BUDGET,
+    shapes: Sequence[Shape] = (),
+    log: TextIO | None = None,
+) -> Report:
+    """Compare old and new at every site of a plan; nothing of the user's program is run but the sites' expressions.
+
+    Args:
+        plan: the sites.
+        options: `seed`, `device`, `exact` and `timing` are heeded.
+        command: as the user typed it, for the report.
+        budget: seconds for all sites together.
+        shapes: instead of those of the device.
+        log: where progress is told; None: standard error.
+    """
+    path = find_old_path()
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    with path.install():
+        environment = timing.environment(command, options.seed, path, device)
+        times = options.timing and device == "cuda"
+        ran = _Run(plan, options, path, torch.device(device), environment, budget, times, shapes, log or sys.stderr)
+        return ran.report()
+
+
+@dataclass
+class _Run:
+    """One run on its way."""
+
+    plan: Plan
+    options: Options
+    path: OldPath
+    device: torch.device
+    environment: Environment
+    budget: float
+    times: bool
+    shapes: Sequence[Shape]
+    log: TextIO
+    skipped: int = 0
+    too_large: int = 0
+    missing: list[str] = field(default_factory=list)
+    seen: set[tuple[Any, ...]] = field(default_factory=set)
+    """Sizes that some call was made with: only the first pays for planning."""
+
+    def __post_init__(self) -> None:
+        self.deadline = time.monotonic() + self.budget
+
+    def report(self) -> Report:
+        """Run all sites."""
+        report = Report(self.environment)
+        for number, site in enumerate(self.plan.sites, 1):
+            result = dataclasses.replace(site.report, cases=[])
+            until = time.monotonic() + (self.deadline - time.monotonic()) / (len(self.plan.sites) - number + 1)
+            self._site(site, result, until)
+            settle(result, self.environment)
+            report.sites.append(result)
+            self._tell(number, result)
+        report.notes += self._notes(report)
+        return report
+
+    def _site(self, site: SitePlan, result: SiteReport, until: float) -> None:
+        if site.shadow is None:
+            return
+        helper = self.plan.helper(site)
+        probe = site.probe(self.path.variant(site.variant), helper)
+        maker = Maker(site, helper)
+        if maker.recipes and maker.missing:
+            self.missing.append(f"{site.report.id}: no inputs were made for these masks: {', '.join(maker.missing)}")
+        for dtype, shape in self._grid():
+            if self._is_late(result, until):
+                continue
+            made = maker.make(shape, self.device, dtype, self.options.seed)
+            if isinstance(made, Reason):
+                result.status, result.reason = Status.NOT_RUN, str(made)
+                return
+            for atoms in made:
+                if self._is_late(result, until):
+                    continue
+                try:
+                    result.cases.append(self._case(site, probe, atoms, until))
+                except torch.cuda.OutOfMemoryError:
+                    torch.cuda.empty_cache()
+                    self.too_large += 1
+        if not any(case.compared for case in result.cases):
+            result.reason = _why_nothing(result.cases)
+
+    def _is_late(self, result: SiteReport, until: float) -> bool:
+        """Whether a site's time is up; one case it always gets."""
+        late = bool(result.cases) and time.monotonic() > until
+        self.skipped += late
+        return late
+
+    def _grid(self) -> Iterator[tuple[torch.dtype, Shape]]:
+        shapes = self.shapes or (GPU_SHAPES if self.device.type == "cuda" else CPU_SHAPES)
+        dtypes = DTYPES[self.device.type]
+        yield from ((dtypes[0], shape) for shape in shapes)
+        yield from ((dtype, shape) for dtype in dtypes[1:] for shape in shapes if _worth_while(shape, shapes))
+
+    def _case(self, site: SitePlan, probe: Probe, atoms: Atoms, until: float) -> Case:
+        timings: tuple[Timing, ...] = ()
+        notes = list(atoms.notes)
+        trains = site.variant == PLAIN and not atoms.forward_only
+        if self.times and atoms.shape.timed and time.monotonic() < until:
+            timings, why_not = self._timings(probe, atoms, trains)
+            notes += [why_not] if why_not else []
+        case = compare_probe(probe, atoms.values, seed=self.options.seed, exact=self.options.exact, gradients=trains)
+        if atoms.shape.low and atoms.mask != "causal" and site.report.kind != "compat":
+            case = known_corner(case, atoms.shape, self.environment)
+        return dataclasses.replace(
+            case, mask=atoms.mask, notes=tuple(dict.fromkeys([*notes, *case.notes])), timings=timings if case.ok else ()
+        )
+
+    def _timings(self, probe: Probe, atoms: Atoms, trains: bool) -> tuple[tuple[Timing, ...], str]:
+        """Old, new, and new under each backend that takes it; or why there are none."""
+        leaves, paths = as_paths(probe, atoms.values, with_old=self.path.version is not None)
+        key = (leaves[0].dtype, atoms.mask, *((x.shape, x.stride()) for x in leaves))
+        budget = min(TIMING_BUDGET, max(0.5, self.deadline - time.monotonic()))
+        try:
+            first = {} if key in self.seen else timing.first_calls(paths, leaves, backward=trains)
+            paths |= timing.backends(paths["new"], leaves, backward=trains)
+            seen = timing.measure(paths, leaves, backward=trains, budget=budget)
+        except Exception as error:  # the comparison runs the sides too, and tells what they raise
+            return (), f"not timed: {type(error).__name__}: {error}".splitlines()[0]
+        self.seen.add(key)
+        plain = [x.detach() for x in leaves]
+        return tuple(
+            dataclasses.replace(
+                one, first=first.get(name), kernel=timing.kernel_of(functools.partial(paths[name], *plain))
+            )
+            for name, one in seen.items()
+        ), ""
+
+    def _notes(self, report: Report) -> list[str]:
+        notes = ["inputs were made up: shapes, storage and values are not those of a program"]
+        notes += self.missing
+        if self.skipped:
+            notes.append(
+                f"{self.skipped} sets of inputs or more were left out: the budget of {self.budget:g} s was used up"
+            )
+        if self.too_large:
+            notes.append(f"{self.too_large} sets of inputs were too large for this device's memory, and left out")
+        if any(NAN_CORNER in case.notes for site in report.sites for case in site.cases):
+            notes.append(f"{NAN_CORNER}: not counted as a difference, as no class promises otherwise")
+        return notes
+
+    def _tell(self, number: int, site: SiteReport) -> None:
+        said = f"{site.status.value}, {len(site.cases)} cases" if site.cases else f"{site.status.value}: {site.reason}"
+        print(f"verify: {number}/{len(self.plan.sites)} {site.id}: {said}", file=self.log, flush=True)
+
+
+def as_paths(
+    probe: Probe, atoms: Sequence[Any], *, with_old: bool = True
+) -> tuple[list[Tensor], dict[str, Callable[..., Any]]]:
+    """The two sides as functions of the floating-point tensors in the atoms, for `timing.measure`.
+
+    Dropout is 0 in both. Without `with_old` there is only `new`: the reference's time says nothing of xformers.
+    """
+    values = [0.0 if role == "p" else value for role, value in zip(probe.roles, atoms, strict=True)]
+    flat, tree = pytree.tree_flatten(values)
+    places = [index for index, x in enumerate(flat) if isinstance(x, Tensor) and x.is_floating_point()]
+
+    def over(side: Callable[..., Any]) -> Callable[..., Any]:
+        def path(*leaves: Tensor) -> Any:
+            filled = list(flat)
+            for place, leaf in zip(places, leaves, strict=True):
+                filled[place] = leaf
+            return side(*pytree.tree_unflatten(filled, tree))
+
+        return path
+
+    paths = {"new": over(probe.new)}
+    if with_old:
+        paths = {"old": over(functools.partial(probe.old, probe.operator)), **paths}
+    return [flat[place] for place in places], paths
+
+
+def known_corner(case: Case, shape: Shape, environment: Environment) -> Case:
+    """A case in the NaN corner of plain calls: what README says of every rewritten call is no difference of this one.
+
+    Only NaN in the query's gradient, on a Hopper GPU, in half precision, at a key length 64 mod 128; the check is
+    kept, as one that proves nothing.
+    """
+    if (environment.capability or "").partition(".")[0] != "9" or shape.keys % 128 != 64:
+        return case
+    if case.dtype.removeprefix("torch.") not in {"bfloat16", "float16"}:
+        return case
+    checks = tuple(_excused(check) for check in case.checks)
+    return case if checks == case.checks else dataclasses.replace(case, checks=checks, notes=(*case.notes, NAN_CORNER))
+
+
+def _excused(check: Check) -> Check:
+    if check.ok or check.name != "nan" or not check.message.startswith("gradient of query"):
+        return check
+    return dataclasses.replace(check, available=False)
+
+
+def _worth_while(shape: Shape, shapes: Sequence[Shape]) -> bool:
+    """Which shapes are run in the dtypes after the first: one, and that whose fault depends on the dtype."""
+    return shape.low or shape is shapes[0]
+
+
+def _why_nothing(cases: Sequence[Case]) -> str:
+    """Why no case compared any numbers."""
+    told = (check.message for case in cases for check in case.checks if not check.available and check.message)
+    return next(told, "nothing could be compared")
