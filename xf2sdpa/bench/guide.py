@@ -210,7 +210,7 @@ CLAIMS: tuple[Claim, ...] = (
         _FIX,
         "# Option 1: Fix existing XFormers (maintains performance)",
         "performance maintained",
-        same_at_guide_shape("compat", "xformers"),
+        same_at_guide_shape("compat", "xformers", slower_only=True),
     ),
     Claim(
         "option-2",

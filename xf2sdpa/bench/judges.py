@@ -255,15 +255,15 @@ def faster_on_average(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Judge:
     return judged
 
 
-def same_at_guide_shape(ours: str, theirs: str) -> Judge:
-    """Two implementations at the guide's shape, forward, and forward and backward."""
+def same_at_guide_shape(ours: str, theirs: str, *, slower_only: bool = False) -> Judge:
+    """Two implementations at the guide's shape, forward, and forward and backward; as in `same_everywhere`."""
 
     def judged(result: Result) -> Judged:
         shape = guide_shape(result)
         (_, mine), (_, other) = entry(shape, ours), entry(shape, theirs)
         forward = forward_time(other) / forward_time(mine)
         whole = speedup(mine, other)
-        holds = all(abs(ratio - 1) <= SAME for ratio in (forward, whole))
+        holds = all(ratio >= 1 - SAME and (slower_only or ratio <= 1 + SAME) for ratio in (forward, whole))
         return Judged(verdict(holds), f"{forward:.2f} times as fast forward, {whole:.2f} with backward")
 
     return judged
