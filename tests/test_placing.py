@@ -63,6 +63,35 @@ LAYOUTS = [
         {"layers.py": f"from {HELPER} import {NAME}"},
     ),
     Layout(
+        "flat scripts, one of which holds a relative import of what is not there",
+        {
+            "main.py": "from layers import attend\n\nif attend is None:\n    from .watermark import Watermark\n\n\n"
+            'def run(q, k, v):\n    return "fast", attend(q, k, v)\n',
+            "layers.py": USER,
+        },
+        [COPY],
+        {"layers.py": f"from {HELPER} import {NAME}"},
+    ),
+    Layout(
+        "a script that a dead relative import stands in itself",
+        {
+            "main.py": USER + "\n\nif attend is None:\n    from .watermark import Watermark\n\n\n"
+            'def run(q, k, v):\n    return "fast", attend(q, k, v)\n',
+        },
+        [COPY],
+        {"main.py": f"from {HELPER} import {NAME}"},
+    ),
+    Layout(
+        "flat scripts, one of which is imported both ways",
+        {
+            "main.py": main("from layers import attend"),
+            "layers.py": USER,
+            "other.py": "from .layers import attend\n",
+        },
+        [COPY],
+        {"layers.py": f"from {HELPER} import {NAME}"},
+    ),
+    Layout(
         "a package without relative imports",
         {"pkg/__init__.py": "", "pkg/layers.py": USER, "main.py": main("from pkg.layers import attend")},
         [f"pkg/{COPY}"],
@@ -325,11 +354,13 @@ def test_a_link_to_the_project(tmp_path: Path) -> None:
 
 
 def test_relative_imports_show_packages(tmp_path: Path) -> None:
+    write(tmp_path, {"a/b/c.py": "", "a/b/d/e.py": "", "a/g.py": ""})
     importer = tmp_path / "a" / "b" / "c.py"
     folders = packages_of(importer, "from .d.e import f\nfrom ..g import h\nimport a.z\n")
     here = importer.resolve().parent
     assert folders == {here, here.parent, here / "d"}
     assert not packages_of(importer, "import a.z\nfrom a.b import c\n")
+    assert not packages_of(importer, "from .nothing import f\nfrom . import nothing\nfrom ..d import e\n")
 
 
 def test_a_module_that_others_import_relatively_gets_a_relative_import(tmp_path: Path) -> None:

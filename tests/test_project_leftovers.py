@@ -363,3 +363,37 @@ def run(q, k, v):
     assert "Inputs" in report
     assert_equal(before, execute(tmp_path, installed))
     assert imports_of_xformers(tmp_path)
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_an_import_stays_that_registers_operators(tmp_path: Path, guarded: bool) -> None:
+    """Also where nothing reads its name, and the project has calls that were migrated."""
+    lines = "try:\n    import xformers.ops\nexcept ImportError:\n    pass\n" if guarded else "import xformers.ops\n"
+    text = f"import torch\n{lines}\nKEEP = {{torch.ops.xformers_flash.flash_fwd.default}}\n"
+    call = "import xformers.ops as xops\n\n\ndef f(q, k, v):\n    return xops.memory_efficient_attention(q, k, v)\n"
+    write(tmp_path, {"ops.py": text, "main.py": f"from ops import KEEP\n{call}"})
+    report = rewrite(tmp_path).output
+    assert (tmp_path / "ops.py").read_text() == text
+    assert imports_of_xformers(tmp_path) == [f"ops.py:{3 if guarded else 2}"]
+    said = [line for line in report.splitlines() if line.startswith(f"{tmp_path / 'ops.py'}:")]
+    assert any("XF404" in line for line in said), report
+    assert any("XF401" in line and "registers operators" in line for line in said), report
+
+
+def test_calls_beside_registered_operators_are_written_inline(tmp_path: Path) -> None:
+    text = """\
+import torch
+import xformers.ops as xops
+
+KEEP = {torch.ops.xformers_flash.flash_fwd.default}
+
+
+def attend(q, k, v):
+    b, n, h, d = q.shape
+    return xops.memory_efficient_attention(q, k, v)
+"""
+    write(tmp_path, {"main.py": text})
+    rewrite(tmp_path)
+    after = (tmp_path / "main.py").read_text()
+    assert "scaled_dot_product_attention" in after
+    assert imports_of_xformers(tmp_path) == ["main.py:2"]

@@ -15,6 +15,7 @@ NOT_EXACT = "XF908"
 TOO_DEEP = "XF909"
 IN_HELPER = "XF161"
 GUARDED = "XF162"
+STILL_BOUND = "XF407"
 
 RUN_CODES = {
     IN_HELPER: "The call goes to the helper module, which looks at the inputs when it runs. What the function does not "
@@ -22,6 +23,8 @@ RUN_CODES = {
     "can write the call inline.",
     GUARDED: "The call needs the helper module, but the guard around the import of xformers does more than set a "
     "flag, so it is not known what it stands for. Take the import out of the guard and run again.",
+    STILL_BOUND: "A rewritten file cannot be imported without xformers. It imports one that still imports xformers at "
+    "its top level. Rewrite the other file by hand, or import it only where it is needed.",
     UNPARSABLE: "The file is not Python that this interpreter can parse. Mend it, or exclude it.",
     UNREADABLE: "The file cannot be read. Look at its permissions, or exclude it.",
     UNDECODABLE: "The file is not what its encoding declaration (or UTF-8, without one) says. Mend the declaration.",

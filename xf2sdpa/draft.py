@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from xf2sdpa.analysis.layers import ClassAttributes
@@ -57,6 +58,10 @@ class FileDraft:
     compat_names: dict[str, str] = field(default_factory=dict)
     bound_in_place: set[str] = field(default_factory=set)
     """Those of `compat_names` that an import standing elsewhere in the file was turned into."""
+    bound_at_top: dict[str, int] = field(default_factory=dict)
+    """Names that an import at the top of the file, which nothing guards, brings from the helper, and its line."""
+    for_the_top: dict[str, str] = field(default_factory=dict)
+    """Names of the helper that the imports at the top of the file bring, and that the first of them will."""
     answers: dict[int, bool] = field(default_factory=dict)
     """Questions about the installed xformers that are settled, by `id` of the expression."""
 
@@ -73,6 +78,11 @@ class FileDraft:
     def pending(self) -> dict[str, str]:
         """The names of the helper for which no import has been found a place yet."""
         return {name: api for name, api in self.compat_names.items() if name not in self.bound_in_place}
+
+    def bind_at_top(self, names: Iterable[str], statement: ast.stmt) -> None:
+        """Note that names are imported from the helper where an unguarded statement of the module stood."""
+        for name in names:
+            self.bound_at_top.setdefault(name, statement.lineno)
 
     @functools.cached_property
     def lines(self) -> list[str]:

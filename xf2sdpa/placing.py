@@ -7,15 +7,13 @@ relative where the files import relatively already, else by the dotted path by w
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from xf2sdpa.analysis.handed_on import dotted_imports
-
-_RELATIVE = re.compile(r"^[ \t]*from[ \t]+(\.+)([\w.]*)", re.MULTILINE)
+from xf2sdpa.analysis.import_graph import imports_in
 
 
 @dataclass(frozen=True)
@@ -33,24 +31,54 @@ class Imports:
     Attributes:
         absolute: every dotted module path that some file imports.
         packages: folders that must be packages, with `__init__.py` or without, as files in them import relatively.
+        scripts: files that another one beside them imports by their bare name.
     """
 
     absolute: frozenset[str]
     packages: frozenset[Path]
+    scripts: frozenset[Path] = frozenset()
+
+    def is_package(self, user: Path) -> bool:
+        """Whether a file's folder must be a package; how others import that very file counts more than the rest."""
+        folder = user.resolve().parent
+        by_name = user.resolve() in self.scripts and not (folder / "__init__.py").exists()
+        return folder in self.packages and not by_name
 
 
 def packages_of(importer: Path, text: str) -> set[Path]:
     """The folders that a file's relative imports show to be packages.
 
     Its own, one more for each further dot, and those on the way to what it imports: `from .a.b import c` passes a.
+    An import of what is not there shows nothing: it never runs, or never works.
     """
     folder = importer.resolve().parent
     found: set[Path] = set()
-    for dots, dotted in _RELATIVE.findall(text):
-        above = [folder, *folder.parents][: len(dots)]
-        parts = [part for part in dotted.split(".") if part]
-        found.update(above, (above[-1].joinpath(*parts[:count]) for count in range(1, len(parts))))
+    for statement in imports_in(text):
+        above = [folder, *folder.parents][: statement.dots]
+        parts = [part for part in statement.module.split(".") if part]
+        if above and _is_there(above[-1], parts or [statement.name]):
+            found.update(above, (above[-1].joinpath(*parts[:count]) for count in range(1, len(parts))))
     return found
+
+
+def _is_there(folder: Path, parts: list[str]) -> bool:
+    """Whether a folder holds a module, of any kind (`.py`, `.so`), or defines the name itself."""
+    place = folder.joinpath(*parts)
+    if place.is_dir() or (len(parts) == 1 and (folder / "__init__.py").exists()):
+        return True
+    return any(file.name.startswith(f"{place.name}.") for file in _listed(place.parent))
+
+
+def _listed(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def scripts_of(importer: Path, text: str) -> set[Path]:
+    """The files beside an importer that it imports by their bare name, and not relatively as well."""
+    folder = importer.resolve().parent
+    relative = {part for s in imports_in(text) if s.dots == 1 for part in (s.module or s.name).split(".")[:1]}
+    bare = {name for name in dotted_imports(text) if name.isidentifier()} - relative
+    return {file for name in bare if (file := folder / f"{name}.py").exists()}
 
 
 def places(users: Iterable[Path], texts: Mapping[Path, str], imports: Imports, name: str) -> list[Place]:
@@ -69,7 +97,7 @@ def places(users: Iterable[Path], texts: Mapping[Path, str], imports: Imports, n
     found = []
     for (root, standing), members in sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1]))):
         folder = standing or _folder(members, root, texts)
-        relative = any(_depth(texts[m]) or m.resolve().parent in imports.packages for m in members)
+        relative = any(packages_of(m, texts[m]) or imports.is_package(m) for m in members)
         modules = {user: _module(user, folder, root, name, relative=relative) for user in members}
         found.append(Place(_as_given(folder, members[0]), modules))
     return found
@@ -93,10 +121,8 @@ def _as_given(folder: Path, user: Path) -> Path:
 def _root(user: Path, imports: Imports) -> Path:
     """The folder from which a file's dotted path counts: above its packages, or where imports of it begin."""
     folder = user.resolve().parent
-    if folder in imports.packages and not folder.name.isidentifier():
-        folder = folder.parent  # relative imports work there whatever the folder is called
-    while ((folder / "__init__.py").exists() or folder in imports.packages) and folder.name.isidentifier():
-        folder = folder.parent
+    if (folder / "__init__.py").exists() or imports.is_package(user):
+        folder = _above_packages(folder, imports)
     # A folder without __init__.py can still be imported from: `from models.layers import …`
     parts = user.resolve().with_suffix("").parts
     known = [n for n in range(2, 6) if ".".join(parts[-n:]) in imports.absolute]
@@ -105,8 +131,12 @@ def _root(user: Path, imports: Imports) -> Path:
     return folder
 
 
-def _depth(text: str) -> int:
-    return max((len(dots) for dots, _ in _RELATIVE.findall(text)), default=0)
+def _above_packages(folder: Path, imports: Imports) -> Path:
+    if folder in imports.packages and not folder.name.isidentifier():
+        folder = folder.parent  # relative imports work there whatever the folder is called
+    while ((folder / "__init__.py").exists() or folder in imports.packages) and folder.name.isidentifier():
+        folder = folder.parent
+    return folder
 
 
 def _folder(members: list[Path], root: Path, texts: Mapping[Path, str]) -> Path:

@@ -25,9 +25,10 @@ from xf2sdpa.flags.block import MARK as FLAGS_MARK
 from xf2sdpa.flags.plan import add_flags
 from xf2sdpa.flags.table import named as flags_named
 from xf2sdpa.model import FileResult, Finding, FlagsOutcome, SiteClass, Span, TorchVersion
-from xf2sdpa.placing import Imports, packages_of, places
+from xf2sdpa.placing import Imports, packages_of, places, scripts_of
 from xf2sdpa.settings import Settings
 from xf2sdpa.source import Source, SourceError, decode, read, write
+from xf2sdpa.still_bound import still_bound
 
 PARALLEL_FROM = 4
 """Files with a call site from which on a pool of processes pays."""
@@ -138,6 +139,8 @@ def rewrite_files(files: Sequence[str], settings: Settings, wish: Wish) -> Run:
         again = [replace(jobs[user], compat=modules.get(user)) for user in users]
         results.update({result.path: result for result in _run(again, wish.jobs)})
     listed = [*failed, *(r for r in results.values() if r.sites or r.findings or r.changed)]
+    for result, finding in still_bound(results.values()):
+        result.findings.append(finding)
     finished = _finished(copies, results)
     finished += _existing_copies(files, {copy.path.resolve() for copy in finished})
     outcome = FlagsOutcome()
@@ -286,6 +289,7 @@ def _imports_of(users: Sequence[Path], files: Sequence[str]) -> Imports:
     """How the files of the project import the users' modules."""
     absolute: set[str] = set()
     packages: set[Path] = set()
+    scripts: set[Path] = set()
     around = (part for user in users for part in (user.stem, *user.resolve().parent.parts[-3:]))
     words = {part.encode() for part in around if part.isidentifier()}
     for path in Searcher(files).matching(words):
@@ -295,7 +299,8 @@ def _imports_of(users: Sequence[Path], files: Sequence[str]) -> Imports:
             continue
         absolute.update(dotted_imports(text))
         packages.update(packages_of(path, text))
-    return Imports(frozenset(absolute), frozenset(packages))
+        scripts.update(scripts_of(path, text))
+    return Imports(frozenset(absolute), frozenset(packages), frozenset(scripts))
 
 
 def _finished(copies: Sequence[Copy], results: Mapping[Path, FileResult]) -> list[Copy]:

@@ -50,6 +50,8 @@ class Mutation:
         given: the inputs in order: a shape is a tensor of that shape, a text is an expression of those before it.
         check: the check that must fail.
         cpu: whether a CPU can show it.
+        gpu: the dtypes in which it is wrong on a GPU too, if not in all.
+        equal_on_gpu: why it is not wrong in the others there.
         gradients: False where xformers has no backward.
         autocast: run under autocast to bfloat16.
         variant: which operator it is.
@@ -64,10 +66,16 @@ class Mutation:
     given: dict[str, Any] = field(default_factory=lambda: dict.fromkeys("qkv", BMHK))
     dtypes: tuple[str, ...] = ALL
     cpu: bool = True
+    gpu: tuple[str, ...] | None = None
+    equal_on_gpu: str = ""
     gradients: bool = True
     autocast: bool = False
     variant: str = PLAIN
     trains: str = ""
+
+    def shown(self, device: str) -> tuple[str, ...]:
+        """The dtypes in which this kind of device shows it."""
+        return self.dtypes if device == "cpu" or self.gpu is None else self.gpu
 
     @property
     def site(self) -> str:
@@ -372,6 +380,8 @@ TABLE: tuple[Mutation, ...] = (
         sdpa("attn_mask=closed(keep, q)"),
         sdpa("attn_mask=closed(keep, q).clamp_min(torch.finfo(q.dtype).min)"),
         given=CLOSED_ROW,
+        gpu=("float16",),
+        equal_on_gpu="the kernels work in powers of 2: the least bfloat16 or float32 overflows to -inf on the way",
     ),
     # ---------------------------------------------------------------------------------------- packed sequences
     Mutation(
@@ -491,6 +501,8 @@ TABLE: tuple[Mutation, ...] = (
         PLAIN_NEW,
         check="gradient of query",
         variant="memory_efficient_attention_forward",
+        gpu=(),
+        equal_on_gpu="the real operator's result cannot be differentiated: no program takes its gradient",
     ),
     Mutation(
         "gradient of the value doubled",
@@ -623,7 +635,7 @@ def _inputs(mutation: Mutation, device: str, dtype: torch.dtype, names: dict[str
 def jobs(device: str, only: str = "") -> list[tuple[Mutation, str]]:
     """Every row that this device can show, in every dtype of the row."""
     rows = [mutation for mutation in TABLE if only in mutation.name and (mutation.cpu or device == "cuda")]
-    return [(mutation, dtype) for mutation in rows for dtype in mutation.dtypes]
+    return [(mutation, dtype) for mutation in rows for dtype in mutation.shown(device)]
 
 
 Row = dict[str, Any]
@@ -689,17 +701,27 @@ def _table(rows: Iterator[Row], options: argparse.Namespace) -> int:
         for message in row["false_alarm"]:
             print(f"{'':58} false alarm: {message}")
     bad = [row for row in seen if not row["holds"]]
-    skipped = [mutation.name for mutation in TABLE if not mutation.cpu and options.device == "cpu"]
+    skipped = list(_not_shown(options.device))
     names = {row["name"] for row in seen}
     print(f"{len(names)} wrong rewrites, {len(seen)} rows, {len(bad)} not as they should be")
     print(f"exact mode: {sum(row.get('exact_available', False) for row in seen)} rows compared to the last bit")
-    for name in skipped:
-        print(f"not shown here, needs a GPU: {name}")
+    for line in skipped:
+        print(f"not shown here: {line}")
     print(f"{time.perf_counter() - began:.0f} s")
     if options.json:
         facts = {"torch": torch.__version__, "device": _device(options.device), "old_path": path.description}
         options.json.write_text(json.dumps(facts | {"not_run": skipped, "rows": seen}, indent=1) + "\n")
     return 1 if bad else 0
+
+
+def _not_shown(device: str) -> Iterator[str]:
+    """What of the table this kind of device does not show, and why."""
+    for mutation in TABLE:
+        missing = [dtype for dtype in mutation.dtypes if dtype not in mutation.shown(device)]
+        if device == "cpu" and not mutation.cpu:
+            yield f"{mutation.name}: needs a kernel that only a GPU has"
+        elif missing:
+            yield f"{mutation.name} ({', '.join(missing)}): {mutation.equal_on_gpu}"
 
 
 def _device(device: str) -> str:

@@ -90,7 +90,7 @@ def test_sub_processes_of_all_kinds_report(project: Path) -> None:
 def test_torchrun_and_ddp(project: Path) -> None:
     shutil.copy(FELT / "ddp.py", project)
     shutil.copy(FELT / "attention.py", project)
-    launcher = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29571")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     plain = run(project, sys.executable, *launcher, str(FELT / "baseline.py"), "ddp.py")
     assert plain.returncode == 0, plain.stderr
     done, report = verify(project, "attention.py", "--", sys.executable, *launcher, "ddp.py")

@@ -118,11 +118,12 @@ class ImportGraph:
             return found
         return self._around[folder]
 
+    def targets_of(self, path: str, text: str) -> set[str]:
+        """The files that the import statements in a text lead to, if it stood in the file `path`."""
+        return set().union(*(self._meant(path, statement, 0) for statement in imports_in(text)))
+
     def _targets(self, path: str) -> set[str]:
-        found: set[str] = set()
-        for statement in self._imports[path]:
-            found |= self._meant(path, statement, 0)
-        return found
+        return set().union(*(self._meant(path, statement, 0) for statement in self._imports[path]))
 
     def _meant(self, path: str, statement: Import, depth: int) -> set[str]:
         """The files that one import leads to."""

@@ -37,6 +37,8 @@ _PLACE = re.compile(
     r"(^|/)(tests?|bench|benchmarks?)/|(^|/)(test|bench|benchmark)_?[^/]*\.py$|_(test|bench|benchmark)\.py$"
 )
 _INTERNAL = re.compile(r"\.(_\w+|Inputs|Context)$")
+_OPERATOR = re.compile(r"\bops\s*\.\s*(xformers|mslk)")
+_REGISTERED = re.compile(r"torch\.ops\.(xformers|mslk)\w*\.\w+")
 _OTHERS = frozenset(
     {"scaled_dot_product_attention", "flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func",
      "allclose", "assert_close", "assert_allclose", "do_bench", "Timer", "benchmark_forward", "time_fwd_bwd"}
@@ -71,9 +73,19 @@ def bars_helper(file: FileDraft) -> bool:
 
     It is off limits, or it works with private parts of xformers, which know xformers' own mask objects only.
     """
+    if registered_operators(file):
+        return True
     imported = (f"{s.module}.{a.name}" for s in file.names.imports if isinstance(s, ast.ImportFrom) for a in s.names)
     private = any(is_ours(dotted) and _INTERNAL.search(dotted) for dotted in imported)
     return private or ".FwOp.OPERATOR" in file.text or is_off_limits(file)
+
+
+def registered_operators(file: FileDraft) -> list[ast.Attribute]:
+    """Where a file reads operators that xformers registers with torch: `torch.ops.xformers_flash.flash_fwd`."""
+    if _OPERATOR.search(file.text) is None:
+        return []
+    nodes = (node for node in ast.walk(file.tree) if isinstance(node, ast.Attribute))
+    return [node for node in nodes if _REGISTERED.fullmatch(file.names.resolve(node) or "")]
 
 
 def replaces_operator(file: FileDraft) -> bool:

@@ -142,6 +142,8 @@ def _resolve(file: FileDraft, node: GuardNode) -> bool:
     if always and not found.fallbacks:
         found.names.update(file.pending())
     file.bound_in_place.update(found.names)
+    if always and found.condition is None:
+        file.bind_at_top(found.names, node)
     file.edits.append(ReplaceStatement(node, _written(file, found)))
     file.take_away(node)
     for part in found.kept:
@@ -342,6 +344,7 @@ def _read_failure(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> 
             continue
         elif isinstance(statement, ast.Assign):
             guard.fallbacks.append(source_of(statement, file.lines))
+            guard.kept.append(statement.value)
         elif not isinstance(statement, ast.Pass | ast.Raise):
             raise _NotAGuard
 
@@ -358,7 +361,7 @@ def _constant(statement: ast.stmt, value: object) -> str | None:
 def _written(file: FileDraft, guard: Guard) -> str:
     """The statements that a guard becomes; nothing, if nothing of it is needed."""
     imports = [import_line(file.compat or "", guard.names)] if guard.names else []
-    if imports and not guard.fallbacks and (guard.flags or guard.settings):
+    if imports and not (guard.fallbacks and guard.condition is not None) and (guard.flags or guard.settings):
         imports.append("")  # as formatters have it
     if guard.condition is None or not (guard.names or guard.flags or guard.switched):
         return "\n".join([*imports, *(f"{flag} = True" for flag in guard.flags), *guard.settings])

@@ -3,7 +3,11 @@
 So does the guard around them, if it held nothing but imports that go: the `try` with its message, the
 `if is_xformers_available():` with its `else: xformers = None`. A guard that sets a flag stays whole, because other
 code reads the flag to choose its path. Names that other files import from this one, that `__all__` lists or that a
-string names stay as well, and so does what an `__init__.py` imports for others.
+string names stay as well, and so does what an `__init__.py` imports for others. Where operators are read that the
+import registers with torch, all imports stay.
+
+What remains comes from the helper by one import. A default that stood in for the import (`xops = None`) goes with it,
+and so do `warnings` and `packaging`, if only questions about xformers read them.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from xf2sdpa.edits import AddImport, RemoveAliases, ReplaceStatement
 from xf2sdpa.emit import import_line, last_import
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
-from xf2sdpa.rules.comparison import bars_helper
+from xf2sdpa.rules.comparison import bars_helper, registered_operators
 from xf2sdpa.rules.compat_names import SWITCH, has_helper
 
 ORDER = 90
@@ -41,6 +45,8 @@ _SWITCH_ADVICE = (
     "If it is only there for diffusers' enable_xformers_memory_efficient_attention: delete that call, SDPA is the "
     "default there."
 )
+_ASKING = frozenset({"warnings", "packaging", "importlib", "importlib_metadata", "pkg_resources"})
+"""Modules that go, too, if all that used them were questions about xformers and messages."""
 EXAMPLES = (
     Example(
         before="""\
@@ -76,16 +82,40 @@ def finish(file: FileDraft) -> None:
     if not (file.migrated or file.compat_names):
         _report_kept(file, settled)
         return
+    statements = sorted(file.names.imports, key=lambda statement: statement.lineno)
+    _gather(file, statements)
     for _ in range(3):  # a guard that goes may be the last use of another import
         before = len(file.edits)
-        for statement in file.names.imports:
+        for statement in statements:
             if id(statement) not in settled and id(statement) not in file.gone and _remove(file, statement):
                 settled.add(id(statement))
         if len(file.edits) == before:
             break
+    _drop_defaults(file)
     if file.pending():
         file.edits.append(AddImport(import_line(file.compat or "", file.pending()), last_import(file)))
     _report_kept(file, settled)
+
+
+def _gather(file: FileDraft, statements: list[ImportNode]) -> None:
+    """Let the first import at the top of the file that goes to the helper bring what the others there bring."""
+    if not file.may_lose_imports or bars_helper(file):
+        return
+    for statement in statements:
+        free = id(statement) not in file.gone and outermost_guard(file.names, statement) is None
+        if free and brings_ours(statement) and scope_of(file.names, statement) is file.names.module:
+            file.for_the_top.update(_helped(file, statement))
+
+
+def _helped(file: FileDraft, statement: ImportNode) -> dict[str, str]:
+    """The names of an import that the helper has and something reads, by what they are called here."""
+    found = {}
+    for alias in statement.names if isinstance(statement, ast.ImportFrom) else ():
+        name, api = bound_name(statement, alias), api_name(whole_name(statement, alias))
+        helps = has_helper(file, api) and not is_wanted_as_it_is(file, statement, name)
+        if helps and not _is_unused(file, statement, alias):
+            found[name] = api or ""
+    return found
 
 
 def _remove(file: FileDraft, statement: ImportNode) -> bool:
@@ -118,26 +148,53 @@ def _remove(file: FileDraft, statement: ImportNode) -> bool:
 
 def _from_helper(file: FileDraft, statement: ImportNode, unused: set[str], *, pending: bool = True) -> bool:
     """Turn an import of names that the helper has into one from the helper; what it has not stays."""
-    helped, kept = {}, []
-    for alias in statement.names:
-        name, api = bound_name(statement, alias), api_name(whole_name(statement, alias))
-        helps = has_helper(file, api) and not is_wanted_as_it_is(file, statement, name)
-        if isinstance(statement, ast.ImportFrom) and helps and alias_name(alias) not in unused:
-            helped[name] = api or ""
-        elif alias_name(alias) not in unused:
-            kept.append(alias)
-    file.compat_names.update(helped)
-    if pending and scope_of(file.names, statement) is file.names.module:
-        helped.update(file.pending())
-    if not helped:
+    served = _helped(file, statement)
+    here = pending and scope_of(file.names, statement) is file.names.module
+    file.compat_names.update(served)
+    helped = {**file.for_the_top, **file.pending()} if here else served
+    if not (helped or served):
         return False
-    lines = [import_line(file.compat or "", helped)]
-    if kept:
-        lines.insert(0, _import_of(statement, kept))
+    left = (alias for alias in statement.names if alias_name(alias) not in unused)
+    kept = [alias for alias in left if bound_name(statement, alias) not in served]
+    lines = [_import_of(statement, kept)] if kept else []
+    lines += [import_line(file.compat or "", helped)] if helped else []
     file.edits.append(ReplaceStatement(statement, "\n".join(lines)))
     file.take_away(statement)
     file.bound_in_place.update(helped)
+    if here:
+        file.bind_at_top(helped, statement)
+        file.for_the_top.clear()
     return True
+
+
+def _drop_defaults(file: FileDraft) -> None:
+    """Drop `name = None` that stood in for an import: the helper's import binds the name now, or nothing reads it."""
+    for statement in file.tree.body:
+        target = statement.targets[0] if isinstance(statement, ast.Assign) and len(statement.targets) == 1 else None
+        if not isinstance(target, ast.Name) or id(statement) in file.gone:
+            continue
+        bindings = file.names.module.bindings[target.id]
+        imports = [binding.node for binding in bindings if is_ours(binding.dotted)]
+        stands_in = any(binding.node is statement and binding.is_fallback for binding in bindings)
+        if stands_in and imports and (_is_bound_later(file, target) or _is_lost(file, target, imports)):
+            file.edits.append(ReplaceStatement(statement))
+            file.take_away(statement)
+
+
+def _is_bound_later(file: FileDraft, target: ast.Name) -> bool:
+    """Whether the helper's import binds a variable before anything reads it."""
+    line = file.bound_at_top.get(target.id, 0)
+    return target.lineno < line and not any(target.lineno < load.lineno < line for load in _read(file, target))
+
+
+def _is_lost(file: FileDraft, target: ast.Name, imports: list[ast.AST]) -> bool:
+    """Whether nothing reads a variable any more, and the imports that bound it are gone."""
+    gone = all(id(node) in file.gone for node in imports)
+    return gone and not _is_reexported(file, target.id) and not _read(file, target)
+
+
+def _read(file: FileDraft, target: ast.Name) -> list[ast.Name]:
+    return [load for load in loads_of(file.names, target.id, file.names.module) if id(load) not in file.gone]
 
 
 def is_wanted_as_it_is(file: FileDraft, statement: ast.stmt, name: str) -> bool:
@@ -196,8 +253,11 @@ def _is_unused(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool
     if any(id(load) not in file.gone for load in loads):
         return False
     whole = whole_name(statement, alias)
+    if is_ours(whole) and registered_operators(file):
+        return False
     handed = ".".join(whole.split(".")[-2:]) in file.names.handed_over
-    return is_ours(whole) or (bool(loads) and (handed or "xformers" in name.lower()))
+    served_us = handed or "xformers" in name.lower() or whole.partition(".")[0] in _ASKING
+    return is_ours(whole) or (bool(loads) and served_us)
 
 
 def _star_is_idle(file: FileDraft) -> bool:
@@ -282,6 +342,8 @@ def _report_kept(file: FileDraft, settled: set[int]) -> None:
             _is_unused(file, statement, a) for a in statement.names
         )
         reason = "the guard around it decides which path runs" if guarded else f"{names} is still used"
+        if registered_operators(file):
+            reason = "it registers operators that are read here (XF404)"
         advice = _SWITCH_ADVICE if SWITCH.search(file.text) else ""
         span = span_of(statement, file.lines)
         file.findings.append(Finding(file.path, span, "XF401", f"xformers is still imported: {reason}", advice))

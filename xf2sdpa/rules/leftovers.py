@@ -1,14 +1,14 @@
 """What reaches xformers by a way that cannot be followed is named: nobody should find out after uninstalling it.
 
 Operators that xformers registers with torch (`torch.ops.xformers_flash.flash_fwd`) vanish with it; torch's own
-attention runs other ones. A module imported by a string, kept on an object or in a class body is not followed, so a
-call of `.memory_efficient_attention` on it stays as it is.
+attention runs other ones. A file that reads them keeps its imports of xformers, which register them. A module imported
+by a string, kept on an object or in a class body is not followed, so a call of `.memory_efficient_attention` on it
+stays as it is.
 """
 
 from __future__ import annotations
 
 import ast
-import re
 
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.names import called_name
@@ -16,6 +16,7 @@ from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
+from xf2sdpa.rules.comparison import registered_operators
 
 ORDER = 96
 CODES = {
@@ -32,20 +33,17 @@ KEEP = {torch.ops.xformers_flash.flash_fwd.default}
 """
     ),
 )
-_REGISTERED = re.compile(r"torch\.ops\.(xformers|mslk)\w*\.\w+")
 
 
 def finish(file: FileDraft) -> None:
     """Report registered operators, imports by a string, and calls on what cannot be followed."""
-    for node in ast.walk(file.tree):
-        if id(node) in file.gone:
-            continue
-        if isinstance(node, ast.Attribute) and _REGISTERED.fullmatch(file.names.resolve(node) or ""):
-            message = f"{file.names.resolve(node)} is gone once xformers is uninstalled"
-            advice = "Name the operators that torch's attention runs: aten._scaled_dot_product_*_attention."
-            _report(file, node, "XF404", message, advice)
-        elif isinstance(node, ast.Call):
-            _look_at(file, node)
+    for node in registered_operators(file):
+        message = f"{file.names.resolve(node)} is gone once xformers is uninstalled"
+        advice = "Name the operators that torch's attention runs: aten._scaled_dot_product_*_attention."
+        _report(file, node, "XF404", message, advice)
+    for call in file.names.calls:
+        if id(call) not in file.gone:
+            _look_at(file, call)
 
 
 def _look_at(file: FileDraft, call: ast.Call) -> None:

@@ -78,6 +78,10 @@ class Recorder:
         self.process = 0
         self.path = folder
 
+    def unlock(self) -> None:
+        """In a forked child: a thread that is not there any more may have held the lock."""
+        self.lock = threading.Lock()
+
     def write(self, record: dict[str, Any]) -> None:
         """Append one line, and have it on its way to the disk."""
         with self.lock:

@@ -83,6 +83,8 @@ def start(folder: str) -> None:
     sys.path_hooks.insert(0, _script)
     sys.meta_path.insert(0, _OldPath())
     process().recorder.write({"process": sys.orig_argv})
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=process().recorder.unlock)
 
 
 # -- modules ---------------------------------------------------------------------------------------
