@@ -107,3 +107,22 @@ def test_imports_stay_that_something_else_reads(tmp_path: Path) -> None:
     more = '\n\ndef deprecated():\n    warnings.warn("deprecated")\n'
     text = after(tmp_path, head + more + CALL.format(call="xformers.ops.memory_efficient_attention"))
     assert text.startswith("import warnings\n")
+
+
+def test_an_import_goes_from_the_branch_that_only_asked(tmp_path: Path) -> None:
+    text = """\
+import xformers.ops
+
+
+def check(model, wanted):
+    if wanted:
+        import xformers
+        from packaging import version
+
+        if version.parse(xformers.__version__) == version.parse("0.0.16"):
+            print("xFormers 0.0.16 cannot be used")
+        model.train()
+"""
+    text = after(tmp_path, text + CALL.format(call="xformers.ops.memory_efficient_attention"))
+    assert "packaging" not in text
+    assert "    if wanted:\n        model.train()\n" in text

@@ -14,7 +14,7 @@ from xf2sdpa.bench import ceilings, implementations, modules, run, selection, wo
 from xf2sdpa.bench.model import GUIDE_SHAPE, Result
 from xf2sdpa.bench.run import PARTS, Plan
 from xf2sdpa.timing.model import Timing
-from xf2sdpa.verify.old_path import OldPath
+from xf2sdpa.verify.judging.old_path import OldPath
 
 TABLE = """
 [[shape]]

@@ -32,10 +32,10 @@ from tests.cases import Case as Fixture
 from tests.cases import all_cases, givens
 from tests.equivalence import Given, load
 from xf2sdpa import compat
-from xf2sdpa.verify.compare import compare, compare_probe
+from xf2sdpa.verify.judging.compare import compare, compare_probe
+from xf2sdpa.verify.judging.old_path import OldPath, find_old_path, quiet_import
 from xf2sdpa.verify.model import Case
-from xf2sdpa.verify.old_path import OldPath, find_old_path, quiet_import
-from xf2sdpa.verify.probe import Probe
+from xf2sdpa.verify.planning.probe import Probe
 
 ROOT = Path(__file__).resolve().parents[2]
 STILL_IMPORTS = re.compile(r"^\s*(import|from) +(xformers|mslk)\b", re.MULTILINE)

@@ -12,12 +12,12 @@ from xf2sdpa.analysis.values import NONE, Mask, OneOf, Rank
 from xf2sdpa.analysis.values import Tensor as TensorValue
 from xf2sdpa.settings import Settings
 from xf2sdpa.verify import inputs
-from xf2sdpa.verify.calls import operator_of
+from xf2sdpa.verify.judging.calls import operator_of
+from xf2sdpa.verify.judging.old_path import find_old_path
 from xf2sdpa.verify.model import SiteReport
-from xf2sdpa.verify.old_path import find_old_path
-from xf2sdpa.verify.old_text import collect
-from xf2sdpa.verify.parts import Atom, Shadow
-from xf2sdpa.verify.sites import SitePlan, plan
+from xf2sdpa.verify.planning.old_text import collect
+from xf2sdpa.verify.planning.parts import Atom, Shadow
+from xf2sdpa.verify.planning.sites import SitePlan, plan
 
 SHAPE = inputs.Shape("small", 2, 6, 10, 3, 8)
 HEAD = """

@@ -13,11 +13,11 @@ from xf2sdpa import timing
 from xf2sdpa.settings import Settings
 from xf2sdpa.timing.model import Timing
 from xf2sdpa.verify import inputs, run
+from xf2sdpa.verify.judging.old_path import OldPath, find_old_path
 from xf2sdpa.verify.model import Case, Check, Speed, Status
-from xf2sdpa.verify.old_path import OldPath, find_old_path
-from xf2sdpa.verify.old_text import collect
 from xf2sdpa.verify.options import Options
-from xf2sdpa.verify.sites import Plan, plan
+from xf2sdpa.verify.planning.old_text import collect
+from xf2sdpa.verify.planning.sites import Plan, plan
 
 SHAPES = (
     inputs.Shape("odd", 2, 9, 9, 3, 8, "packed"),

@@ -17,7 +17,7 @@ from xf2sdpa.bench import ceilings, implementations, modules, selection, workloa
 from xf2sdpa.bench.guide import judge
 from xf2sdpa.bench.model import GUIDE_SHAPE, NO_TIME, Entry, Result, ShapeResult
 from xf2sdpa.bench.workloads import Row
-from xf2sdpa.verify.old_path import OldPath
+from xf2sdpa.verify.judging.old_path import OldPath
 
 SEED = 0
 PARTS = ("ceilings", "selection", "guide", "modules", "shapes")

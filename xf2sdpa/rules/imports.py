@@ -15,12 +15,13 @@ from __future__ import annotations
 import ast
 
 from xf2sdpa.analysis.api import api_name, is_ours
-from xf2sdpa.analysis.flow import loads_of
+from xf2sdpa.analysis.flow import block_of, loads_of
 from xf2sdpa.analysis.imports import (
     ImportNode,
     alias_name,
     bound_name,
     brings_ours,
+    guards_around,
     is_message,
     loads_from,
     outermost_guard,
@@ -139,11 +140,21 @@ def _remove(file: FileDraft, statement: ImportNode) -> bool:
         file.edits.append(ReplaceStatement(guard))
         file.take_away(guard)
         return True
+    if whole and not brings_ours(statement) and _leaves_a_branch(file, statement):
+        file.edits.append(RemoveAliases(statement, frozenset(unused)))
+        file.take_away(statement)
+        return True
     if isinstance(guard, ast.Try) and statement in guard.body and _holds_only_imports(guard):
         file.edits.append(RemoveAliases(statement, frozenset(unused)))
         file.take_away(statement)
         return True
     return False
+
+
+def _leaves_a_branch(file: FileDraft, statement: ImportNode) -> bool:
+    """Whether a statement stands in branches only, none of them a `try`, and something stays beside it."""
+    branches = all(isinstance(guard, ast.If) for guard in guards_around(file.names, statement))
+    return branches and any(s is not statement and id(s) not in file.gone for s in block_of(file.names, statement))
 
 
 def _from_helper(file: FileDraft, statement: ImportNode, unused: set[str], *, pending: bool = True) -> bool:

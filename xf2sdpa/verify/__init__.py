@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xf2sdpa.verify.compare import compare as compare
-    from xf2sdpa.verify.compare import compare_probe as compare_probe
-    from xf2sdpa.verify.old_path import find_old_path as find_old_path
+    from xf2sdpa.verify.judging.compare import compare as compare
+    from xf2sdpa.verify.judging.compare import compare_probe as compare_probe
+    from xf2sdpa.verify.judging.old_path import find_old_path as find_old_path
 
-_HOMES = {"compare": "compare", "compare_probe": "compare", "find_old_path": "old_path"}
+_HOMES = {"compare": "judging.compare", "compare_probe": "judging.compare", "find_old_path": "judging.old_path"}
 
 __all__ = ["compare", "compare_probe", "find_old_path"]
 

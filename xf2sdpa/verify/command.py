@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from xf2sdpa.settings import Settings
     from xf2sdpa.timing.model import Environment
     from xf2sdpa.verify.model import Report
-    from xf2sdpa.verify.old_text import OldTexts
     from xf2sdpa.verify.options import Options
-    from xf2sdpa.verify.sites import Plan
+    from xf2sdpa.verify.planning.old_text import OldTexts
+    from xf2sdpa.verify.planning.sites import Plan
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -124,8 +124,8 @@ def _project(paths: tuple[str, ...]) -> tuple[Settings, list[str]]:
 def _planned(
     files: list[str], settings: Settings, given: dict[str, Any], *, with_program: bool
 ) -> tuple[OldTexts, Plan]:
-    from xf2sdpa.verify.old_text import WAYS_OUT, OldTextError, collect
-    from xf2sdpa.verify.sites import plan
+    from xf2sdpa.verify.planning.old_text import WAYS_OUT, OldTextError, collect
+    from xf2sdpa.verify.planning.sites import plan
 
     try:
         texts = collect(files, given["before"], given["rev"])
@@ -163,8 +163,8 @@ def _without_program(plan: Plan, options: Options, line: str, given: dict[str, A
 
 
 def _with_program(texts: OldTexts, plan: Plan, program: list[str], options: Options, line: str) -> tuple[int, Report]:
-    from xf2sdpa.verify import launch
-    from xf2sdpa.verify.merge import merge
+    from xf2sdpa.verify.shadow import launch
+    from xf2sdpa.verify.shadow.merge import merge
 
     environment = _seen_from_apart(line, options)
     reference = environment.old_path.removeprefix("reference: ") if environment.is_reference else ""
@@ -189,7 +189,7 @@ def _seen_from_apart(line: str, options: Options) -> Environment:
 
 def _environment(line: str, options: Options) -> Environment:
     from xf2sdpa.timing import environment
-    from xf2sdpa.verify.old_path import find_old_path
+    from xf2sdpa.verify.judging.old_path import find_old_path
 
     return environment(line, options.seed, find_old_path(), options.device)
 

@@ -24,11 +24,11 @@ from torch import Tensor
 from xf2sdpa.analysis.api import PARAMETERS
 from xf2sdpa.analysis.values import Mask, NoneValue, OneOf, Value
 from xf2sdpa.analysis.values import Tensor as TensorValue
-from xf2sdpa.verify.atoms import OPERATOR
-from xf2sdpa.verify.calls import Call, operator_of
-from xf2sdpa.verify.namespace import Helper, bind
-from xf2sdpa.verify.parts import Atom, Shadow
-from xf2sdpa.verify.sites import SitePlan
+from xf2sdpa.verify.judging.calls import Call, operator_of
+from xf2sdpa.verify.planning.atoms import OPERATOR
+from xf2sdpa.verify.planning.namespace import Helper, bind
+from xf2sdpa.verify.planning.parts import Atom, Shadow
+from xf2sdpa.verify.planning.sites import SitePlan
 
 QKV = ("query", "key", "value")
 DROPOUT = 0.25

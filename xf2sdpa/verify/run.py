@@ -20,14 +20,14 @@ from torch.utils import _pytree as pytree
 
 from xf2sdpa import timing
 from xf2sdpa.timing.model import Environment, Timing
-from xf2sdpa.verify.calls import PLAIN
-from xf2sdpa.verify.compare import compare_probe
 from xf2sdpa.verify.inputs import CPU_SHAPES, GPU_SHAPES, Atoms, Maker, Reason, Shape
+from xf2sdpa.verify.judging.calls import PLAIN
+from xf2sdpa.verify.judging.compare import compare_probe
+from xf2sdpa.verify.judging.old_path import OldPath, find_old_path
 from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Status
-from xf2sdpa.verify.old_path import OldPath, find_old_path
 from xf2sdpa.verify.options import Options
-from xf2sdpa.verify.probe import Probe
-from xf2sdpa.verify.sites import Plan, SitePlan
+from xf2sdpa.verify.planning.probe import Probe
+from xf2sdpa.verify.planning.sites import Plan, SitePlan
 from xf2sdpa.verify.verdict import settle
 
 DTYPES = {"cuda": (torch.bfloat16, torch.float16, torch.float32), "cpu": (torch.float32, torch.bfloat16)}

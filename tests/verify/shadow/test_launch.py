@@ -1,0 +1,222 @@
+"""Programs of several processes, of other forms, rewritten ones, and wrong ones."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from tests.verify.plans import ROOT, run, verify
+from xf2sdpa.cli import cli
+
+FELT = Path(__file__).parents[1] / "felt"
+SITE = """\
+import xformers.ops as xops
+
+
+def attend(q, k, v):
+    q, k, v = (x.reshape(2, 5, 2, 8) for x in (q, k, v))
+    q = q.view(2, 5, 2, 8)
+    return xops.memory_efficient_attention(q, k, v, attn_bias=xops.LowerTriangularMask())
+"""
+CALL = """\
+import sys
+import torch
+from site_file import attend
+
+
+def work(number=0):
+    torch.manual_seed(number)
+    inputs = [torch.randn(2, 5, 2, 8, requires_grad=True) for _ in range(3)]
+    out = attend(*inputs)
+    out.sum().backward()
+    return out.sum().item()
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "site_file.py").write_text(SITE)
+    (tmp_path / "call.py").write_text(CALL)
+    return tmp_path
+
+
+@contextlib.contextmanager
+def in_folder(folder: Path) -> Iterator[None]:
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(here)
+
+
+def one(report: dict[str, Any]) -> dict[str, Any]:
+    (site,) = report["sites"]
+    return dict(site)
+
+
+def test_sub_processes_of_all_kinds_report(project: Path) -> None:
+    """A sub-process, and workers of multiprocessing, forked and spawned; each one's calls are counted once."""
+    (project / "main.py").write_text(
+        "import multiprocessing, subprocess, sys\n"
+        "from call import work\n"
+        "if __name__ == '__main__':\n"
+        "    print(work())\n"
+        "    subprocess.run([sys.executable, '-c', 'from call import work; work(1); work(2)'], check=True)\n"
+        "    for method in ('fork', 'spawn'):\n"
+        "        worker = multiprocessing.get_context(method).Process(target=work, args=(3,))\n"
+        "        worker.start(); worker.join(); assert worker.exitcode == 0\n"
+    )
+    done, report = verify(project, ".", "--", sys.executable, "main.py")
+    assert done.returncode == 3, done.stderr
+    assert one(report)["calls"] == 5
+    assert len(one(report)["cases"]) == 5
+    assert all(case["gradients"] for case in one(report)["cases"])
+    assert one(report)["status"] == "agrees"
+
+
+def test_torchrun_and_ddp(project: Path) -> None:
+    shutil.copy(FELT / "ddp.py", project)
+    shutil.copy(FELT / "attention.py", project)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    plain = run(project, sys.executable, *launcher, str(FELT / "baseline.py"), "ddp.py")
+    assert plain.returncode == 0, plain.stderr
+    done, report = verify(project, "attention.py", "--", sys.executable, *launcher, "ddp.py")
+    assert done.returncode == 3, done.stderr
+    assert sorted(done.stdout.splitlines()) == sorted(plain.stdout.splitlines())
+    assert len(plain.stdout.splitlines()) == 2
+    site = next(site for site in report["sites"] if "SelfAttention" in site["id"])
+    assert site["calls"] == 2 * 4
+    assert len(site["cases"]) == 2 * 3
+    assert site["status"] == "agrees"
+
+
+def test_a_script_that_holds_a_site_itself(project: Path) -> None:
+    """Under its own name, with what Python gives a script; and as a module."""
+    head = '"""A script."""\nfrom __future__ import annotations\nimport json, os, sys\n'
+    body = SITE + CALL.replace("from site_file import attend\n", "")
+    (project / "script.py").write_text(
+        head + body + "\n\nif __name__ == '__main__':\n"
+        "    told = [__name__, __doc__, __spec__ is None, bool(__package__), os.path.basename(__file__), sys.argv]\n"
+        "    told += [os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)), work()]\n"
+        "    print(json.dumps(told)); sys.exit(7)\n"
+    )  # fmt: skip
+    done, report = verify(project, "script.py", "--", sys.executable, "script.py", "--flag")
+    assert done.returncode == 7, done.stderr
+    told = ["__main__", "A script.", True, False, "script.py", ["script.py", "--flag"], True]
+    assert json.loads(done.stdout)[:-1] == told
+    assert one(report)["status"] == "agrees"
+    done, report = verify(project, "script.py", "--", sys.executable, "-m", "script")
+    assert done.returncode == 7, done.stderr
+    assert one(report)["status"] == "agrees"
+
+
+def test_pytest_as_the_program(project: Path) -> None:
+    (project / "test_it.py").write_text("from call import work\n\n\ndef test_it():\n    assert work() < 1000\n")
+    done, report = verify(project, "site_file.py", "--", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert "1 passed" in done.stdout
+    assert one(report)["status"] == "agrees"
+
+
+def test_a_rewritten_tree_runs_its_old_text(project: Path) -> None:
+    """…and what is wrong in the new text is found, at its site, and not felt; by the rewrite's report, without git."""
+    files = {
+        "good.py": "is_causal=True",
+        "site_file.py": "is_causal=False",
+        "raises.py": "is_causal=True, scale='much'",
+    }
+    for name in files:
+        (project / name).write_text(SITE)
+    (project / "main.py").write_text(
+        "import call, good, raises\nprint(call.work())\n"
+        "for module in (good, raises):\n    call.attend = module.attend\n    print(call.work())\n"
+    )
+    with in_folder(project):
+        rewritten = CliRunner().invoke(cli, ["rewrite", ".", "--output-format", "json", "--torch", "2.1"])
+    (project / "rewrite.json").write_text(rewritten.stdout)
+    for name, argument in files.items():
+        text = (project / name).read_text()
+        assert "is_causal=True" in text
+        (project / name).write_text(text.replace("is_causal=True", argument))
+    before = {path.name: path.read_bytes() for path in project.glob("*.*")}
+    done, report = verify(
+        project, ".", "--before", "rewrite.json", "--", sys.executable, "main.py", PYTHONDONTWRITEBYTECODE="1"
+    )
+    assert {path.name: path.read_bytes() for path in project.glob("*.*") if path.name != "report.json"} == before
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 3
+    assert len(set(done.stdout.splitlines())) == 1, "all three modules give the old result"
+    found = {site["path"]: site for site in report["sites"]}
+    assert {path: site["status"] for path, site in found.items()} == {
+        "good.py": "agrees", "site_file.py": "differs", "raises.py": "differs"
+    }  # fmt: skip
+    assert "is_causal=False" in found["site_file.py"]["after"]
+    assert "output" in failed_checks(found["site_file.py"])
+    assert failed_checks(found["raises.py"])
+    assert not failed_checks(found["good.py"])
+
+
+def failed_checks(site: dict[str, Any]) -> set[str]:
+    return {
+        check["name"] for case in site["cases"] for check in case["checks"] if not check["ok"] and check["available"]
+    }
+
+
+def test_a_program_that_ends_badly(project: Path) -> None:
+    """What was seen before is kept, and the status is the program's."""
+    (project / "main.py").write_text(
+        "import os\nfrom call import work\nwork()\nprint('there', flush=True)\nos._exit(9)\n"
+    )
+    done, report = verify(project, ".", "--", sys.executable, "main.py")
+    assert (done.returncode, done.stdout) == (9, "there\n")
+    assert one(report)["status"] == "agrees"
+
+
+def test_signals_are_handed_on(project: Path) -> None:
+    (project / "main.py").write_text(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "xf2sdpa", "verify", "site_file.py", "--", sys.executable, "main.py"]
+    with subprocess.Popen(
+        command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        before = time.monotonic()
+        process.communicate(timeout=60)
+        assert time.monotonic() - before < 50
+    assert process.returncode == 5
+
+
+def test_a_program_that_is_not_there(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done, report = verify(project, ".", "--", "no-such-program")
+    assert done.returncode == 2
+    assert "no-such-program" in capsys.readouterr().err
+    assert not report
+
+
+def test_a_sitecustomize_of_the_users_own_runs_too(project: Path) -> None:
+    (project / "own").mkdir()
+    (project / "own" / "sitecustomize.py").write_text("import builtins\nbuiltins.own = 41\n")
+    (project / "main.py").write_text("import sys\nprint(own + 1, [p for p in sys.path if 'bootstrap' in p])\n")
+    done, report = verify(
+        project, ".", "--", sys.executable, "main.py", PYTHONPATH=f"{ROOT}{os.pathsep}{project / 'own'}"
+    )
+    assert done.stdout == "42 []\n"
+    assert one(report)["reason"] == "the program did not load its file"

@@ -1,0 +1,1 @@
+"""Old against new on the same inputs, with float64 as the judge."""

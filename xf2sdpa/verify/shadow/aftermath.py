@@ -1,0 +1,110 @@
+"""Times at the shapes that a program used, taken when it is done: while it runs they would be felt.
+
+What is kept of a call until then is the form of its tensors, not their content: inputs are made up again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from xf2sdpa.timing.model import Timing
+from xf2sdpa.verify.planning.probe import Probe
+from xf2sdpa.verify.shadow.ambient import State
+
+CASE_BUDGET = 1.5
+"""Seconds for one site and shape."""
+BUDGET = 60.0
+"""Seconds for one process."""
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A floating-point tensor without its content."""
+
+    shape: torch.Size
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    requires_grad: bool
+
+    @classmethod
+    def of(cls, x: Any) -> Any:
+        """The form of a floating-point tensor; a copy of another one, as its values are positions; else the value."""
+        if not isinstance(x, Tensor):
+            return x
+        if not x.is_floating_point():
+            return x.detach().clone()
+        return cls(x.shape, x.stride(), x.dtype, x.device, x.requires_grad)
+
+    def filled(self) -> Tensor:
+        """A tensor of this form with normally distributed values."""
+        extent = 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.stride, strict=True))
+        values = torch.randn(max(extent, 1), device=self.device).to(self.dtype)
+        return values.as_strided(self.shape, self.stride).requires_grad_(self.requires_grad)
+
+
+class Kept:
+    """A call to be timed later.
+
+    Attributes:
+        sample: number of the comparison that the times belong to.
+    """
+
+    def __init__(self, sample: int, probe: Probe, atoms: Sequence[Any]) -> None:
+        self.sample = sample
+        self.probe = probe
+        self.forms = pytree.tree_map(_Form.of, list(atoms))
+        self.state = State.now()
+        self.trains = torch.is_grad_enabled()
+
+    def timings(self, budget: float) -> tuple[Timing, ...]:
+        """Old, new, and new under each SDPA backend that takes it.
+
+        Args:
+            budget: seconds for all of them.
+
+        Raises:
+            Exception: whatever a side raises.
+        """
+        from xf2sdpa import timing  # noqa: PLC0415 - most programs are done before there is anything to time
+        from xf2sdpa.verify.run import as_paths  # noqa: PLC0415
+
+        atoms = pytree.tree_map(lambda x: x.filled() if isinstance(x, _Form) else x, self.forms)
+        leaves, paths = as_paths(self.probe, atoms)
+        backward = self.trains and any(x.requires_grad for x in leaves)
+        with self.state.again():
+            paths |= timing.backends(paths["new"], leaves, backward=backward)
+            measured = timing.measure(paths, leaves, backward=backward, budget=budget)
+            plain = [x.detach() for x in leaves]
+            return tuple(
+                dataclasses.replace(one, kernel=timing.kernel_of(functools.partial(paths[name], *plain)))
+                for name, one in measured.items()
+            )
+
+
+def measured(calls: Sequence[Kept], budget: float = BUDGET) -> Iterator[tuple[Kept, tuple[Timing, ...], str]]:
+    """The times of each call, or why there are none.
+
+    Args:
+        calls: what to time.
+        budget: seconds for all of them.
+    """
+    until = time.monotonic() + budget
+    for call in calls:
+        left = until - time.monotonic()
+        if left <= 0:
+            yield call, (), f"not timed: the {budget:g} s for that were used up"
+            continue
+        try:
+            yield call, call.timings(min(CASE_BUDGET, left)), ""
+        except Exception as error:
+            yield call, (), f"not timed: {type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,87 @@
+"""Runs a program with the hook in each of its Python processes. Its output, signals and exit status stay its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from xf2sdpa.verify.options import Options
+from xf2sdpa.verify.planning.old_text import OldTexts
+from xf2sdpa.verify.planning.sites import Plan
+from xf2sdpa.verify.shadow.handover import FOLDER, File, Handover
+
+_BOOTSTRAP = Path(__file__).with_name("bootstrap")
+_FORWARDED = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+
+
+class LaunchError(Exception):
+    """The program cannot be started."""
+
+
+def handover(plan: Plan, texts: OldTexts, options: Options, reference: str) -> Handover:
+    """What the program's processes have to know.
+
+    Args:
+        plan: the sites.
+        texts: the old texts; a file without a site runs its old text too where another is on disk.
+        options: as given.
+        reference: why the reference takes xformers' place; empty where xformers is real.
+    """
+    shadows: dict[str, list[Any]] = {}
+    for site in plan.sites:
+        if site.shadow is not None:
+            shadows.setdefault(os.path.realpath(site.report.path), []).append(site.shadow)
+    files = {}
+    for path, source in texts.sources.items():
+        real = os.path.realpath(path)
+        if real in shadows or path in texts.rewritten:
+            files[real] = File(source.text, path in texts.rewritten, shadows.get(real, []))
+    return Handover(files, plan.helpers, options, reference)
+
+
+def run(command: Sequence[str], given: Handover, folder: Path) -> int:
+    """Run a program; returns its exit status, as a shell would tell it (128 and more: ended by a signal).
+
+    Args:
+        command: the program and its arguments.
+        given: what its processes have to know.
+        folder: an empty folder for the records.
+
+    Raises:
+        LaunchError: there is no such program.
+    """
+    given.write(folder)
+    path = os.pathsep.join(filter(None, [str(_BOOTSTRAP), os.environ.get("PYTHONPATH", "")]))
+    environment = os.environ | {"PYTHONPATH": path, FOLDER: str(folder)}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        child = subprocess.Popen(list(command), env=environment)
+    except OSError as error:
+        raise LaunchError(f"{command[0]}: cannot be started: {error.strerror or error}") from error
+    with _passing_on(child):
+        status = child.wait()
+    return 128 - status if status < 0 else status
+
+
+@contextlib.contextmanager
+def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Hand signals on to the child. Ctrl-C reaches it by itself, as it shares the terminal: only outlive it."""
+
+    def forward(number: int, _: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,294 @@
+"""The shadow at run time: the program gets the old result, and beside it old and new are compared on copies.
+
+Nothing of it is felt by the program: it works on detached copies, its gradients hang on no graph of the program's,
+random numbers and autograd's modes are put back, and no exception of it gets out.
+"""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures.thread  # noqa: F401 - what is timed at exit imports it, which Python refuses by then
+import contextlib
+import itertools
+import multiprocessing.util
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from xf2sdpa.verify.judging.leaves import copy_of
+from xf2sdpa.verify.model import Case, Check
+from xf2sdpa.verify.options import MEMORY_SHARE, SHAPES
+from xf2sdpa.verify.plain import plain
+from xf2sdpa.verify.planning.namespace import Helper
+from xf2sdpa.verify.planning.parts import Shadow
+from xf2sdpa.verify.planning.probe import Probe
+from xf2sdpa.verify.shadow import ambient
+from xf2sdpa.verify.shadow.aftermath import Kept, measured
+from xf2sdpa.verify.shadow.entry import Failed
+from xf2sdpa.verify.shadow.hook import process
+
+WORKING_COPIES = 12
+"""What a comparison holds at once, in sizes of its inputs: copies, results, gradients, the judge's chunks."""
+_busy = threading.local()
+
+
+def at(site: str, old: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that is called in the place of a call site.
+
+    Args:
+        site: its id.
+        old: the old side, a function of the operator and the atoms.
+    """
+
+    def run(operator: Callable[..., Any], *atoms: Any) -> Any:
+        if torch.compiler.is_compiling():
+            is_compiled(site)
+            return old(operator, *atoms)
+        result = old(operator, *atoms)
+        if not getattr(_busy, "on", False):
+            with _unraised(site):
+                observe(site, old, operator, atoms, result)
+        return result
+
+    return run
+
+
+@contextlib.contextmanager
+def _unraised(site: str) -> Iterator[None]:
+    """Tell the report, and not the program, of what goes wrong here."""
+    try:
+        yield
+    except Exception as error:
+        with contextlib.suppress(Exception):
+            _ledger().note(site, f"the shadow failed: {type(error).__name__}: {error}")
+
+
+def is_compiled(site: str) -> None:
+    """Note that torch.compile came by; torch calls this while it traces, and leaves it out of what it compiles."""
+    with _unraised(site):
+        _ledger().note(site, "compiled: torch.compile traces it, and what it makes of it runs without a probe")
+
+
+is_compiled._dynamo_marked_constant = True  # type: ignore[attr-defined] # torch.compiler.assume_constant_result
+
+
+def observe(
+    site: str, old: Callable[..., Any], operator: Callable[..., Any], atoms: Sequence[Any], result: Any
+) -> None:
+    """Count one call, and compare it if it is one of the samples."""
+    ledger = _ledger()
+    sample = ledger.take(site, atoms, result)
+    if sample is None:
+        return
+    shadow = process().shadows[site]
+    probe = Probe(site, old, ledger.new_side(shadow), operator, shadow.strides_matter, shadow.roles)
+    ledger.keep_for_timing(sample, probe, atoms)
+    comparison = _Comparison(ledger, shadow, probe, sample)
+    trains = [x for x in _tensors(result) if x.requires_grad]
+    if trains and torch.is_grad_enabled():
+        comparison.wait_for_gradient(_copied(atoms), trains[0])
+    else:
+        comparison.run(list(atoms), gradients=False)
+
+
+# -- which calls -----------------------------------------------------------------------------------
+
+
+class _Ledger:
+    """How often each site was called, and which calls are samples; one a process."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.lock = threading.Lock()
+        self.calls: dict[str, int] = {}
+        self.taken: dict[str, dict[Any, int]] = {}
+        self.reasons: set[tuple[str, str]] = set()
+        self.functions: dict[str, Callable[..., Any]] = {}
+        self.numbers = itertools.count()
+        self.first: set[int] = set()
+        """Samples that are the first of their kind."""
+        self.kept: list[Kept] = []
+
+    def take(self, site: str, atoms: Sequence[Any], result: Any) -> int | None:
+        """Count a call. If it is a sample, its number; else None."""
+        reason = ambient.unsuitable([*_tensors(list(atoms)), *_tensors(result)])
+        options = process().handover.options
+        with self.lock:
+            self.calls[site] = self.calls.get(site, 0) + 1
+            if self.calls[site] & (self.calls[site] - 1) == 0:  # not only at the end: a process may have none
+                process().recorder.write({"site": site, "calls": self.calls[site]})
+            if reason:
+                self.note(site, reason)
+                return None
+            key = _kind_of(atoms)
+            kinds = self.taken.setdefault(site, {})
+            done = kinds.get(key, 0)
+            if options.samples and (done >= options.samples or (not done and len(kinds) >= SHAPES)):
+                return None
+            reason = _too_large(atoms, options.max_memory)
+            if reason:
+                self.note(site, reason)
+                return None
+            kinds[key] = done + 1
+            number = next(self.numbers)
+            self.first |= set() if done else {number}
+            return number
+
+    def note(self, site: str, reason: str) -> None:
+        """Say once why a call was not compared."""
+        if (site, reason) not in self.reasons:
+            self.reasons.add((site, reason))
+            process().recorder.write({"site": site, "reason": reason})
+
+    def new_side(self, shadow: Shadow) -> Callable[..., Any]:
+        """The new side of a site."""
+        if shadow.site not in self.functions:
+            text = process().handover.helpers.get(shadow.helper)
+            helper = Helper(shadow.helper, text) if text is not None else None
+            self.functions[shadow.site] = shadow.new_function(helper)
+        return self.functions[shadow.site]
+
+    def keep_for_timing(self, sample: int, probe: Probe, atoms: Sequence[Any]) -> None:
+        """Time the first call of each kind when the program is done: on a GPU, against the real xformers."""
+        handover = process().handover
+        wanted = handover.options.timing and not handover.reference and os.environ.get("RANK", "0") == "0"
+        if wanted and sample in self.first and all(x.is_cuda for x in _tensors(list(atoms))):
+            self.kept.append(Kept(sample, probe, atoms))
+
+    def close(self) -> None:
+        """Leave the final counts."""
+        if self.process == os.getpid():
+            for site, calls in self.calls.items():
+                process().recorder.write({"site": site, "calls": calls})
+
+    def close_and_time(self) -> None:
+        """The program is done."""
+        self.close()
+        if self.process != os.getpid():
+            return
+        for call, timings, reason in measured(self.kept):
+            record = {"site": call.probe.site, "sample": call.sample}
+            process().recorder.write(record | ({"not timed": reason} if reason else {"timings": plain(timings)}))
+
+
+_ledgers: list[_Ledger] = []
+
+
+def _ledger() -> _Ledger:
+    if not _ledgers or _ledgers[-1].process != os.getpid():  # a forked child counts from 0
+        _ledgers[:] = [_Ledger()]
+        atexit.register(_ledgers[-1].close_and_time)
+        multiprocessing.util.Finalize(None, _ledgers[-1].close, exitpriority=0)  # its children skip atexit
+    return _ledgers[-1]
+
+
+def _kind_of(atoms: Sequence[Any]) -> tuple[Any, ...]:
+    """What makes two calls of a site alike: shapes, dtypes, devices, flags, and the modes they run in."""
+    return (torch.is_grad_enabled(), ambient.autocast_state(), *(_kind(x) for x in pytree.tree_leaves(list(atoms))))
+
+
+def _kind(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x.shape, x.dtype, x.device, x.requires_grad
+    return (type(x).__qualname__, isinstance(x, bool | int | float) and bool(x))  # p: dropout, or none
+
+
+def _too_large(atoms: Sequence[Any], ceiling: int | None) -> str:
+    tensors = _tensors(list(atoms))
+    needed = WORKING_COPIES * sum(x.numel() * x.element_size() for x in tensors)
+    limit = ceiling if ceiling is not None else int(MEMORY_SHARE * ambient.free_memory(tensors))
+    if needed <= limit:
+        return ""
+    return f"memory: comparing needs about {needed >> 20} MiB, and {limit >> 20} MiB is the ceiling (--max-memory)"
+
+
+# -- one comparison --------------------------------------------------------------------------------
+
+
+@dataclass
+class _Comparison:
+    ledger: _Ledger
+    shadow: Shadow
+    probe: Probe
+    sample: int
+
+    def wait_for_gradient(self, atoms: list[Any], result: Tensor) -> None:
+        """Compare forward now, and again with the program's own gradient when that comes by."""
+        self.run(atoms, gradients=False, note="no gradient came by: only the result was compared")
+        node, index, state = result.grad_fn, result.output_nr, ambient.State.now()
+        if node is None:
+            return
+
+        def came_by(gradients: Sequence[Tensor | None]) -> None:
+            handle.remove()
+            gradient = gradients[index] if index < len(gradients) else None
+            if gradient is not None and not getattr(_busy, "on", False):
+                with _unraised(self.shadow.site), state.again():
+                    self.run(atoms, gradients=True, upstream=(gradient.detach().clone(),))
+
+        handle = node.register_prehook(came_by)
+
+    def run(self, atoms: list[Any], *, gradients: bool, upstream: Sequence[Tensor] = (), note: str = "") -> None:
+        """Compare, and write down what came out."""
+        notes = (*self.shadow.notes, *([note] if note else []))
+        try:
+            with _alone():
+                case = self.case(atoms, gradients, upstream)
+        except torch.cuda.OutOfMemoryError:
+            self.ledger.note(self.shadow.site, "memory: the comparison did not fit")
+            return
+        except Exception as error:
+            self.ledger.note(self.shadow.site, f"the comparison failed: {type(error).__name__}: {error}")
+            return
+        self.write(replace(case, notes=(*case.notes, *notes)))
+
+    def case(self, atoms: list[Any], gradients: bool, upstream: Sequence[Tensor]) -> Case:
+        failed = next((atom for atom in atoms if isinstance(atom, Failed)), None)
+        if failed is not None:
+            told = f"the new side cannot be computed: {type(failed.error).__name__}: {failed.error}"
+            return Case("", "", gradients=gradients, checks=(Check("new side", ok=False, message=told),))
+        from xf2sdpa.verify.judging.compare import compare_probe  # noqa: PLC0415 - not before there is something to compare
+
+        options = process().handover.options
+        return compare_probe(
+            self.probe,
+            atoms,
+            seed=options.seed + self.sample,
+            exact=options.exact,
+            gradients=gradients,
+            upstream=upstream,
+        )
+
+    def write(self, case: Case) -> None:
+        process().recorder.write({"site": self.shadow.site, "sample": self.sample, "case": plain(case)})
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Sites that are come by in here are the comparison's own, and the program's modes do not see what it does."""
+    _busy.on = True
+    try:
+        with ambient.no_modes():
+            yield
+    finally:
+        _busy.on = False
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    return [x for x in pytree.tree_leaves(value) if isinstance(x, Tensor)]
+
+
+def _copied(atoms: Sequence[Any]) -> list[Any]:
+    """The atoms as they are now: the program may change them before the gradient comes."""
+
+    def copied(x: Any) -> Any:
+        return copy_of(x).requires_grad_(x.requires_grad) if isinstance(x, Tensor) else x
+
+    with torch.inference_mode(False), torch.no_grad(), _alone():
+        return list(pytree.tree_map(copied, list(atoms)))
