@@ -171,7 +171,7 @@ def read(file: str) -> bytes:
 
 def unexplained(old: bytes, new: bytes) -> Iterator[str]:
     """The changes for which there is no reason: neither a call site, nor an import or guard of xformers, nor a
-    transpose, a view, a mask of xformers, the helper module, an added import of torch, or one that served such lines."""
+    transpose, a view, a mask of xformers, the helper module, an added import of torch or one that served such lines."""
     ours = statement_lines(old)
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
@@ -196,15 +196,14 @@ REASON = re.compile(
 )
 
 
-IDLE_IMPORT = re.compile(
-    rb"^\s*(?:from\s+packaging\s+)?import\s+(warnings|version|importlib[.\w]*|packaging[.\w]*)\s*$"
-)
+IDLE_IMPORT = re.compile(rb"^\s*(?:from packaging )?import (warnings|version|importlib[.\w]*|packaging[.\w]*)\s*$")
 
 
 def is_idle_import(line: bytes, new: bytes) -> bool:
     """An import of what asked about xformers or warned of it, whose name the new text does not hold any more."""
     found = IDLE_IMPORT.match(line)
-    return found is not None and not re.search(rb"\b" + found[1].partition(b".")[0] + rb"\s*[.(]", new)
+    code = re.sub(rb"#[^\n]*", b"", new)
+    return found is not None and not re.search(rb"\b" + found[1].partition(b".")[0] + rb"\s*[.(]", code)
 
 
 def near_ours(lines: list[bytes], first: int, last: int) -> bool:

@@ -135,3 +135,13 @@ def test_the_diff_is_the_whole_of_both() -> None:
     lines = words.diff(site)
     assert "\n".join(line for sign, line in lines if sign != "+") == samples.BEFORE
     assert "\n".join(line for sign, line in lines if sign != "-") == samples.AFTER
+
+
+def test_an_exact_check_that_holds_is_not_the_worst() -> None:
+    near = Check("exact gradient of query", ok=True, new_error=0.9, limit=1.0)
+    far = Check("output", ok=True, new_error=0.1, limit=1.0)
+    site = SiteReport("a.py::f#0", "a.py", 1, "exact", "", "", cases=[Case("q 1", "float16", checks=(near, far))])
+    assert words.worst(site) is far
+    broken = Check("exact output", ok=False, new_error=0.1, limit=0.0)
+    site.cases = [Case("q 1", "float16", checks=(broken, far))]
+    assert words.worst(site) is broken

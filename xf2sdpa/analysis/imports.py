@@ -11,6 +11,7 @@ from xf2sdpa.analysis.names import Names, Scope, called_name
 ImportNode = ast.Import | ast.ImportFrom
 GuardNode = ast.Try | ast.If
 _LOOKUPS = ("version", "distribution", "get_distribution", "find_spec")
+_ASKING = frozenset({"warnings", "packaging", "importlib", "importlib_metadata", "pkg_resources"})
 _SAYING = frozenset(
     {"print", "warn", "warning", "info", "debug", "error", "exception", "warning_once", "print_exc", "print_exception"}
 )
@@ -40,6 +41,11 @@ def brings_ours(statement: ast.stmt) -> bool:
     if not isinstance(statement, ast.Import | ast.ImportFrom):
         return False
     return any(is_ours(whole_name(statement, alias)) for alias in statement.names)
+
+
+def serves_questions(dotted: str) -> bool:
+    """Whether something is what asks for releases or warns of them: it may go with its last question about xformers."""
+    return dotted.partition(".")[0] in _ASKING
 
 
 def scope_of(names: Names, statement: ast.stmt) -> Scope:

@@ -22,6 +22,8 @@ from xf2sdpa.analysis.imports import (
     is_message,
     loads_from,
     scope_of,
+    serves_questions,
+    whole_name,
 )
 from xf2sdpa.analysis.installed import Installed, Present, Release, Unanswered
 from xf2sdpa.analysis.names import called_name
@@ -122,11 +124,12 @@ def _drop_imports(file: FileDraft) -> None:
     xformers is there stays that library's question. An import whose failing matters stays.
     """
     for statement in file.names.imports:
-        loads = [load for a in statement.names for load in loads_from(file.names, statement, bound_name(statement, a))]
-        idle = bool(loads) and all(id(load) in file.gone for load in loads)
+        loads = [loads_from(file.names, statement, bound_name(statement, alias)) for alias in statement.names]
+        idle = all(loads) and all(id(load) in file.gone for each in loads for load in each)
         tried = any(isinstance(guard, ast.Try) for guard in guards_around(file.names, statement))
         handed = {bound_name(statement, alias) for alias in statement.names} & file.handed_on
-        if brings_ours(statement) and idle and not tried and not handed:
+        served = brings_ours(statement) or all(serves_questions(whole_name(statement, a)) for a in statement.names)
+        if served and idle and not tried and not handed:
             file.edits.append(ReplaceStatement(statement))
             file.take_away(statement)
 
@@ -168,6 +171,7 @@ def _is_variable(file: FileDraft, leaf: ast.expr) -> bool:
 def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
     """What asks: uses of our modules and of variables that hold the version, look-ups, and names as strings."""
     names = file.names
+    asking = _asking(file)
     for load in (load for loads in names.loads.values() for load in loads):
         scope = names.scope_at[id(load)]
         owner = scope.owner(load.id)
@@ -178,7 +182,7 @@ def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
             dotted = names.resolve(load, scope)
             if dotted is not None and not has_helper(file, api_name(dotted)):
                 yield load
-        elif any(b.value is not None and _mentions(file, b.value) for b in bindings) and _holds(installed, load):
+        elif any(id(b.value) in asking for b in bindings) and _holds(installed, load):
             yield load
     yield from (c for c in names.calls if is_lookup(c) and called_name(c.func) == "version" and id(c) not in file.gone)
     for constant in names.strings:
@@ -187,14 +191,17 @@ def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
             yield constant
 
 
-def _mentions(file: FileDraft, value: ast.expr) -> bool:
-    """Whether an expression reads the version of xformers."""
-    for part in ast.walk(value):
-        if isinstance(part, ast.Call) and is_lookup(part) and called_name(part.func) == "version":
-            return True
-        if isinstance(part, ast.Attribute) and part.attr == "__version__" and is_ours(file.names.resolve(part)):
-            return True
-    return False
+def _asking(file: FileDraft) -> set[int]:
+    """The `id`s of all nodes in which the version of xformers is read."""
+    names = file.names
+    found: list[ast.expr] = [c for c in names.calls if is_lookup(c) and called_name(c.func) == "version"]
+    for load in (load for loads in names.loads.values() for load in loads):
+        node: ast.expr = load
+        while isinstance(parent := names.parents[id(node)], ast.Attribute):
+            node = parent
+            if node.attr == "__version__" and is_ours(names.resolve(node)):
+                found.append(node)
+    return {id(around) for node in found for around in (node, *names.ancestors(node))}
 
 
 def _holds(installed: Installed, load: ast.Name) -> bool:

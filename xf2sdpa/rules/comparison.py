@@ -90,14 +90,17 @@ def registered_operators(file: FileDraft) -> list[ast.Attribute]:
 
 def replaces_operator(file: FileDraft) -> bool:
     """Whether a file assigns to a name inside xformers: `xformers.ops.memory_efficient_attention = mine`."""
-    targets = (t for node in file.tree.body for t in _stores(node))
-    return any(is_ours(file.names.resolve(target, file.names.module)) for target in targets)
+    return any(is_ours(file.names.resolve(target, file.names.module)) for target in _stores(file))
 
 
-def _stores(node: ast.AST) -> Iterator[ast.Attribute]:
-    for child in ast.walk(node):
-        if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store | ast.Del):
-            yield child
+def _stores(file: FileDraft) -> Iterator[ast.Attribute]:
+    """What is assigned or deleted below a name: the `a.b` of `a.b = c`."""
+    for load in (load for loads in file.names.loads.values() for load in loads):
+        node: ast.expr = load
+        while isinstance(parent := file.names.parents[id(node)], ast.Attribute):
+            node = parent
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            yield node
 
 
 def is_comparison(file: FileDraft) -> bool:

@@ -128,7 +128,8 @@ def finish(file: FileDraft) -> None:
 
 def _answered(file: FileDraft) -> Iterator[ast.expr]:
     """The questions about the installed release that were settled."""
-    return (node for node in ast.walk(file.tree) if isinstance(node, ast.expr) and id(node) in file.answers)
+    nodes = ast.walk(file.tree) if file.answers else ()
+    return (node for node in nodes if isinstance(node, ast.expr) and id(node) in file.answers)
 
 
 def _resolve(file: FileDraft, node: GuardNode) -> bool:

@@ -26,6 +26,7 @@ from xf2sdpa.analysis.imports import (
     loads_from,
     outermost_guard,
     scope_of,
+    serves_questions,
     whole_name,
 )
 from xf2sdpa.analysis.spans import span_of
@@ -46,8 +47,6 @@ _SWITCH_ADVICE = (
     "If it is only there for diffusers' enable_xformers_memory_efficient_attention: delete that call, SDPA is the "
     "default there."
 )
-_ASKING = frozenset({"warnings", "packaging", "importlib", "importlib_metadata", "pkg_resources"})
-"""Modules that go, too, if all that used them were questions about xformers and messages."""
 EXAMPLES = (
     Example(
         before="""\
@@ -267,7 +266,7 @@ def _is_unused(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool
     if is_ours(whole) and registered_operators(file):
         return False
     handed = ".".join(whole.split(".")[-2:]) in file.names.handed_over
-    served_us = handed or "xformers" in name.lower() or whole.partition(".")[0] in _ASKING
+    served_us = handed or "xformers" in name.lower() or serves_questions(whole)
     return is_ours(whole) or (bool(loads) and served_us)
 
 

@@ -220,3 +220,16 @@ def test_a_sitecustomize_of_the_users_own_runs_too(project: Path) -> None:
     )
     assert done.stdout == "42 []\n"
     assert one(report)["reason"] == "the program did not load its file"
+
+
+def test_where_xf2sdpa_is_not_installed_the_hook_is_found_beside_its_bootstrap() -> None:
+    """As in a program's own environment: nothing of site-packages is on the path."""
+    bootstrap = ROOT / "xf2sdpa" / "verify" / "shadow" / "bootstrap" / "sitecustomize.py"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(bootstrap)],
+        env=os.environ | {"XF2SDPA_SHADOW": "no-such-folder"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "FileNotFoundError" in done.stderr  # of the plan: the hook itself was there

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import os
+import pathlib
 import sys
 
 
@@ -26,7 +27,7 @@ def _start(folder: str) -> None:
         try:
             from xf2sdpa.verify.shadow import hook
         except ImportError:  # another environment than verify's own: what is there goes first
-            sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(folder))))
+            sys.path.append(str(pathlib.Path(folder).parents[3]))
             from xf2sdpa.verify.shadow import hook
         hook.start(os.environ["XF2SDPA_SHADOW"])
     except Exception as error:
