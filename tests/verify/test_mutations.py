@@ -108,3 +108,17 @@ def test_rows_of_another_process() -> None:
     todo = mutations.jobs("cpu", "dropout added")
     rows = list(mutations._in_processes(todo, argparse.Namespace(device="cpu", only="dropout added")))
     assert [(row["dtype"], row["holds"]) for row in rows] == [(dtype, True) for dtype in mutations.ALL]
+
+
+def test_the_readme_says_what_was_found_on_a_gpu() -> None:
+    root = Path(__file__).parents[2]
+    results = root / "benchmarks" / "results"
+    table = json.loads((results / "h200_mutations.json").read_text())
+    alarms = json.loads((results / "h200_no_false_alarm.json").read_text())
+    assert all(row["holds"] for row in table["rows"])
+    assert not any(alarms[kind]["alarms"] for kind in ("fixtures", "helper"))
+    compared, exact = (sum(alarms[kind][key] for kind in ("fixtures", "helper")) for key in ("compared", "exact"))
+    readme = " ".join((root / "README.md").read_text().split())
+    assert f"of {len({row['name'] for row in table['rows']})} wrong rewrites" in readme
+    assert f"it caught all {len(table['rows'])} by" in readme
+    assert f"Of {compared} right ones it doubted none, and {exact} of them" in readme
