@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ _HEADER = '''"""Attention with the names and the layout of xformers.ops, on torc
 Made by xf2sdpa {version} from its module xf2sdpa.compat (MIT licence), with only what this project uses.
 It is yours: edit it, or delete it once nothing imports it. xf2sdpa updates a copy only if nobody edited it.
 """
+
 {mark}{digest}
 '''
 
@@ -100,8 +101,7 @@ def assemble(names: Iterable[str]) -> str:
     kept = _reached(names, pieces)
     chosen = [piece for piece in pieces if piece.binds & kept]
     used = frozenset().union(*(piece.reads for piece in chosen))
-    lines = [line for bound, line in imports if bound is None or bound & used]
-    body = "\n".join(lines) + "\n\n" + "\n\n\n".join(piece.text for piece in chosen) + "\n"
+    body = _arranged(line for bound, line in imports if bound & used) + _joined(chosen) + "\n"
     return _HEADER.format(version=__version__, mark=_MARK, digest=_digest(body)) + body
 
 
@@ -122,9 +122,9 @@ def _digest(body: str) -> str:
 
 
 @functools.cache
-def _sources() -> tuple[tuple[tuple[frozenset[str] | None, str], ...], tuple[_Piece, ...]]:
-    """The import lines (with the names each binds; None for one that always stays), and all definitions in order."""
-    imports: dict[str, frozenset[str] | None] = {"from __future__ import annotations\n": None}
+def _sources() -> tuple[tuple[tuple[frozenset[str], str], ...], tuple[_Piece, ...]]:
+    """The import lines with the names each binds, and all definitions in order."""
+    imports: dict[str, frozenset[str]] = {}
     pieces: list[_Piece] = []
     for name in _MODULES:
         text = (_FOLDER / f"{name}.py").read_text("utf-8")
@@ -136,11 +136,10 @@ def _sources() -> tuple[tuple[tuple[frozenset[str] | None, str], ...], tuple[_Pi
             elif bound := _bound(node):
                 pieces.append(_Piece(bound, _reads(node), _text(lines, previous, node)))
             previous = node.end_lineno or node.lineno
-    ordered = sorted(imports.items(), key=lambda item: (item[1] is not None, _import_order(item[0])))
-    return tuple((bound, line) for line, bound in ordered), tuple(pieces)
+    return tuple((bound, line) for line, bound in imports.items()), tuple(pieces)
 
 
-def _import_lines(node: ast.Import | ast.ImportFrom) -> dict[str, frozenset[str] | None]:
+def _import_lines(node: ast.Import | ast.ImportFrom) -> dict[str, frozenset[str]]:
     """One line a name, so that each can go by itself."""
     if isinstance(node, ast.ImportFrom):
         if node.module == "__future__" or (node.module or "").startswith("xf2sdpa"):
@@ -149,9 +148,33 @@ def _import_lines(node: ast.Import | ast.ImportFrom) -> dict[str, frozenset[str]
     return {ast.unparse(ast.Import([a])): frozenset({(a.asname or a.name).partition(".")[0]}) for a in node.names}
 
 
-def _import_order(line: str) -> tuple[bool, str]:
-    """The standard library first, then torch."""
-    return "torch" in line.split()[1], line
+def _arranged(lines: Iterable[str]) -> str:
+    """Import lines as isort and ruff have them: the standard library, then torch, one line a module."""
+    plain: set[str] = set()
+    taken: dict[str, set[str]] = {}
+    for line in lines:
+        module, _, name = line.removeprefix("from ").partition(" import ")
+        if name:
+            taken.setdefault(module, set()).add(name)
+        else:
+            plain.add(line)
+    merged = [f"from {module} import {', '.join(sorted(taken[module]))}" for module in sorted(taken)]
+    ordered = [*sorted(plain, key=lambda line: line.split()[1]), *merged]
+    torch = [line for line in ordered if line.split()[1].partition(".")[0] == "torch"]
+    standard = [line for line in ordered if line not in torch]
+    blocks = ["from __future__ import annotations", *("\n".join(group) for group in (standard, torch) if group)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _joined(pieces: Sequence[_Piece]) -> str:
+    """Definitions with two blank lines before each, but none between constants of one line."""
+    text, tight = "", False
+    for index, piece in enumerate(pieces):
+        constant = "\n" not in piece.text and not piece.text.startswith(("def ", "class ", "@"))
+        first = "\n" if constant else "\n\n"
+        text += (first if index == 0 else "\n" if constant and tight else "\n\n\n") + piece.text
+        tight = constant
+    return text
 
 
 def _bound(node: ast.stmt) -> frozenset[str]:

@@ -12,7 +12,7 @@ pytest.importorskip("xformers.ops")
 from compat_copy import ORDER, assembled
 from compat_oracle import KINDS, case, expected
 
-from xf2sdpa import compat
+from xf2sdpa import compat, copyin
 
 
 def module(text, tmp_path, name):
@@ -105,3 +105,17 @@ def test_importing_costs_no_torch_compile():
     """`torch.nn.attention.varlen` and `.bias` load torch._dynamo, some 2 s: only when they are wanted."""
     script = "import sys, xf2sdpa.compat; sys.exit('torch._dynamo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "names",
+    [{"memory_efficient_attention"}, {"SwiGLU"}, {"BlockDiagonalMask", "scaled_index_add"}, set(copyin.exported())],
+)
+def test_a_copy_is_as_ruff_would_write_it(names, tmp_path):
+    (tmp_path / "copy.py").write_text(copyin.assemble(names), "utf-8")
+    for command in (["check", "--select", "E,F,I,W"], ["format", "--check"]):
+        options = ["--isolated", "--line-length", "120", "copy.py"]
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *options], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout
