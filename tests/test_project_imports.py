@@ -126,3 +126,29 @@ def check(model, wanted):
     text = after(tmp_path, text + CALL.format(call="xformers.ops.memory_efficient_attention"))
     assert "packaging" not in text
     assert "    if wanted:\n        model.train()\n" in text
+
+
+def test_a_training_script_loses_what_only_its_check_read(tmp_path: Path) -> None:
+    """A script that switches on diffusers' use of xformers, in a project with a call."""
+    script = """\
+import warnings
+from packaging import version
+
+from diffusers.utils.import_utils import is_xformers_available
+
+
+def main(unet):
+    if is_xformers_available():
+        import xformers
+
+        if version.parse(xformers.__version__) == version.parse("0.0.16"):
+            warnings.warn("xFormers 0.0.16 cannot be used")
+        unet.enable_xformers_memory_efficient_attention()
+    warnings.warn("done")
+"""
+    call = f"import xformers.ops as xops{CALL.format(call='xops.memory_efficient_attention')}"
+    write(tmp_path, {"main.py": call, "train.py": script})
+    rewrite(tmp_path)
+    text = (tmp_path / "train.py").read_text("utf-8")
+    assert text.startswith("import warnings\n\nfrom diffusers")
+    assert "    if is_xformers_available():\n        unet.enable_xformers" in text

@@ -125,11 +125,11 @@ def _drop_imports(file: FileDraft) -> None:
     """
     for statement in file.names.imports:
         loads = [loads_from(file.names, statement, bound_name(statement, alias)) for alias in statement.names]
-        idle = all(loads) and all(id(load) in file.gone for each in loads for load in each)
+        idle = any(loads) and all(id(load) in file.gone for each in loads for load in each)
         tried = any(isinstance(guard, ast.Try) for guard in guards_around(file.names, statement))
         handed = {bound_name(statement, alias) for alias in statement.names} & file.handed_on
-        served = brings_ours(statement) or all(serves_questions(whole_name(statement, a)) for a in statement.names)
-        if served and idle and not tried and not handed:
+        asked = all(loads) and all(serves_questions(whole_name(statement, alias)) for alias in statement.names)
+        if (brings_ours(statement) or asked) and idle and not tried and not handed:
             file.edits.append(ReplaceStatement(statement))
             file.take_away(statement)
 
