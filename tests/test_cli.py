@@ -132,6 +132,22 @@ def test_the_diff_alone_is_on_standard_output_and_applies(file: Path) -> None:
     assert file.read_text() == EXACT_AFTER
 
 
+def test_the_diff_brings_the_helper_module_along(tmp_path: Path) -> None:
+    text = "import xformers.ops as xops\n\n\ndef f(q, k, v, mask):\n    "
+    text += "return xops.memory_efficient_attention(q, k, v, attn_bias=mask)\n"
+    write(tmp_path, model=text)
+    result = run("rewrite", "--diff", ".", cwd=tmp_path)
+    assert result.stdout.startswith("--- /dev/null\n+++ b/_attention_compat.py\n")
+    applied = ["git", "apply", "-"]
+    patched = subprocess.run(applied, input=result.stdout, text=True, cwd=tmp_path, capture_output=True, check=False)
+    assert patched.returncode == 0, patched.stderr
+    by_diff = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    (tmp_path / "_attention_compat.py").unlink()
+    (tmp_path / "model.py").write_text(text)
+    rewrite(tmp_path)
+    assert by_diff == {path.name: path.read_text() for path in tmp_path.iterdir()}
+
+
 def test_left_sites_are_a_success_unless_strict(tmp_path: Path) -> None:
     write(tmp_path, left=LEFT)
     result = rewrite(tmp_path)

@@ -190,8 +190,7 @@ def _report(run: Run, pin: Pin | None, options: dict[str, Any], *, written: bool
         click.echo(json.render(run, pin, written=written), nl=False)
         return
     if options["diff"]:
-        for result in run.changed:
-            click.echo(_coloured("".join(text.diff(result))), nl=False)
+        click.echo(_coloured("".join(text.diff(run))), nl=False)
     verbose = -1 if options["quiet"] else int(options["verbose"])
     for line in text.lines(run, pin, written=written, verbose=verbose):
         click.echo(line, err=bool(options["diff"]))
@@ -231,7 +230,7 @@ def _standard_input(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     if options["output_format"] == "json":
         click.echo(json.render(run, None, written=written), nl=False)
     elif options["diff"]:
-        click.echo("".join(text.diff(result)), nl=False)
+        click.echo("".join(text.diff(run)), nl=False)
     elif written:
         sys.stdout.buffer.write(output)
     if options["output_format"] == "text":

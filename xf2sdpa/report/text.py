@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
@@ -17,7 +18,7 @@ from xf2sdpa.flags.table import (
     Flag,
     named,
 )
-from xf2sdpa.model import FileResult, Finding, FlagsOutcome, FlagsPlace, Site, SiteClass, TorchVersion
+from xf2sdpa.model import Finding, FlagsOutcome, FlagsPlace, Site, SiteClass, TorchVersion
 from xf2sdpa.project import Run
 from xf2sdpa.torch_pin import Pin
 
@@ -190,13 +191,24 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def diff(result: FileResult) -> Iterator[str]:
-    """The unified diff of one file."""
+def diff(run: Run) -> Iterator[str]:
+    """The unified diff of all that a run changes, helper modules that it makes or deletes included."""
+    for copy in run.copies:
+        if copy.text is not None and copy.text != copy.old:
+            yield from _unified(copy.path, copy.old, copy.text or None)
+    for result in run.changed:
+        yield from _unified(result.path, result.old, result.new)
+
+
+def _unified(path: Path, old: str | None, new: str | None) -> Iterator[str]:
+    """The diff of one file; None where there is no such file."""
     import difflib  # noqa: PLC0415 - only for --diff
 
-    path = str(result.path)
-    old, new = (text.splitlines(keepends=True) for text in (result.old, result.new))
-    for line in difflib.unified_diff(old, new, f"a/{path.lstrip('/')}", f"b/{path.lstrip('/')}"):
+    before, after = (
+        "/dev/null" if text is None else f"{side}/{str(path).lstrip('/')}" for side, text in (("a", old), ("b", new))
+    )
+    was, will_be = ((text or "").splitlines(keepends=True) for text in (old, new))
+    for line in difflib.unified_diff(was, will_be, before, after):
         if line.endswith("\n"):
             yield line
         else:
