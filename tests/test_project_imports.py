@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
+import typing
 from pathlib import Path
 
 import pytest
 
 from tests import oracle
-from tests.projects.harness import assert_equal, execute, installed, rewrite, write
+from tests.projects.harness import assert_equal, execute, fresh, imports_of_xformers, installed, rewrite, write
 
 FAMILIES = Path(__file__).resolve().parents[1] / "examples" / "families"
 CALL = """
@@ -152,3 +154,102 @@ def main(unet):
     text = (tmp_path / "train.py").read_text("utf-8")
     assert text.startswith("import warnings\n\nfrom diffusers")
     assert "    if is_xformers_available():\n        unet.enable_xformers" in text
+
+
+FROM = "from xformers.ops import AttentionBias, LowerTriangularMask, memory_efficient_attention"
+AS = "from xformers.ops import AttentionBias as AB, memory_efficient_attention"
+STAR = "from xformers.ops import *"
+MODULE = "import xformers.ops as xops\nfrom xformers.ops import AttentionBias, memory_efficient_attention"
+GUARDED = f"try:\n    {FROM}\nexcept ImportError:\n    AttentionBias = None"
+QUOTED = [
+    (FROM, '"AttentionBias"'),
+    (FROM, '"Optional[AttentionBias]"'),
+    (FROM, "'Optional[AttentionBias]'"),
+    (FROM, '"AttentionBias | None"'),
+    (FROM, '"None | AttentionBias"'),
+    (FROM, 'Optional["AttentionBias"]'),
+    (FROM, 'Optional["LowerTriangularMask | AttentionBias"]'),
+    (FROM, "\"Optional['AttentionBias']\""),
+    (FROM, "\"dict[Literal['a', 'b c'], Optional['AttentionBias']]\""),
+    (AS, '"Optional[AB]"'),
+    (STAR, '"Optional[AttentionBias]"'),
+    (GUARDED, '"Optional[AttentionBias]"'),
+    (MODULE, '"Optional[xops.AttentionBias]"'),
+    (MODULE, "\"Optional['xops.AttentionBias']\""),
+    (MODULE, "'dict[Literal[\"a\"], xops.AttentionBias]'"),
+    (MODULE, 'r"xops.AttentionBias | None"'),
+    (MODULE, '"Union[AttentionBias, xops.LowerTriangularMask]"'),
+]
+
+
+@pytest.mark.parametrize(("lines", "annotation"), QUOTED)
+@pytest.mark.parametrize("shape", [True, False])
+def test_what_a_quoted_annotation_names_is_still_there(
+    lines: str, annotation: str, shape: bool, tmp_path: Path
+) -> None:
+    """Nothing but a type hint reads the name; `typing.get_type_hints` finds it without xformers."""
+    text = f"""\
+from typing import Literal, Optional, Union
+import torch
+{lines}
+
+default: {annotation} = None
+
+
+class Layer:
+    bias: {annotation}
+
+
+def run(q, k, v, bias: {annotation} = None) -> "tuple[str, torch.Tensor]":
+    {"b, n, h, d = q.shape" if shape else "pass"}
+    return "fast", memory_efficient_attention(q, k, v, attn_bias=bias)
+
+
+def other(bias: {annotation}) -> {annotation}:
+    return bias
+"""
+    after(tmp_path, text)
+    assert not imports_of_xformers(tmp_path)
+    with fresh(tmp_path, oracle.absent):
+        main = importlib.import_module("main")
+        hints = [typing.get_type_hints(part) for part in (main, main.Layer, main.run, main.other)]
+    assert all("AttentionBias" in str(hint.get("bias", hint.get("default"))) for hint in hints)
+
+
+def test_a_file_that_names_the_api_in_quotes_only(tmp_path: Path) -> None:
+    text = 'import xformers.ops as xops\n\n\ndef kind(bias: "xops.AttentionBias | None" = None):\n    return bias\n'
+    write(tmp_path, {"kinds.py": text})
+    after(tmp_path, f"import xformers.ops as xops{CALL.format(call='xops.memory_efficient_attention')}")
+    assert not imports_of_xformers(tmp_path)
+    with fresh(tmp_path, oracle.absent):
+        hints = typing.get_type_hints(importlib.import_module("kinds").kind)
+    assert "AttentionBias" in str(hints["bias"])
+
+
+def test_a_name_of_a_literal_is_no_name(tmp_path: Path) -> None:
+    text = """\
+from typing import Literal
+import xformers.ops as xops
+
+
+def choose(kind: "Literal['xops.AttentionBias']"):
+    return kind
+"""
+    text = after(tmp_path, text + CALL.format(call="xops.memory_efficient_attention"))
+    assert "def choose(kind: \"Literal['xops.AttentionBias']\"):" in text
+
+
+def test_an_import_for_type_checkers_stays_one(tmp_path: Path) -> None:
+    text = """\
+from typing import TYPE_CHECKING, Optional
+from xformers.ops import memory_efficient_attention
+
+if TYPE_CHECKING:
+    from xformers.ops import AttentionBias
+
+
+def kind(bias: "Optional[AttentionBias]" = None):
+    return bias
+"""
+    text = after(tmp_path, text + CALL.format(call="memory_efficient_attention"))
+    assert "if TYPE_CHECKING:\n    from _attention_compat import AttentionBias\n" in text

@@ -103,7 +103,7 @@ def test_the_nearest_file_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             "unknown; did you mean 'style'? Allowed: paths, include, exclude, extend-",
         ),
         ("extend_exclude = []", "extend_exclude", "unknown; did you mean 'extend-exclude'?"),
-        ("zzz = 1", "zzz", "unknown Allowed: paths"),
+        ("zzz = 1", "zzz", "unknown. Allowed: paths"),
         (
             'style = "compact"',
             "style",

@@ -113,7 +113,7 @@ def rewrite(paths: tuple[str, ...], **options: Any) -> None:
 def _settings(start: Path, options: dict[str, Any]) -> Settings:
     from xf2sdpa.settings import SettingsError, load
 
-    given = {key: options[key] or None for key in ("torch", "line_length", "device", "style", "flags")}
+    given = {key: options[key] for key in ("torch", "line_length", "device", "style", "flags")}
     given |= {key: _codes(options[key]) for key in ("select", "ignore")}
     given |= {key: list(options[key]) or None for key in ("include", "exclude", "flags_in")}
     try:

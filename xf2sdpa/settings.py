@@ -184,7 +184,7 @@ def _unknown(word: str, allowed: list[str]) -> str:
     import difflib
 
     near = difflib.get_close_matches(word.lower().replace("_", "-"), allowed, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     return f"unknown{hint} Allowed: {', '.join(allowed)}"
 
 

@@ -128,6 +128,31 @@ def test_an_edited_block_is_known(old: str, new: str) -> None:
     assert not found.untouched
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_lone_mark_is_damage(newline: str) -> None:
+    whole = inserted("import torch\nx = 1\n")
+    assert block.damage(whole) is None
+    first, last = whole.splitlines()[2], "# xf2sdpa: end of H200 flags"
+
+    def damage(text: str) -> tuple[int, str] | None:
+        return block.damage(text.replace("\n", newline))
+
+    for text, line, said in (
+        (whole.replace(last + "\n", ""), 3, "lost its last line"),
+        (whole.replace(first + "\n", ""), 5, "lost its first line"),
+        (whole.replace(first, "# xf2sdpa: H200 flags"), 3, "edited by hand"),
+        ("if x:\n" + re.sub("(?m)^(?=.)", "    ", whole), 4, "edited by hand"),
+        (f"{whole}{first}\n", 8, "lost its last line"),
+    ):
+        found = damage(text)
+        assert found is not None, text
+        assert found[0] == line
+        assert said in found[1]
+    assert damage(f'"""\n{first}\n"""\n{whole}') is None
+    assert damage(f"x = '{first}'\n") is None
+    assert damage("# xf2sdpa: H200 flags go here\n") is None
+
+
 def test_trailing_blanks_and_other_newlines_are_no_edit() -> None:
     text = inserted("import torch\nx = 1\n").replace("\n", "\r\n").replace("2.55x", "2.55x  ")
     found = block.find(text)

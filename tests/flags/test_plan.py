@@ -201,6 +201,47 @@ def test_an_edited_block_stays_and_is_reported(words: str, root: Path) -> None:
     assert train(root) == edited
 
 
+END = "# xf2sdpa: end of H200 flags\n"
+WAY_OUT = "the block lost its last line, so it stays as it is: put `# xf2sdpa: end of H200 flags` back"
+
+
+@pytest.mark.parametrize("arguments", [["--flags", "off"], ["--flags-in", "train.py"], ["--device", "any"]])
+def test_a_block_without_its_last_line_stays_and_is_reported(
+    arguments: list[str], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    rewrite(".")
+    whole = train(root)
+    damaged = whole.replace(END, "")
+    assert damaged != whole
+    (root / "train.py").write_text(damaged)
+    result = rewrite(".", *arguments)
+    assert f"train.py:7:1: XF505 flags   {WAY_OUT}" in result.output
+    assert "settled already" not in result.output
+    assert train(root) == damaged
+    (root / "train.py").write_text(whole)
+    rewrite(".", "--flags", "off")
+    assert train(root) == TRAIN
+
+
+def test_a_block_without_its_first_line_stays_and_is_reported(root: Path) -> None:
+    rewrite(root)
+    damaged = re.sub(f"{MARK}.*\n", "", train(root))
+    (root / "train.py").write_text(damaged)
+    result = rewrite(root, "--flags-in", root / "train.py")
+    assert "train.py:9:1: XF505 flags   the block lost its first line" in result.output
+    assert train(root) == damaged
+
+
+def test_a_file_that_only_quotes_the_mark_gets_no_block(root: Path) -> None:
+    quoting = f'import torch\n\nMARK = "{MARK}"\nBLOCK = """\n{MARK} 0a1b2c3d\n"""\n'
+    harness.write(root, {"quoting.py": quoting})
+    rewrite(root)
+    assert MARK in train(root)
+    assert "quoting.py" not in rewrite(root, "--flags", "off").output
+    assert (root / "quoting.py").read_text() == quoting
+
+
 # -- what the user sets ------------------------------------------------------------------------------
 
 
@@ -218,6 +259,27 @@ def test_a_module_that_it_imports_counts(root: Path) -> None:
     harness.write(root, {"record.py": NETS["record.py"] + "\n\ntorch.backends.cudnn.benchmark = False\n"})
     assert "left to you: cudnn-benchmark: record.py:9: " in rewrite(root).output
     assert BENCHMARK not in train(root)
+
+
+def test_our_own_helper_module_is_no_setting_of_theirs(root: Path) -> None:
+    harness.write(
+        root,
+        {
+            "nets/attention.py": "import xformers.ops as xops\n\n\ndef attend(x, mask=None):\n"
+            "    return xops.memory_efficient_attention(x, x, x, attn_bias=mask, op=xops.MemoryEfficientAttentionOp)\n"
+            "\n\ndef fast(x, bias):\n"
+            "    return xops.memory_efficient_attention_forward(x, x, x, attn_bias=bias)\n"
+        },
+    )
+    rewrite(root, "--flags", "h200,avoid-recompile")
+    (copy,) = root.rglob("_attention_compat.py")
+    assert "sdpa_kernel(" in copy.read_text()
+    first = train(root)
+    assert "AVOID_RECOMPILE" in first
+    again = rewrite(root, "--flags", "h200,avoid-recompile")
+    assert "XF50" not in again.output
+    assert train(root) == first
+    assert rewrite("--check", root, "--flags", "h200,avoid-recompile").exit_code == 0
 
 
 def test_where_everything_is_set_no_block_is_made(root: Path) -> None:

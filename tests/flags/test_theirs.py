@@ -91,6 +91,14 @@ def test_a_function_of_another_file_counts_if_somebody_names_it() -> None:
     assert BENCHMARK in that_count("t.py", {"t.py": "", "u.py": SEED.replace("def set_seed(n)", "if 1")})
 
 
+def test_a_copy_of_our_helper_settles_nothing_and_names_no_function() -> None:
+    kernel = "def attend(q):\n    with sdpa_kernel([B.MATH]):\n        return set_seed(q)\n"
+    helper = f"# xf2sdpa-copy: 0123456789abcdef\n{kernel}"
+    texts = {"t.py": "from _attention_compat import attend\nattend(1)\n", "u.py": SEED}
+    assert that_count("t.py", {**texts, "_attention_compat.py": helper}) == {}
+    assert LENGTHS in that_count("t.py", {**texts, "theirs.py": kernel})
+
+
 def test_the_programs_own_place_is_named_first() -> None:
     code = "import torch\ntorch.backends.cudnn.benchmark = False\n"
     assert that_count("t.py", {"a.py": code, "t.py": "\n" + code})[BENCHMARK][0] == "t.py"

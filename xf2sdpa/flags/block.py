@@ -29,6 +29,10 @@ _BLOCK = re.compile(
     rf"(?P<body>.*?){_BREAK}{re.escape(_END)}(?=[\r\n]|\Z)",
     re.DOTALL,
 )
+_LONE = re.compile(
+    rf"(?:(?<=[\r\n])|\A)[ \t]*(?P<mark>{re.escape(MARK)}|{re.escape(_END)})(?: [0-9a-f]{{8}}\b|[ \t]*(?=[(\r\n]|\Z))"
+)
+EDITED = "was edited by hand, so it stays as it is: delete it, both marks too, if it is not wanted so"
 _WIDTH = 88
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _COMPOUND = (ast.Try, ast.If, ast.With)
@@ -50,6 +54,29 @@ def find(text: str) -> Block | None:
     if match is None:
         return None
     return Block(match.start(), match.end(), _digest(split_lines(match["body"])[1:]) == match["digest"])
+
+
+def blanked(text: str) -> str:
+    """The text with the lines of its blocks empty, so that the others keep their numbers."""
+    return _BLOCK.sub(lambda match: re.sub(r"[^\r\n]", "", match[0]), text)
+
+
+def damage(text: str) -> tuple[int, str] | None:
+    """The first mark that belongs to no whole block: its line, from 1, and what a person is told; None without one."""
+    rest = blanked(text)
+    lone = [(len(split_lines(rest[: match.start()])) + 1, match["mark"]) for match in _LONE.finditer(rest)]
+    quoted = _inside_strings(text) if lone else set()
+    lone = [(line, mark) for line, mark in lone if line not in quoted]
+    if not lone:
+        return None
+    marks = {mark for _, mark in lone}
+    if marks == {MARK}:
+        said = f"lost its last line, so it stays as it is: put `{_END}` back below its flags, or delete what is left"
+    elif marks == {_END}:
+        said = "lost its first line, so it stays as it is: delete what is left"
+    else:
+        said = EDITED
+    return lone[0][0], f"the block {said}"
 
 
 def line_of(text: str) -> int:
@@ -122,6 +149,16 @@ def _lines(tree: ast.Module, flags: Sequence[Flag]) -> list[str]:
 def _digest(body: Sequence[str]) -> str:
     stripped = "\n".join(line.rstrip() for line in body).strip("\n")
     return hashlib.sha256(stripped.encode()).hexdigest()[:8]
+
+
+def _inside_strings(text: str) -> set[int]:
+    """The lines that begin inside a string: a mark there is a quotation."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return set()
+    strings = (node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr | ast.Constant))
+    return {line for node in strings for line in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)}
 
 
 def _newline(text: str) -> str:

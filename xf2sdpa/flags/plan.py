@@ -188,10 +188,15 @@ def _settle(result: FileResult, project: Project, wanted: Sequence[Flag], why: s
     """Bring one file's block to what it should be; None if there is nothing to tell."""
     path = str(result.path)
     old = block.find(result.new)
+    broken = block.damage(result.new)
     if old is not None and not old.untouched:
+        broken = block.line_of(result.new), f"the block {block.EDITED}"
+    if broken is not None:
         told = bool(why) or not wanted
-        message = "the block was edited by hand, so it stays as it is"
-        return FlagsPlace(path, block.line_of(result.new), table.EDITED, (), message) if told else None
+        line, message = broken
+        return FlagsPlace(path, line, table.EDITED, (), message) if told else None
+    if old is None and not why:  # a file that only quotes the mark
+        return None
     settled = _settled(project, path, wanted)
     flags = [flag for flag in wanted if flag.name not in settled]
     before = result.new

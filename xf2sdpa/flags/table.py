@@ -18,7 +18,7 @@ CODES = {
     UPDATED: "A block of H200 flags was brought up to date.",
     REMOVED: "A block of H200 flags was taken out.",
     THEIRS: "The program sets a flag itself, so it is not set a second time.",
-    EDITED: "A block of H200 flags was edited by hand, so it stays as it is.",
+    EDITED: "A block of H200 flags was edited by hand, or lost a line that marks it, so it stays as it is.",
     OLD_TORCH: "The project admits torch 2.5 to 2.10: from 2.11 on, attention is as fast as FlashAttention-3.",
     NOWHERE: "No entry point was found for the H200 flags: paste the lines where the program starts.",
 }

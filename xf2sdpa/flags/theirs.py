@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from xf2sdpa.analysis.names import called_name
-from xf2sdpa.flags.block import find
+from xf2sdpa.copyin import is_copy
+from xf2sdpa.flags.block import blanked
 from xf2sdpa.flags.table import AVOID_RECOMPILE, CUDNN_BENCHMARK, TF32
 
 _HINT = re.compile(
@@ -63,7 +64,7 @@ def settings_in(text: str) -> tuple[Setting, ...]:
     """The settings of one text, in order; none for a text that does not parse. A block of ours does not count."""
     if not _HINT.search(text):
         return ()
-    text = _blanked(text)
+    text = blanked(text)
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
@@ -82,9 +83,11 @@ def that_count(path: str, reached: Mapping[str, str]) -> dict[str, tuple[str, Se
 
     Args:
         path: the program.
-        reached: the texts of the files that run with it, its own among them.
+        reached: the texts of the files that run with it, its own among them. The helper module that we copied in is
+            no say of the user's.
     """
     found: dict[str, tuple[str, Setting]] = {}
+    reached = {file: text for file, text in reached.items() if not is_copy(text)}
     for file in sorted(reached, key=lambda file: (file != path, file)):
         for setting in settings_in(reached[file]):
             if setting.flag not in found and (file == path or _may_run(setting.function, reached)):
@@ -98,14 +101,6 @@ def _may_run(function: str, reached: Mapping[str, str]) -> bool:
         return True
     word = re.compile(rf"(?<!def )(?<!class )\b{re.escape(function)}\b")
     return any(function in text and word.search(text) for text in reached.values())
-
-
-def _blanked(text: str) -> str:
-    """The text with the lines of its block empty, so that the others keep their numbers."""
-    block = find(text)
-    if block is None:
-        return text
-    return text[: block.start] + re.sub(r"[^\r\n]", "", text[block.start : block.end]) + text[block.end :]
 
 
 def _settled(node: ast.stmt | ast.Call, names: Mapping[str, str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.api import api_name, is_ours
-from xf2sdpa.analysis.names import MODULES, first_name
+from xf2sdpa.analysis.names import MODULES, called_name, first_name
 from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.copyin import exported
 from xf2sdpa.draft import FileDraft
@@ -71,13 +71,13 @@ def finish(file: FileDraft) -> None:
     barred = bars_helper(file)
     quoted = [] if barred else list(_quoted(file))
     uses = list(_uses(file))
-    helps = any(_is_known(file, dotted) for _, dotted in uses)
+    helps = bool(quoted) or any(_is_known(file, dotted) for _, dotted in uses)
     helps |= any(_brings_help(file, statement) for statement in file.names.imports)
     file.migrated |= helps and not barred
     for constant, text in quoted if file.migrated else ():
-        quote = file.lines[constant.lineno - 1].encode()[constant.col_offset :].decode()[0]
-        file.edits.append(ReplaceExpression(constant, f"{quote}{text}{quote}"))
-        file.take_away(constant)
+        if text != constant.value:
+            file.edits.append(ReplaceExpression(constant, _in_quotes(file, constant, text)))
+            file.take_away(constant)
     reported: set[str] = set()
     for chain, dotted in uses:
         api = api_name(dotted)
@@ -91,19 +91,60 @@ def finish(file: FileDraft) -> None:
 
 
 def _quoted(file: FileDraft) -> Iterator[tuple[ast.Constant, str]]:
-    """Annotations in quotes that name parts of the helper by a dotted name, and how they read with it."""
+    """Annotations in quotes that name parts of the helper by a dotted name or a star, and how they read with it."""
     for constant in file.names.strings:
-        if "." not in str(constant.value) or not is_annotation(file, constant):
-            continue
-        try:
-            tree = ast.parse(str(constant.value), mode="eval")
-        except SyntaxError:
+        tree = _expression_in(constant) if is_annotation(file, constant) else None
+        if tree is None:
             continue
         renamer = _Renamer(file)
         text = ast.unparse(renamer.visit(tree))
         if renamer.found:
             file.compat_names.update(renamer.found)
-            yield constant, text
+            yield constant, text if renamer.renamed else str(constant.value)
+
+
+def _in_quotes(file: FileDraft, constant: ast.Constant, text: str) -> str:
+    """A string as a literal, in the quotes that the file has there unless it holds such quotes itself."""
+    quote = file.lines[constant.lineno - 1].encode()[constant.col_offset :].decode()[0]
+    free = [q for q in (quote, '"', "'") if q in "\"'" and q not in text]
+    return f"{free[0]}{text}{free[0]}" if free else repr(text)
+
+
+def _expression_in(constant: ast.Constant) -> ast.expr | None:
+    """The expression that a quoted annotation holds, if it holds one."""
+    try:
+        return ast.parse(str(constant.value).strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        return None
+
+
+def quoted_names(file: FileDraft) -> set[str]:
+    """Every name that some quoted annotation reads, as the file is left."""
+    found: set[str] = set()
+    quoted = {id(node): node for node in file.names.strings if is_annotation(file, node)}
+    for node in quoted.values():
+        found |= _names_in(node) if id(node) not in file.gone else set()
+    for edit in file.edits:  # what was rewritten still reads the rest of its names
+        if isinstance(edit, ReplaceExpression) and id(edit.node) in quoted:
+            found |= _names_in(ast.Constant(ast.literal_eval(edit.text)))
+    return found
+
+
+def _names_in(quoted: ast.expr) -> set[str]:
+    """Every name that a quoted annotation reads, in quotes within it as well; what `Literal[…]` holds is no name."""
+    found: set[str] = set()
+    nodes: list[ast.AST] = [quoted]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            nodes.extend(filter(None, [_expression_in(node)]))
+        elif isinstance(node, ast.Subscript) and called_name(node.value) == "Literal":
+            nodes.append(node.value)
+        else:
+            nodes.extend(ast.iter_child_nodes(node))
+    return found
 
 
 def is_annotation(file: FileDraft, node: ast.expr) -> bool:
@@ -126,13 +167,39 @@ class _Renamer(ast.NodeTransformer):
     def __init__(self, file: FileDraft) -> None:
         self.file = file
         self.found: dict[str, str] = {}
+        self.renamed = False
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         api = api_name(self.file.names.resolve(node, self.file.names.module))
         if not has_helper(self.file, api) or api is None:
             return node
         self.found[api] = api
+        self.renamed = True
         return ast.Name(api, ast.Load())
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        module = self.file.names.module
+        dotted = self.file.names.resolve(node, module)
+        api = api_name(dotted)
+        if module.owner(node.id) is None and is_ours(dotted) and has_helper(self.file, api) and api is not None:
+            self.found[node.id] = api  # brought by a star, which goes
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        tree = _expression_in(node) if isinstance(node.value, str) else None
+        if tree is None:
+            return node
+        inner = _Renamer(self.file)
+        text = ast.unparse(inner.visit(tree))
+        self.found.update(inner.found)
+        self.renamed |= inner.renamed
+        return ast.Constant(text) if inner.renamed else node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        """What stands in `Literal[…]` is no name."""
+        if called_name(node.value) != "Literal":
+            self.generic_visit(node)
+        return node
 
 
 def _brings_help(file: FileDraft, statement: ast.Import | ast.ImportFrom) -> bool:

@@ -35,7 +35,7 @@ from xf2sdpa.edits import ReplaceStatement
 from xf2sdpa.emit import import_line
 from xf2sdpa.rule import Example
 from xf2sdpa.rules.comparison import bars_helper
-from xf2sdpa.rules.compat_names import has_helper
+from xf2sdpa.rules.compat_names import has_helper, quoted_names
 from xf2sdpa.rules.imports import is_wanted_as_it_is
 
 ORDER = 85
@@ -322,9 +322,11 @@ def _read_import(file: FileDraft, statement: ImportNode, guard: Guard) -> None:
             raise _NotAGuard
         loads = loads_from(file.names, statement, name)
         needed = name in file.handed_on or any(id(load) not in file.gone | inside for load in loads)
+        quoted = name in quoted_names(file)
         api = api_name(dotted)
-        if needed and guard.condition is not None and _is_only_asked_for(file, guard.node, name):
+        if needed and not quoted and guard.condition is not None and _is_only_asked_for(file, guard.node, name):
             continue  # `_read` sees to it
+        needed |= quoted
         if needed and (isinstance(statement, ast.Import) or not has_helper(file, api)):
             raise _NotAGuard
         if is_wanted_as_it_is(file, statement, name):

@@ -36,7 +36,7 @@ from xf2sdpa.emit import import_line, last_import
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
 from xf2sdpa.rules.comparison import bars_helper, registered_operators
-from xf2sdpa.rules.compat_names import SWITCH, has_helper
+from xf2sdpa.rules.compat_names import SWITCH, has_helper, is_annotation, quoted_names
 
 ORDER = 90
 CODES = {
@@ -285,10 +285,11 @@ def _is_reexported(file: FileDraft, name: str, *, used: bool = False) -> bool:
 
 def _strings(file: FileDraft) -> set[str]:
     """Names that stand in strings where a string is a name: `__all__`, `"xops" in globals()`, quoted annotations."""
-    found = set()
+    found = quoted_names(file)
     for node in file.names.strings:
-        if isinstance(node.value, str) and id(node) not in file.gone and _names_something(file, node):
-            found |= {node.value, node.value.partition(".")[0].rpartition("[")[2]}
+        stays = isinstance(node.value, str) and id(node) not in file.gone and not is_annotation(file, node)
+        if stays and _names_something(file, node):
+            found |= {str(node.value), str(node.value).partition(".")[0].rpartition("[")[2]}
     return found
 
 

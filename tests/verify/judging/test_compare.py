@@ -79,6 +79,86 @@ def test_a_packed_projection_is_one_gradient() -> None:
     ]
 
 
+SHARED: dict[str, Callable[..., tuple[Tensor, ...]]] = {
+    "one leaf three times": lambda x, _: (x, x, x),
+    "query is key": lambda x, v: (x, x, v),
+    "multiples of one leaf": lambda x, _: (x, 2 * x, 3 * x),
+    "one leaf negated": lambda x, _: (x, -x, x),
+}
+
+
+def causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    result: Tensor = xops.memory_efficient_attention(q, k, v, attn_bias=xops.LowerTriangularMask())
+    return result
+
+
+def two(seed: int, dtype: torch.dtype, *shape: int) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(shape, generator=generator).to(dtype) for _ in range(2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("form", SHARED)
+def test_one_tensor_in_several_roles_is_no_false_alarm(form: str, dtype: torch.dtype) -> None:
+    arguments = SHARED[form]
+    for seed in range(20):
+        inputs = two(seed, dtype, 1, 24, 2, (160, 64, 256, 96)[seed % 4])
+        case = compare(
+            lambda *xs: old(*arguments(*xs)), lambda *xs: new(*arguments(*xs)), inputs, seed=seed, strides_matter=False
+        )
+        assert case.ok, (seed, failing(case))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_equal_tensors_in_leaves_of_their_own_are_no_false_alarm(dtype: torch.dtype) -> None:
+    """Scores that are sums of squares: their partial sums only grow, and a backward pass adds them up anew."""
+    for seed in range(20):
+        x, _ = two(seed, dtype, 1, 24, 2, 160)
+        case = compare(old, new, (x, x, x), seed=seed, strides_matter=False)
+        assert case.ok, (seed, failing(case))
+
+
+@pytest.mark.parametrize(
+    ("form", "roles"),
+    [
+        ("one leaf three times", ["query, key and value"]),
+        ("query is key", ["query and key", "value"]),
+        ("multiples of one leaf", ["query, key and value"]),
+    ],
+)
+def test_the_gradient_of_one_leaf_is_named_by_all_its_roles(form: str, roles: list[str]) -> None:
+    arguments = SHARED[form]
+    case = compare(
+        lambda *xs: old(*arguments(*xs)), lambda *xs: new(*arguments(*xs)), two(0, torch.float32, 1, 8, 2, 16)
+    )
+    names = [check.name for check in case.checks if check.name.startswith("gradient")]
+    assert names == [f"gradient of {role}" for role in roles]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("form", SHARED)
+def test_a_wrong_rewrite_is_caught_where_one_tensor_has_several_roles(form: str, dtype: torch.dtype) -> None:
+    arguments = SHARED[form]
+    wrongs: list[tuple[Callable[..., Tensor], Callable[..., Tensor]]] = [
+        (old, lambda *xs: new(*xs, scale=0.25)),
+        (old, lambda *xs: new(*xs, scale=0.1)),
+        (causal, new),
+        (old, F.scaled_dot_product_attention),
+    ]
+    for seed in range(5):
+        inputs = two(seed, dtype, 2, 12, 3, 24)
+        for number, (right, wrong) in enumerate(wrongs):
+            case = compare(
+                lambda *xs: right(*arguments(*xs)),  # noqa: B023
+                lambda *xs: wrong(*arguments(*xs)),  # noqa: B023
+                inputs,
+                seed=seed,
+                strides_matter=False,
+            )
+            assert "output" in failing(case), (number, seed)
+            assert any(name.startswith("gradient of query") for name in failing(case)), (number, seed)
+
+
 def test_a_whole_module_with_projections_in_half() -> None:
     class Attention(nn.Module):
         def __init__(self, attend: Callable[..., Tensor]) -> None:

@@ -139,6 +139,20 @@ def test_a_kernel_in_half_is_off_by_about_half_an_eps(dtype: torch.dtype, rows: 
     assert 0.1 < error < 1.0
 
 
+def test_scores_that_are_sums_of_squares_are_off_by_about_half_an_eps_too() -> None:
+    errors = []
+    for seed in range(20):
+        x = torch.randn(1, 24, 2, 160, generator=torch.Generator().manual_seed(seed))
+        upstream = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed + 100))
+        q, k, v = (x.clone().requires_grad_() for _ in range(3))
+        judge, _, _ = solved(Call(PLAIN, q, k, v), upstream.double())
+        out = torch.nn.functional.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v)))
+        gradient = torch.autograd.grad(out.transpose(1, 2), v, upstream)[0]
+        exact, unit = judge.solutions[0].exact["value"], judge.solutions[0].unit["value"]
+        errors.append(((gradient - exact) / unit).abs().max().item() / torch.finfo(torch.float32).eps)
+    assert max(errors) < 1.3
+
+
 def test_only_moves() -> None:
     assert only_moves(torch.ones(3))
     assert only_moves(torch.tensor([1.0, 4.0])), "copies added"

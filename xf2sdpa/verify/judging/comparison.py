@@ -185,9 +185,24 @@ class Comparison:
                 ones, unit = answered(judge.again().ones), answered(judge.again().unit)
                 images = enumerate([*ones.outputs, *ones.gradients])
                 self.untouched = {i for i, x in images if x is not None and bool((x == 1).all())}
+                self._add_up(unit, lambda role: answered(partial(judge.again().unit_of, role=role)))  # noqa: B023
                 return value, _units(value, ones, unit, lambda: answered(judge.again().noise), eps)  # noqa: B023
         self.notes.append(f"no float64 judge ({_told(error)}): the tolerances of xformers' own tests")
         return None, None
+
+    def _add_up(self, unit: Ran, alone: Callable[[str], Ran]) -> None:
+        """Let the units of a leaf in several roles add up: backward would subtract those that reach it negated.
+
+        Of `attend(x, -x, x)` the image of ones is 1, which looks as if `x` had one role. Errors never cancel reliably.
+        """
+        several = [i for i, role in self.roles.items() if role not in ROLES.values()]
+        if unit.error is not None or all(unit.gradients[i] is None for i in several):
+            return
+        ran = [alone(role) for role in ROLES.values()]
+        for i in several:
+            parts = [x for one in ran if one.error is None and (x := one.gradients[i]) is not None]
+            if parts:
+                unit.gradients[i] = torch.stack([x.abs() for x in parts]).sum(0)
 
     def _judged_by_own(self, upstream: Sequence[Tensor]) -> Ran | None:
         if self.own_judge is None:

@@ -52,6 +52,13 @@ class Judge:
         solution = self._next()
         return self._answer(call, solution, solution.unit)
 
+    def unit_of(self, call: Call, role: str) -> Any:
+        """The units of the result, and in the backward pass those of one gradient, 0 for the others."""
+        solution = self._next()
+        kept = {"out", "lse", role}
+        which = {name: x if name in kept else torch.zeros_like(x) for name, x in solution.unit.items()}
+        return self._answer(call, solution, which)
+
     def ones(self, call: Call) -> Any:
         """1 everywhere, in the backward pass too."""
         solution = self._next()

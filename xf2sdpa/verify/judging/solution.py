@@ -10,8 +10,11 @@ is off by a relative 1. With P the probabilities, O = PV, dS = P (dP - D), eps t
 * gradients: the same for `dV = PᵀdO`, `dQ = dS K`, `dK = dSᵀQ` and that of a bias, dS. D is a product with the
   rounded O, so its error, `w = sqrt(dO² O²)` a row, comes in through all keys at once: `w |P K|` in dQ.
 * where float16 underflows, a probability or dS counts as the least normal number.
-* sums are kept in float32 (float64 for float64), and exp turns a rounding of its argument, at most `g = scale |q||k| +
-  |bias|`, into a relative one: `(1 + g) * P|V|` and the like, times eps of the sums over eps of the dtype.
+* sums are kept in float32 (float64 for float64), and exp turns a rounding of its argument, `g = scale |q||k| + |bias|
+  + sqrt(K / 3) |score|`, into a relative one: `(1 + g) * P|V|` and the like, times eps of the sums over eps of the
+  dtype. The last term of g: a score is a sum of K products, and where they share a sign, as where query and key are
+  the same tensor, its partial sums grow evenly up to the score; their roundings in quadrature are `sqrt(K / 3)` of it.
+  Kernels that compute the scores anew in the backward pass do so in another order, so nothing cancels against the lse.
 
 An error in these units, divided by eps, is about 0.5 for every kernel that rounds once, independent of shape, mask
 and head size; a row computed with another mask, scale or order is off by about 1/eps of that.
@@ -228,7 +231,7 @@ def _bias_of(part: Part, dense: Tensor | None, batch: Tensor, head: Tensor, rows
 
 def _softmax(query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor, Tensor]:
     """Probabilities (0 in a row without keys), 1 + g, and the log-sum-exp."""
-    scores = query @ key.transpose(-2, -1) * scale
+    products = scores = query @ key.transpose(-2, -1) * scale
     longest = key.norm(dim=-1).amax(-1)[:, None] if key.shape[-2] else key.new_zeros(len(key), 1)
     growth = 1 + abs(scale) * query.norm(dim=-1) * longest
     if bias is not None:
@@ -238,6 +241,8 @@ def _softmax(query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> t
     lse = scores.logsumexp(-1)
     closed = (lse == -math.inf)[..., None]
     weights = (scores - lse[..., None].masked_fill(closed, 0.0)).exp()
+    if key.shape[-2]:
+        growth = growth + (query.shape[-1] / 3) ** 0.5 * products.abs().where(weights > 0, 0.0).amax(-1)
     return weights, growth[..., None], lse
 
 
