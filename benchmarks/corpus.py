@@ -34,7 +34,7 @@ from beyond_attention import other_uses
 from xf2sdpa.codes import all_codes
 from xf2sdpa.discover import list_files
 from xf2sdpa.model import Site, SiteClass
-from xf2sdpa.project import Wish, rewrite_files, write_back
+from xf2sdpa.project import Run, Wish, rewrite_files, write_back
 from xf2sdpa.report.text import diff
 from xf2sdpa.settings import Settings
 
@@ -120,7 +120,7 @@ def rewrite_corpus(copy: Path, jobs: int) -> Outcome:
             outcome.failures += [f"{label}: {f.code} {f.message}" for f in result.findings if f.is_error]
             if result.changed:
                 relative = replace(result, path=result.path.relative_to(copy))
-                outcome.diffs[label] = "".join(diff(relative))
+                outcome.diffs[label] = "".join(diff(Run([relative])))
         for file, old in before.items():
             new = Path(file).read_bytes()
             if new != old:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,61 @@ def test_formats_and_files(project: Path) -> None:
     assert "xf2sdpa verify" in markdown
 
 
-def test_a_baseline_that_is_none_is_refused(project: Path) -> None:
-    (project / "earlier.json").write_text("{}")
-    with mock.patch.object(run, "run", Ran()):
-        assert verify("site_file.py", "--baseline", "earlier.json").exit_code == 2
+def test_a_baseline_that_is_none_is_refused_before_the_work(project: Path) -> None:
+    ran = Ran()
+    for text in ("{}", "no JSON", "[]"):
+        (project / "earlier.json").write_text(text)
+        with mock.patch.object(run, "run", ran):
+            result = verify("site_file.py", "--baseline", "earlier.json")
+        assert result.exit_code == 2
+        assert result.stderr.startswith("xf2sdpa: earlier.json: ")
+    assert ran.options is None
+
+
+@pytest.mark.parametrize("option", ["--html", "--json"])
+def test_files_that_cannot_be_written_are_refused_before_the_work(project: Path, option: str) -> None:
+    ran = Ran()
+    with mock.patch.object(run, "run", ran):
+        result = verify("site_file.py", option, "nowhere/report")
+        assert result.exit_code == 2
+        assert result.stderr == "xf2sdpa: nowhere/report: cannot be written: there is no folder nowhere\n"
+        with mock.patch("os.access", lambda _, mode: mode != os.W_OK):
+            result = verify("site_file.py", option, "report")
+        assert result.exit_code == 2
+        assert result.stderr == "xf2sdpa: report: cannot be written: no permission\n"
+    assert ran.options is None
+
+
+def test_a_file_that_fails_late_is_told_and_the_rest_still_there(project: Path) -> None:
+    def fill_the_disk(file: Path, *_: Any) -> None:
+        raise OSError(28, "No space left on device", str(file))
+
+    with mock.patch.object(run, "run", Ran()), mock.patch.object(Path, "write_text", fill_the_disk):
+        result = verify("site_file.py", "--json", "a.json", "--html", "a.html")
+    assert result.exit_code == 2
+    assert "a.py:1" in result.stdout
+    assert result.stderr.splitlines() == [
+        f"xf2sdpa: {name}: cannot be written: No space left on device" for name in ("a.json", "a.html")
+    ]
+
+
+@pytest.mark.parametrize("program", [(), ("--", "python", "-c", "1")])
+def test_cuda_where_there_is_none_is_refused(program: tuple[str, ...]) -> None:
+    with mock.patch("torch.cuda.is_available", return_value=False):
+        result = verify("site_file.py", "--device", "cuda", *program)
+    assert result.exit_code == 2
+    assert result.stderr == "xf2sdpa: there is no CUDA device\n    help: --device cpu runs small shapes\n"
+
+
+def test_ctrl_c_ends_with_the_status_of_a_shell_and_what_was_done() -> None:
+    with mock.patch.object(run, "run", side_effect=run.Interrupted(Ran().report)):
+        result = verify("site_file.py")
+    assert result.exit_code == 130
+    assert "a.py:1" in result.stdout
+    with mock.patch.object(run, "run", side_effect=KeyboardInterrupt):
+        result = verify("site_file.py")
+    assert result.exit_code == 130
+    assert result.stderr == "xf2sdpa: interrupted\n"
 
 
 @pytest.mark.parametrize(
@@ -99,6 +151,8 @@ def test_a_baseline_that_is_none_is_refused(project: Path) -> None:
         ((), "Missing argument"),
         (("site_file.py", "--"), "no program behind --"),
         (("site_file.py", "--max-memory", "much"), "no size"),
+        (("site_file.py", "--budget", "-1"), "'--budget'"),
+        (("site_file.py", "--budget", "0"), "'--budget'"),
         (("site_file.py", "--rev", "HEAD"), "with a call of xformers in it"),
         (("site_file.py", "--before", "nowhere.json"), "cannot be read"),
     ],

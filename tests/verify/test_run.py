@@ -141,6 +141,27 @@ def test_the_budget_is_kept_and_the_first_shape_always_run(planned):
     assert "4 sets of inputs or more were left out: the budget of 0 s was used up" in report.notes
 
 
+def test_ctrl_c_keeps_what_was_done(planned, monkeypatch):
+    made = planned(SELF_ATTENTION + SELF_ATTENTION.replace("attend", "again") + SELF_ATTENTION.replace("attend", "no"))
+    compare, calls = run.compare_probe, []
+
+    def stopped(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return compare(*arguments, **options)
+
+    monkeypatch.setattr(run, "compare_probe", stopped)
+    with pytest.raises(run.Interrupted) as caught:
+        ran(made, shapes=SHAPES[:1])
+    report = caught.value.report
+    assert [(site.status.value, len(site.cases)) for site in report.sites] == [
+        ("agrees", 2), ("agrees", 1), ("not run", 0)
+    ]  # fmt: skip
+    assert report.sites[2].reason == "interrupted before anything was compared"
+    assert "interrupted: 1 of 3 sites were run to the end" in report.notes
+
+
 def test_progress_is_told(planned):
     log = io.StringIO()
     run.run(planned(), CPU, shapes=SHAPES[:1], log=log)

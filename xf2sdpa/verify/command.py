@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import multiprocessing
+import os
 import shlex
 import sys
 import tempfile
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from xf2sdpa.verify.planning.old_text import OldTexts
     from xf2sdpa.verify.planning.sites import Plan
 
+_INTERRUPTED = 130
+"""What a shell tells of a program that Ctrl-C ended."""
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -78,7 +81,10 @@ class _Verify(click.Command):
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write it as JSON, too.")
 @click.option("--exact/--no-exact", default=True, help="Compare bit for bit too, with one kernel on both sides.")
 @click.option("--no-timing", is_flag=True, help="Measure no times.")
-@click.option("--budget", type=float, metavar="SECONDS", help="For all sites without a program (600).")
+@click.option(
+    "--budget", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+    help="For all sites without a program (600).",
+)  # fmt: skip
 @click.option("--max-memory", type=_Size(), help="What one comparison may take, such as 2G; else half of what is free.")
 @click.option("--quiet", "-q", is_flag=True, help="Print sites that differ, and the outcome.")
 @click.option("--verbose", "-v", is_flag=True, help="Print every case, timing and note.")
@@ -92,21 +98,60 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
     matter whether PATHS are rewritten already.
 
     Exit status: the program's own, if that is not 0; 1 if a site differs or is slower than asked; 2 if verify could
-    not do its work; 3 if nothing was compared with the real xformers; else 0.
+    not do its work; 3 if nothing was compared with the real xformers; 130 if it was interrupted; else 0.
     """
+    try:
+        status = _verify(ctx, paths, given)
+    except KeyboardInterrupt:
+        click.echo("xf2sdpa: interrupted", err=True)
+        status = _INTERRUPTED
+    sys.exit(status)
+
+
+def _verify(ctx: click.Context, paths: tuple[str, ...], given: dict[str, Any]) -> int:
+    """Do it all; the exit status."""
     program: list[str] | None = ctx.meta.get("xf2sdpa.program")
     if program is not None and not program:
         _give_up("no program behind --")
     if importlib.util.find_spec("torch") is None:
         _give_up("verify needs torch, which is not installed here", "pip install 'xf2sdpa[verify]'")
+    earlier = _checked(given)
     settings, files = _project(paths)
     texts, plan = _planned(files, settings, given, with_program=program is not None)
     status, report = _run(texts, plan, program, given)
     report.notes += plan.notes
     if texts.origin:
         report.notes.insert(0, f"the old text of rewritten files is from {texts.origin}")
-    _show(report, given, beside_program=program is not None)
-    sys.exit(status or report.exit_status(given["min_speedup"]))
+    written = _show(report, given, earlier, beside_program=program is not None)
+    return status or (report.exit_status(given["min_speedup"]) if written else 2)
+
+
+def _checked(given: dict[str, Any]) -> str | None:
+    """Refuse what could only fail after all the work; the text of the earlier report to compare with, if any."""
+    for option in ("json_file", "html"):
+        file: Path | None = given[option]
+        if file is None:
+            continue
+        if not file.parent.is_dir():
+            _give_up(f"{file}: cannot be written: there is no folder {file.parent}")
+        if not os.access(file if file.exists() else file.parent, os.W_OK):
+            _give_up(f"{file}: cannot be written: no permission")
+    if given["device"] == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            _give_up("there is no CUDA device", "--device cpu runs small shapes")
+    source: Path | None = given["baseline"]
+    if source is None:
+        return None
+    from xf2sdpa.verify.report import json
+
+    try:
+        earlier = source.read_text("utf-8")
+        json.load(earlier)
+    except (OSError, ValueError) as error:
+        _give_up(f"{source}: {error}")
+    return earlier
 
 
 def _project(paths: tuple[str, ...]) -> tuple[Settings, list[str]]:
@@ -151,15 +196,18 @@ def _run(texts: OldTexts, plan: Plan, program: list[str] | None, given: dict[str
     )
     line = shlex.join(["xf2sdpa", *sys.argv[1:]])
     if program is None:
-        return 0, _without_program(plan, options, line, given)
+        return _without_program(plan, options, line, given)
     return _with_program(texts, plan, program, options, line)
 
 
-def _without_program(plan: Plan, options: Options, line: str, given: dict[str, Any]) -> Report:
-    from xf2sdpa.verify.run import BUDGET, run
+def _without_program(plan: Plan, options: Options, line: str, given: dict[str, Any]) -> tuple[int, Report]:
+    from xf2sdpa.verify.run import BUDGET, Interrupted, run
 
     log = io.StringIO() if given["quiet"] else sys.stderr
-    return run(plan, options, command=line, budget=given["budget"] or BUDGET, log=log)
+    try:
+        return 0, run(plan, options, command=line, budget=given["budget"] or BUDGET, log=log)
+    except Interrupted as stopped:
+        return _INTERRUPTED, stopped.report
 
 
 def _with_program(texts: OldTexts, plan: Plan, program: list[str], options: Options, line: str) -> tuple[int, Report]:
@@ -194,16 +242,14 @@ def _environment(line: str, options: Options) -> Environment:
     return environment(line, options.seed, find_old_path(), options.device)
 
 
-def _show(report: Report, given: dict[str, Any], *, beside_program: bool) -> None:
-    """Print the report (where a program has printed already, on standard error), and write the files asked for."""
+def _show(report: Report, given: dict[str, Any], earlier: str | None, *, beside_program: bool) -> bool:
+    """Print the report (where a program has printed already, on standard error), and write the files asked for.
+
+    False: a file could not be written.
+    """
     from xf2sdpa.verify.report import baseline, json, markdown, text
 
-    comparison = None
-    if given["baseline"] is not None:
-        try:
-            comparison = baseline.compare(report, given["baseline"].read_text("utf-8"))
-        except ValueError as error:
-            _give_up(f"{given['baseline']}: {error}")
+    comparison = baseline.compare(report, earlier) if earlier is not None else None
     shared = {"min_speedup": given["min_speedup"], "comparison": comparison}
     if given["output_format"] == "json":
         click.echo(json.render(report), nl=False)
@@ -212,12 +258,24 @@ def _show(report: Report, given: dict[str, Any], *, beside_program: bool) -> Non
     else:
         for shown in text.lines(report, verbose=-1 if given["quiet"] else int(given["verbose"]), **shared):
             click.echo(shown, err=beside_program)
+    written = True
     if given["json_file"] is not None:
-        given["json_file"].write_text(json.render(report), "utf-8")
+        written = _write(given["json_file"], json.render(report))
     if given["html"] is not None:
         from xf2sdpa.verify.report import html
 
-        given["html"].write_text(html.render(report, **shared), "utf-8")
+        written = _write(given["html"], html.render(report, **shared)) and written
+    return written
+
+
+def _write(file: Path, text: str) -> bool:
+    """Write a file, or say why that failed."""
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        click.echo(f"xf2sdpa: {file}: cannot be written: {error.strerror or error}", err=True)
+        return False
+    return True
 
 
 def _give_up(message: str, advice: str = "") -> NoReturn:

@@ -42,6 +42,14 @@ NAN_CORNER = (
 )
 
 
+class Interrupted(Exception):
+    """Ctrl-C: `report` holds what was done until then."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__("interrupted")
+        self.report = report
+
+
 def run(
     plan: Plan,
     options: Options,
@@ -60,6 +68,9 @@ def run(
         budget: seconds for all sites together.
         shapes: instead of those of the device.
         log: where progress is told; None: standard error.
+
+    Raises:
+        Interrupted: by Ctrl-C, between the first site and the last.
     """
     path = find_old_path()
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -94,14 +105,22 @@ class _Run:
 
     def report(self) -> Report:
         """Run all sites."""
-        report = Report(self.environment)
-        for number, site in enumerate(self.plan.sites, 1):
-            result = dataclasses.replace(site.report, cases=[])
-            until = time.monotonic() + (self.deadline - time.monotonic()) / (len(self.plan.sites) - number + 1)
-            self._site(site, result, until)
-            settle(result, self.environment)
-            report.sites.append(result)
-            self._tell(number, result)
+        report = Report(self.environment, [dataclasses.replace(site.report, cases=[]) for site in self.plan.sites])
+        done = 0
+        try:
+            for number, (site, result) in enumerate(zip(self.plan.sites, report.sites, strict=True), 1):
+                until = time.monotonic() + (self.deadline - time.monotonic()) / (len(self.plan.sites) - number + 1)
+                self._site(site, result, until)
+                settle(result, self.environment)
+                done = number
+                self._tell(number, result)
+        except KeyboardInterrupt:
+            for result in report.sites[done:]:
+                result.reason = result.reason or "interrupted before anything was compared"
+                settle(result, self.environment)
+            report.notes += [f"interrupted: {done} of {len(report.sites)} sites were run to the end"]
+            report.notes += self._notes(report)
+            raise Interrupted(report) from None
         report.notes += self._notes(report)
         return report
 

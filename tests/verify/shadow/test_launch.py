@@ -168,6 +168,68 @@ def test_a_rewritten_tree_runs_its_old_text(project: Path) -> None:
     assert not failed_checks(found["good.py"])
 
 
+DOTTED = """\
+import sys
+import torch
+import xformers.ops
+import xformers.ops.fmha
+
+
+def attend(x):
+    b, n, h, d = x.shape
+    return xformers.ops.memory_efficient_attention(x, x * 2, x * 3)
+"""
+BLOCK = """\
+import sys
+
+
+class Missing:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] == "xformers":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(len(sys.meta_path) - 1, Missing)  # the hook comes first
+"""
+
+
+@pytest.mark.parametrize("rewritten", [False, True])
+def test_xformers_by_its_dotted_name_where_there_is_none(project: Path, rewritten: bool) -> None:
+    """The package that the program gets is the one that stands in, with its sub-modules."""
+    (project / "site_file.py").write_text(DOTTED)
+    (project / "call.py").write_text(
+        "import sys, torch, importlib.util, site_file, xformers.ops\n"
+        "print(tuple(site_file.attend(torch.randn(1, 8, 2, 16)).shape))\n"
+        "import xformers.ops.fmha.attn_bias as masks\n"
+        "print(sys.modules['xformers'].ops is sys.modules['xformers.ops'], masks is xformers.ops.fmha.attn_bias)\n"
+        "print(importlib.util.find_spec('xformers').name, 'compat' in (xformers.ops.__doc__ or ''))\n"
+    )
+    (project / "own").mkdir()
+    (project / "own" / "sitecustomize.py").write_text(BLOCK)
+    arguments = ["site_file.py"]
+    if rewritten:
+        with in_folder(project):
+            done = CliRunner().invoke(cli, ["rewrite", "site_file.py", "--output-format", "json", "--torch", "2.1"])
+        (project / "rewrite.json").write_text(done.stdout)
+        assert "xformers" not in (project / "site_file.py").read_text().partition("def attend")[2]
+        arguments += ["--before", "rewrite.json"]
+    own = f"{ROOT}{os.pathsep}{project / 'own'}"
+    done, report = verify(project, *arguments, "--", sys.executable, "call.py", PYTHONPATH=own)
+    assert done.stdout == "(1, 8, 2, 16)\nTrue True\nxformers True\n", done.stderr
+    assert one(report)["status"] == "agrees"
+
+
+@pytest.mark.parametrize(
+    "first", ["import xformers", "from xformers import ops", "import importlib.util as u; u.find_spec('xformers')"]
+)
+def test_whatever_asks_for_xformers_first(project: Path, first: str) -> None:
+    (project / "site_file.py").write_text(f"{first}\n{DOTTED}print(attend(torch.ones(1, 8, 2, 16)).shape)\n")
+    done, report = verify(project, ".", "--", sys.executable, "site_file.py")
+    assert "[1, 8, 2, 16]" in done.stdout, done.stderr
+    assert one(report)["status"] == "agrees"
+
+
 def failed_checks(site: dict[str, Any]) -> set[str]:
     return {
         check["name"] for case in site["cases"] for check in case["checks"] if not check["ok"] and check["available"]

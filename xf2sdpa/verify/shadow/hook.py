@@ -199,9 +199,15 @@ _kept: list[Any] = []
 
 
 def _spec_of(module: ModuleType) -> ModuleSpec:
-    """A spec by which an import finds a module that is there already."""
+    """A spec by which an import finds a module that is there already, and goes on with that very object.
+
+    The module itself must carry it: where a name turned up in `sys.modules` while it was being looked for, the import
+    system takes the spec of what it finds there, and would run the package a second time, into a module without `ops`.
+    """
     spec = ModuleSpec(module.__name__, _Present(module), is_package=hasattr(module, "__path__"))
     spec.origin = getattr(module, "__file__", None)
+    spec.submodule_search_locations = getattr(module, "__path__", None)
+    module.__spec__ = spec
     return spec
 
 
@@ -211,9 +217,10 @@ class _Present(Loader):
     def __init__(self, module: ModuleType) -> None:
         self.module = module
         self.spec = module.__spec__
+        self.loader = module.__loader__
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return self.module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self.spec
+        module.__spec__, module.__loader__ = self.spec, self.loader
