@@ -248,32 +248,6 @@ class Attention:
         ("XF406", "self.xops may be xformers' module"),
     ),
     Left(
-        "a way for a torch without SDPA",
-        """\
-import torch.nn.functional as F
-
-if hasattr(F, "scaled_dot_product_attention"):
-    MODE = "torch"
-else:
-    try:
-        import xformers.ops
-
-        MODE = "xformers"
-    except ImportError:
-        MODE = "math"
-
-
-def attend(q, k, v):
-    b, n, h, d = q.shape
-    if MODE == "torch":
-        return F.scaled_dot_product_attention(q, k, v)
-    elif MODE == "xformers":
-        return xformers.ops.memory_efficient_attention(q, k, v)
-    return q @ k
-""",
-        ("XF218", "no scaled_dot_product_attention"),
-    ),
-    Left(
         "xformers is tried out for another library",
         """\
 import torch

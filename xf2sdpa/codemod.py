@@ -25,6 +25,8 @@ from xf2sdpa.edits import (
     Rename,
     ReplaceExpression,
     ReplaceStatement,
+    StatementEdit,
+    TakeArm,
     Unwrap,
 )
 from xf2sdpa.layout import Layout
@@ -66,7 +68,7 @@ class _Editor:
         self.layout = layout
         self.transcript = Transcript()
         self.expressions = {id(e.node): e for e in edits if isinstance(e, ExpressionEdit)}
-        self.statements = {id(e.node): e for e in edits if isinstance(e, ReplaceStatement | RemoveAliases)}
+        self.statements = {id(e.node): e for e in edits if isinstance(e, StatementEdit)}
         self.imports: dict[int, list[AddImport]] = {}
         for edit in edits:
             if isinstance(edit, AddImport):
@@ -163,6 +165,8 @@ class _Editor:
         edit = self.statements.get(id(twin))
         if isinstance(edit, ReplaceStatement):
             return self.parsed(edit.text, node) if edit.text else []
+        if isinstance(edit, TakeArm):
+            return self.arm(cast("cst.If", node), edit)
         edited = self.edit_expressions(node, twin)
         return [cast("cst.BaseStatement", self.bodies(edited, node, twin))]
 
@@ -198,8 +202,28 @@ class _Editor:
         if not isinstance(node, cst.If):
             return self.branch(node, statements)
         (twin,) = statements
-        kept = self.compound(node, twin) if self.touches(twin) else [node]
-        return kept[0] if kept else None
+        edit = self.statements.get(id(twin))
+        if isinstance(edit, TakeArm):
+            return self.rest(node, edit)
+        return self.compound(node, twin)[0] if self.touches(twin) else node
+
+    def rest(self, node: cst.If, edit: TakeArm) -> Any:
+        """What an `elif` whose answer is known leaves of the chain: an `else`, an `elif` or nothing."""
+        if edit.answer:
+            return cst.Else(self.suite(node.body, edit.node.body), leading_lines=node.leading_lines)
+        return self.orelse(node.orelse, edit.node.orelse) if node.orelse is not None else None
+
+    def arm(self, node: cst.If, edit: TakeArm) -> list[cst.BaseStatement]:
+        """The statements that an `if` whose answer is known leaves in its place; its comments go before them."""
+        rest = self.rest(node, edit)
+        if rest is None:
+            return []
+        if isinstance(rest, cst.If):
+            return [rest.with_changes(leading_lines=[*node.leading_lines, *rest.leading_lines])]
+        if isinstance(rest.body, cst.SimpleStatementSuite):
+            return [cst.SimpleStatementLine(rest.body.body, leading_lines=node.leading_lines)]
+        first, *others = rest.body.body
+        return [first.with_changes(leading_lines=[*node.leading_lines, *first.leading_lines]), *others]
 
     def branch(self, node: Any, statements: Sequence[ast.stmt]) -> Any:
         """An `else` or `finally`; gone if nothing is left in it."""

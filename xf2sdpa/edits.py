@@ -73,6 +73,14 @@ class ReplaceStatement:
 
 
 @dataclass(frozen=True)
+class TakeArm:
+    """An `if` whose answer is known becomes the arm that it takes."""
+
+    node: ast.If
+    answer: bool
+
+
+@dataclass(frozen=True)
 class RemoveAliases:
     """Names that an import statement no longer needs to bind."""
 
@@ -89,5 +97,5 @@ class AddImport:
 
 
 ExpressionEdit = CallEdit | Unwrap | Rename | ReplaceExpression
-StatementEdit = ReplaceStatement | RemoveAliases
+StatementEdit = ReplaceStatement | TakeArm | RemoveAliases
 Edit = ExpressionEdit | StatementEdit | AddImport

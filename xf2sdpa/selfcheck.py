@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from xf2sdpa.analysis.spans import split_lines
-from xf2sdpa.edits import AddImport, Edit, RemoveAliases, ReplaceStatement
+from xf2sdpa.edits import AddImport, Edit, StatementEdit
 
 
 class CheckFailed(Exception):
@@ -70,7 +70,7 @@ def _span(old: str, starts: Sequence[int], edit: Edit) -> tuple[int, int]:
         return place, place
     node = edit.node
     end_line = node.end_lineno or node.lineno
-    if isinstance(edit, ReplaceStatement | RemoveAliases):
+    if isinstance(edit, StatementEdit):
         first, last = _statement_lines(old, starts, node)
         return starts[first - 1], starts[last]
     return _offset(old, starts, node.lineno, node.col_offset), _offset(old, starts, end_line, node.end_col_offset or 0)
