@@ -58,8 +58,8 @@ def alternatives(shape: Row, row: shapes.Row, device: str) -> dict[str, shapes.C
         return {"cuDNN, ragged": ragged(row)} if device == "cuda" else {}
     if "window" in shape["name"]:
         left, right = shape["window"]
-        return {"flex": flex(shape, device, lambda b, h, i, j: (j >= i - left) & (j <= i + right))}
-    return {"flex": flex(shape, device, lambda b, h, i, j: i >= j)}
+        return {"flex": flex(shape, device, lambda _, __, i, j: (j >= i - left) & (j <= i + right))}
+    return {"flex": flex(shape, device, lambda _, __, i, j: i >= j)}
 
 
 def heads_first(row: shapes.Row) -> tuple[dict[str, shapes.Call], list[torch.Tensor]]:
@@ -79,7 +79,7 @@ def measured(shape: Row, xformers_ops: Any, clock: shapes.Clock) -> Row:
         try:
             out = shapes.no_graph(call, row.inputs)
             float(out.flatten()[0])
-        except Exception as error:  # noqa: BLE001 - whatever it says is the finding
+        except Exception as error:  # whatever it says is the finding
             line["refused"][name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
             continue
         line["first"] = {name: time.perf_counter() - began}
@@ -97,7 +97,7 @@ def measured(shape: Row, xformers_ops: Any, clock: shapes.Clock) -> Row:
 
 def print_line(line: Row) -> None:
     for way in (way for way in ("fwd", "fwd+bwd") if way in line):
-        cells = (f"{name} {seen['median']:.3f} ({seen['kernel_ms']:.3f}) ×{seen['ratio']:.2f}" for name, seen in line[way].items())
+        cells = (f"{name} {x['median']:.3f} ({x['kernel_ms']:.3f}) ×{x['ratio']:.2f}" for name, x in line[way].items())
         print(f"{line['name']:24} {way:8}", " | ".join(cells), flush=True)
     for what in ("first", "difference", "refused"):
         if line.get(what):
@@ -117,7 +117,9 @@ def main() -> int:
     clock = shapes.Clock("cpu" if options.rehearse else "cuda", 3 if options.rehearse else options.rounds)
     facts = shapes.facts_of(xformers_ops)
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
-    print("ms a call (ms in kernels) and xformers' time over it; seconds of the first call; largest relative difference")
+    print(
+        "ms a call (ms in kernels), ×: xformers' time over it; seconds of the first call; largest relative difference"
+    )
     table = {shape["name"]: shape for shape in workloads.read_table()}
     rows = []
     for name in ROWS:

@@ -153,6 +153,24 @@ def test_scores_that_are_sums_of_squares_are_off_by_about_half_an_eps_too() -> N
     assert max(errors) < 1.3
 
 
+@pytest.mark.parametrize("scaled_first", [False, True], ids=["as FA2", "as cuDNN"])
+def test_a_small_gradient_of_scores_may_underflow_before_or_after_it_is_scaled(scaled_first: bool) -> None:
+    draw = torch.Generator().manual_seed(0)
+    far = (100 / 64**0.5) ** 0.5  # query and key point away from each other: few keys have any weight
+    q = (torch.randn(1, 128, 2, 64, generator=draw) + far).half().requires_grad_()
+    k = (torch.randn(1, 192, 2, 64, generator=draw) - far).half().requires_grad_()
+    v = torch.randn(1, 192, 2, 64, generator=draw).half().requires_grad_()
+    upstream = torch.randn(q.shape, generator=draw).half()
+    judge, _, (_, exact, _) = solved(Call(PLAIN, q, k, v), upstream.double())
+    query, key, value, up = (x.detach().transpose(1, 2).double() for x in (q, k, v, upstream))
+    scale = 64**-0.5
+    p = (query @ key.mT * scale).softmax(-1)
+    ds = p * (up @ value.mT - (up * (p @ value).half()).sum(-1, keepdim=True))
+    rounded = (ds * scale).half() if scaled_first else ds.half() * scale
+    error = (rounded.double().mT @ query).transpose(1, 2) - exact
+    assert 0.1 < (error / judge.solutions[0].unit["key"]).abs().max() / torch.finfo(torch.float16).eps < 1.3
+
+
 def test_only_moves() -> None:
     assert only_moves(torch.ones(3))
     assert only_moves(torch.tensor([1.0, 4.0])), "copies added"

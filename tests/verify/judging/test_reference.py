@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,22 @@ def test_refuses_what_xformers_refuses(name: str) -> None:
         OPERATORS["memory_efficient_attention"](*arguments, **options)
 
 
+def is_undefined(problem: Any, dtype: torch.dtype) -> bool:
+    """What xformers does not compute by its own definition, seen on an H200 with 0.0.35.
+
+    Rows of a packed sequence without keys are memory as it was; in float32, where there are more queries than keys,
+    `LowerTriangularFromBottomRightMask` lets every query but the last see all keys.
+    """
+    mask = problem.make(compat_oracle.real_masks)
+    keys = getattr(getattr(mask, "k_seqinfo", None), "seqstart_py", ())
+    queries = getattr(getattr(mask, "q_seqinfo", None), "seqstart_py", ())
+    spans = zip(itertools.pairwise(queries), itertools.pairwise(keys), strict=True)
+    if any(end > start and last == first for (start, end), (first, last) in spans):
+        return True
+    more = problem.shapes[0][1] > problem.shapes[1][1]
+    return more and dtype is torch.float32 and problem.kind == "LowerTriangularFromBottomRightMask"
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", BACKWARD_TOLERANCE, ids=str)
 @pytest.mark.parametrize("kind", compat_oracle.KINDS)
@@ -114,6 +131,8 @@ def test_as_xformers_has_it(kind: str, dtype: torch.dtype) -> None:
     for seed in range(60):
         problem = compat_oracle.case(kind, seed)
         if problem.rank == 5 or problem.shapes[0][-1] % 8 or problem.shapes[2][-1] % 8:
+            continue
+        if is_undefined(problem, dtype):
             continue
         try:
             theirs = results(path.operator, problem, dtype, "cuda")

@@ -9,7 +9,8 @@ is off by a relative 1. With P the probabilities, O = PV, dS = P (dP - D), eps t
   element that is near 0 by chance from being measured by its chance.
 * gradients: the same for `dV = PᵀdO`, `dQ = dS K`, `dK = dSᵀQ` and that of a bias, dS. D is a product with the
   rounded O, so its error, `w = sqrt(dO² O²)` a row, comes in through all keys at once: `w |P K|` in dQ.
-* where float16 underflows, a probability or dS counts as the least normal number.
+* where float16 underflows, a probability or dS counts as the least normal number; over the scale in dQ and dK, since
+  cuDNN rounds dS after it has been scaled (on an H200: 8 times the error of FA2 in dK, with head size 64).
 * sums are kept in float32 (float64 for float64), and exp turns a rounding of its argument, `g = scale |q||k| + |bias|
   + sqrt(K / 3) |score|`, into a relative one: `(1 + g) * P|V|` and the like, times eps of the sums over eps of the
   dtype. The last term of g: a score is a sum of K products, and where they share a sign, as where query and key are
@@ -332,7 +333,7 @@ class _Gradients:
         sums = chunk.growth * p * (upstream.abs() @ v.abs().transpose(-2, -1) + (upstream * out).abs().sum(-1, True))
         scale, magnitude = self.scale, abs(self.scale)
         rows = (chunk.batch[:, None], chunk.head[:, None], chunk.rows[None])
-        rounded = _roundings(ds, p, self.tiny)
+        rounded = _roundings(ds, p, self.tiny / min(magnitude or 1.0, 1.0))
         spread = (rounded + (p * blur).square()).transpose(-2, -1)
         self._put(rows, "query", scale * ds @ k, scale**2 * rounded @ k.square())
         self.plain["query"][rows] = magnitude * (blur * (p @ k).abs() + self.share * sums @ k.abs())
@@ -348,7 +349,7 @@ class _Gradients:
         self._add_plain(chunk, "value", self.share * (chunk.growth * p).transpose(-2, -1) @ upstream.abs())
         if "bias" in self.exact:
             where = (*(index[..., None] for index in rows), self._columns(chunk))
-            self._put(where, "bias", ds, rounded + (p * blur).square())
+            self._put(where, "bias", ds, _roundings(ds, p, self.tiny) + (p * blur).square())
             self.plain["bias"][where] = self.share * sums
 
     def unit(self) -> dict[str, Tensor]:
