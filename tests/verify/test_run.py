@@ -12,7 +12,7 @@ import torch
 from xf2sdpa import timing
 from xf2sdpa.settings import Settings
 from xf2sdpa.timing.model import Timing
-from xf2sdpa.verify import inputs, run
+from xf2sdpa.verify import inputs, run, speed
 from xf2sdpa.verify.judging.old_path import OldPath, find_old_path
 from xf2sdpa.verify.model import Case, Check, Speed, Status
 from xf2sdpa.verify.options import Options
@@ -197,13 +197,13 @@ def test_paths_compute_the_sides_from_the_tensors(planned):
     with find_old_path().install():
         probe = site.probe(find_old_path().operator, None)
         (atoms,) = inputs.make(site, SHAPES[0], "cpu", torch.float32, 0)
-        leaves, paths = run.as_paths(probe, atoms.values)
+        leaves, paths = speed.as_paths(probe, atoms.values)
         assert list(paths) == ["old", "new"]
         assert len(leaves) == 3
         torch.testing.assert_close(paths["old"](*leaves), paths["new"](*leaves))  # p would make them differ
         doubled = [2 * leaf for leaf in leaves]
         assert not torch.equal(paths["new"](*doubled), paths["new"](*leaves))
-    assert list(run.as_paths(probe, atoms.values, with_old=False)[1]) == ["new"]
+    assert list(speed.as_paths(probe, atoms.values, with_old=False)[1]) == ["new"]
 
 
 def test_too_large_for_the_device_is_said(planned, monkeypatch):

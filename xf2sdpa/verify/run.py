@@ -7,16 +7,13 @@ suffice for is said in the notes. Timings come before the comparison, so that th
 from __future__ import annotations
 
 import dataclasses
-import functools
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 import torch
-from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from xf2sdpa import timing
 from xf2sdpa.timing.model import Environment, Timing
@@ -28,6 +25,7 @@ from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Status
 from xf2sdpa.verify.options import Options
 from xf2sdpa.verify.planning.probe import Probe
 from xf2sdpa.verify.planning.sites import Plan, SitePlan
+from xf2sdpa.verify.speed import as_paths, timings
 from xf2sdpa.verify.verdict import settle
 
 DTYPES = {"cuda": (torch.bfloat16, torch.float16, torch.float32), "cpu": (torch.float32, torch.bfloat16)}
@@ -163,17 +161,17 @@ class _Run:
         yield from ((dtype, shape) for dtype in dtypes[1:] for shape in shapes if _worth_while(shape, shapes))
 
     def _case(self, site: SitePlan, probe: Probe, atoms: Atoms, until: float) -> Case:
-        timings: tuple[Timing, ...] = ()
+        times: tuple[Timing, ...] = ()
         notes = list(atoms.notes)
         trains = site.variant == PLAIN and not atoms.forward_only
         if self.times and atoms.shape.timed and time.monotonic() < until:
-            timings, why_not = self._timings(probe, atoms, trains)
+            times, why_not = self._timings(probe, atoms, trains)
             notes += [why_not] if why_not else []
         case = compare_probe(probe, atoms.values, seed=self.options.seed, exact=self.options.exact, gradients=trains)
         if atoms.shape.low and atoms.mask != "causal" and site.report.kind != "compat":
             case = known_corner(case, atoms.shape, self.environment)
         return dataclasses.replace(
-            case, mask=atoms.mask, notes=tuple(dict.fromkeys([*notes, *case.notes])), timings=timings if case.ok else ()
+            case, mask=atoms.mask, notes=tuple(dict.fromkeys([*notes, *case.notes])), timings=times if case.ok else ()
         )
 
     def _timings(self, probe: Probe, atoms: Atoms, trains: bool) -> tuple[tuple[Timing, ...], str]:
@@ -183,18 +181,11 @@ class _Run:
         budget = min(TIMING_BUDGET, max(0.5, self.deadline - time.monotonic()))
         try:
             first = {} if key in self.seen else timing.first_calls(paths, leaves, backward=trains)
-            paths |= timing.backends(paths["new"], leaves, backward=trains)
-            seen = timing.measure(paths, leaves, backward=trains, budget=budget)
+            seen = timings(paths, leaves, backward=trains, budget=budget)
         except Exception as error:  # the comparison runs the sides too, and tells what they raise
             return (), f"not timed: {type(error).__name__}: {error}".splitlines()[0]
         self.seen.add(key)
-        plain = [x.detach() for x in leaves]
-        return tuple(
-            dataclasses.replace(
-                one, first=first.get(name), kernel=timing.kernel_of(functools.partial(paths[name], *plain))
-            )
-            for name, one in seen.items()
-        ), ""
+        return tuple(dataclasses.replace(one, first=first.get(one.path)) for one in seen), ""
 
     def _notes(self, report: Report) -> list[str]:
         notes = ["inputs were made up: shapes, storage and values are not those of a program"]
@@ -212,32 +203,6 @@ class _Run:
     def _tell(self, number: int, site: SiteReport) -> None:
         said = f"{site.status.value}, {len(site.cases)} cases" if site.cases else f"{site.status.value}: {site.reason}"
         print(f"verify: {number}/{len(self.plan.sites)} {site.id}: {said}", file=self.log, flush=True)
-
-
-def as_paths(
-    probe: Probe, atoms: Sequence[Any], *, with_old: bool = True
-) -> tuple[list[Tensor], dict[str, Callable[..., Any]]]:
-    """The two sides as functions of the floating-point tensors in the atoms, for `timing.measure`.
-
-    Dropout is 0 in both. Without `with_old` there is only `new`: the reference's time says nothing of xformers.
-    """
-    values = [0.0 if role == "p" else value for role, value in zip(probe.roles, atoms, strict=True)]
-    flat, tree = pytree.tree_flatten(values)
-    places = [index for index, x in enumerate(flat) if isinstance(x, Tensor) and x.is_floating_point()]
-
-    def over(side: Callable[..., Any]) -> Callable[..., Any]:
-        def path(*leaves: Tensor) -> Any:
-            filled = list(flat)
-            for place, leaf in zip(places, leaves, strict=True):
-                filled[place] = leaf
-            return side(*pytree.tree_unflatten(filled, tree))
-
-        return path
-
-    paths = {"new": over(probe.new)}
-    if with_old:
-        paths = {"old": over(functools.partial(probe.old, probe.operator)), **paths}
-    return [flat[place] for place in places], paths
 
 
 def known_corner(case: Case, shape: Shape, environment: Environment) -> Case:

@@ -5,8 +5,6 @@ What is kept of a call until then is the form of its tensors, not their content:
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from torch.utils import _pytree as pytree
 from xf2sdpa.timing.model import Timing
 from xf2sdpa.verify.planning.probe import Probe
 from xf2sdpa.verify.shadow.ambient import State
+from xf2sdpa.verify.speed import as_paths, timings
 
 CASE_BUDGET = 1.5
 """Seconds for one site and shape."""
@@ -75,20 +74,11 @@ class Kept:
         Raises:
             Exception: whatever a side raises.
         """
-        from xf2sdpa import timing  # noqa: PLC0415 - most programs are done before there is anything to time
-        from xf2sdpa.verify.run import as_paths  # noqa: PLC0415
-
         atoms = pytree.tree_map(lambda x: x.filled() if isinstance(x, _Form) else x, self.forms)
         leaves, paths = as_paths(self.probe, atoms)
         backward = self.trains and any(x.requires_grad for x in leaves)
         with self.state.again():
-            paths |= timing.backends(paths["new"], leaves, backward=backward)
-            measured = timing.measure(paths, leaves, backward=backward, budget=budget)
-            plain = [x.detach() for x in leaves]
-            return tuple(
-                dataclasses.replace(one, kernel=timing.kernel_of(functools.partial(paths[name], *plain)))
-                for name, one in measured.items()
-            )
+            return timings(paths, leaves, backward=backward, budget=budget)
 
 
 def measured(calls: Sequence[Kept], budget: float = BUDGET) -> Iterator[tuple[Kept, tuple[Timing, ...], str]]:

@@ -7,7 +7,6 @@ random numbers and autograd's modes are put back, and no exception of it gets ou
 from __future__ import annotations
 
 import atexit
-import concurrent.futures.thread  # noqa: F401 - what is timed at exit imports it, which Python refuses by then
 import contextlib
 import itertools
 import multiprocessing.util

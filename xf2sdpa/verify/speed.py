@@ -1,0 +1,66 @@
+"""The times of one call, old and new and new under each SDPA backend that takes it.
+
+Imports nothing but torch and what is timed: a shadow run comes here when the program's interpreter shuts down, where
+Python refuses any import that wants to be told of the end (`concurrent.futures.process`, which the planning has).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from xf2sdpa import timing
+from xf2sdpa.timing.model import Timing
+from xf2sdpa.verify.planning.probe import Probe
+
+Paths = dict[str, Callable[..., Any]]
+
+
+def as_paths(probe: Probe, atoms: Sequence[Any], *, with_old: bool = True) -> tuple[list[Tensor], Paths]:
+    """The two sides as functions of the floating-point tensors in the atoms, for `timing.measure`.
+
+    Dropout is 0 in both. Without `with_old` there is only `new`: the reference's time says nothing of xformers.
+    """
+    values = [0.0 if role == "p" else value for role, value in zip(probe.roles, atoms, strict=True)]
+    flat, tree = pytree.tree_flatten(values)
+    places = [index for index, x in enumerate(flat) if isinstance(x, Tensor) and x.is_floating_point()]
+
+    def over(side: Callable[..., Any]) -> Callable[..., Any]:
+        def path(*leaves: Tensor) -> Any:
+            filled = list(flat)
+            for place, leaf in zip(places, leaves, strict=True):
+                filled[place] = leaf
+            return side(*pytree.tree_unflatten(filled, tree))
+
+        return path
+
+    paths = {"new": over(probe.new)}
+    if with_old:
+        paths = {"old": over(functools.partial(probe.old, probe.operator)), **paths}
+    return [flat[place] for place in places], paths
+
+
+def timings(paths: Paths, leaves: Sequence[Tensor], *, backward: bool, budget: float) -> tuple[Timing, ...]:
+    """The time of each path, and of `new` under each backend that takes it, with the kernel that ran.
+
+    Args:
+        paths: of `as_paths`.
+        leaves: what they are called with.
+        backward: time forward and backward as well.
+        budget: seconds for all of it.
+
+    Raises:
+        Exception: whatever a path raises.
+    """
+    everything = paths | timing.backends(paths["new"], leaves, backward=backward)
+    measured = timing.measure(everything, leaves, backward=backward, budget=budget)
+    plain = [x.detach() for x in leaves]
+    return tuple(
+        dataclasses.replace(one, kernel=timing.kernel_of(functools.partial(everything[name], *plain)))
+        for name, one in measured.items()
+    )
