@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-EXAMPLE = ROOT / "examples" / "families"
+EXAMPLE = "examples/families"
 ALONE = """
 import runpy, sys
 from xf2sdpa.verify.judging.old_path import find_old_path
@@ -51,7 +51,7 @@ def timed(command: list[str]) -> Timed:
     """Run a command to its end; when each of its lines came is when a step ended."""
     began = time.perf_counter()
     came, losses, lines = [], [], []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
         for line in process.stdout or ():
             lines.append(line)
             if found := re.fullmatch(r"step \d+: loss (\S+)", line.strip()):
@@ -65,8 +65,8 @@ def timed(command: list[str]) -> Timed:
 
 def commands(script: list[str], report: Path) -> dict[str, list[str]]:
     """How each kind of run is started; `report` is that of the last."""
-    plain = [sys.executable, "-u", "-c", ALONE.format(folder=str(EXAMPLE)), *script]
-    verify = [sys.executable, "-m", "xf2sdpa", "verify", str(EXAMPLE), "--json", str(report)]
+    plain = [sys.executable, "-u", "-c", ALONE.format(folder=EXAMPLE), *script]
+    verify = [sys.executable, "-m", "xf2sdpa", "verify", EXAMPLE, "--json", str(report)]
     program = ["--", sys.executable, "-u", *script]
     return {
         "alone": plain,
@@ -81,12 +81,13 @@ def measured(device: str, steps: int, rounds: int) -> dict[str, Any]:
     """Medians over rounds, and the losses of the first."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        script = [str(EXAMPLE / "train.py"), "--steps", str(steps), "--device", device]
+        script = [f"{EXAMPLE}/train.py", "--steps", str(steps), "--device", device]
         kinds = commands(script, report)
         runs = {name: [timed(command) for _ in range(rounds)] for name, command in kinds.items()}
         written = json.loads(report.read_text())
     plain = runs["alone"][0].losses
-    found: dict[str, Any] = {"environment": written["environment"], "steps": steps, "rounds": rounds}
+    machine = {name: value for name, value in written["environment"].items() if name != "command"}
+    found: dict[str, Any] = {"environment": machine, "steps": steps, "rounds": rounds}
     found["calls"] = sum(site["calls"] for site in written["sites"])
     found["runs"] = {
         name: {

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from xf2sdpa import __main__, codes
 from xf2sdpa.cli import cli
 from xf2sdpa.engine import rewrite_text
+from xf2sdpa.flags import table
 from xf2sdpa.rule import Example, all_rules
 
 ROOT = Path(__file__).parent.parent
@@ -275,6 +276,10 @@ def test_nested_too_deep(tmp_path: Path) -> None:
         ("rewrite", "--no-such-option", "."),
         ("rewrite", "--torch", "new", "."),
         ("rewrite", "--select", "E501", "."),
+        ("rewrite", "--select", "XF999", "."),
+        ("rewrite", "--ignore", "XF1,XF8", "."),
+        ("rewrite", "--select", "", "."),
+        ("rewrite", "--flags", "", "."),
         ("rewrite", "--exclude", "!kept.py", "."),
         ("explain", "XF000"),
         ("no_such_command",),
@@ -423,6 +428,17 @@ def test_rule_selection(file: Path, option: str, code: str, kind: str) -> None:
     assert kind in rewrite("--check", option, code, file).output
 
 
+def test_a_beginning_that_no_code_has_names_those_there_are(file: Path) -> None:
+    result = rewrite("--select", "XF999", file)
+    assert "select: no code begins with 'XF999'. There are XF1 (what was done), XF2 (why" in result.output
+    assert file.read_text() == EXACT
+
+
+def test_flags_that_say_nothing_name_the_choices(file: Path) -> None:
+    assert "flags: must name at least one of h200, safe, off, keep, tf32" in rewrite("--flags", "", file).output
+    assert "flags: 'bogus' is unknown. Allowed: h200, safe" in rewrite("--flags", "bogus", file).output
+
+
 def configured(folder: Path, table: str) -> Path:
     (folder / "pyproject.toml").write_text(f"[tool.xf2sdpa]\n{table}\n")
     return folder
@@ -566,6 +582,42 @@ def test_explain(code: str) -> None:
     assert result.output.startswith(code)
     assert len(result.output.splitlines()) > 2
     assert call("explain", code.lower()).output == result.output
+
+
+@pytest.mark.parametrize("code", codes.all_codes())
+def test_a_page_has_a_title_a_reason_an_example_and_a_way_out(code: str) -> None:
+    title, *parts = call("explain", code).output.split("\n\n")
+    assert title == f"{code}: {codes.all_codes()[code]}"
+    if code in table.CODES:  # the table of flags
+        assert "torch.set_float32_matmul_precision" in parts[-1] or "`--flags h200`" in parts[1]
+        return
+    assert len(parts[0]) > 20
+    assert any(part.startswith(("example:\n    ", "before:\n    ", "left as it is:\n    ")) for part in parts)
+    assert sum(part.startswith("Way out: ") for part in parts) == 1
+
+
+def test_every_code_is_of_a_known_family() -> None:
+    assert {code[:3] for code in codes.all_codes()} == set(codes.FAMILIES)
+
+
+def test_explain_lists_the_codes_that_begin_so() -> None:
+    listed = call("explain", "xf40").output.splitlines()
+    assert [line[:5] for line in listed] == [code for code in codes.all_codes() if code.startswith("XF40")]
+    assert len(call("explain", "XF").output.splitlines()) == len(codes.all_codes())
+
+
+def test_explain_shows_one_flag() -> None:
+    shown = call("explain", "tf32").output
+    assert shown.startswith('tf32: torch.set_float32_matmul_precision("high")\n    float32 matrix products')
+    assert "cudnn.benchmark" not in shown
+    assert call("explain", "H200").output == call("explain", "flags").output
+
+
+@pytest.mark.parametrize(("word", "meant"), [("tf23", "tf32"), ("XF217", "XF21"), ("flag", "flags"), ("zebra", "")])
+def test_explain_suggests(word: str, meant: str) -> None:
+    result = call("explain", word)
+    assert result.exit_code == 2
+    assert (f"there is no page about {word}; did you mean {meant}" in result.output) == bool(meant)
 
 
 def test_codes_belong_to_one_rule_each() -> None:

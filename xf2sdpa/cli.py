@@ -99,13 +99,12 @@ def rewrite(paths: tuple[str, ...], **options: Any) -> None:
         from xf2sdpa.project import write_back
 
         write_back(run)
+    from xf2sdpa.requirements import no_longer_needed
     from xf2sdpa.torch_pin import project_torch
 
-    pin = (
-        (settings.torch, "--torch or pyproject.toml")
-        if settings.torch
-        else project_torch(Path(paths[0] if paths else "."))
-    )
+    start = Path(paths[0] if paths else ".")
+    run.listed = no_longer_needed(run.results, start)
+    pin = (settings.torch, "--torch or pyproject.toml") if settings.torch else project_torch(start)
     _report(run, pin, options, written=written)
     sys.exit(_status(run, options, written=written))
 
@@ -123,7 +122,7 @@ def _settings(start: Path, options: dict[str, Any]) -> Settings:
 
 
 def _codes(text: str | None) -> list[str] | None:
-    return [code.strip() for code in text.split(",") if code.strip()] if text else None
+    return None if text is None else [code.strip() for code in text.rstrip(",").split(",")]
 
 
 def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]) -> Run:
@@ -243,7 +242,10 @@ def _standard_input(paths: tuple[str, ...], options: dict[str, Any]) -> int:
 @cli.command()
 @click.argument("code", required=False)
 def explain(code: str | None) -> None:
-    """Print the page of a CODE, or of FLAGS, the H200 backend flags; without one, list all codes."""
+    """Print the page of a CODE, of FLAGS (the H200 backend flags) or of one flag; list the codes that begin so, or all.
+
+    XF1 is what was done, XF2 why a call cannot be inline, XF3 assumptions, XF4 what is left, XF5 flags, XF9 the run.
+    """
     from xf2sdpa import codes
 
     if code is None:
@@ -252,7 +254,11 @@ def explain(code: str | None) -> None:
         return
     page = codes.explain(code)
     if page is None:
-        _give_up(f"there is no code {code}", "`xf2sdpa explain` lists them all.")
+        near = codes.nearest(code)
+        meant = f"; did you mean {near}?" if near else ""
+        _give_up(
+            f"there is no page about {code}{meant}", "`xf2sdpa explain` lists all codes; `flags` is a page as well."
+        )
     click.echo(page, nl=False)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
+from dataclasses import dataclass
+
 from xf2sdpa.flags import table as flags
 
 UNPARSABLE = "XF901"
@@ -16,50 +19,178 @@ TOO_DEEP = "XF909"
 IN_HELPER = "XF161"
 GUARDED = "XF162"
 STILL_BOUND = "XF407"
+SHIELD = "XF408"
+
+FAMILIES = {
+    "XF1": "what was done",
+    "XF2": "why a call cannot be inline",
+    "XF3": "assumptions and notes",
+    "XF4": "what is left of xformers",
+    "XF5": "H200 flags",
+    "XF9": "the run itself",
+}
+"""The beginnings of codes, and what the codes are about."""
+
+_SEE_HELP = "`xf2sdpa rewrite --check --verbose PATH` says at each place what would help there."
+WAYS_OUT = {
+    "XF1": "`# xf2sdpa: ignore` on a call leaves it as it is, `--ignore CODE` all calls that the report lists under a "
+    "code, `--exclude FILE` a whole file.",
+    "XF2": f"{_SEE_HELP} `# xf2sdpa: ignore` on a call leaves it as it is.",
+    "XF3": "`--only exact` leaves the calls that rest on an assumption, `# xf2sdpa: ignore` on a call that one. "
+    + _SEE_HELP,
+    "XF4": f"{_SEE_HELP} Or keep xformers installed for such a file.",
+}
+"""What to do about a code of a rule, by its family; those of the run have their own."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What `explain` says about a code of the run itself."""
+
+    title: str
+    reason: str
+    example: str
+    way_out: str
+
 
 RUN_CODES = {
-    IN_HELPER: "The call goes to the helper module, which looks at the inputs when it runs. What the function does not "
-    "show is in the message: the number of dimensions, the kind of mask, the dtype. Show it there, and a later run "
-    "can write the call inline.",
-    GUARDED: "The call needs the helper module, but the guard around the import of xformers does more than set a "
-    "flag, so it is not known what it stands for. Take the import out of the guard and run again.",
-    STILL_BOUND: "A rewritten file cannot be imported without xformers. It imports one that still imports xformers at "
-    "its top level. Rewrite the other file by hand, or import it only where it is needed.",
-    UNPARSABLE: "The file is not Python that this interpreter can parse. Mend it, or exclude it.",
-    UNREADABLE: "The file cannot be read. Look at its permissions, or exclude it.",
-    UNDECODABLE: "The file is not what its encoding declaration (or UTF-8, without one) says. Mend the declaration.",
-    UNWRITABLE: "The file cannot be written, or changed while the run went on. It is as it was.",
-    CHECK_FAILED: "The rewrite did not pass the check that every run makes of its own work: the new text must parse, "
-    "be the old one to the byte outside the edits, and give a second run nothing to do. The file is as it was. "
-    "This is a defect of xf2sdpa: please report it with the call that the message names.",
-    IGNORED: "A comment `# xf2sdpa: ignore` or `# xf2sdpa: ignore[XF101]` on the call asks to leave it alone.",
-    NOT_SELECTED: "The configuration's `select` or `ignore` leaves this rule out.",
-    NOT_EXACT: "The rewrite rests on an assumption, and --only exact asks to leave such calls alone.",
-    TOO_DEEP: "An expression nests deeper than the interpreter's recursion limit. Split it, or exclude the file.",
+    IN_HELPER: Page(
+        "the call goes to the helper module",
+        "What SDPA must be told is not shown by the function: the number of dimensions, the kind of mask, the dtype. "
+        "The message says which. The helper module has the operator with xformers' signature and looks at the inputs "
+        "when it runs.",
+        "def attend(q, k, v, bias):\n    return memory_efficient_attention(q, k, v, attn_bias=bias)  # what is bias?",
+        "Show it where the call is made (`b, n, h, d = q.shape`, or an `assert`), and the next run can write the call "
+        "inline. `--no-helper` makes no helper module and leaves such calls.",
+    ),
+    GUARDED: Page(
+        "the guard around the import does more than set a flag",
+        "The call needs the helper module, but the guard around the import of xformers runs other code as well, so it "
+        "is not known what it stands for.",
+        "try:\n    from xformers.ops import memory_efficient_attention\n\n    register(memory_efficient_attention)\n"
+        "except ImportError:\n    fall_back()",
+        "Take the import out of the guard, or make the guard set nothing but a flag, and run again.",
+    ),
+    STILL_BOUND: Page(
+        "a rewritten file cannot be imported without xformers",
+        "It imports one that still imports xformers at its top level.",
+        "from .blocks import Block  # blocks.py keeps `import xformers.components`",
+        "Rewrite the other file by hand, import it only where it is needed, or keep xformers for it.",
+    ),
+    SHIELD: Page(
+        "a flag that says whether xformers is installed stays as it was",
+        "A use of the installed package that xf2sdpa cannot rewrite is reached only where the flag is set. Set for "
+        "good, it would make that use fail once xformers is gone. Until then nothing changes; without xformers, the "
+        "code takes the path that it took there before.",
+        'def describe():\n    return metadata.version("xformers") if HAS_XFORMERS else "no xformers"',
+        "Rewrite or delete that use, or give it a flag of its own, and run again.",
+    ),
+    UNPARSABLE: Page(
+        "the file does not parse",
+        "It is not Python that the interpreter which runs xf2sdpa can parse: Python 2, a template, a newer syntax.",
+        'print "attention"',
+        "Mend it, exclude it with `--exclude FILE`, or run xf2sdpa with a newer Python.",
+    ),
+    UNREADABLE: Page(
+        "the file cannot be read",
+        "The system refused to hand it out, or it changed while it was being worked on.",
+        "chmod 000 model.py",
+        "Look at its permissions, run again, or exclude it with `--exclude FILE`.",
+    ),
+    UNDECODABLE: Page(
+        "the file's bytes are not in the encoding that it declares",
+        "Without a declaration that is UTF-8.",
+        "# coding: ascii\nname = 'café'",
+        "Mend the declaration, or save the file in the encoding that it names.",
+    ),
+    UNWRITABLE: Page(
+        "the file cannot be written",
+        "The system refused it, or the file changed while the run went on. It is as it was.",
+        "chmod a-w model.py",
+        "Look at the permissions of the file and its folder, and run again.",
+    ),
+    CHECK_FAILED: Page(
+        "the rewrite did not pass its own check",
+        "The new text must parse, be the old one to the byte outside the edits, and give a second run nothing to do. "
+        "It was not, so the file is as it was. This is a defect of xf2sdpa.",
+        "model.py:1:1: XF905 error   the rewrite failed its self-check: a second run would change the file again",
+        "Please report it with the call in question; `--exclude FILE` passes it over until then.",
+    ),
+    IGNORED: Page(
+        "a comment asks to leave the call alone",
+        "`# xf2sdpa: ignore` on one of its lines does so always, with codes in brackets only under these.",
+        "out = xops.memory_efficient_attention(q, k, v)  # xf2sdpa: ignore[XF101]",
+        "Delete the comment, and run again.",
+    ),
+    NOT_SELECTED: Page(
+        "the code is not selected",
+        "`--select` or `--ignore`, or `select` or `ignore` in [tool.xf2sdpa] of pyproject.toml, leaves out the code "
+        "that the call would have been listed under.",
+        "xf2sdpa rewrite --ignore XF102 src",
+        "Leave the option out, or give beginnings that take the code in: `--select XF1`.",
+    ),
+    NOT_EXACT: Page(
+        "the rewrite rests on an assumption",
+        "`--only exact` asks to leave such calls alone.",
+        "xf2sdpa rewrite --only exact src",
+        "Check what is assumed (the message says it), and run without `--only`.",
+    ),
+    TOO_DEEP: Page(
+        "the file nests too deep",
+        "An expression in it goes deeper than the interpreter's recursion limit.",
+        "total = 1 + 1 + 1 + 1  # and some thousands more",
+        "Split the expression, or exclude the file with `--exclude FILE`.",
+    ),
 }
 
 
-def explain(code: str) -> str | None:
-    """The page of a code (or of FLAGS), as plain text; None for a code that does not exist."""
-    code = code.upper()
-    if code == "FLAGS" or code in flags.CODES:
-        return (f"{code}: {flags.CODES[code]}\n\n" if code in flags.CODES else "") + flags.page()
+def explain(word: str) -> str | None:
+    """The page of a code, of FLAGS, of one flag by its name; all codes that begin so; None for what does not exist."""
+    code = word.upper()
+    if code == "FLAGS" or word.lower() in flags.SETS:
+        return flags.page()
+    if (entry := flags.entry(word.lower())) is not None:
+        return entry
+    listed = all_codes()
+    if code in listed:
+        return _page(code, listed[code])
+    beginning = [f"{other}  {line}" for other, line in listed.items() if other.startswith(code)]
+    return "\n".join(beginning) + "\n" if beginning and code.startswith("XF") else None
+
+
+def nearest(word: str) -> str:
+    """What may have been meant by a word that has no page; empty if nothing is near."""
+    import difflib  # noqa: PLC0415 - only for what is misspelt
+
+    known = {name.lower(): name for name in (*all_codes(), "flags", *flags.CHOICES)}
+    near = difflib.get_close_matches(word.lower(), list(known), n=1)
+    return known[near[0]] if near else ""
+
+
+def _page(code: str, title: str) -> str:
+    if code in flags.CODES:
+        return f"{code}: {title}\n\n{flags.page()}"
     if code in RUN_CODES:
-        return f"{code}\n\n{RUN_CODES[code]}\n"
+        page = RUN_CODES[code]
+        parts = [f"{code}: {title}", _wrapped(page.reason), _indented("example", page.example)]
+        return "\n\n".join([*parts, _wrapped(f"Way out: {page.way_out}")]) + "\n"
     from xf2sdpa.rule import all_rules  # noqa: PLC0415 - loads every rule
 
-    rule = next((rule for rule in all_rules() if code in rule.codes), None)
-    if rule is None:
-        return None
-    parts = [f"{code}: {rule.codes[code]}", rule.page]
+    rule = next(rule for rule in all_rules() if code in rule.codes)
+    parts = [f"{code}: {title}", rule.page]
     for example in rule.examples:
         parts.append(_indented("before" if example.after else "left as it is", example.before))
         if example.after:
             parts.append(_indented("after", example.after))
+    parts.append(_wrapped(f"Way out: {WAYS_OUT[code[:3]]}"))
     others = [f"  {other}  {line}" for other, line in rule.codes.items() if other != code]
     if others:
         parts.append("\n".join(["Codes of the same rule:", *others]))
     return "\n\n".join(parts) + "\n"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _indented(title: str, text: str) -> str:
@@ -72,5 +203,5 @@ def all_codes() -> dict[str, str]:
 
     listed = {code: line for rule in all_rules() for code, line in rule.codes.items()}
     listed.update(flags.CODES)
-    listed.update({code: page.partition(". ")[0].rstrip(".") for code, page in RUN_CODES.items()})
+    listed.update({code: page.title for code, page in RUN_CODES.items()})
     return dict(sorted(listed.items()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +19,11 @@ from xf2sdpa.analysis.spans import source_of, span_of
 from xf2sdpa.codes import CHECK_FAILED, GUARDED, IGNORED, IN_HELPER, NOT_EXACT, NOT_SELECTED, TOO_DEEP, UNPARSABLE
 from xf2sdpa.copyin import exported
 from xf2sdpa.draft import CallDraft, FileDraft, Refusal, Settled
-from xf2sdpa.edits import ArgumentEdit, CallEdit, Edit
+from xf2sdpa.edits import AddImport, ArgumentEdit, CallEdit, Edit
 from xf2sdpa.emit import function_name
 from xf2sdpa.layout import Layout
 from xf2sdpa.model import FileResult, Finding, Note, Site, SiteClass, Span
-from xf2sdpa.rule import all_rules
+from xf2sdpa.rule import Rule, all_rules
 from xf2sdpa.rules.comparison import bars_helper
 from xf2sdpa.rules.compat_names import helper_name, renamed_call
 from xf2sdpa.rules.op import is_idle
@@ -159,8 +159,20 @@ def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[Call
     calls = [_decide_call(file, site, only_exact=options.only_exact) for site in file.sites]
     for rule in all_rules():
         if rule.finish is not None:
+            before = len(file.edits)
             rule.finish(file)
+            file.findings += _done(file, rule, file.edits[before:])
     return file, [_checked(call) for call in calls]
+
+
+def _done(file: FileDraft, rule: Rule, edits: Sequence[Edit]) -> Iterator[Finding]:
+    """What a rule did to a file besides its calls, at the first place: a file without a call is named for it."""
+    code = next((code for code in rule.codes if code.startswith("XF1")), None)
+    nodes = [edit.node for edit in edits if not isinstance(edit, AddImport)]
+    nodes = nodes or [edit.after for edit in edits if isinstance(edit, AddImport) and edit.after is not None]
+    first = min(nodes, key=lambda node: node.lineno, default=None)
+    if code is not None and first is not None:
+        yield Finding(file.path, span_of(first, file.lines), code, rule.codes[code])
 
 
 def _checked(call: CallDraft) -> CallDraft:

@@ -26,7 +26,9 @@ from xf2sdpa.flags.plan import add_flags
 from xf2sdpa.flags.table import named as flags_named
 from xf2sdpa.model import FileResult, Finding, FlagsOutcome, SiteClass, Span, TorchVersion
 from xf2sdpa.placing import Imports, packages_of, places, scripts_of
+from xf2sdpa.requirements import Listed
 from xf2sdpa.settings import Settings
+from xf2sdpa.shields import hold_back
 from xf2sdpa.source import Source, SourceError, decode, read, write
 from xf2sdpa.still_bound import still_bound
 
@@ -50,6 +52,8 @@ class Run:
     """Helper modules that the rewritten files import."""
     flags: FlagsOutcome = field(default_factory=FlagsOutcome)
     """What became of H200 flags in entry points."""
+    listed: list[Listed] = field(default_factory=list)
+    """Lines of requirement files that list xformers, though nothing needs it any more."""
 
     @property
     def changed(self) -> list[FileResult]:
@@ -138,6 +142,7 @@ def rewrite_files(files: Sequence[str], settings: Settings, wish: Wish) -> Run:
         modules = {user: copy.modules[user] for copy in copies for user in copy.modules}
         again = [replace(jobs[user], compat=modules.get(user)) for user in users]
         results.update({result.path: result for result in _run(again, wish.jobs)})
+    results.update({held.path: held for held in hold_back(results.values())})
     listed = [*failed, *(r for r in results.values() if r.sites or r.findings or r.changed)]
     for result, finding in still_bound(results.values()):
         result.findings.append(finding)

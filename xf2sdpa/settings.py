@@ -199,7 +199,17 @@ def _codes(value: object) -> tuple[str, ...]:
     for code in codes:
         if not re.fullmatch(r"XF\d{0,3}", code):
             raise ValueError(f"must hold codes or beginnings of codes, such as 'XF1' or 'XF101', not {code!r}")
+        _known(code)
     return codes
+
+
+def _known(code: str) -> None:
+    """Raise ValueError for a beginning that no code has."""
+    from xf2sdpa.codes import FAMILIES, all_codes
+
+    if not any(known.startswith(code) for known in all_codes()):
+        families = ", ".join(f"{family} ({about})" for family, about in FAMILIES.items())
+        raise ValueError(f"no code begins with {code!r}. There are {families}; `xf2sdpa explain` lists all codes")
 
 
 def _torch(value: object) -> TorchVersion:
@@ -227,11 +237,13 @@ def _flags(value: object) -> tuple[str, ...]:
     from xf2sdpa.flags.table import CHOICES, KEEP
 
     words = [word.strip() for word in value.split(",")] if isinstance(value, str) else list(_strings(value))
+    if not any(words):
+        raise ValueError(f"must name at least one of {', '.join(CHOICES)}")
     for word in words:
         if word not in CHOICES:
             raise ValueError(f"{word!r} is {_unknown(word, list(CHOICES))}")
-    if not words or (len(words) > 1 and {"off", KEEP} & set(words)):
-        raise ValueError(f"must name something; off and {KEEP} stand alone")
+    if len(words) > 1 and {"off", KEEP} & set(words):
+        raise ValueError(f"off and {KEEP} stand alone, not beside others")
     return tuple(words)
 
 

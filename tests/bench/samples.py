@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from tests.timing.samples import H200
 from xf2sdpa.bench.guide import judge
 from xf2sdpa.bench.model import GUIDE_SHAPE, Ceiling, Entry, ModuleResult, Result, Selection, ShapeResult
 from xf2sdpa.timing.model import Environment, Timing
@@ -32,21 +34,8 @@ def timing(forward: float, total: float | None = None, kernel: str = "") -> Timi
 
 
 def environment(device: str = "NVIDIA H200", xformers: str | None = "0.0.34") -> Environment:
-    return Environment(
-        command="xf2sdpa bench",
-        date="2026-11-22T12:00:00+00:00",
-        seed=0,
-        python="3.12.3",
-        torch="2.11.0",
-        cuda="13.0",
-        cudnn="9.19.0",
-        device=device,
-        capability="9.0",
-        driver="580.1",
-        xformers=xformers,
-        old_path=f"xformers {xformers} (FlashAttention-3)" if xformers else "reference: xformers is not installed",
-        precision="float32 matmul ieee",
-    )
+    old_path = f"xformers {xformers} (FlashAttention-3)" if xformers else "reference: xformers is not installed"
+    return dataclasses.replace(H200, command="xf2sdpa bench", device=device, xformers=xformers, old_path=old_path)
 
 
 def shape(name: str = GUIDE_SHAPE, without: tuple[str, ...] = (), **forward: float) -> ShapeResult:

@@ -65,6 +65,29 @@ def test_a_page_is_made_later_from_the_document(stored: Path, tmp_path: Path) ->
     assert bench("--from", stored, "--output-format", "markdown").stdout.startswith("# ")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [("--quick",), ("--budget", "5"), ("--device", "cpu"), ("--only", "guide"), ("--shapes", "shapes.toml")],
+)
+def test_nothing_is_measured_from_a_document(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shapes.toml").write_text(TABLE)
+    done = bench("--from", stored, *options)
+    assert done.exit_code == 2
+    assert f"--from measures nothing: it does not go with {options[0]}" in done.stderr
+
+
+def test_verbose_names_every_claim(tmp_path: Path) -> None:
+    file = tmp_path / "cpu.json"
+    file.write_text(document.render(samples.result("cpu")))
+    short, long = bench("--from", file), bench("--from", file, "-v")
+    assert (short.exit_code, long.exit_code) == (0, 0)
+    assert "; -v lists them" in short.stdout
+    assert long.stdout.count("? not measured here: ") > 20
+
+
 def test_a_page_needs_no_torch(stored: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None; from xf2sdpa.cli import cli; "

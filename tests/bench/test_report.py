@@ -13,7 +13,7 @@ import pytest
 from tests.bench import samples
 from xf2sdpa.bench import report
 from xf2sdpa.bench.guide import CLAIMS
-from xf2sdpa.bench.model import GUIDE_SHAPE, Result
+from xf2sdpa.bench.model import GUIDE_SHAPE, Result, Verdict
 from xf2sdpa.bench.report import html, markdown, tables, text
 from xf2sdpa.bench.report import json as document
 
@@ -70,7 +70,7 @@ def test_what_is_no_report_is_refused(given: str) -> None:
 
 
 def test_text_has_every_claim_with_both_figures(run: Result) -> None:
-    told = "\n".join(text.lines(run))
+    told = "\n".join(text.lines(run, verbose=True))
     flat = re.sub(r"\s+", " ", told)
     for outcome in run.outcomes:
         assert f"{outcome.verdict.value}: “{tables.said(outcome)}” the guide: {outcome.guide}; here: " in flat
@@ -78,6 +78,21 @@ def test_text_has_every_claim_with_both_figures(run: Result) -> None:
     assert f"{len(CLAIMS)} claims: " in told
     for line in run.cut:
         assert f"Not measured: {line}" in told
+
+
+def test_on_a_cpu_the_claims_that_it_cannot_judge_are_one_line() -> None:
+    run = RUNS["CPU"]
+    told = "\n".join(text.lines(run))
+    opinions = [outcome for outcome in run.outcomes if outcome.verdict is Verdict.OPINION]
+    assert f"? {len(run.outcomes) - len(opinions)} claims not measured here" in told
+    assert told.count(Verdict.NOT_MEASURED.value) == 2, "that line, and the totals"
+    for outcome in opinions:
+        assert tables.said(outcome) in re.sub(r"\s+", " ", told)
+
+
+def test_on_a_gpu_each_claim_that_was_not_measured_stands_with_its_reason() -> None:
+    run = RUNS["without xformers"]
+    assert list(text.lines(run)) == list(text.lines(run, verbose=True))
 
 
 def test_a_cpu_says_that_it_is_one() -> None:

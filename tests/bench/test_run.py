@@ -11,8 +11,8 @@ import torch
 
 from xf2sdpa import compat, timing
 from xf2sdpa.bench import ceilings, implementations, modules, run, selection, workloads
-from xf2sdpa.bench.model import GUIDE_SHAPE, Result
-from xf2sdpa.bench.run import PARTS, Plan
+from xf2sdpa.bench.model import GUIDE_SHAPE, PARTS, Result
+from xf2sdpa.bench.run import Plan
 from xf2sdpa.timing.model import Timing
 from xf2sdpa.verify.judging.old_path import OldPath
 
@@ -158,10 +158,14 @@ def test_threads_are_as_before(monkeypatch: pytest.MonkeyPatch, table: Path) -> 
 
 def test_a_gpu_gets_the_guides_full_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """The way that a GPU takes, on a device that computes nothing: full sizes, memory, kernels."""
-    for name in ("synchronize", "empty_cache", "reset_peak_memory_stats"):
-        monkeypatch.setattr(torch.cuda, name, lambda: None)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 0)
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 10**8)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    peaks: list[tuple[torch.Size, torch.device]] = []
+
+    def peak_memory(call: Callable[[], Any], device: torch.device) -> int:
+        peaks.append((call().shape, device))
+        return 10**8
+
+    monkeypatch.setattr(run, "peak_memory", peak_memory)
     absent = OldPath(compat.memory_efficient_attention, None, "reference: xformers is not installed", None)
     monkeypatch.setattr(implementations, "find_old", lambda _: absent)
     monkeypatch.setattr(timing, "kernel_of", lambda call: f"kernel of {tuple(call().shape)}")
@@ -171,7 +175,8 @@ def test_a_gpu_gets_the_guides_full_size(monkeypatch: pytest.MonkeyPatch) -> Non
     assert shape.shape == "q 32×1024×16×64, bfloat16"
     assert {ceiling.name for ceiling in result.ceilings} == {f"matmul {dtype}" for dtype in ceilings.DTYPES} | {"copy"}
     found = {entry.name: entry for entry in shape.entries}
-    assert found["inline"].forward_memory == 10**8 + shape.input_bytes
+    assert found["inline"].forward_memory == 10**8 + shape.input_bytes, "the inputs are counted"
+    assert ((32, 1024, 16, 64), torch.device("meta")) in peaks
     for name, sizes in (("sdpa", (32, 16, 1024, 64)), ("inline", (32, 1024, 16, 64))):
         seen = found[name].timing
         assert seen

@@ -315,14 +315,33 @@ def test_a_setting_added_later_takes_the_flag_out(root: Path) -> None:
 
 
 def test_the_report_says_where_why_and_what_it_changes(root: Path) -> None:
-    lines = rewrite(root).output.splitlines()
+    output = rewrite(root).output
+    lines = output.splitlines()
     place = f"{root / 'train.py'}:7:1: XF501 flags   tf32, cudnn-benchmark: has a main guard and leads to "
     assert [line for line in lines if line.startswith(place)] == [f"{place}nets/attention.py by nets/model.py"]
-    (tf32,) = [line for line in lines if line.startswith('    torch.set_float32_matmul_precision("high"): ')]
-    assert "Changes rounding: their factors keep 10 bits of mantissa instead of 23." in tf32
+    told = lines[lines.index(f"{place}nets/attention.py by nets/model.py") + 1 :]
+    assert max(map(len, told)) <= 120
+    (start,) = (n for n, line in enumerate(told) if line.startswith('    torch.set_float32_matmul_precision("high"): '))
+    assert "Changes rounding: their factors keep 10 bits of mantissa instead of 23." in " ".join(
+        line.strip() for line in told[start : start + 2]
+    )
     assert sum("torch.backends.cudnn.benchmark = True: " in line for line in lines) == 1
-    assert any("`--flags off` takes all out" in line for line in lines)
+    assert "    `--flags safe` leaves out what lowers precision, `--flags off` takes all out" in output
     assert "2 files rewritten." in lines
+
+
+def test_safe_is_not_advised_to_those_who_asked_for_it(root: Path) -> None:
+    output = rewrite("--flags", "safe", root).output
+    assert "XF501 flags   cudnn-benchmark: " in output
+    assert "    `--flags off` takes all out; xf2sdpa explain flags\n" in output
+    assert "--flags safe" not in output
+
+
+def test_what_flags_do_is_said_once_for_all_programs(root: Path) -> None:
+    (root / "sample.py").write_text(train(root))
+    output = rewrite(root).output
+    assert output.count("XF501 flags") == 2
+    assert output.count("torch.backends.cudnn.benchmark = True: ") == output.count("xf2sdpa explain flags") == 1
 
 
 def test_without_an_entry_point_the_lines_to_paste_are_printed(root: Path) -> None:

@@ -10,25 +10,14 @@ import random
 import sys
 from pathlib import Path
 
-from xf2sdpa.timing.model import Environment, Timing
+from tests.timing.samples import H200
+from xf2sdpa.timing.model import Timing
 from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Speed, Status
 from xf2sdpa.verify.report import baseline, html, json, markdown, text
 
 MADE_UP = "MADE-UP SAMPLE DATA: nothing in this report was measured."
-XFORMERS = Environment(
-    command="xf2sdpa verify src --html report.html -- python train.py --steps 3 (made-up sample)",
-    date="2026-11-22 16:40 UTC",
-    seed=0,
-    python="3.12.7",
-    torch="2.11.0+cu130",
-    cuda="13.0",
-    cudnn="9.19.0",
-    device="NVIDIA H200",
-    capability="9.0",
-    driver="580.159",
-    xformers="0.0.34",
-    old_path="xformers 0.0.34 (FlashAttention-3)",
-    precision="float32 matmul precision highest, TF32 off",
+XFORMERS = dataclasses.replace(
+    H200, command="xf2sdpa verify src --html report.html -- python train.py --steps 3 (made-up sample)"
 )
 REFERENCE = dataclasses.replace(
     XFORMERS,

@@ -1,4 +1,4 @@
-"""Forms of guards, each a small project, and the question asked of all: does the path that ran still run?"""
+"""A form of guard as a small project, and the question asked of all: does the path that ran still run?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ class Guard:
         name: what the case is called.
         files: the project, `CALL[x]` standing for a call of x.
         switch: an environment variable that turns the fast path off, and the value that does.
-        unset: environment variables that must not be set otherwise.
         path: the path that runs with xformers, and must run without it after the rewrite.
     """
 
@@ -56,10 +55,9 @@ def one_file(
     call: str = "xops.memory_efficient_attention",
     switch: tuple[str, str] | None = None,
     path: str = "fast",
-    more: dict[str, str] | None = None,
 ) -> Guard:
     text = f"from eager import eager\n\n{guard}{USE.format(condition=condition, call=call)}"
-    return Guard(name, {"main.py": text, **(more or {})}, switch, path)
+    return Guard(name, {"main.py": text}, switch, path)
 
 
 BARE = "memory_efficient_attention"
@@ -70,7 +68,7 @@ OFF = ("XFORMERS_DISABLED", "1")
 def check(guard: Guard, style: str, folder: Path) -> None:
     """Run a project before and after the rewrite: the same path, on torch, and no import of xformers left."""
     root = guard.project(folder, style)
-    switch = guard.switch or ("XFORMERS_DISABLED", "1")
+    switch = guard.switch or OFF
     before = execute(root, oracle.installed, cleared=switch[:1])
     assert (before.path, before.xformers_calls > 0) == (guard.path, guard.path == "fast"), "the example is wrong"
     switched = guard.switch and execute(root, oracle.installed, environment=dict([guard.switch]))

@@ -27,14 +27,14 @@ class Event:
 
 
 class FakeGPU:
-    """What `stopwatch` uses of `torch.cuda`; all in milliseconds. `host` is now, `free` when the device is idle."""
+    """What `stopwatch` uses of `torch.cuda`: milliseconds, bytes. `host` is now, `free` when the device is idle."""
 
     event_cost = 0.002
 
     def __init__(self) -> None:
         self.host = self.free = 0.0
         self.flushes = 0
-        self.device_time = 0.0
+        self.held = self.peak = 0
 
     def Event(self, enable_timing: bool) -> Event:  # noqa: N802
         return Event(self)
@@ -49,6 +49,20 @@ class FakeGPU:
 
     def synchronize(self, device: torch.device | None = None) -> None:
         self.host = max(self.host, self.free)
+
+    def hold(self, size: int) -> None:
+        """Bytes taken, or given back."""
+        self.held += size
+        self.peak = max(self.peak, self.held)
+
+    def memory_allocated(self, device: torch.device) -> int:
+        return self.held
+
+    def max_memory_allocated(self, device: torch.device) -> int:
+        return self.peak
+
+    def reset_peak_memory_stats(self, device: torch.device) -> None:
+        self.peak = self.held
 
     def scratch(self, device: torch.device) -> FakeGPU:
         return self

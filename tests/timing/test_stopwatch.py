@@ -84,6 +84,17 @@ def test_no_memory_is_claimed_on_the_cpu():
     assert stopwatch.peak_memory(lambda: torch.ones(1000), CPU) is None
 
 
+def test_memory_is_the_peak_of_the_call_above_what_was_held(gpu):
+    gpu.hold(500)
+    gpu.hold(-400)  # an earlier peak, and 100 that stay
+
+    def call():
+        gpu.hold(70)
+        gpu.hold(-30)
+
+    assert stopwatch.peak_memory(call, CUDA) == 70
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 class TestOnGPU:

@@ -32,6 +32,7 @@ from xf2sdpa.verify.judging.compare import compare_probe
 from xf2sdpa.verify.judging.old_path import OldPath, find_old_path, quiet_import
 from xf2sdpa.verify.model import Case
 from xf2sdpa.verify.planning.probe import Probe
+from xf2sdpa.verify.report.words import failure
 
 ALL = ("float16", "bfloat16", "float32")
 HALF = ("float16", "bfloat16")
@@ -574,7 +575,7 @@ class Outcome:
     @property
     def alarm(self) -> list[str]:
         """What was said against the right text."""
-        return [check.message for check in self.right.checks if check.available and not check.ok]
+        return [failure(check) for check in self.right.checks if check.available and not check.ok]
 
     @property
     def compared(self) -> bool:

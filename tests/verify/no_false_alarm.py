@@ -36,6 +36,7 @@ from xf2sdpa.verify.judging.compare import compare, compare_probe
 from xf2sdpa.verify.judging.old_path import OldPath, find_old_path, quiet_import
 from xf2sdpa.verify.model import Case
 from xf2sdpa.verify.planning.probe import Probe
+from xf2sdpa.verify.report.words import failure
 
 ROOT = Path(__file__).resolve().parents[2]
 STILL_IMPORTS = re.compile(r"^\s*(import|from) +(xformers|mslk)\b", re.MULTILINE)
@@ -53,7 +54,7 @@ class Seen:
     @property
     def alarms(self) -> list[str]:
         """What was said against it."""
-        return [check.message for check in self.case.checks if check.available and not check.ok]
+        return [failure(check) for check in self.case.checks if check.available and not check.ok]
 
     @property
     def refused(self) -> str:

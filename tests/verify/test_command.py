@@ -153,7 +153,7 @@ def test_ctrl_c_ends_with_the_status_of_a_shell_and_what_was_done() -> None:
         (("site_file.py", "--max-memory", "much"), "no size"),
         (("site_file.py", "--budget", "-1"), "'--budget'"),
         (("site_file.py", "--budget", "0"), "'--budget'"),
-        (("site_file.py", "--rev", "HEAD"), "with a call of xformers in it"),
+        (("site_file.py", "--rev", "HEAD"), "in no git repository\n    help: Without git"),
         (("site_file.py", "--before", "nowhere.json"), "cannot be read"),
     ],
 )

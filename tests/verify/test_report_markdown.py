@@ -7,8 +7,8 @@ import re
 import pytest
 
 from tests.page import samples
-from xf2sdpa.verify.model import Report, SiteReport, Status
-from xf2sdpa.verify.report import baseline, markdown
+from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Status
+from xf2sdpa.verify.report import baseline, html, markdown
 
 
 def rows(text: str) -> list[str]:
@@ -23,8 +23,21 @@ def test_a_line_a_table_and_folded_details() -> None:
         "| <code>src/model/legacy.py:41</code> | ❌ differs | exact | gradient of query | NaN"
     )
     assert text.count("<details>") == text.count("</details>") == 12
-    assert "* output: error 8.3e-01, limit 8.3e-04" in text
+    assert (
+        "* with q 2×257×8×40, k 2×77×8×40, float16, autocast float16\n  * output: error 8.3e-01, limit 8.3e-04" in text
+    )
     assert "\n- mea(q, k, v)\n+ sdpa(q, v, k)\n" in text
+
+
+def test_a_call_that_stayed_what_it_was_has_no_diff() -> None:
+    checks = tuple(Check(f"output {number}", ok=False, new_error=2.0, limit=1.0) for number in range(22))
+    case = Case("q 1", "float16", checks=checks)
+    site = SiteReport("a.py::f#0", "a.py", 1, "compat", "f(q)", "f(q)", Status.DIFFERS, "look at b.py", cases=[case])
+    for text in (markdown.render(Report(samples.XFORMERS, [site])), html.render(Report(samples.XFORMERS, [site]))):
+        assert "look at b.py" in text
+        assert "```" not in text
+        assert '<pre class="diff">' not in text
+    assert "\n* 2 checks more\n" in markdown.render(Report(samples.XFORMERS, [site]))
 
 
 def test_without_xformers_every_row_says_so() -> None:

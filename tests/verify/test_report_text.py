@@ -30,8 +30,9 @@ def test_one_line_a_site() -> None:
 
 def test_what_fails_is_said_with_figures_and_inputs() -> None:
     lines = plain(samples.report())
-    where = lines.index("    fails output: error 8.3e-01, limit 8.3e-04, old path 4.1e-04, first at [0, 0, 3, 17]")
-    assert lines[where + 1] == "        with q 2×257×8×40, k 2×77×8×40, float16, autocast float16"
+    where = lines.index("    fails with q 2×257×8×40, k 2×77×8×40, float16, autocast float16")
+    assert lines[where + 1] == "        output: error 8.3e-01, limit 8.3e-04, old path 4.1e-04, first at [0, 0, 3, 17]"
+    assert [line for line in lines if "8.3e-04" in line] == [lines[where + 1]], "no figure is said twice"
     assert any("error NaN" in line and "4,112 of 164,480 elements are NaN" in line for line in lines)
     assert any("contiguity: the new result is not contiguous" in line for line in lines)
 
@@ -78,7 +79,7 @@ def test_verbose_and_quiet() -> None:
     assert any("exact output: no kernel that both sides have at this head size (3 times)" in line for line in loud)
     assert any(line.strip().startswith("flash ") and "FlashAttention-2" in line for line in loud)
     assert not any("agrees" in line for line in quiet)
-    assert any("fails output" in line for line in quiet)
+    assert any("fails with q" in line for line in quiet)
 
 
 def test_advice_and_what_a_speed_hides() -> None:
@@ -135,6 +136,23 @@ def test_the_diff_is_the_whole_of_both() -> None:
     lines = words.diff(site)
     assert "\n".join(line for sign, line in lines if sign != "+") == samples.BEFORE
     assert "\n".join(line for sign, line in lines if sign != "-") == samples.AFTER
+
+
+def test_the_case_with_the_worst_check_comes_first_and_counts_are_said() -> None:
+    bad, worse = (Check("output", ok=False, new_error=error, limit=1.0) for error in (2.0, 9.0))
+    held = Check("shape", ok=True)
+    cases = [Case("q 1", "float16", checks=(held, bad)), Case("q 2", "float16", checks=(held, worse))]
+    site = SiteReport("a.py::f#0", "a.py", 1, "compat", "f(q)", "f(q)", Status.DIFFERS, "look at b.py", cases=cases)
+    assert words.finding(site) == "2 of 4 checks fail, the worst: output"
+    assert plain(Report(samples.XFORMERS, [site]))[1:6] == [
+        "    look at b.py",
+        "    fails with q 2, float16",
+        "        output: error 9.0e+00, limit 1.0e+00",
+        "    fails with q 1, float16",
+        "        output: error 2.0e+00, limit 1.0e+00",
+    ]
+    site.cases = cases[:1]
+    assert words.finding(site) == "1 of 2 checks fails: output"
 
 
 def test_an_exact_check_that_holds_is_not_the_worst() -> None:

@@ -8,25 +8,11 @@ import sys
 
 import pytest
 
-from xf2sdpa.timing.model import Environment, Timing
+from tests.timing.samples import H200
+from xf2sdpa.timing.model import Timing
 from xf2sdpa.verify import verdict
 from xf2sdpa.verify.model import Case, Check, SiteReport, Speed, Status
 
-H200 = Environment(
-    command="xf2sdpa verify .",
-    date="2026-11-22T12:00:00+00:00",
-    seed=0,
-    python="3.12.3",
-    torch="2.11.0",
-    cuda="13.0",
-    cudnn="9.19.0",
-    device="NVIDIA H200",
-    capability="9.0",
-    driver="580.159.03",
-    xformers="0.0.34",
-    old_path="xformers 0.0.34 (FlashAttention-3)",
-    precision="float32 matmul ieee",
-)
 HELD = Check("output", True, new_error=1e-3, old_error=1e-3, limit=2e-3)
 FAILED = Check("output", False, "wrong", new_error=1.0, old_error=1e-3, limit=2e-3)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xf2sdpa.bench.model import PARTS
+
 # torch and what needs it are imported when something is measured: a page can be made from a document without it.
 # ruff: noqa: PLC0415
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
-_PARTS = ("ceilings", "selection", "guide", "modules", "shapes")
 
 
 class Failure(click.ClickException):
@@ -39,11 +40,12 @@ class Failure(click.ClickException):
     help="Stop after this: 240 on a GPU, 90 on a CPU; with --quick 120 and 25.",
 )
 @click.option("--shapes", type=_EXISTING, metavar="FILE", help="A table of shapes to measure besides the guide's.")
-@click.option("--only", type=click.Choice(_PARTS), multiple=True, help="Measure only this part; may be repeated.")
+@click.option("--only", type=click.Choice(PARTS), multiple=True, help="Measure only this part; may be repeated.")
 @click.option("--quick", is_flag=True, help="The guide's shape, its modules, and three more shapes.")
 @click.option(
     "--from", "source", type=_EXISTING, metavar="FILE", help="Measure nothing; read an earlier JSON document."
 )
+@click.option("--verbose", "-v", is_flag=True, help="On a CPU, list the claims that it cannot judge.")
 def command(
     *,
     device: str | None,
@@ -56,6 +58,7 @@ def command(
     only: tuple[str, ...],
     quick: bool,
     source: Path | None,
+    verbose: bool,
 ) -> None:
     """Measure the performance guide's table and each of its claims on this machine.
 
@@ -64,6 +67,9 @@ def command(
 
     Exit status: 0 when measured, 2 if the command line or a file is wrong, or torch is missing.
     """
+    measuring = {"--device": device, "--budget": budget, "--shapes": shapes, "--only": only, "--quick": quick}
+    if source and (unheard := [option for option, value in measuring.items() if value]):
+        raise click.UsageError(f"--from measures nothing: it does not go with {', '.join(unheard)}")
     result = _read(source) if source else _measure(device, budget, shapes, only, quick)
     from xf2sdpa.bench.report import json, markdown
 
@@ -82,7 +88,7 @@ def command(
     else:
         from xf2sdpa.bench.report import text
 
-        for line in text.lines(result):
+        for line in text.lines(result, verbose=verbose):
             click.echo(line)
 
 
@@ -103,7 +109,7 @@ def _measure(
         import torch
     except ModuleNotFoundError as error:
         raise Failure(f"{error}; bench needs torch: pip install 'xf2sdpa[verify]'") from error
-    from xf2sdpa.bench.run import BUDGETS, PARTS, Plan, run
+    from xf2sdpa.bench.run import BUDGETS, Plan, run
     from xf2sdpa.bench.workloads import ShapesError
 
     if device == "cuda" and not torch.cuda.is_available():

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xf2sdpa.bench.judges import (
-    BACKENDS,
     SAME,
     Judge,
     Missing,
@@ -36,10 +35,7 @@ from xf2sdpa.bench.judges import (
     unmeasured,
     uses_sdpa,
 )
-from xf2sdpa.bench.model import Outcome, Result, Verdict
-
-EMITTED = ("inline", "compat")
-"""What the rewrite makes of a call, the first that the shape has."""
+from xf2sdpa.bench.model import BACKENDS, EMITTED, Outcome, Result, Verdict
 
 
 @dataclass(frozen=True)
@@ -181,7 +177,7 @@ CLAIMS: tuple[Claim, ...] = (
         _WHY,
         "PyTorch 2.0+ includes `scaled_dot_product_attention` (SDPA) which **automatically** selects the best kernel:",
         "the default is the fastest backend",
-        same_everywhere(("sdpa",), BACKENDS, slower_only=True),
+        same_everywhere(("sdpa",), tuple(BACKENDS), slower_only=True),
     ),
     Claim(
         "flash-when",

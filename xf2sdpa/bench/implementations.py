@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from xf2sdpa import compat, timing
 from xf2sdpa.bench import workloads
+from xf2sdpa.bench.model import BACKENDS
 from xf2sdpa.bench.workloads import Workload
 from xf2sdpa.timing.pinning import pinned
 from xf2sdpa.verify.judging.old_path import OldPath, find_old_path
@@ -28,7 +29,6 @@ Call = Callable[..., Any]
 LARGEST_SCORES = 6 * 2**30
 """Bytes of scores in float32 beyond which the unfused ways are not tried: they hold several such matrices."""
 
-SDPA_BACKENDS = {"cudnn": "cuDNN", "flash": "FLASH", "efficient": "EFFICIENT", "math": "MATH"}
 INLINE_MASKS = {"none", "LowerTriangularMask", "tensor"}
 
 
@@ -44,7 +44,7 @@ class Candidate:
 
 LABELS = {
     "sdpa": "PyTorch SDPA (default)",
-    **{f"sdpa_{name}": f"SDPA {label}" for name, label in SDPA_BACKENDS.items()},
+    **{name: f"SDPA {label}" for name, label in BACKENDS.items()},
     "xformers": "xformers (default)",
     "xformers_fa2": "xformers FA2 (op=)",
     "xformers_cutlass": "xformers CUTLASS (op=)",
@@ -116,11 +116,11 @@ def _pinned(work: Workload, sdpa: Candidate, backward: bool) -> dict[str, Candid
     call, too_large = sdpa.call, _too_large(work)
     taken = pinnable(call, work, backward=backward) if call else {}
     found = {}
-    for name in SDPA_BACKENDS:
+    for key in BACKENDS:
+        name = key.removeprefix("sdpa_")
         refused = f"does not take this call on {work.device} ({'forward and backward' if backward else 'forward'})"
         reason = sdpa.reason or (too_large if name == "math" and too_large else refused)
-        parts = (f"sdpa_{name}", LABELS[f"sdpa_{name}"], taken.get(name))
-        found[name] = Candidate(*parts, "" if name in taken else reason)
+        found[name] = Candidate(key, LABELS[key], taken.get(name), "" if name in taken else reason)
     return found
 
 

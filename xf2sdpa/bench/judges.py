@@ -27,7 +27,6 @@ FIGURE = 0.10
 """A figure of the guide counts as met within 10 %."""
 
 OPTIMISED = {"sdpa": "SDPA", "xformers": "xformers", "flash_attention_2": "FA2"}
-BACKENDS = ("sdpa_cudnn", "sdpa_flash", "sdpa_efficient", "sdpa_math")
 
 
 class Judged(NamedTuple):

@@ -12,6 +12,12 @@ FORMAT_VERSION = 1
 
 GUIDE_SHAPE = "the guide's shape"
 NO_TIME = "no time was left"
+PARTS = ("ceilings", "selection", "guide", "modules", "shapes")
+"""Of a run, in the order in which they are measured."""
+BACKENDS = {"sdpa_cudnn": "cuDNN", "sdpa_flash": "FLASH", "sdpa_efficient": "EFFICIENT", "sdpa_math": "MATH"}
+"""SDPA with one backend alone: keys of `Entry`, `sdpa_` before the name in `timing.pinning`, and what people say."""
+EMITTED = ("inline", "compat")
+"""What the rewrite makes of a call, the first that the shape has."""
 
 
 class Verdict(str, enum.Enum):

@@ -15,13 +15,12 @@ import torch
 from xf2sdpa import timing
 from xf2sdpa.bench import ceilings, implementations, modules, selection, workloads
 from xf2sdpa.bench.guide import judge
-from xf2sdpa.bench.model import GUIDE_SHAPE, NO_TIME, Entry, Result, ShapeResult
+from xf2sdpa.bench.model import GUIDE_SHAPE, NO_TIME, PARTS, Entry, Result, ShapeResult
 from xf2sdpa.bench.workloads import Row
+from xf2sdpa.timing.stopwatch import peak_memory
 from xf2sdpa.verify.judging.old_path import OldPath
 
 SEED = 0
-PARTS = ("ceilings", "selection", "guide", "modules", "shapes")
-"""In the order in which they are measured."""
 
 BUDGETS = {("cuda", False): 240.0, ("cuda", True): 120.0, ("cpu", False): 90.0, ("cpu", True): 25.0}
 """Seconds by device and `--quick`."""
@@ -199,7 +198,8 @@ def measure_shape(row: Row, device: str, old: OldPath, budget: float) -> ShapeRe
         if seen and call:
             forward = _forward(call, work)
             seen = dataclasses.replace(seen, kernel=timing.kernel_of(forward) if candidate.name in named else "")
-            memory = _memory(forward, work)
+            peak = peak_memory(forward, torch.device(device))
+            memory = None if peak is None else peak + work.input_bytes
         entries.append(Entry(candidate.name, candidate.label, seen, memory, reason))
     return _described(row, work, entries)
 
@@ -210,18 +210,6 @@ def _forward(call: Callable[..., object], work: workloads.Workload) -> Callable[
             return call(*work.leaves)
 
     return forward
-
-
-def _memory(forward: Callable[[], object], work: workloads.Workload) -> int | None:
-    if work.device == "cpu":
-        return None
-    torch.cuda.synchronize()
-    before = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    kept = forward()
-    torch.cuda.synchronize()
-    del kept
-    return torch.cuda.max_memory_allocated() - before + work.input_bytes
 
 
 def _described(row: Row, work: workloads.Workload, entries: list[Entry]) -> ShapeResult:

@@ -208,6 +208,14 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def entry(name: str) -> str | None:
+    """What the table says about one flag, by what `--flags` calls it; None if there is no such flag."""
+    flag = _BY_NAME.get(name)
+    return (
+        f"{_entry(flag)}\n\n`xf2sdpa explain flags` shows all of them, and those that are not set.\n" if flag else None
+    )
+
+
 def _entry(flag: Flag) -> str:
     title = f"{flag.name}: " if flag.name else "  "
     lines = [

@@ -37,6 +37,7 @@ def document(run: Run, pin: Pin | None, *, written: bool) -> dict[str, Any]:
         "totals": {kind.value: run.count(kind) for kind in SiteClass} | {"files_changed": len(run.changed)},
         "helpers": [_helper(copy) for copy in run.copies],
         "flags": _flags(run.flags),
+        "not_needed": [{"path": listed.path, "line": listed.line, "text": listed.text} for listed in run.listed],
         "files": [_file(result) for result in run.results],
     }
 

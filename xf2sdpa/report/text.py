@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from xf2sdpa.flags.table import (
     Flag,
     named,
 )
-from xf2sdpa.model import Finding, FlagsOutcome, FlagsPlace, Site, SiteClass, TorchVersion
+from xf2sdpa.model import FileResult, Finding, FlagsOutcome, FlagsPlace, Site, SiteClass, TorchVersion
 from xf2sdpa.project import Run
 from xf2sdpa.torch_pin import Pin
 
@@ -29,7 +30,12 @@ _COLOURS = {
     SiteClass.REMOVED: "green",
     SiteClass.LEFT: "red",
 }
+DROPPED = "XF144"
+NEEDING = ("XF401", "XF402", "XF403", "XF404", "XF405", "XF407", "XF408")
+"""Findings on a file that cannot do without xformers."""
 _ONE_LINE = 100
+WIDTH = 120
+"""Of the sentences that belong to no place."""
 
 
 def lines(run: Run, pin: Pin | None, *, written: bool, verbose: int = 0) -> Iterator[str]:
@@ -41,13 +47,16 @@ def lines(run: Run, pin: Pin | None, *, written: bool, verbose: int = 0) -> Iter
         written: whether the changes are in the files (not with --check and --diff).
         verbose: below 0 only what failed; above 0 advice and notes as well.
     """
+    flagged = {place.path for place in run.flags.places}
     for result in run.results:
         for finding in result.findings:
-            if finding.is_error or verbose > 0:
+            if finding.is_error or verbose > 0 or (verbose == 0 and _is_news(finding, result)):
                 yield from _finding(finding, verbose)
         if verbose >= 0:
             for site in result.sites:
                 yield from _site(site, verbose)
+            if result.changed and not (result.sites or result.findings or str(result.path) in flagged):
+                yield f"{click.style(f'{result.path}:1:1:', bold=True)} changed"
     if verbose >= 0:
         yield from _totals(run, pin, written=written, verbose=verbose)
 
@@ -73,9 +82,18 @@ def _outcome(site: Site) -> str:
     return joined if len(joined) <= _ONE_LINE else joined[: _ONE_LINE - 1] + "…"
 
 
+def _is_news(finding: Finding, result: FileResult) -> bool:
+    """Whether a finding is told in any case: a message that went; the first change of a file without a call."""
+    if finding.code == DROPPED or result.sites:
+        return finding.code == DROPPED
+    changes = (other for other in result.findings if other.code.startswith("XF1") and other.code != DROPPED)
+    return finding is next(changes, None)
+
+
 def _finding(finding: Finding, verbose: int) -> Iterator[str]:
     place = f"{finding.path}:{finding.span.line}:{finding.span.column + 1}:"
-    kind = click.style("error  ", fg="red", bold=True) if finding.is_error else "note   "
+    word = "dropped" if finding.code == DROPPED else "changed" if finding.code.startswith("XF1") else "note   "
+    kind = click.style("error  ", fg="red", bold=True) if finding.is_error else word
     yield f"{click.style(place, bold=True)} {finding.code} {kind} {finding.message}"
     if finding.advice and (finding.is_error or verbose > 0):
         yield f"    help: {finding.advice}"
@@ -89,6 +107,8 @@ def _totals(run: Run, pin: Pin | None, *, written: bool, verbose: int) -> Iterat
         yield "No call of xformers' attention found."
         yield from _helpers(run, written=written)
         yield from _flags(run.flags, verbose)
+        yield from _needing(run, verbose)
+        yield from _not_needed(run)
         return
     parts = [f"{count} {kind.value}" for kind, count in counts.items() if count or kind is SiteClass.LEFT]
     if total:
@@ -102,12 +122,30 @@ def _totals(run: Run, pin: Pin | None, *, written: bool, verbose: int) -> Iterat
     yield from _torch(run, pin)
     yield from _flags(run.flags, verbose)
     yield from _slow_torch(run, pin)
-    keeping = sum(any(f.code in ("XF401", "XF402", "XF403") for f in result.findings) for result in run.results)
-    if keeping:
-        yield f"{_count(keeping, 'file')} still {'needs' if keeping == 1 else 'need'} xformers (--verbose says where)."
+    yield from _needing(run, verbose)
+    yield from _not_needed(run)
     left = sorted({site.code for result in run.results for site in result.sites if site.kind is SiteClass.LEFT})
     if left:
         yield f"Why a site was left: xf2sdpa explain {left[0]}" + (f" (also {', '.join(left[1:])})" if left[1:] else "")
+
+
+def _not_needed(run: Run) -> Iterator[str]:
+    """Lines of requirement files that can go, now that nothing needs xformers."""
+    if run.listed:
+        yield "Nothing here needs xformers any more. Lines to drop:"
+    for listed in run.listed:
+        yield f"    {listed.path}:{listed.line}: {listed.text}"
+
+
+def _needing(run: Run, verbose: int) -> Iterator[str]:
+    """The files that still need xformers, each with its first reason; with `verbose` all reasons stand above."""
+    firsts = [next((f for f in result.findings if f.code in NEEDING), None) for result in run.results]
+    found = [finding for finding in firsts if finding is not None]
+    if found:
+        told = " (see the notes above)." if verbose > 0 else ":"
+        yield f"{_count(len(found), 'file')} still {'needs' if len(found) == 1 else 'need'} xformers{told}"
+    for finding in found if verbose <= 0 else ():
+        yield f"    {finding.path}:{finding.span.line}: {finding.code} {finding.message}"
 
 
 def _helpers(run: Run, *, written: bool) -> Iterator[str]:
@@ -151,9 +189,11 @@ def _flags(outcome: FlagsOutcome, verbose: int) -> Iterator[str]:
     present = {name for place in outcome.places for name in place.flags}
     for flag in named(outcome.wanted):
         if flag.name in present:
-            yield f"    {flag.code.format(torch='torch')}: {_effect(flag)}"
+            yield from _wrapped(f"{flag.code.format(torch='torch')}: {_effect(flag)}")
     if present:
-        yield "    `--flags safe` leaves out what lowers precision, `--flags off` takes all out; xf2sdpa explain flags"
+        safe = "`--flags safe` leaves out what lowers precision, "
+        lowered = any(flag.lowers_precision for flag in named(present))
+        yield f"    {safe if lowered else ''}`--flags off` takes all out; xf2sdpa explain flags"
     if outcome.paste:
         yield f"{NOWHERE}: no entry point among these files. H200 flags to paste where your program imports torch:"
         yield from (f"    {line}" for line in outcome.paste)
@@ -173,13 +213,20 @@ def _effect(flag: Flag) -> str:
     return f"{flag.brief} {flag.numbers}".strip()
 
 
+def _wrapped(text: str) -> list[str]:
+    """A sentence below a line of the report."""
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False
+    )
+
+
 def _slow_torch(run: Run, pin: Pin | None) -> Iterator[str]:
     """Where an old torch would keep attention slow on an H200, and no flag may help."""
     if pin is not None and run.flags.wanted and run.torch_floor and (2, 5) <= pin[0] < FIRST_TORCH_WITH_CUDNN:
-        yield (
-            f"{OLD_TORCH}: the project admits torch {_version(pin[0])} ({pin[1]}). From torch "
-            f"{_version(FIRST_TORCH_WITH_CUDNN)} on, attention on an H200 is as fast as FlashAttention-3; cuDNN is not "
-            "moved forward in older ones, whose version of it torch keeps back for wrong results."
+        yield f"{OLD_TORCH}: the project admits torch {_version(pin[0])} ({pin[1]})."
+        yield from _wrapped(
+            f"From torch {_version(FIRST_TORCH_WITH_CUDNN)} on, attention on an H200 is as fast as FlashAttention-3; "
+            "cuDNN is not moved forward in older ones, whose version of it torch keeps back for wrong results."
         )
 
 

@@ -18,6 +18,7 @@ from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import (
     GuardNode,
     ImportNode,
+    alias_name,
     bound_name,
     brings_ours,
     guards_around,
@@ -31,7 +32,7 @@ from xf2sdpa.analysis.masks import is_boolean, negation
 from xf2sdpa.analysis.names import called_name, first_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.draft import FileDraft
-from xf2sdpa.edits import ReplaceStatement
+from xf2sdpa.edits import AddImport, ReplaceStatement
 from xf2sdpa.emit import import_line
 from xf2sdpa.rule import Example
 from xf2sdpa.rules.comparison import bars_helper
@@ -42,6 +43,10 @@ ORDER = 85
 CODES = {"XF141": "a guard around xformers becomes the flag set to what it stood for"}
 _AVAILABLE = re.compile(r"xformers\w*(avail|found|there|works|import)|(has|have|is|got)_?(xformers|xops)")
 """What is called like this says whether xformers is there."""
+_PASSABLE = (ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom, ast.Try, ast.If, ast.Pass)
+_EFFECTS = re.compile(
+    r"environ\s*(\[[^]]*\]\s*=[^=]|\.\s*(setdefault|update|pop))|putenv|sys\s*\.\s*(path|modules)|chdir"
+)
 _WANTED = re.compile(r"xformers\w*enabled|use_?(xformers|xops)")
 """What is called like this may say as well whether a person wants it."""
 
@@ -68,10 +73,9 @@ def attend(q, k, v, bias):
 """,
         after="""\
 import os
-
-ENABLED = os.environ.get("XFORMERS_DISABLED") is None
 from _attention_compat import memory_efficient_attention
 
+ENABLED = os.environ.get("XFORMERS_DISABLED") is None
 AVAILABLE = ENABLED
 
 
@@ -143,13 +147,46 @@ def _resolve(file: FileDraft, node: GuardNode) -> bool:
     if always and not found.fallbacks:
         found.names.update(file.pending())
     file.bound_in_place.update(found.names)
+    place = _import_above(file, found) if always and not found.fallbacks else None
     if always and found.condition is None:
-        file.bind_at_top(found.names, node)
+        file.bind_at_top(found.names, place or node)
+    if place is not None:
+        file.edits.append(AddImport(import_line(file.compat or "", found.names), place))
+        found.names = {}
     file.edits.append(ReplaceStatement(node, _written(file, found)))
     file.take_away(node)
     for part in found.kept:
         file.give_back(part)
     return True
+
+
+def _import_above(file: FileDraft, guard: Guard) -> ast.stmt | None:
+    """The last import above a guard, if the helper's import can stand below that one: with the others.
+
+    None where nothing would be won, or where what lies between may matter to it: a path, an environment variable that
+    torch reads, the names themselves.
+    """
+    above = file.tree.body[: file.tree.body.index(guard.node)]
+    last = max((n for n, s in enumerate(above) if isinstance(s, ast.Import | ast.ImportFrom)), default=None)
+    if last is None or not guard.names:
+        return None
+    between = [statement for statement in above[last + 1 :] if id(statement) not in file.gone]
+    apart = bool(between) or not file.lines[guard.node.lineno - 2].strip()
+    free = all(_lets_pass(file, statement, set(guard.names)) for statement in between)
+    return above[last] if apart and free else None
+
+
+def _lets_pass(file: FileDraft, statement: ast.stmt, names: set[str]) -> bool:
+    """Whether an import may go to the other side of a statement."""
+    parts = [part for part in ast.walk(statement) if isinstance(part, ast.stmt)]
+    plain = all(isinstance(part, _PASSABLE) or is_message(part) or _is_text(part) for part in parts)
+    bound = {alias_name(a) for s in parts if isinstance(s, ast.Import | ast.ImportFrom) for a in s.names}
+    bound |= {part.id for part in ast.walk(statement) if isinstance(part, ast.Name)}
+    return plain and not bound & (names | {"*"}) and not _EFFECTS.search(source_of(statement, file.lines))
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _is_idle_lookup(file: FileDraft, statement: ast.stmt) -> bool:

@@ -40,7 +40,7 @@ from xf2sdpa.rules.compat_names import SWITCH, has_helper, is_annotation, quoted
 
 ORDER = 90
 CODES = {
-    "XF140": "an import that nothing uses any more is removed",
+    "XF140": "an import that nothing uses any more is removed, or comes from the helper module",
     "XF401": "xformers is still imported here",
 }
 _SWITCH_ADVICE = (
@@ -86,6 +86,7 @@ def finish(file: FileDraft) -> None:
     _gather(file, statements)
     for _ in range(3):  # a guard that goes may be the last use of another import
         before = len(file.edits)
+        _drop_empty_branches(file)
         for statement in statements:
             if id(statement) not in settled and id(statement) not in file.gone and _remove(file, statement):
                 settled.add(id(statement))
@@ -189,6 +190,18 @@ def _drop_defaults(file: FileDraft) -> None:
         if stands_in and imports and (_is_bound_later(file, target) or _is_lost(file, target, imports)):
             file.edits.append(ReplaceStatement(statement))
             file.take_away(statement)
+
+
+def _drop_empty_branches(file: FileDraft) -> None:
+    """Drop `if FLAG:` of which nothing is left, instead of leaving it a `pass`."""
+    replaced = {id(edit.node) for edit in file.edits if isinstance(edit, ReplaceStatement) and edit.text}
+    for node in ast.walk(file.tree):
+        if not isinstance(node, ast.If) or not isinstance(node.test, ast.Name) or node.orelse or id(node) in file.gone:
+            continue
+        is_elif = file.lines[node.lineno - 1][node.col_offset :].startswith("elif")
+        if not is_elif and all(id(s) in file.gone - replaced for s in node.body):
+            file.edits.append(ReplaceStatement(node))
+            file.take_away(node)
 
 
 def _is_bound_later(file: FileDraft, target: ast.Name) -> bool:

@@ -2,6 +2,7 @@
 
 What they ask for is no longer needed, and left behind they would turn the fast path off once xformers is uninstalled.
 Only where the file imports nothing of xformers any more. A module variable compared with None is such a question too.
+A release that is only shown, `version("xformers") if HAS_XFORMERS else "none"`, is shown as where xformers is missing.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import re
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.imports import is_lookup
 from xf2sdpa.analysis.names import called_name
-from xf2sdpa.analysis.spans import span_of
+from xf2sdpa.analysis.spans import source_of, span_of
 from xf2sdpa.draft import FileDraft
-from xf2sdpa.edits import ReplaceExpression
+from xf2sdpa.edits import ReplaceExpression, ReplaceStatement
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
 from xf2sdpa.rules.comparison import bars_helper
@@ -25,6 +26,7 @@ CODES = {
     "XF403": "the code still asks whether xformers is installed",
 }
 _QUESTION = re.compile(r"is_xformers\w*|has_xformers|xformers_available")
+_FLAG = re.compile(r"_?(is_xformers\w*|(has|have)_xformers|xformers_(is_)?available)")
 EXAMPLES = (
     Example(
         before="""\
@@ -58,6 +60,8 @@ def finish(file: FileDraft) -> None:
     """Answer what is asked, once no import of ours is left."""
     if file.compat is None or bars_helper(file) or not (file.migrated or file.compat_names) or _still_imports(file):
         return
+    for call in file.names.calls:
+        _show_as_missing(file, call)
     waiting = [call for call in file.names.calls if id(call) not in file.gone]
     asking = [call for call in waiting if _asks(file, call)]
     for call in asking:
@@ -74,6 +78,23 @@ def finish(file: FileDraft) -> None:
         elif not isinstance(parent, ast.Attribute):
             file.edits.append(ReplaceExpression(call, "True"))
             file.take_away(call)
+
+
+def _show_as_missing(file: FileDraft, call: ast.Call) -> None:
+    """Show `version("xformers") if HAS_XFORMERS else "none"`, a text for people, as where xformers is missing."""
+    choice = next((p for p in file.names.ancestors(call) if isinstance(p, ast.IfExp | ast.stmt)), None)
+    if not (is_lookup(call) and called_name(call.func) != "find_spec" and isinstance(choice, ast.IfExp)):
+        return
+    test = choice.test.func if isinstance(choice.test, ast.Call) else choice.test
+    instead = choice.orelse.value if isinstance(choice.orelse, ast.Constant) else None
+    statement = file.names.statement(choice)
+    if not (isinstance(instead, str) and instead and _FLAG.fullmatch(called_name(test).lower())):
+        return  # what is no text may be asked for
+    before, part = source_of(statement, file.lines), source_of(choice, file.lines)
+    if id(call) in file.gone or not isinstance(statement, ast.Return | ast.Expr) or before.count(part) != 1:
+        return
+    file.edits.append(ReplaceStatement(statement, before.replace(part, source_of(choice.orelse, file.lines))))
+    file.take_away(choice)
 
 
 def _asks(file: FileDraft, call: ast.Call) -> bool:

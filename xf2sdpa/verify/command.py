@@ -120,8 +120,11 @@ def _verify(ctx: click.Context, paths: tuple[str, ...], given: dict[str, Any]) -
     texts, plan = _planned(files, settings, given, with_program=program is not None)
     status, report = _run(texts, plan, program, given)
     report.notes += plan.notes
+    plan.explain(report)
     if texts.origin:
         report.notes.insert(0, f"the old text of rewritten files is from {texts.origin}")
+        if status and program is not None:
+            report.notes.insert(1, "line numbers in the program's tracebacks are those of the old text, which ran")
     written = _show(report, given, earlier, beside_program=program is not None)
     return status or (report.exit_status(given["min_speedup"]) if written else 2)
 
@@ -173,9 +176,9 @@ def _planned(
     from xf2sdpa.verify.planning.sites import plan
 
     try:
-        texts = collect(files, given["before"], given["rev"])
+        texts = collect(files, given["before"], given["rev"], settings)
     except OldTextError as error:
-        _give_up(str(error))
+        _give_up(str(error), error.advice)
     found = plan(texts, settings, with_program=with_program)
     if not found.sites:
         _give_up("there is no call of xformers' attention in these files that the rewrite would change", WAYS_OUT)

@@ -46,7 +46,7 @@ class Check:
         limit: what `new_error` may be at most, where errors were judged.
         old_error: largest error of the old path against the float64 judge.
         first_bad: index of the first element that fails.
-        message: one sentence, for a person; needed where `ok` is False.
+        message: one sentence, for a person, of what the figures do not say; needed where `ok` is False without any.
         available: False where the check could not be made (`exact: not available (reason)`); it then proves nothing.
     """
 
@@ -76,8 +76,13 @@ class Case:
 
     @property
     def ok(self) -> bool:
-        """Whether every check that could be made held."""
-        return all(check.ok for check in self.checks if check.available)
+        """Whether numbers were compared, and every check that could be made held."""
+        return self.compared and not self.failed
+
+    @property
+    def failed(self) -> bool:
+        """Whether some check that could be made does not hold."""
+        return any(check.available and not check.ok for check in self.checks)
 
     @property
     def compared(self) -> bool:

@@ -145,7 +145,7 @@ class _Run:
                 except torch.cuda.OutOfMemoryError:
                     torch.cuda.empty_cache()
                     self.too_large += 1
-        if not any(case.compared for case in result.cases):
+        if not any(case.compared or case.failed for case in result.cases):
             result.reason = _why_nothing(result.cases)
 
     def _is_late(self, result: SiteReport, until: float) -> bool:

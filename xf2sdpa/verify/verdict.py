@@ -50,7 +50,7 @@ def settle(site: SiteReport, environment: Environment) -> None:
 
 def status_of(cases: Sequence[Case]) -> Status:
     """One failed check is enough to differ; to agree, numbers must have been compared."""
-    if any(not case.ok for case in cases):
+    if any(case.failed for case in cases):
         return Status.DIFFERS
     return Status.AGREES if any(case.compared for case in cases) else Status.NOT_RUN
 

@@ -239,14 +239,31 @@ def test_the_first_bad_index() -> None:
     assert output.new_error is not None
     assert output.limit is not None
     assert output.new_error > output.limit
+    assert output.message == "", "the figures say it all"
 
 
 def test_what_the_old_path_refuses_is_no_agreement() -> None:
     q, k, v = tensors()
     case = compare(old, new, (q, k[:, :, :2], v))
     assert not case.compared
+    assert not case.ok
+    assert not case.failed
     assert [(check.name, check.available) for check in case.checks] == [("old path", False)]
     assert "ValueError" in case.checks[0].message
+
+
+def test_arguments_that_neither_side_takes_are_no_agreement() -> None:
+    case = compare(old, new, tensors()[:2])
+    assert "TypeError" in case.checks[0].message
+    assert not case.ok
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"), [(torch.ones(2, 5, 2, 8), r"one tensor of shape \(2, 5, 2, 8\)"), (3, "int")]
+)
+def test_inputs_that_are_no_arguments_are_refused(inputs: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        compare(old, new, inputs)
 
 
 def test_strides_that_do_not_matter() -> None:

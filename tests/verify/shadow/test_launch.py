@@ -168,6 +168,17 @@ def test_a_rewritten_tree_runs_its_old_text(project: Path) -> None:
     assert not failed_checks(found["good.py"])
 
 
+def test_tracebacks_of_the_old_text_are_explained(project: Path) -> None:
+    with in_folder(project):
+        done = CliRunner().invoke(cli, ["rewrite", "site_file.py", "--output-format", "json", "--torch", "2.1"])
+    (project / "rewrite.json").write_text(done.stdout)
+    told = "line numbers in the program's tracebacks are those of the old text, which ran"
+    for status in (0, 4):
+        program = [sys.executable, "-c", f"raise SystemExit({status})"]
+        _, report = verify(project, "site_file.py", "--before", "rewrite.json", "--", *program)
+        assert (told in report["notes"]) == (status == 4)
+
+
 DOTTED = """\
 import sys
 import torch
@@ -218,6 +229,47 @@ def test_xformers_by_its_dotted_name_where_there_is_none(project: Path, rewritte
     done, report = verify(project, *arguments, "--", sys.executable, "call.py", PYTHONPATH=own)
     assert done.stdout == "(1, 8, 2, 16)\nTrue True\nxformers True\n", done.stderr
     assert one(report)["status"] == "agrees"
+
+
+MASKED = (
+    DOTTED
+    + """
+
+def packed(x):
+    mask = xformers.ops.fmha.BlockDiagonalMask.from_seqlens([3, 5])
+    return xformers.ops.memory_efficient_attention(x, x, x, attn_bias=mask)
+
+
+def deep(x):
+    mask = xformers.ops.fmha.attn_bias.LowerTriangularMask()
+    return xformers.ops.fmha.memory_efficient_attention(x, x, x, attn_bias=mask)
+"""
+)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@pytest.mark.parametrize("installed", [False, True])
+def test_dotted_names_and_masks_of_a_tree_that_was_rewritten_in_git(project: Path, installed: bool) -> None:
+    (project / "site_file.py").write_text(MASKED)
+    (project / "call.py").write_text(
+        "import torch, site_file\n"
+        "x = torch.randn(1, 8, 2, 16, requires_grad=True)\n"
+        "sum(f(x).sum() for f in (site_file.attend, site_file.packed, site_file.deep)).backward()\n"
+        "print(x.grad.shape)\n"
+    )
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "1"]):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    with in_folder(project):
+        CliRunner().invoke(cli, ["rewrite", ".", "--torch", "2.1"])
+    assert "xformers" not in (project / "site_file.py").read_text()
+    (project / "own").mkdir()
+    (project / "own" / "sitecustomize.py").write_text("" if installed else BLOCK)
+    own = f"{ROOT}{os.pathsep}{project / 'own'}"
+    done, report = verify(project, ".", "--", sys.executable, "call.py", PYTHONPATH=own)
+    assert done.stdout == "torch.Size([1, 8, 2, 16])\n", done.stderr
+    assert [(site["class"], site["status"], len(site["cases"])) for site in report["sites"]] == [
+        ("assumed", "agrees", 1), ("compat", "agrees", 1), ("compat", "agrees", 1)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

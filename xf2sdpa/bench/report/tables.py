@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from xf2sdpa.bench.guide import FIGURES
 from xf2sdpa.bench.judges import geometric_mean
 from xf2sdpa.bench.model import (
+    BACKENDS,
+    EMITTED,
     GUIDE_SHAPE,
     Entry,
     Outcome,
@@ -23,8 +25,6 @@ from xf2sdpa.timing.model import Timing
 EMPTY = "–"
 CLAIMS = "The guide's claims"
 CPU_NOTE = "CPU: batch and lengths a sixteenth, float32, one thread; nothing here says anything about a GPU."
-
-BACKENDS = {"sdpa_cudnn": "cuDNN", "sdpa_flash": "FLASH", "sdpa_efficient": "EFFICIENT", "sdpa_math": "MATH"}
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _rate(value: float, share: float | None) -> str:
 
 def emitted(shape: ShapeResult) -> tuple[str, Timing] | None:
     """What the rewrite makes of a call of this shape: inline where it can, else the helper."""
-    return next(((name, seen) for name in ("inline", "compat") if (seen := shape.timing(name))), None)
+    return next(((name, seen) for name in EMITTED if (seen := shape.timing(name))), None)
 
 
 def old_new(shape: ShapeResult) -> float | None:

@@ -13,8 +13,11 @@ WIDTH = 120
 MARKS = {Verdict.HOLDS: "+", Verdict.FAILS: "-", Verdict.OPINION: "o", Verdict.NOT_MEASURED: "?"}
 
 
-def lines(result: Result) -> Iterator[str]:
-    """The report, line by line: the measurements, then the claims."""
+def lines(result: Result, *, verbose: bool = False) -> Iterator[str]:
+    """The report, line by line: the measurements, then the claims.
+
+    Those that a CPU cannot judge, which are all but the opinions, are counted in one line unless `verbose`.
+    """
     for line in tables.headline(result):
         yield from textwrap.wrap(line, WIDTH)
     for table in tables.all_tables(result):
@@ -23,12 +26,22 @@ def lines(result: Result) -> Iterator[str]:
             yield from _table(table)
     yield ""
     yield tables.CLAIMS
+    folded = [] if result.is_gpu or verbose else [o for o in result.outcomes if o.verdict is Verdict.NOT_MEASURED]
     for outcome in result.outcomes:
-        yield from _claim(outcome)
+        if outcome not in folded:
+            yield from _claim(outcome)
+    if folded:
+        yield from textwrap.wrap(_summed_up(folded), WIDTH, subsequent_indent="  ")
     yield ""
     yield tables.totals(result)
     for line in result.cut:
         yield from textwrap.wrap(f"Not measured: {line}", WIDTH)
+
+
+def _summed_up(outcomes: list[Outcome]) -> str:
+    """Why claims have no verdict on a CPU, once for all of them."""
+    mark, verdict = MARKS[Verdict.NOT_MEASURED], Verdict.NOT_MEASURED.value
+    return f"{mark} {len(outcomes)} claims {verdict}: they are about a GPU, and this was a CPU; -v lists them."
 
 
 def _claim(outcome: Outcome) -> Iterator[str]:

@@ -67,8 +67,14 @@ def compare(
     with float64 inputs instead, and without one the tolerances of xformers' own tests decide, as `Case.notes` says.
     Without xformers or a GPU the plain reference takes xformers' place, and `notes` says so. `strides_matter`: a
     contiguous result must stay contiguous. While it runs, calls of xformers from other threads are answered by it too.
-    Returns a `Case`; look at `ok`, and at `checks` for the reasons.
+    Returns a `Case`; look at `ok`, and at `checks` for the reasons. `ok` is False where nothing could be compared, too,
+    as `old` refuses the inputs.
+
+    Raises:
+        TypeError: `inputs` are no arguments: one tensor, say, which is `(tensor,)`.
     """
+    if isinstance(inputs, Tensor | str) or not isinstance(inputs, Sequence | Mapping):
+        raise TypeError(f"inputs must be a tuple, list or dict of arguments, (x,) for one of them; not {_kind(inputs)}")
     atoms = list(inputs.values()) if isinstance(inputs, Mapping) else list(inputs)
 
     def with_names(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,3 +92,7 @@ def compare(
         comparison = Comparison(intercepted_old, with_names(new), atoms, seed, gradients, strides_matter, own)
         case = comparison.case(exact=exact)
     return case if path.version else replace(case, notes=(*case.notes, path.description))
+
+
+def _kind(value: Any) -> str:
+    return f"one tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

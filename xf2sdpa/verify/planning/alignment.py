@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from xf2sdpa.edits import AddImport, CallEdit, Edit, Rename, ReplaceExpression, ReplaceStatement, Unwrap
@@ -42,6 +42,8 @@ def align(
     edits: Sequence[Edit],
     sites: Iterable[ast.expr],
     loose: Callable[[ast.Assign], bool] = lambda _: False,
+    *,
+    flags: Collection[int] = frozenset(),
 ) -> Alignment:
     """Lay two trees side by side.
 
@@ -51,8 +53,9 @@ def align(
         edits: the rewrite's edits of the whole file.
         sites: the call sites, each of which may have become anything.
         loose: says of an old assignment whether its right side may have become anything too.
+        flags: statements of both trees, by `id`, that may come and go: our own block of flags.
     """
-    aligner = _Aligner(edits, {id(site) for site in sites}, loose)
+    aligner = _Aligner(edits, {id(site) for site in sites}, loose, flags)
     aligner.members(old, new)
     return aligner.found
 
@@ -62,10 +65,13 @@ class _Mismatch(Exception):
 
 
 class _Aligner:
-    def __init__(self, edits: Sequence[Edit], sites: set[int], loose: Callable[[ast.Assign], bool]) -> None:
+    def __init__(
+        self, edits: Sequence[Edit], sites: set[int], loose: Callable[[ast.Assign], bool], flags: Collection[int]
+    ) -> None:
         self.edits = {id(edit.node): edit for edit in edits if not isinstance(edit, AddImport)}
         self.sites = sites
         self.loose = loose
+        self.flags = flags
         self.found = Alignment()
 
     def members(self, old: ast.Module | ast.ClassDef, new: ast.Module | ast.ClassDef) -> None:
@@ -93,18 +99,21 @@ class _Aligner:
             self.found.failures[id(old)] = str(mismatch)
 
     def block(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> None:
-        waiting = [statement for statement in new if not _is_neutral(statement)]
+        waiting = [statement for statement in new if not self.is_neutral(statement)]
         for statement in old:
             edit = self.edits.get(id(statement))
             if isinstance(edit, ReplaceStatement):
                 count = _statements_in(edit.text)
                 self.found.statements[id(statement)], waiting = waiting[:count], waiting[count:]
-            elif not _is_neutral(statement):
+            elif not self.is_neutral(statement):
                 if not waiting:
                     raise _Mismatch(f"line {statement.lineno} of the old text has no counterpart")
                 self.pair(statement, waiting.pop(0))
         if waiting:
             raise _Mismatch(f"line {waiting[0].lineno} of the new text is not of the rewrite's making")
+
+    def is_neutral(self, statement: ast.stmt) -> bool:
+        return _is_neutral(statement) or id(statement) in self.flags
 
     def pair(self, old: ast.AST, new: ast.AST) -> None:
         edit = self.edits.get(id(old))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xf2sdpa.copyin import FILE_NAME, is_copy
-from xf2sdpa.engine import WIDE_NEEDLE, rewrite_text
-from xf2sdpa.model import SiteClass
-from xf2sdpa.project import _read_matching
+from xf2sdpa.analysis.handed_on import names_of_ours
+from xf2sdpa.copyin import FILE_NAME
+from xf2sdpa.discover import FIRST_NEEDLES, Searcher
+from xf2sdpa.engine import WIDE_NEEDLE
+from xf2sdpa.flags.block import without
+from xf2sdpa.model import FileResult, SiteClass
+from xf2sdpa.project import _COMMON, Wish, _jobs, _read_matching, _run, _settle
+from xf2sdpa.settings import Settings
 from xf2sdpa.source import Source, SourceError, decode, read
 
 WAYS_OUT = (
@@ -20,10 +26,22 @@ WAYS_OUT = (
     "(git's HEAD is looked at by itself), or the report that `xf2sdpa rewrite --output-format json` printed with "
     "--before."
 )
+NO_REVISION = (
+    "`git log --oneline` lists the revisions there are; --before takes the report that "
+    "`xf2sdpa rewrite --output-format json` printed instead."
+)
+NO_GIT = (
+    "Without git, the old text is in the report that `xf2sdpa rewrite --output-format json` printed: name it with "
+    "--before. A tree that is not rewritten yet needs neither."
+)
 
 
 class OldTextError(Exception):
-    """The old text was asked for in a way that cannot be answered; the message says why."""
+    """The old text was asked for in a way that cannot be answered: why, and what to do instead."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 @dataclass
@@ -47,47 +65,70 @@ class OldTexts:
             self.rewritten[source.path] = disk
 
 
-def collect(files: Sequence[str], before: Path | None = None, rev: str | None = None) -> OldTexts:
+def collect(
+    files: Sequence[str], before: Path | None = None, rev: str | None = None, settings: Settings | None = None
+) -> OldTexts:
     """The old texts of files.
 
     Args:
         files: all files of the project, as they are on disk.
         before: a JSON report of the rewrite that holds old texts.
-        rev: a revision of git; None: HEAD, where the file on disk has nothing left to rewrite.
+        rev: a revision of git; None: HEAD, where the files on disk have nothing left to rewrite.
+        settings: as configured; the defaults, if None.
 
     Raises:
-        OldTextError: there is no such report or revision, or the report does not belong to these files.
+        OldTextError: there is no such report or revision, or it does not belong to these files.
     """
-    texts = OldTexts()
-    for source in _read_matching(files)[0]:
-        texts.sources[source.path] = source
     if before is not None:
-        _from_report(texts, files, before)
+        old, origin = _from_report(files, before), str(before)
     elif rev is not None:
-        _from_git(texts, files, rev, sure=True)
+        old, origin = _from_revision(files, rev), f"git, {rev}"
     else:
-        _from_git(texts, files, "HEAD", sure=False)
+        old, origin = _from_head(files, settings or Settings()), "git, HEAD"
+    texts = OldTexts(_matching(files, old))
+    for path, source in old.items():
+        texts.take(source, _on_disk(path))
+    texts.origin = origin if old else ""
     return texts
+
+
+def _matching(files: Sequence[str], old: Mapping[Path, Source]) -> dict[Path, Source]:
+    """The sources that the rewrite would look at in a tree where the files in `old` hold those texts."""
+    if not old:
+        return {source.path: source for source in _read_matching(files)[0]}
+    rest = [file for file in files if Path(file) not in old]
+    found = {source.path: source for source in _read_matching(rest)[0]}
+    found |= {path: source for path, source in old.items() if _names_ours(source)}
+    words = set().union(*(names_of_ours(source.text) for source in found.values())) - _COMMON
+    found |= {path: s for path, s in old.items() if not words.isdisjoint(re.findall(r"\w+", s.text))}
+    further = Searcher(file for file in rest if Path(file) not in found)
+    for path in further.matching({word.encode() for word in words}):
+        with contextlib.suppress(SourceError):  # the rewrite reports it
+            found[path] = read(path)
+    return found
+
+
+def _names_ours(source: Source) -> bool:
+    return any(needle.decode() in source.text.lower() for needle in FIRST_NEEDLES)
 
 
 # -- the rewrite's report --------------------------------------------------------------------------
 
 
-def _from_report(texts: OldTexts, files: Sequence[str], report: Path) -> None:
+def _from_report(files: Sequence[str], report: Path) -> dict[Path, Source]:
     rows = _rows(report)
     by_path = {Path(file).resolve(): Path(file) for file in files}
-    found = 0
+    found = {}
     for row in rows:
         path = by_path.get(Path(row["path"]).resolve()) or by_path.get((report.parent / row["path"]).resolve())
         if path is None or not row.get("changed"):
             continue
         if "old" not in row:
             raise OldTextError(f"{report}: does not hold the old text of {row['path']}; use --rev")
-        found += 1
-        texts.take(decode(row["old"].encode("utf-8"), path), _on_disk(path))
+        found[path] = decode(row["old"].encode("utf-8"), path)
     if not found:
         raise OldTextError(f"{report}: lists no changed file that is among those given")
-    texts.origin = str(report)
+    return found
 
 
 def _rows(report: Path) -> list[dict[str, Any]]:
@@ -110,27 +151,81 @@ def _on_disk(path: Path) -> str:
 # -- git -------------------------------------------------------------------------------------------
 
 
-def _from_git(texts: OldTexts, files: Sequence[str], rev: str, *, sure: bool) -> None:
-    """Take a revision's texts for files that differ from it; unless `sure`, only if nothing is left to rewrite."""
-    for top, members in _by_work_tree(files):
-        changed = _changed(top, rev)
-        if changed is None:
-            if sure:
-                raise OldTextError(f"git knows no revision {rev!r} in {top}")
-            continue
+def _from_revision(files: Sequence[str], rev: str) -> dict[Path, Source]:
+    """The texts of files that differ from a revision that the user named, as far as they matter."""
+    trees = dict(_by_work_tree(files))
+    if not trees:
+        raise OldTextError(f"--rev {rev}: these files are in no git repository", NO_GIT)
+    for top in trees:
+        why = _why_not(top, rev)
+        if why:
+            raise OldTextError(why, NO_REVISION)
+    changed = _changed_since(trees, rev)
+    matching = _matching(files, changed)
+    if not any(path in matching and WIDE_NEEDLE.search(source.text) for path, source in changed.items()):
+        raise OldTextError(f"no file given differs from its text in {rev} with a call of xformers in it", WAYS_OUT)
+    return {path: old for path, old in changed.items() if path in matching or _got_flags(old, _on_disk(path))}
+
+
+def _from_head(files: Sequence[str], settings: Settings) -> dict[Path, Source]:
+    """HEAD's texts of all files that the rewrite changed, if it changed a call; not of what a person changed."""
+    changed = _changed_since(dict(_by_work_tree(files)), "HEAD")
+    if not any(WIDE_NEEDLE.search(source.text) for source in changed.values()):
+        return {}
+    before, now = (_outcome(_matching(files, old), settings) for old in (changed, {}))
+    done = {path for path in changed if _has_work(before.get(path)) and not _has_work(now.get(path))}
+    if not any(_has_calls(before[path]) for path in done):
+        return {}
+    return {path: old for path, old in changed.items() if path in done or _got_flags(old, _on_disk(path))}
+
+
+def _outcome(sources: Mapping[Path, Source], settings: Settings) -> dict[Path, FileResult]:
+    """What the rewrite of a whole tree does about each file."""
+    jobs = {job.source.path: job for job in _jobs(list(sources.values()), settings, Wish())}
+    results = {result.path: result for result in _run(list(jobs.values()), Wish().jobs)}
+    _settle(jobs, results, Wish())
+    return results
+
+
+def _has_work(result: FileResult | None) -> bool:
+    """Whether the rewrite does something about a file."""
+    return result is not None and (result.changed or _has_calls(result))
+
+
+def _has_calls(result: FileResult) -> bool:
+    return any(site.kind is not SiteClass.LEFT for site in result.sites)
+
+
+def _got_flags(old: Source, disk: str) -> bool:
+    """Whether our block of flags is all that makes the difference."""
+    return without(disk) == without(old.text)
+
+
+def _changed_since(trees: Mapping[Path, Sequence[Path]], rev: str) -> dict[Path, Source]:
+    """A revision's texts of the files that differ from it; the helper is no file of the old tree."""
+    found = {}
+    for top, members in trees.items():
+        changed = _changed(top, rev) or set()
         for path in members:
             relative = path.resolve().relative_to(top).as_posix()
-            if relative not in changed or path.name == FILE_NAME:
-                continue
-            old = _shown(top, rev, relative, path)
-            if old is None or not WIDE_NEEDLE.search(old.text):
-                continue
-            disk = _on_disk(path)
-            if sure or (not _has_work(disk) and _has_work(old.text)):
-                texts.take(old, disk)
-                texts.origin = f"git, {rev}"
-    if sure and not texts.origin:
-        raise OldTextError(f"no file given differs from its text in {rev} with a call of xformers in it")
+            if relative in changed and path.name != FILE_NAME:
+                old = _shown(top, rev, relative, path)
+                if old is not None:
+                    found[path] = old
+    return found
+
+
+def _why_not(top: Path, rev: str) -> str:
+    """Why git has no such revision; empty if it has."""
+    try:
+        command = ["git", "-C", str(top), "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}"]
+        done = subprocess.run(command, capture_output=True, check=False)
+    except OSError as error:
+        return f"--rev {rev}: git cannot be run: {error.strerror or error}"
+    if done.returncode == 0:
+        return ""
+    told = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return f"--rev {rev}: git says in {top}: {told[0]}" if told else f"git knows no revision {rev!r} in {top}"
 
 
 def _by_work_tree(files: Iterable[str]) -> Iterator[tuple[Path, list[Path]]]:
@@ -172,11 +267,3 @@ def _git(top: Path, *arguments: str) -> bytes | None:
     except OSError:
         return None
     return done.stdout if done.returncode == 0 else None
-
-
-def _has_work(text: str) -> bool:
-    """Whether the rewrite would do something about a call in a text."""
-    if is_copy(text):
-        return False
-    result = rewrite_text(text, compat=FILE_NAME.removesuffix(".py"))
-    return any(site.kind is not SiteClass.LEFT for site in result.sites)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,16 +18,17 @@ from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.spans import source_of, split_lines
 from xf2sdpa.analysis.values import NONE, Mask, Tensor, Value
-from xf2sdpa.copyin import FILE_NAME, assemble, exported
+from xf2sdpa.copyin import FILE_NAME, assemble, exported, is_untouched
 from xf2sdpa.draft import CallDraft, FileDraft
 from xf2sdpa.edits import AddImport, Rename, ReplaceStatement, Unwrap
 from xf2sdpa.emit import heads_swap
 from xf2sdpa.engine import Options, decide, rewrite_with
+from xf2sdpa.flags.block import find, line_of
 from xf2sdpa.model import SiteClass
 from xf2sdpa.project import Wish, _jobs
 from xf2sdpa.settings import Settings
 from xf2sdpa.source import Source
-from xf2sdpa.verify.model import SiteReport, Status
+from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.planning.alignment import Alignment, align
 from xf2sdpa.verify.planning.atoms import Cancelled, NotShared, Sides, Splitter, substituted
 from xf2sdpa.verify.planning.mask_made import FRESH, Made, mask_made, rests_on_ours
@@ -96,6 +98,14 @@ class Plan:
         key = site.shadow.helper if site.shadow else ""
         return Helper(key, self.helpers[key]) if key else None
 
+    def explain(self, report: Report) -> None:
+        """Say of each site that differs where to look, if that is a helper module which a person edited."""
+        keys = {site.report.id: site.shadow.helper for site in self.sites if site.shadow}
+        for site in report.sites:
+            key = keys.get(site.id, "")
+            if site.status is Status.DIFFERS and key and not is_untouched(self.helpers[key]):
+                site.reason = f"{os.path.relpath(key)}, which answers this call, is not as xf2sdpa wrote it: look there"
+
 
 def plan(texts: OldTexts, settings: Settings, *, with_program: bool = False) -> Plan:
     """Every decided site of a project, from the old texts of its files.
@@ -146,10 +156,8 @@ def _beyond(draft: _File) -> Iterator[str]:
 def _options(texts: OldTexts, settings: Settings) -> Iterator[tuple[Source, Options]]:
     """Each old text, and what the rewrite of the whole project would be told for it."""
     for job in _jobs(list(texts.sources.values()), settings, Wish()):
-        yield (
-            job.source,
-            Options(job.settings, job.only_exact, job.handed_on, job.compat, job.handed_over, job.reached),
-        )
+        told = (job.settings, job.only_exact, job.handed_on, job.compat, job.handed_over, job.reached)
+        yield job.source, Options(*told, job.migrating, job.alone)
 
 
 @dataclass
@@ -182,12 +190,27 @@ def _file(path: str, old: str, disk: str | None, options: Options) -> _File:
     file, calls = decide(old, path, options)
     sites = [call.site.node for call in calls]
     made = rewrite_with(old, path, options).new
-    engine = align(file.tree, ast.parse(made), file.edits, sites) if disk is not None else None
-    text = made if disk is None else disk
-    tree = ast.parse(text)
     loose = functools.partial(rests_on_ours, names=file.names)
-    alignment = align(file.tree, tree, file.edits, sites, loose)
+    flags = _flags(file.tree, old)
+
+    def aligned(text: str, loose: Callable[[ast.Assign], bool] = lambda _: False) -> tuple[ast.Module, Alignment]:
+        tree = ast.parse(text)
+        return tree, align(file.tree, tree, file.edits, sites, loose, flags=flags | _flags(tree, text))
+
+    engine = aligned(made)[1] if disk is not None else None
+    text = made if disk is None else disk
+    tree, alignment = aligned(text, loose)
     return _File(path, file, calls, split_lines(text), Names(tree), alignment, engine)
+
+
+def _flags(tree: ast.Module, text: str) -> frozenset[int]:
+    """The statements of our own block of flags, by `id`; none of a block that a person edited."""
+    block = find(text)
+    if block is None or not block.untouched:
+        return frozenset()
+    first = line_of(text)
+    last = first + len(split_lines(text[block.start : block.end])) - 1
+    return frozenset(id(statement) for statement in tree.body if first <= statement.lineno <= last)
 
 
 def _helper_paths(names: Names) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 
@@ -13,6 +14,8 @@ from xf2sdpa.verify.report.baseline import Comparison
 
 LIMIT = 60_000
 """GitHub takes 65,536 characters; a reader's own words may stand around the report."""
+_SHOWN = 20
+"""Failing checks of one site that are listed."""
 _HEADING = "\n| call site | outcome | class | worst check | error | limit | old time over new |\n"
 _RULE = "|---|---|---|---|--:|--:|--:|\n"
 _SIGNS = {Status.AGREES: "✅", Status.DIFFERS: "❌", Status.NOT_RUN: "⚪", Status.NOT_SHADOWED: "⚪"}
@@ -112,9 +115,14 @@ def _details(report: Report, sites: list[SiteReport]) -> Iterator[tuple[str, str
         lines = [f"\n<details><summary>{title}</summary>\n\n"]
         if site.reason:
             lines.append(f"{_text(site.reason)}\n\n")
-        for case, check in list(words.failing(site))[:20]:
-            lines.append(f"* {_text(words.failure(check))}, with {_text(words.inputs(case))}\n")
-        lines += [_fenced("".join(f"{sign} {line}\n" for sign, line in words.diff(site)))]
+        found = list(words.failing(site))
+        for _, pairs in itertools.groupby(found[:_SHOWN], key=lambda pair: id(pair[0])):
+            of_one = list(pairs)
+            lines.append(f"* with {_text(words.inputs(of_one[0][0]))}\n")
+            lines += [f"  * {_text(words.failure(check))}\n" for _, check in of_one]
+        lines += [f"* {numbers.count(len(found) - _SHOWN, 'check')} more\n"] if len(found) > _SHOWN else []
+        diff = words.diff(site)  # a call of the helper is what it was
+        lines += [_fenced("".join(f"{sign} {line}\n" for sign, line in diff))] if diff else []
         advice = "" if report.environment.is_reference else site.advice
         lines += [f"\n{_text(text)}\n" for text in (words.speed_note(report, site), advice) if text]
         yield "folded block", "".join([*lines, "\n</details>\n"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 
@@ -86,9 +87,12 @@ def _speed_colour(report: Report, site: SiteReport) -> str | None:
 
 def _details(report: Report, site: SiteReport, verbose: int) -> Iterator[str]:
     found = list(words.failing(site))
-    for case, check in found if verbose > 0 else found[:_SHOWN]:
-        yield f"    {click.style('fails', fg='red')} {words.failure(check)}"
-        yield f"        with {words.inputs(case)}"
+    if site.reason and found:
+        yield f"    {site.reason}"
+    for _, pairs in itertools.groupby(found if verbose > 0 else found[:_SHOWN], key=lambda pair: id(pair[0])):
+        of_one = list(pairs)
+        yield f"    {click.style('fails', fg='red')} with {words.inputs(of_one[0][0])}"
+        yield from (f"        {words.failure(check)}" for _, check in of_one)
     if len(found) > _SHOWN and verbose <= 0:
         yield f"    {len(found) - _SHOWN} more (--verbose shows them)"
     note = words.speed_note(report, site)

@@ -96,8 +96,9 @@ def name(site: SiteReport) -> str:
 
 
 def failing(site: SiteReport) -> Iterator[tuple[Case, Check]]:
-    """Checks that could be made and do not hold."""
-    for case in site.cases:
+    """Checks that could be made and do not hold, case by case; the case with the worst of them comes first."""
+    bad = worst(site)
+    for case in sorted(site.cases, key=lambda case: not any(check is bad for check in case.checks)):
         yield from ((case, check) for check in case.checks if check.available and not check.ok)
 
 
@@ -135,13 +136,16 @@ def _nearness(check: Check) -> float:
 
 
 def finding(site: SiteReport) -> str:
-    """The reason, or the worst check with its error and limit."""
+    """The reason, or the worst check: with error and limit if it holds, how many fail if not (`failing` has those)."""
     check = worst(site)
-    if site.reason and (check is None or check.ok):
+    if check is not None and not check.ok:
+        failed = sum(1 for _ in failing(site))
+        made = sum(check.available for case in site.cases for check in case.checks)
+        told = "fail, the worst" if failed > 1 else "fails"
+        return f"{failed} of {numbers.count(made, 'check')} {told}: {check.name}"
+    if site.reason:
         return site.reason
-    if check is None:
-        return "no numbers were compared"
-    return check_with_limit(check)
+    return "no numbers were compared" if check is None else check_with_limit(check)
 
 
 def check_with_limit(check: Check) -> str:
@@ -170,9 +174,9 @@ def message(check: Check) -> str:
 
 def verdict(case: Case) -> tuple[str, Tone]:
     """What one case came to; a case in which no numbers were compared does not hold."""
-    if not case.ok:
+    if case.failed:
         return "fails", "bad"
-    return ("holds", "good") if case.compared else ("not compared", "warn")
+    return ("holds", "good") if case.ok else ("not compared", "warn")
 
 
 def inputs(case: Case) -> str:

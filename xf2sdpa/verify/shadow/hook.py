@@ -13,11 +13,12 @@ import importlib.util
 import linecache
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 from xf2sdpa.verify.shadow.handover import File, Handover, Recorder
@@ -82,9 +83,27 @@ def start(folder: str) -> None:
     sys.meta_path.insert(0, _Finder())
     sys.path_hooks.insert(0, _script)
     sys.meta_path.insert(0, _OldPath())
+    if sys.version_info < (3, 13) and any(file.rewritten for file in process().handover.files.values()):
+        sys.excepthook = sys.__excepthook__ = _print_exception
     process().recorder.write({"process": sys.orig_argv})
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=process().recorder.unlock)
+
+
+def _print_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an uncaught exception as Python does, with the lines that ran.
+
+    Before 3.13 the interpreter's own printer reads them from the file, where the new text is; `traceback` asks
+    `linecache`, which holds the old one. It must be imported by then: whatever evaluates a text here, as its imports
+    do, makes the interpreter forget that a KeyboardInterrupt was on its way, and the exit status would be 1, not 130.
+    """
+    try:
+        traceback.print_exception(kind, error, trace)
+    except Exception:
+        _printer(kind, error, trace)
+
+
+_printer = sys.__excepthook__
 
 
 # -- modules ---------------------------------------------------------------------------------------

@@ -1,0 +1,5 @@
+"""Every form of guard, as small projects: the table behind `tests/test_project_guards.py`."""
+
+from tests.projects.forms import company, flags, functions, lookups, switches
+
+ALL = [*flags.FORMS, *lookups.FORMS, *company.FORMS, *functions.FORMS, *switches.FORMS]

@@ -1,0 +1,169 @@
+"""Flags that keep code off xformers where it is not installed: while such code is there, they must go on telling so.
+
+`HAS_XFORMERS` of `env.py` becomes True with the rewrite, as the fast path needs no xformers any more. Where a use of
+the installed package stays under it, `if HAS_XFORMERS: from xformers.components import …`, that would fail once
+xformers is gone. A file that holds the flag and no call is therefore put back as it was; one with calls cannot be, and
+its remaining use is reported by its own code.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.imports import brings_ours, is_lookup
+from xf2sdpa.analysis.names import called_name
+from xf2sdpa.codes import SHIELD
+from xf2sdpa.model import FileResult, Finding, Span
+
+_NEEDLE = re.compile(
+    r"""^[ \t]*(?:from|import)[ \t](?:[^\n]*[\s,])?(?:xformers|mslk)\b|["'](?:xformers|mslk)["'.]""", re.MULTILINE
+)
+"""Whatever `_uses` finds has one of these."""
+_Name = tuple[str, str]
+"""The last component of a module's name, and a name in it."""
+
+
+class _Text:
+    """One text: its tree, and where its imported names come from."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.stem = _stem(path)
+        self.nodes: list[ast.AST] = []
+        self.top: list[ast.stmt] = []
+        self.imported: dict[str, _Name] = {}
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError):
+            return
+        self.top, self.nodes = tree.body, list(ast.walk(tree))
+        for node in self.nodes:
+            if isinstance(node, ast.ImportFrom):
+                stem = (node.module or "").rpartition(".")[2]
+                self.imported |= {alias.asname or alias.name: (stem, alias.name) for alias in node.names}
+            elif isinstance(node, ast.Import):
+                self.imported |= {a.asname: ("", a.name.rpartition(".")[2]) for a in node.names if a.asname}
+
+    def names_in(self, node: ast.AST) -> Iterator[_Name]:
+        """What an expression or statement reads, by the module that it is taken from."""
+        for part in ast.walk(node):
+            if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
+                yield self.imported.get(part.value.id, ("", part.value.id))[1], part.attr
+            elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
+                yield self.imported.get(part.id, (self.stem, part.id))
+
+    @cached_property
+    def definitions(self) -> dict[str, list[ast.stmt]]:
+        """The statements at the top of the module that bind each name."""
+        found: dict[str, list[ast.stmt]] = {}
+        for statement in self.top:
+            for name in _bound(statement):
+                found.setdefault(name, []).append(statement)
+        return found
+
+    def says(self, name: str) -> list[str]:
+        """How a name is defined."""
+        return [ast.unparse(statement) for statement in self.definitions.get(name, ())]
+
+
+def hold_back(results: Collection[FileResult]) -> Iterator[FileResult]:
+    """The files whose flags protect a use that stays, each as it was, with a finding that says so."""
+    if not any(map(_can_go_back, results)):
+        return
+    asked: dict[_Name, str] = {}
+    for result in results:
+        text = _Text(result.path, result.new if _NEEDLE.search(result.new) else "")
+        for use, tests in _guarded(text):
+            place = f"`{ast.unparse(use)}` in {result.path}"
+            asked |= {name: place for test in tests for name in text.names_in(test) if name not in asked}
+    for result, place in _holders(results, asked):
+        kept = [finding for finding in result.findings if finding.code.startswith("XF4")]
+        yield FileResult(result.path, result.old, result.old, findings=[_finding(result, place), *kept])
+
+
+def _can_go_back(result: FileResult) -> bool:
+    """Whether a file was rewritten and has no call: no other one needs what the rewrite made of it."""
+    return result.changed and not (result.sites or result.compat_names)
+
+
+def _holders(results: Collection[FileResult], asked: dict[_Name, str]) -> Iterator[tuple[FileResult, str]]:
+    """The rewritten files without a call in which a flag, or something that it is made of, has become another."""
+    by_stem: dict[str, list[FileResult]] = {}
+    for result in results:
+        by_stem.setdefault(_stem(result.path), []).append(result)
+    texts: dict[int, _Text] = {}
+    held: set[int] = set()
+    waiting, seen = list(asked.items()), set(asked)
+    while waiting:
+        (stem, name), place = waiting.pop()
+        for result in by_stem.get(stem, ()):
+            old = texts.get(id(result)) or texts.setdefault(id(result), _Text(result.path, result.old))
+            further = {old.imported[name]} if name in old.imported else set()
+            further |= {other for s in old.definitions.get(name, ()) for other in old.names_in(s)}
+            waiting += [(other, place) for other in further - seen]
+            seen |= further
+            free = id(result) not in held and _can_go_back(result) and name in old.definitions
+            if free and old.says(name) != _Text(result.path, result.new).says(name):
+                held.add(id(result))
+                yield result, place
+
+
+def _finding(result: FileResult, place: str) -> Finding:
+    message = f"left as it was, as its flag keeps {place} off xformers where that is not installed"
+    advice = "Rewrite or delete that use, and run again: the flag can then stand for the fast path alone."
+    return Finding(str(result.path), Span(1, 0, 1, 0), SHIELD, message, advice)
+
+
+def _stem(path: Path) -> str:
+    """What the file's module is called last: a package by its folder."""
+    return path.parent.name if path.stem == "__init__" else path.stem
+
+
+def _guarded(text: _Text) -> Iterator[tuple[ast.stmt | ast.expr, list[ast.expr]]]:
+    """Each use, with the tests that decide whether it is reached."""
+    uses = list(_uses(text.nodes))
+    parents = {child: node for node in text.nodes for child in ast.iter_child_nodes(node)} if uses else {}
+    for use in uses:
+        yield use, list(_conditions(parents, use))
+
+
+def _uses(nodes: Sequence[ast.AST]) -> Iterator[ast.stmt | ast.expr]:
+    """What fails where xformers is not installed: its import, and the question for its release."""
+    for node in nodes:
+        if isinstance(node, ast.stmt) and brings_ours(node):
+            yield node
+        elif isinstance(node, ast.Call):
+            first = node.args[0] if node.args else None
+            literal = first.value if isinstance(first, ast.Constant) else None
+            by_string = called_name(node.func) in ("import_module", "__import__") and isinstance(literal, str)
+            if (is_lookup(node) and called_name(node.func) != "find_spec") or (by_string and is_ours(str(literal))):
+                yield node
+
+
+def _conditions(parents: Mapping[ast.AST, ast.AST], use: ast.AST) -> Iterator[ast.expr]:
+    """The tests that decide whether a use is reached: those around it, and those that leave its block before it."""
+    child, parent = use, parents.get(use)
+    while parent is not None:
+        if isinstance(parent, ast.If | ast.IfExp | ast.While) and child is not parent.test:
+            yield parent.test
+        elif isinstance(parent, ast.BoolOp):
+            yield parent
+        for _, block in ast.iter_fields(parent):
+            if isinstance(block, list) and child in block:
+                earlier = (s for s in block[: block.index(child)] if isinstance(s, ast.If))
+                yield from (s.test for s in earlier if isinstance(s.body[-1], _LEAVING))
+        child, parent = parent, parents.get(parent)
+
+
+_LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """The names that a statement binds in its own scope, however deep in its blocks."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}

@@ -1,0 +1,86 @@
+"""Kinds of mask: which of them a site may be handed, and where xformers takes them.
+
+A kind is `none`, `causal`, one of `TENSORS`, or the name of one of xformers' mask classes.
+"""
+
+from __future__ import annotations
+
+import re
+
+from xf2sdpa.analysis.values import Mask, NoneValue, OneOf, Tensor, Value
+from xf2sdpa.verify.inputs.shapes import Shape
+from xf2sdpa.verify.planning.namespace import Helper
+from xf2sdpa.verify.planning.sites import SitePlan
+
+LEARNT = "tensor, learnt"
+TENSORS = ("tensor", "tensor, a row closed", LEARNT)
+_CLASSES = {"causal": "LowerTriangularMask"}
+"""Kinds of mask that are called otherwise than their class."""
+_OBJECTS = (
+    "causal",
+    "LowerTriangularFromBottomRightMask",
+    "BlockDiagonalMask",
+    "BlockDiagonalCausalMask",
+    "BlockDiagonalCausalFromBottomRightMask",
+)
+"""The usual objects, for a helper that may meet any mask."""
+
+
+def class_of(kind: str) -> str:
+    """The name of xformers' class for a kind that is an object."""
+    return _CLASSES.get(kind, kind)
+
+
+def is_tensor(kind: str) -> bool:
+    """Whether a mask of this kind is a tensor."""
+    return kind.startswith("tensor")
+
+
+def kinds_for(plan: SitePlan, helper: Helper | None) -> tuple[str, ...]:
+    """The kinds of mask that a site may be handed."""
+    known = _kinds_of(plan.bias)
+    if known:
+        return known
+    if plan.mask == "none":
+        return ("none",)
+    if plan.report.kind == "compat":
+        classes = re.findall(r"^class (\w+)", helper.text, re.MULTILINE) if helper else []
+        return ("none", *TENSORS, *(kind for kind in _OBJECTS if class_of(kind) in classes))
+    new = plan.shadow.new if plan.shadow else ""  # an inline form takes no other mask than it has an argument for
+    return ("none", *TENSORS) if "attn_mask=" in new else ("none", "causal")
+
+
+def _kinds_of(bias: Value | None) -> tuple[str, ...]:
+    """What the analysis knows of a bias, as kinds of mask; nothing where it could be anything."""
+    if isinstance(bias, OneOf):
+        each = [_kinds_of(option) for option in bias.options]
+        return tuple(sorted(set().union(*each))) if all(each) else ()
+    if isinstance(bias, Mask):
+        return ("causal" if bias.name == class_of("causal") else bias.name,)
+    if isinstance(bias, Tensor):
+        return TENSORS
+    return ("none",) if isinstance(bias, NoneValue) else ()
+
+
+def rank_of(bias: Value | None) -> int | None:
+    """The rank of a bias where the analysis proved it."""
+    tensors = [x for x in (bias.options if isinstance(bias, OneOf) else (bias,)) if isinstance(x, Tensor)]
+    return tensors[0].rank.known if tensors else None
+
+
+def taken(kind: str, shape: Shape, *, float64: bool) -> bool:
+    """Whether xformers takes a mask at these sizes, and says the same in all its kernels."""
+    if kind == LEARNT:
+        return shape.keys % 8 == 0 and not float64  # its gradient is stored without gaps
+    if "BottomRight" in kind or "WithOffset" in kind:
+        return shape.queries <= shape.keys
+    return not (kind.startswith("BlockDiagonal") and "Local" in kind) or shape.queries == shape.keys
+
+
+def forward_only(kind: str, rank: int) -> str:
+    """Why xformers computes no gradients for a mask with query, key and value of a rank, if so (SEMANTICS A.3, B)."""
+    if rank == 5:
+        return "forward only: xformers has no gradients for five dimensions"
+    if kind == "LowerTriangularMaskWithTensorBias":
+        return f"forward only: xformers has no gradients for {kind}"
+    return ""
