@@ -3,8 +3,10 @@
     python benchmarks/readme_performance.py            # writes it between its markers in README.md
     python benchmarks/readme_performance.py --check    # exit 1 if README.md says something else
 
-It reads `benchmarks/results/h200_bench.json` and `h100_bench.json` (`xf2sdpa bench --json FILE` on such machines) and
-`h200_shapes.json` (`benchmarks/shapes.py`). Exit status: 0 written or the same, 1 differs, 3 a result is missing.
+It reads `benchmarks/results/h200_bench.json` and `h100_bench.json` (`xf2sdpa bench --json FILE` on such machines),
+`h200_shapes.json` (`benchmarks/shapes.py`), `h200_alternatives.json` (`alternatives.py`) and
+`h200_shadow_slowdown.json` (`shadow_slowdown.py`). Exit status: 0 written or the same, 1 differs, 3 a result is
+missing.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from xf2sdpa.bench.report.markdown import escaped, table_lines  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 RUNS = {"H200": "h200_bench.json", "H100": "h100_bench.json"}
-SHAPES = "h200_shapes.json"
+SHAPES, ALTERNATIVES, SLOWDOWN = "h200_shapes.json", "h200_alternatives.json", "h200_shadow_slowdown.json"
 BEGIN = "<!-- performance: made by benchmarks/readme_performance.py -->"
 END = "<!-- /performance -->"
 SHOWN = (
@@ -43,20 +45,28 @@ SHOWN = (
 )
 
 
+Document = dict[str, Any]
+
+
 class MissingError(Exception):
     """A result is not stored yet; the text names it."""
 
 
 def runs() -> dict[str, Result]:
     """The stored runs by the GPU's short name."""
-    missing = [name for name in (*RUNS.values(), SHAPES) if not (RESULTS / name).is_file()]
+    missing = [name for name in (*RUNS.values(), SHAPES, ALTERNATIVES, SLOWDOWN) if not (RESULTS / name).is_file()]
     if missing:
         raise MissingError(f"not stored in benchmarks/results: {', '.join(missing)}")
     return {name: report.parse((RESULTS / file).read_text("utf-8")) for name, file in RUNS.items()}
 
 
-def section(found: dict[str, Result], shapes: dict[str, Any]) -> str:
-    """The text between the markers, from stored runs and the result of `shapes.py`."""
+def scripts() -> list[Document]:
+    """The stored results of `shapes.py`, `alternatives.py` and `shadow_slowdown.py`."""
+    return [json.loads((RESULTS / name).read_text("utf-8")) for name in (SHAPES, ALTERNATIVES, SLOWDOWN)]
+
+
+def section(found: dict[str, Result], shapes: Document, others: Document, slowdown: Document) -> str:
+    """The text between the markers, from stored runs of bench and the results of the scripts."""
     main = found["H200"]
     parts = ["## Performance", "", *_wrapped(_introduction(found)), ""]
     parts += [*table_lines(_implementations(found)), ""]
@@ -65,6 +75,10 @@ def section(found: dict[str, Result], shapes: dict[str, Any]) -> str:
     parts += [*_wrapped(_shapes(main, shapes)), ""]
     for missed in shapes.get("missed", ()):
         parts += _wrapped(escaped(missed), bullet=True)
+    parts += ["", *_wrapped(_OTHERS), ""]
+    for row in others["rows"]:
+        parts += _wrapped(escaped(_other_forms(row)), bullet=True)
+    parts += ["", *_wrapped(_slowdown(slowdown))]
     failing = [outcome for outcome in main.outcomes if outcome.verdict is Verdict.FAILS]
     parts += ["", *_wrapped(f"Of the guide's {tables.totals(main)}, on the H200."), ""]
     parts += ["<details><summary>Those that do not hold, in the guide's words, and what was measured</summary>", ""]
@@ -144,7 +158,7 @@ def _modules(found: dict[str, Result]) -> tables.Table:
     return tables.Table("", ("module", *(f"{name} ms" for name in found)), tuple(rows), frozenset(range(1, 3)))
 
 
-def _shapes(run: Result, shapes: dict[str, Any]) -> str:
+def _shapes(run: Result, shapes: Document) -> str:
     ratios = [value for shape in run.shapes if (value := tables.old_new(shape)) is not None]
     text = f"`benchmarks/shapes.py`, {shapes['device']}, xformers {shapes['xformers']}: over its shapes, forward and "
     mean = shapes.get("geometric_mean")
@@ -159,6 +173,45 @@ def _shapes(run: Result, shapes: dict[str, Any]) -> str:
     if shapes.get("missed"):
         text += "Below its limits (0.85 as emitted, 0.9 with the best backend pinned), and why:"
     return text.rstrip()
+
+
+_OTHERS = (
+    "What another form of torch would give there (`benchmarks/alternatives.py`, the same machine; xformers' time over "
+    "it, forward / forward and backward). None is taken: the helper compiles nothing behind a program's back, and "
+    "cuDNN's ragged kernel builds its plan anew in each call."
+)
+
+
+def _other_forms(row: Document) -> str:
+    """One row of `alternatives.py`."""
+    ways = [row[way] for way in ("fwd", "fwd+bwd")]
+    names = [name for name in row["fwd"] if name != "xformers"]
+    cells = [f"{_called(name, row)} {' / '.join(_ratio(way[name]) for way in ways)}" for name in names]
+    return f"{row['name']}: {'; '.join(cells)}"
+
+
+def _ratio(side: Document) -> str:
+    return f"{side['ratio']:.2f}"
+
+
+def _called(name: str, row: Document) -> str:
+    if name == row["emitted"]:
+        return "as emitted"
+    first = row["first"].get(name)
+    return f"{name} (first call {first:.1f} s)" if first is not None else f"stored {name}"
+
+
+def _slowdown(found: Document) -> str:
+    runs = found["runs"]
+    alone, again, sampled, every = (runs[name] for name in ("alone", "alone again", "samples 3", "all calls, no times"))
+    ratios = [run["step"] / alone["step"] for run in (sampled, again, every)]
+    return (
+        f"What `xf2sdpa verify` costs a program (`benchmarks/shadow_slowdown.py --device cuda`, the same machine, "
+        f"{found['steps']} steps of examples/families): {sampled['seconds'] / alone['seconds']:.1f} times as long in "
+        f"all with `--samples 3`, start, comparisons, times and report included; a later step "
+        f"{ratios[0]:.1f} times ({ratios[1]:.1f} between two plain runs). With every call compared, a step takes "
+        f"{ratios[2]:.0f} times as long."
+    )
 
 
 def _failing(outcome: Outcome) -> str:
@@ -192,7 +245,7 @@ def main() -> int:
     options = parser.parse_args()
     readme = ROOT / "README.md"
     try:
-        text = section(runs(), json.loads((RESULTS / SHAPES).read_text("utf-8")))
+        text = section(runs(), *scripts())
     except MissingError as missing:
         print(missing)
         return 3

@@ -16,7 +16,7 @@ from xf2sdpa.source import decode
 ROOT = Path(__file__).parents[2]
 H200 = table.chosen(["h200"])
 BODY = """\
-torch.set_float32_matmul_precision("high")  # TF32 factors (10 bits): fp32 encoder 2.55x
+torch.set_float32_matmul_precision("high")  # TF32 factors (10 bits): fp32 encoder 2.6x
 torch.backends.cudnn.benchmark = True  # convolutions: kernels tried once a shape
 # xf2sdpa: end of H200 flags
 """
@@ -154,7 +154,7 @@ def test_a_lone_mark_is_damage(newline: str) -> None:
 
 
 def test_trailing_blanks_and_other_newlines_are_no_edit() -> None:
-    text = inserted("import torch\nx = 1\n").replace("\n", "\r\n").replace("2.55x", "2.55x  ")
+    text = inserted("import torch\nx = 1\n").replace("\n", "\r\n").replace("2.6x", "2.6x  ")
     found = block.find(text)
     assert found is not None
     assert found.untouched

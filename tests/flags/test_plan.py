@@ -422,8 +422,14 @@ def test_safe_leaves_out_what_lowers_precision() -> None:
 
 
 def test_every_figure_in_the_table_was_measured() -> None:
-    """The figures are those of the project's own measurements: none is made up here."""
+    """The figures are those of the stored run of `xf2sdpa bench`: none is made up here."""
+    stored = json.loads((ROOT / "benchmarks" / "results" / "h200_bench.json").read_text("utf-8"))
+    times = {module["name"]: module["forward"]["forward_paced"] for module in stored["modules"] if module["forward"]}
+    without, with_tf32 = times["encoder fp32"], times["encoder tf32"]
     told = " ".join(f"{flag.effect} {flag.comment}" for flag in table.FLAGS)
-    figures = set(re.findall(r"\d+\.\d+", told))
-    assert figures == {"24.0", "61.2", "2.55", "0.2", "0.311", "0.396"}
-    assert abs(61.2 / 24.0 - 2.55) < 0.005
+    assert set(re.findall(r"\d+\.\d+", told)) == {
+        f"{with_tf32:.1f}",
+        f"{without:.1f}",
+        f"{without / with_tf32:.2f}",
+        f"{without / with_tf32:.1f}",
+    }

@@ -19,7 +19,7 @@ CODES = {
     REMOVED: "A block of H200 flags was taken out.",
     THEIRS: "The program sets a flag itself, so it is not set a second time.",
     EDITED: "A block of H200 flags was edited by hand, or lost a line that marks it, so it stays as it is.",
-    OLD_TORCH: "The project admits torch 2.5 to 2.10: from 2.11 on, attention is as fast as FlashAttention-3.",
+    OLD_TORCH: "The project admits torch 2.5 to 2.10: from 2.11 on, SDPA takes cuDNN first on a Hopper GPU.",
     NOWHERE: "No entry point was found for the H200 flags: paste the lines where the program starts.",
 }
 
@@ -61,13 +61,13 @@ class Flag:
 TF32 = Flag(
     "tf32",
     '{torch}.set_float32_matmul_precision("high")',
-    "float32 matrix products run in TF32: a 4-layer float32 TransformerEncoder (d 1024, batch 32 x 1024) took 24.0 ms "
-    "instead of 61.2, 2.55 times as fast. Half precision and SDPA itself do not notice.",
+    "float32 matrix products run in TF32: inference of a 24-layer float32 TransformerEncoder (d 1024, batch 32 x 1024) "
+    "took 146.9 ms instead of 380.0, 2.59 times as fast. Half precision and SDPA itself do not notice.",
     "Changes rounding: their factors keep 10 bits of mantissa instead of 23.",
     (1, 12),
-    "measured; sets the state of both precision APIs, so that either can be read afterwards",
+    "`xf2sdpa bench` on an H200; sets the state of both precision APIs, so that either can be read afterwards",
     brief="float32 matrix products in TF32.",
-    comment="TF32 factors (10 bits): fp32 encoder 2.55x",
+    comment="TF32 factors (10 bits): fp32 encoder 2.6x",
     lowers_precision=True,
     by_default=True,
 )
@@ -86,14 +86,13 @@ CUDNN_BENCHMARK = Flag(
 AVOID_RECOMPILE = Flag(
     "avoid-recompile",
     'os.environ.setdefault("TORCH_CUDNN_SDPA_AVOID_RECOMPILE", "1")',
-    "SDPA's cuDNN kernels without a plan for each new sequence length: the first call of a new length took 0.2 ms "
-    "instead of 59. Known lengths get slower (0.311 to 0.396 ms at 32 x 1024 x 16 x 64), so it is set only by name, "
-    "where lengths keep changing.",
+    "SDPA's cuDNN kernels without a plan for each new sequence length, which takes tens of milliseconds. Known lengths "
+    "get slower, so it is set only by name, where lengths keep changing.",
     "Changes only the order of sums: another kernel of the same precision.",
     (2, 9),
-    "measured; pytorch PR #155958",
+    "tried on an H200; pytorch PR #155958",
     brief="a new sequence length costs SDPA no new cuDNN plan; known lengths get slower.",
-    comment="a new length 0.2 ms, not 59; known ones slower",
+    comment="a new length needs no plan; known ones slower",
     needs="os",
 )
 FLAGS = (TF32, CUDNN_BENCHMARK, AVOID_RECOMPILE)
