@@ -349,10 +349,15 @@ class _Transformer(cst.CSTTransformer):
     def visit_SimpleStatementSuite(self, node: cst.SimpleStatementSuite) -> bool:  # noqa: N802
         return False
 
-    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:  # noqa: N802
+    def on_leave(self, original_node: cst.CSTNode, updated_node: Any) -> Any:
+        """Other text in the place of an expression of any kind; the rest by kind."""
         edit = self.edits.get(original_node)
         if isinstance(edit, ReplaceExpression):
             return _in_parentheses_of(updated_node, edit.text)
+        return super().on_leave(original_node, updated_node)
+
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:  # noqa: N802
+        edit = self.edits.get(original_node)
         if isinstance(edit, Unwrap):
             inner = cast("cst.Attribute", updated_node.func).value
             return inner.with_changes(lpar=[*updated_node.lpar, *inner.lpar], rpar=[*inner.rpar, *updated_node.rpar])
@@ -363,34 +368,8 @@ class _Transformer(cst.CSTTransformer):
         transcript.after[id(edit.node)] = module.code_for_node(rebuilt)
         return rebuilt
 
-    def leave_Comparison(  # noqa: N802
-        self, original_node: cst.Comparison, updated_node: cst.Comparison
-    ) -> cst.BaseExpression:
+    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.Attribute:  # noqa: N802
         edit = self.edits.get(original_node)
-        return _in_parentheses_of(updated_node, edit.text) if isinstance(edit, ReplaceExpression) else updated_node
-
-    def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:  # noqa: N802
-        edit = self.edits.get(original_node)
-        return _in_parentheses_of(updated_node, edit.text) if isinstance(edit, ReplaceExpression) else updated_node
-
-    def leave_SimpleString(  # noqa: N802
-        self, original_node: cst.SimpleString, updated_node: cst.SimpleString
-    ) -> cst.BaseExpression:
-        edit = self.edits.get(original_node)
-        return _in_parentheses_of(updated_node, edit.text) if isinstance(edit, ReplaceExpression) else updated_node
-
-    def leave_UnaryOperation(  # noqa: N802
-        self, original_node: cst.UnaryOperation, updated_node: cst.UnaryOperation
-    ) -> cst.BaseExpression:
-        edit = self.edits.get(original_node)
-        return _in_parentheses_of(updated_node, edit.text) if isinstance(edit, ReplaceExpression) else updated_node
-
-    def leave_Attribute(  # noqa: N802
-        self, original_node: cst.Attribute, updated_node: cst.Attribute
-    ) -> cst.BaseExpression:
-        edit = self.edits.get(original_node)
-        if isinstance(edit, ReplaceExpression):
-            return _in_parentheses_of(updated_node, edit.text)
         return updated_node.with_changes(attr=cst.Name(edit.name)) if isinstance(edit, Rename) else updated_node
 
 
