@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xf2sdpa.analysis.names import Names, Scope
 
@@ -74,17 +74,38 @@ def reached_loads(names: Names, name: str, definition: ast.stmt) -> list[ast.Nam
     loads = loads_of(names, name, owner)
     if any(names.function(load) is not owner.node for load in loads) or (id(owner), name) in names.shared:
         return None
+    return _reached(names, name, definition, loads)
+
+
+def reached_updates(names: Names, name: str, definition: ast.stmt) -> list[ast.Name]:
+    """The `name += …` that an assignment can reach, for a tensor changes in place."""
+    function = names.function(definition)
+    targets = (node.target for node in ast.walk(function) if isinstance(node, ast.AugAssign))
+    same = [target for target in targets if isinstance(target, ast.Name) and target.id == name]
+    return _reached(names, name, definition, [target for target in same if names.function(target) is function])
+
+
+def _reached(names: Names, name: str, definition: ast.stmt, uses: Sequence[ast.Name]) -> list[ast.Name]:
+    """Those of the uses of a variable that may see what an assignment gave it."""
     loop = next((s for s in enclosing(names, definition) if isinstance(s, _LOOPS)), None)
     first = start(loop) if loop is not None else end(definition)
     return [
-        load
-        for load in loads
-        if start(load) >= first and not (start(definition) <= start(load) < end(definition) and loop is None)
-        if not _is_rebound_before(names, name, definition, load) and not _in_other_arm(names, definition, load, loop)
+        use
+        for use in uses
+        if start(use) >= first and not (start(definition) <= start(use) < end(definition) and loop is None)
+        if not _is_rebound_before(names, name, definition, use) and not _in_other_arm(names, definition, use, loop)
     ]
 
 
-def _in_other_arm(names: Names, definition: ast.stmt, load: ast.Name, loop: ast.stmt | None) -> bool:
+def in_two_arms(names: Names, one: ast.expr, other: ast.expr) -> bool:
+    """Whether two uses, the first before the second, stand in the two arms of one `if`, or the first returns."""
+    lasts = (_block_or_none(names, statement)[-1] for statement in enclosing(names, names.statement(one)))
+    if any(isinstance(last, ast.Return) and end(last) <= start(other) for last in lasts):
+        return True
+    return _in_other_arm(names, names.statement(one), other, None)
+
+
+def _in_other_arm(names: Names, definition: ast.stmt, load: ast.expr, loop: ast.stmt | None) -> bool:
     """Whether a definition and a reading stand in the two arms of one `if`, and no loop leads from one to the other."""
     around = {id(statement) for statement in enclosing(names, names.statement(load))}
     inner: ast.stmt = definition

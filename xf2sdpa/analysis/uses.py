@@ -6,9 +6,10 @@ Decides whether the strided result of SDPA may stay as it is (SEMANTICS C.6: `.v
 from __future__ import annotations
 
 import ast
+import itertools
 from dataclasses import dataclass, field
 
-from xf2sdpa.analysis.flow import reached_loads
+from xf2sdpa.analysis.flow import in_two_arms, reached_loads, reached_updates
 from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.values import Layer
@@ -75,8 +76,18 @@ class _Follower:
         if loads is None:
             self.use.escapes = True
             return
+        # A reshape that copies is no alias any more: what is written through one use must be seen through the other.
+        touching = [load for load in loads if not self._is_described(load)]
+        touching += reached_updates(self.names, name, definition)
+        pairs = itertools.combinations(touching, 2)
+        self.use.escapes |= any(not in_two_arms(self.names, one, other) for one, other in pairs)
         for load in loads:
             self.follow(load, hops + 1)
+
+    def _is_described(self, load: ast.Name) -> bool:
+        """Whether only the form of a tensor is read: `out.shape`."""
+        parent = self.names.parents[id(load)]
+        return isinstance(parent, ast.Attribute) and parent.attr in _READING - {"isnan"}
 
     def attribute(self, node: ast.Attribute, hops: int) -> None:
         call = self.names.parents[id(node)]
