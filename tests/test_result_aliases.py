@@ -31,12 +31,15 @@ TWICE = {
     "under another name": "kept = out\n    out.view(b, n, -1).add_(1.0)\n    return kept.reshape(b, n, h * d)",
     "by `to`": "same = out.to(q.dtype)\n    same.view(b, n, -1).add_(1.0)\n    return out.flatten(2)",
     "in a loop": "for row in out.view(b * n, -1):\n        row.zero_()\n    return out.flatten(2)",
+    "again and again": "for i in range(3):\n        y = out.view(b, n, h * d)\n        y += i\n    return y",
     "a function writes": "torch.relu_(out.view(b, n, -1))\n    return out.flatten(2)",
 }
 ONCE = {
     "one view": "return out.view(b, n, h * d)",
     "its shape is asked for": "print(out.shape, out.dtype)\n    return out.view(b, n, h * d)",
-    "one in each arm": "if n > 3:\n        y = out.view(b, n, -1)\n    else:\n        y = out.reshape(b, -1)\n    return y",
+    "one in each arm": (
+        "if n > 3:\n        y = out.view(b, n, -1)\n    else:\n        y = out.reshape(b, -1)\n    return y"
+    ),
     "one before a return": "if n > 3:\n        return out.view(b, n, -1)\n    return out.reshape(b, -1)",
     "a new name": "out = out.view(b, n, -1)\n    out *= 2.0\n    return out",
 }

@@ -68,6 +68,8 @@ class _Editor:
         self.layout = layout
         self.transcript = Transcript()
         self.expressions = {id(e.node): e for e in edits if isinstance(e, ExpressionEdit)}
+        self.made: set[int] = set()
+        """Those of them that are carried out."""
         self.statements = {id(e.node): e for e in edits if isinstance(e, StatementEdit)}
         self.imports: dict[int, list[AddImport]] = {}
         for edit in edits:
@@ -84,8 +86,22 @@ class _Editor:
                 _after_preamble(self.tree),
                 cst.parse_statement(edit.text, config=self.module.config_for_parsing),
             )
+        self.check_all_made()
         footer = [*spare, *self.module.footer]
         return self.module.with_changes(body=body, footer=footer), self.transcript
+
+    def check_all_made(self) -> None:
+        """Every expression that is to change has changed, or went with its statement.
+
+        Raises:
+            PairingError: one stands where no edit reaches, as inside an f-string.
+        """
+        gone = {id(node) for e in self.statements.values() for node in ast.walk(e.node)}
+        for key, edit in self.expressions.items():
+            if key not in self.made and key not in gone:
+                raise PairingError(
+                    f"line {edit.node.lineno}: {ast.unparse(edit.node)} cannot be edited where it stands"
+                )
 
     def touches(self, node: ast.stmt) -> bool:
         """Whether some edit lies in a statement (by lines: quick, and never too few)."""
@@ -112,7 +128,7 @@ class _Editor:
                 orphans += _kept_comments(node)
                 opened |= not result
                 gap = gap or (_blank_lines(node) if result else [])
-            elif opened and not orphans and not result and body is not self.module.body:
+            elif opened and not orphans and not result and (body is not self.module.body or not self.module.header):
                 kept[0] = kept[0].with_changes(leading_lines=_without_blank_start(kept[0].leading_lines))
             elif orphans:
                 kept[0] = kept[0].with_changes(leading_lines=[*orphans, *kept[0].leading_lines])
@@ -269,6 +285,7 @@ class _Editor:
                 raise PairingError(f"line {twin.lineno}: the parsers disagree on the number of {kind.__name__} nodes")
             wanted = ((self.expressions.get(id(n)), c) for n, c in zip(ours, theirs, strict=True))
             pairs.update({c: edit for edit, c in wanted if edit is not None})
+        self.made.update(id(edit.node) for edit in pairs.values())
         return node.visit(_Transformer(pairs, self))
 
 

@@ -37,7 +37,7 @@ NEEDLE = re.compile("memory_efficient_attention|merge_attentions")
 """Every call site spells one of these, whatever the module is called."""
 WIDE_NEEDLE = re.compile("xformers|mslk|memory_efficient_attention")
 _WISHES = frozenset({IGNORED, NOT_SELECTED, NOT_EXACT})
-_NEVER = frozenset({"XF218", "XF219"})
+_NEVER = frozenset({"XF218", "XF219", "XF220"})
 """Why a call must stay with xformers, helper or not."""
 _IGNORE = re.compile(r"#\s*xf2sdpa:\s*ignore(?:\[([\w,\s]*)\])?", re.IGNORECASE)
 _WHOLE_FILE = Span(1, 0, 1, 0)

@@ -97,6 +97,12 @@ def _reached(names: Names, name: str, definition: ast.stmt, uses: Sequence[ast.N
     ]
 
 
+def is_repeated(names: Names, definition: ast.stmt, use: ast.expr) -> bool:
+    """Whether a loop comes by a use more often than by the assignment that it sees."""
+    around = list(enclosing(names, definition))
+    return any(isinstance(s, _LOOPS) and s not in around for s in enclosing(names, names.statement(use)))
+
+
 def in_two_arms(names: Names, one: ast.expr, other: ast.expr) -> bool:
     """Whether two uses, the first before the second, stand in the two arms of one `if`, or the first returns."""
     lasts = (_block_or_none(names, statement)[-1] for statement in enclosing(names, names.statement(one)))

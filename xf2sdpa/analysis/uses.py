@@ -9,7 +9,7 @@ import ast
 import itertools
 from dataclasses import dataclass, field
 
-from xf2sdpa.analysis.flow import in_two_arms, reached_loads, reached_updates
+from xf2sdpa.analysis.flow import in_two_arms, is_repeated, reached_loads, reached_updates
 from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.values import Layer
@@ -81,6 +81,7 @@ class _Follower:
         touching += reached_updates(self.names, name, definition)
         pairs = itertools.combinations(touching, 2)
         self.use.escapes |= any(not in_two_arms(self.names, one, other) for one, other in pairs)
+        self.use.escapes |= any(is_repeated(self.names, definition, use) for use in touching)
         for load in loads:
             self.follow(load, hops + 1)
 
