@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 
 from xf2sdpa.analysis.api import ROOTS
+from xf2sdpa.analysis.flow import end, in_two_arms, loads_of, start
 from xf2sdpa.analysis.names import Names, Scope, first_name
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import AddImport, CstPath
 
 SDPA = "scaled_dot_product_attention"
 _HOME = f"torch.nn.functional.{SDPA}"
+_HOMES: WeakKeyDictionary[Scope, list[tuple[str, str]]] = WeakKeyDictionary()
+"""What `_homes` found: a module may bind thousands of names, and hold as many calls."""
 
 
 def function_name(file: FileDraft, node: ast.Call) -> str:
     """How to call SDPA at a place: the file's own `F`, `torch.nn.functional.…` or bare name; else a new import."""
     scope = file.names.scope_at[id(node)]
-    candidates = list(_spellings(file, scope))
+    candidates = list(_spellings(file, scope, node))
     if not candidates:
         return _import_functional(file, scope)
     return min(candidates, key=lambda spelling: (_length_rank(spelling, file), len(spelling)))
@@ -29,36 +33,61 @@ def _length_rank(spelling: str, file: FileDraft) -> int:
     module = spelling.removesuffix(SDPA)
     if module.count(".") <= 1:
         return 0
-    used = re.search(rf"(?<![\w.]){re.escape(module)}", file.text) is not None
-    return 1 if used else (2 if module.startswith("torch.") else 3)
+    return 1 if _is_used(module, file.text) else (2 if module.startswith("torch.") else 3)
+
+
+@functools.lru_cache(maxsize=8)
+def _is_used(module: str, text: str) -> bool:
+    """Whether a text reaches into a module; asked for each call of a file, so that the answer is kept."""
+    return re.search(rf"(?<![\w.]){re.escape(module)}", text) is not None
 
 
 def _spellings(file: FileDraft, scope: Scope) -> Iterator[str]:
     """Every way in which a name bound here or further out leads to SDPA."""
-    seen: set[str] = set()
     current: Scope | None = scope
     while current is not None:
-        for name in current.bindings:
-            if name not in seen:
-                seen.add(name)
-                dotted = file.names.resolve(ast.Name(name, ast.Load()), scope)
-                if dotted and _is_home(dotted) and not _only_for_types(file.names, name, scope):
-                    yield name + _HOME[len(dotted) :]
+        yield from (spelling for name, spelling in _homes(file.names, current) if scope.owner(name) is current)
         current = current.parent
+
+
+def _homes(names: Names, scope: Scope) -> list[tuple[str, str]]:
+    """The names bound in a scope that lead to SDPA, each with the whole spelling."""
+    if scope not in _HOMES:
+        found = ((name, names.resolve(ast.Name(name, ast.Load()), scope)) for name in scope.bindings)
+        _HOMES[scope] = [
+            (name, name + _HOME[len(dotted) :])
+            for name, dotted in found
+            if dotted and _is_home(dotted) and not _only_for_types(names, name, scope)
+        ]
+    return _HOMES[scope]
 
 
 def _is_home(dotted: str) -> bool:
     return dotted == _HOME or _HOME.startswith(f"{dotted}.")
 
 
-def _only_for_types(names: Names, name: str, scope: Scope) -> bool:
-    """Whether a name is bound only under `if TYPE_CHECKING:`."""
+def _is_bound_by(names: Names, name: str, scope: Scope, node: ast.Call) -> bool:
+    """Whether a name is bound when a call is made: nothing stands in for it, and some import of it came by before.
+
+    An import under an `if` counts where the file itself relies on it elsewhere; never one for type checkers.
+    """
     owner = scope.owner(name)
-    nodes = [binding.node for binding in owner.bindings[name]] if owner else []
-    return all(
-        any(isinstance(p, ast.If) and "TYPE_CHECKING" in ast.dump(p.test) for p in names.ancestors(node))
-        for node in nodes
-    )
+    bindings = owner.bindings[name] if owner else []
+    if owner is None or any(binding.is_fallback for binding in bindings):
+        return False
+    return any(isinstance(b.node, ast.stmt) and _comes_before(names, name, b.node, node, owner) for b in bindings)
+
+
+def _comes_before(names: Names, name: str, binding: ast.stmt, node: ast.Call, owner: Scope) -> bool:
+    around = {id(parent) for parent in names.ancestors(node)}
+    for parent in itertools.takewhile(lambda parent: parent is not owner.node, names.ancestors(binding)):
+        if isinstance(parent, ast.If) and "TYPE_CHECKING" in ast.dump(parent.test):
+            return False
+        chosen = isinstance(parent, ast.If | ast.For | ast.While | ast.ExceptHandler) and id(parent) not in around
+        if chosen and not (owner is names.module and loads_of(names, name, owner)):
+            return False
+    later = names.function(node) is owner.node and start(node) < end(binding)
+    return not later and not in_two_arms(names, binding, node)
 
 
 def _import_functional(file: FileDraft, scope: Scope) -> str:

@@ -103,7 +103,7 @@ def is_repeated(names: Names, definition: ast.stmt, use: ast.expr) -> bool:
     return any(isinstance(s, _LOOPS) and s not in around for s in enclosing(names, names.statement(use)))
 
 
-def in_two_arms(names: Names, one: ast.expr, other: ast.expr) -> bool:
+def in_two_arms(names: Names, one: ast.expr | ast.stmt, other: ast.expr) -> bool:
     """Whether two uses, the first before the second, stand in the two arms of one `if`, or the first returns."""
     lasts = (_block_or_none(names, statement)[-1] for statement in enclosing(names, names.statement(one)))
     if any(isinstance(last, ast.Return) and end(last) <= start(other) for last in lasts):
