@@ -123,9 +123,8 @@ def test_every_step_of_the_action_has_a_shell_and_takes_inputs_from_its_environm
         assert "${{" not in step["run"], "an input in a script is code: hand it on by env"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="runs bash")
-@pytest.mark.parametrize(("args", "status"), [("", 1), ("--ignore XF1", 0), ("--no-such-option", 2)])
-def test_the_check_of_the_action(tmp_path: Path, project: Path, args: str, status: int) -> None:
+def checked(tmp_path: Path, project: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
+    """The check step, run as a runner does."""
     (step,) = (step for step in action()["runs"]["steps"] if step.get("id") == "check")
     defaults = {name: str(value.get("default", "")) for name, value in action()["inputs"].items()}
     wrapper = tmp_path / "xf2sdpa"
@@ -137,18 +136,39 @@ def test_the_check_of_the_action(tmp_path: Path, project: Path, args: str, statu
         "GITHUB_OUTPUT": str(tmp_path / "output"),
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
         "XF2SDPA": str(wrapper),
-        "INPUT_ARGS": args,
         "INPUT_PATHS": "model.py plain.py",
     }
-    done = subprocess.run(
+    return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
         cwd=project,
-        env={**os.environ, **given, **runner},
+        env={**os.environ, **given, **runner, **{f"INPUT_{name.upper()}": value for name, value in inputs.items()}},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="runs bash")
+@pytest.mark.parametrize(("args", "status"), [("", 1), ("--ignore XF1", 0), ("--no-such-option", 2)])
+def test_the_check_of_the_action(tmp_path: Path, project: Path, args: str, status: int) -> None:
+    done = checked(tmp_path, project, args=args)
     assert done.returncode == status, done.stderr
     assert f"exit-status={status}" in (tmp_path / "output").read_text()
-    assert ("model.py:7:12: XF101 exact" in (tmp_path / "summary").read_text()) == (status == 1)
+    assert ("    model.py:7:12: XF101 exact" in (tmp_path / "summary").read_text()) == (status == 1)
     assert contents(project) == PROJECT
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="runs bash")
+def test_what_the_action_shows_is_not_obeyed(tmp_path: Path, project: Path) -> None:
+    (project / "::warning ::all is well.py").write_text((project / "model.py").read_text())
+    shown = checked(tmp_path, project, paths=".").stdout.splitlines()
+    word = shown[0].removeprefix("::stop-commands::")
+    assert len(word) > 10
+    assert shown.index(f"::{word}::") > max(number for number, line in enumerate(shown) if "::warning" in line) > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="runs bash")
+def test_the_action_knows_two_formats(tmp_path: Path, project: Path) -> None:
+    done = checked(tmp_path, project, output_format="../../x")
+    assert done.returncode == 2
+    assert "output-format is text or json" in done.stdout
