@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from xf2sdpa import __main__, codes
+from xf2sdpa import __main__, codes, project, source
 from xf2sdpa.cli import cli
 from xf2sdpa.engine import rewrite_text
 from xf2sdpa.flags import table
 from xf2sdpa.rule import Example, all_rules
+from xf2sdpa.source import SourceError
 
 ROOT = Path(__file__).parent.parent
 NOTHING = "No call of xformers' attention found.\n"
@@ -250,6 +251,36 @@ def test_a_read_only_file(file: Path) -> None:
     assert file.read_text() == EXACT
 
 
+def test_a_helper_that_cannot_be_written(tmp_path: Path) -> None:
+    write(tmp_path, model=COMPAT, other=EXACT)
+    helper = tmp_path / "_attention_compat.py"
+    helper.symlink_to(tmp_path / "nowhere" / "there.py")
+    result = rewrite(tmp_path)
+    assert result.exit_code == 2
+    assert f"{helper}:1:1: XF904 error   cannot be written: No such file or directory" in result.output
+    assert f"model.py:1:1: XF904 error   stays as it was: its helper module {helper} cannot be written" in result.output
+    assert "help: Look at the permissions" in result.output
+    assert "New " not in result.output
+    assert "git add" not in result.output
+    assert (tmp_path / "model.py").read_text() == COMPAT
+    assert "scaled_dot_product_attention" in (tmp_path / "other.py").read_text()
+
+
+def test_a_helper_goes_again_if_no_user_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, model=COMPAT)
+
+    def one_is_read_only(path: Path, data: bytes, **options: object) -> None:
+        if path.name == "model.py":
+            raise SourceError(path, 1, 0, "XF904", "cannot be written: the file is read-only")
+        source.write(path, data)
+
+    monkeypatch.setattr(project, "write", one_is_read_only)
+    result = rewrite(tmp_path)
+    assert result.exit_code == 2
+    assert "New " not in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["model.py"]
+
+
 def test_an_unreadable_file(file: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("for root no file is unreadable")
@@ -371,8 +402,8 @@ def test_no_colours_where_no_person_watches(file: Path) -> None:
     assert "\x1b" not in run("rewrite", "--diff", file).stdout
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_colours_on_a_terminal(file: Path) -> None:
+def on_a_terminal(*arguments: str | Path) -> tuple[int, bytes]:
+    """Run the command as a user does who watches: the status, and what the terminal was sent."""
     import pty  # noqa: PLC0415 - there is none on Windows
 
     told: list[bytes] = []
@@ -385,12 +416,80 @@ def test_colours_on_a_terminal(file: Path) -> None:
     try:
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 1)
-        status = pty.spawn([sys.executable, "-m", "xf2sdpa", "rewrite", "--check", str(file)], reader, lambda _: b"")
+        status = pty.spawn([sys.executable, "-m", "xf2sdpa", *map(str, arguments)], reader, lambda _: b"")
     finally:
         os.dup2(saved, 1)
         os.close(saved)
-    assert os.waitstatus_to_exitcode(status) == 1
-    assert b"\x1b[32mexact" in b"".join(told)
+    return os.waitstatus_to_exitcode(status), b"".join(told)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(("wish", "coloured"), [("", True), ("1", False)])
+def test_colours_on_a_terminal(file: Path, wish: str, coloured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", wish)
+    status, told = on_a_terminal("rewrite", "--check", file)
+    assert status == 1
+    assert b"exact" in told
+    assert (b"\x1b[32mexact" in told) == coloured
+    assert (b"\x1b" in told) == coloured
+
+
+def test_colours_where_they_are_asked_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[32mexact" in run("rewrite", "--check", file).stdout
+    assert "\x1b[32m\x1b[22m+" in run("rewrite", "--diff", file).stdout
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run("rewrite", "--check", file).stdout
+
+
+# -- what ends it early ------------------------------------------------------------------------------
+
+
+def test_ctrl_c_is_130_and_changes_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xf2sdpa.project.rewrite_files", interrupted)
+    result = rewrite(file)
+    assert result.exit_code == 130
+    assert result.output == "xf2sdpa: interrupted; no file is half written\n"
+    assert file.read_text() == EXACT
+
+
+def test_ctrl_c_while_files_are_written_leaves_no_part_of_one(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    assert rewrite(file).exit_code == 130
+    assert file.read_text() == EXACT
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+@pytest.mark.parametrize("text", [EXACT, PLAIN])
+def test_output_that_cannot_be_written_is_an_error_in_one_line(file: Path, text: str) -> None:
+    file.write_text(text)
+    command = [sys.executable, "-m", "xf2sdpa", "rewrite", "--check", str(file)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "xf2sdpa: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such pipes")
+@pytest.mark.parametrize(("options", "status"), [((), 0), (("--check",), 1), (("--diff",), 1)])
+def test_a_reader_that_leaves_early_changes_no_status(file: Path, options: tuple[str, ...], status: int) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "xf2sdpa", "rewrite", *options, str(file)]
+    try:
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writing)
+    assert done.returncode == status
+    assert "Error" not in done.stderr
+    assert (file.read_text() == EXACT) == bool(options)
 
 
 # -- comments and configuration ----------------------------------------------------------------------
@@ -402,6 +501,7 @@ def test_colours_on_a_terminal(file: Path) -> None:
         ("# xf2sdpa: ignore", "XF906 left"),
         ("# xf2sdpa: ignore[XF101]", "XF906 left"),
         ("# xf2sdpa: ignore[XF999, xf101] later", "XF906 left"),
+        ("# xf2sdpa: ignore[XF1]", "XF906 left"),
         ("# xf2sdpa: ignore[XF102]", "XF101 exact"),
         ("# ignore", "XF101 exact"),
     ],
@@ -413,6 +513,11 @@ def test_suppression_comment(tmp_path: Path, comment: str, kind: str) -> None:
     assert result.exit_code == 0
     assert kind in result.output
     assert ((tmp_path / "model.py").read_text() == old) == ("left" in kind)
+
+
+def test_a_suppression_comment_of_another_code_is_told(tmp_path: Path) -> None:
+    write(tmp_path, model=EXACT.replace(".reshape(b, n, -1)", ".reshape(b, n, -1)  # xf2sdpa: ignore[XF102]"))
+    assert "the comment here ignores XF102: this is XF101" in rewrite(tmp_path, "-v").output
 
 
 @pytest.mark.parametrize(
@@ -600,6 +705,12 @@ def test_every_code_is_of_a_known_family() -> None:
     assert {code[:3] for code in codes.all_codes()} == set(codes.FAMILIES)
 
 
+def test_what_does_not_parse_may_be_for_a_newer_python() -> None:
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    page = " ".join(call("explain", "XF901").output.split())
+    assert f"This is Python {version}: for the syntax of a newer one, run xf2sdpa with that Python." in page
+
+
 def test_explain_lists_the_codes_that_begin_so() -> None:
     listed = call("explain", "xf40").output.splitlines()
     assert [line[:5] for line in listed] == [code for code in codes.all_codes() if code.startswith("XF40")]
@@ -613,7 +724,7 @@ def test_explain_shows_one_flag() -> None:
     assert call("explain", "H200").output == call("explain", "flags").output
 
 
-@pytest.mark.parametrize(("word", "meant"), [("tf23", "tf32"), ("XF217", "XF21"), ("flag", "flags"), ("zebra", "")])
+@pytest.mark.parametrize(("word", "meant"), [("tf23", "tf32"), ("XF217", "XF2"), ("flag", "flags"), ("zebra", "")])
 def test_explain_suggests(word: str, meant: str) -> None:
     result = call("explain", word)
     assert result.exit_code == 2

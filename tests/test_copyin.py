@@ -174,6 +174,59 @@ def test_a_copy_goes_with_its_last_user(tmp_path: Path) -> None:
     assert f"Deleted {tmp_path / COPY}" in report
 
 
+FLAT = {
+    "tests/unit/test_a.py": """\
+from xformers.ops import LowerTriangularMask, memory_efficient_attention
+
+
+def attend(q, k, v, bias):
+    return memory_efficient_attention(q, k, v, attn_bias=LowerTriangularMask().add_bias(bias))
+""",
+    "tests/gpu/test_b.py": """\
+from xformers.ops import fmha, memory_efficient_attention
+
+
+def attend(q, k, v):
+    return memory_efficient_attention(q, k, v, attn_bias=fmha.BlockDiagonalMask.from_seqlens([2, 2]))
+""",
+}
+"""Two folders that are no packages: pytest imports the files of both in one process, by their bare names."""
+
+
+def test_copies_of_one_top_level_name_are_alike(tmp_path: Path) -> None:
+    write(tmp_path, FLAT)
+    rewrite(tmp_path)
+    copies = [tmp_path / "tests" / folder / COPY for folder in ("unit", "gpu")]
+    assert {"LowerTriangularMask", "BlockDiagonalMask"} <= defined(copies[0])
+    assert copies[0].read_bytes() == copies[1].read_bytes()
+    after = tree(tmp_path)
+    report = rewrite(tmp_path).output
+    assert tree(tmp_path) == after, report
+
+
+def test_a_copy_from_an_earlier_run_grows_with_others_of_its_top_level_name(tmp_path: Path) -> None:
+    first, later = FLAT
+    write(tmp_path, {first: FLAT[first]})
+    rewrite(tmp_path)
+    assert "BlockDiagonalMask" not in defined(tmp_path / first.replace("test_a.py", COPY))
+    write(tmp_path, {later: FLAT[later]})
+    report = rewrite(tmp_path).output
+    copies = [tmp_path / "tests" / folder / COPY for folder in ("unit", "gpu")]
+    assert {"LowerTriangularMask", "BlockDiagonalMask"} <= defined(copies[0])
+    assert copies[0].read_bytes() == copies[1].read_bytes()
+    assert f"Updated {copies[0]}" in report
+
+
+def test_copies_of_different_packages_hold_what_each_needs(tmp_path: Path) -> None:
+    one, other = FLAT.values()
+    init = "from .layers import attend\n"
+    write(tmp_path, {"one/unit/__init__.py": init, "one/unit/layers.py": one})
+    write(tmp_path, {"two/gpu/__init__.py": init, "two/gpu/layers.py": other})
+    rewrite(tmp_path)
+    assert "BlockDiagonalMask" not in defined(tmp_path / "one/unit" / COPY)
+    assert "BlockDiagonalMask" in defined(tmp_path / "two/gpu" / COPY)
+
+
 def test_an_outdated_copy_is_renewed(tmp_path: Path) -> None:
     write(tmp_path, {"main.py": CALLS_HELPER})
     rewrite(tmp_path)

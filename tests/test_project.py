@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import multiprocessing
 import shutil
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,9 @@ import pytest
 import torch
 
 from tests.projects.harness import COPY, imports_of_xformers, rewrite, tree
+from xf2sdpa.project import Job, _run
+from xf2sdpa.settings import Settings
+from xf2sdpa.source import decode
 
 NESTED = Path(__file__).parent / "projects" / "nested_dino"
 TRAIN = """\
@@ -134,3 +140,25 @@ def test_nested_training_is_finished_after_one_run(nested: Path) -> None:
     before = tree(nested / "after")
     rewrite(nested / "after")
     assert tree(nested / "after") == before
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11, 5), reason="the work under way is ended there")
+def test_workers_end_at_once_when_nobody_waits_for_the_rest() -> None:
+    call = (
+        "\n\ndef attend_{}(q, k, v):\n    b, n, h, d = q.shape\n    return xops.memory_efficient_attention(q, k, v)\n"
+    )
+    text = "import xformers.ops as xops\n" + "".join(map(call.format, range(40)))
+    source = decode(text.encode(), Path("model.py"))
+    jobs = [
+        Job(replace(source, path=Path(f"{n}.py")), Settings(), only_exact=False, handed_on=frozenset())
+        for n in range(16)
+    ]
+    others = set(multiprocessing.active_children())
+    running = _run(jobs, 2)
+    assert next(running).changed
+    workers = set(multiprocessing.active_children()) - others
+    running.close()
+    assert len(workers) == 2
+    for worker in workers:
+        worker.join(30)
+    assert {worker.exitcode for worker in workers} == {-signal.SIGTERM}

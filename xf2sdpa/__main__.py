@@ -6,20 +6,36 @@ click and the analysis are imported, which takes ten times as long as the answer
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
+_UNTOLD = (errno.ENOSPC, errno.EPIPE, errno.EIO)
+"""Where a report goes to that cannot be printed: a full disk, a closed pipe, a terminal that is gone."""
 _HARMLESS = frozenset({"--check", "--no-helper", "--no-new-files", "--strict", "--quiet", "-q", "--flags=keep"})
 """Options that change nothing, save what is printed, where no file matches."""
 
 
 def main() -> None:
     """Run the command line."""
-    if _nothing_to_do(sys.argv[1:]):
-        return
-    from xf2sdpa.cli import cli  # noqa: PLC0415 - click, and only when something is run
+    try:
+        if _nothing_to_do(sys.argv[1:]):
+            return
+        from xf2sdpa.cli import cli  # noqa: PLC0415 - click, and only when something is run
 
-    cli(prog_name="xf2sdpa")
+        cli(prog_name="xf2sdpa")
+    except OSError as error:
+        if error.errno not in _UNTOLD:
+            raise
+        silence()
+        print(f"xf2sdpa: the output cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+
+
+def silence() -> None:
+    """Send what is still to be printed nowhere, so that the interpreter does not stumble over it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
 
 
 def _nothing_to_do(arguments: list[str]) -> bool:
@@ -41,7 +57,7 @@ def _nothing_to_do(arguments: list[str]) -> bool:
     if searcher.first() or searcher.unreadable:
         return False
     if options.isdisjoint({"--quiet", "-q"}):
-        print("No call of xformers' attention found.")
+        print("No call of xformers' attention found.", flush=True)
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from xf2sdpa import __version__
+from xf2sdpa.__main__ import silence
 
 # Imports where they are needed: `--help` and a file without a match need none of them.
 # ruff: noqa: PLC0415
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from xf2sdpa.settings import Settings
     from xf2sdpa.torch_pin import Pin
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C: 128 and the number of the signal, as shells have it."""
 SOME = 8
 """Files from which on a progress bar is worth its line."""
 
@@ -43,6 +47,22 @@ class _Commands(click.Group):
             return super().get_command(ctx, cmd_name)
         command: click.Command = importlib.import_module(_ROOMS[cmd_name]).command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; Ctrl-C ends it with the status that shells know, not with one that means something here."""
+        ctx.color = _colour_wish()
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("xf2sdpa: interrupted; no file is half written", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+def _colour_wish() -> bool | None:
+    """What https://no-color.org and https://force-color.org ask for; None for colours where a person watches."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -105,8 +125,18 @@ def rewrite(paths: tuple[str, ...], **options: Any) -> None:
     start = Path(paths[0] if paths else ".")
     run.listed = no_longer_needed(run.results, start)
     pin = (settings.torch, "--torch or pyproject.toml") if settings.torch else project_torch(start)
-    _report(run, pin, options, written=written)
+    with _reader_may_leave():
+        _report(run, pin, options, written=written)
     sys.exit(_status(run, options, written=written))
+
+
+@contextlib.contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Let `rewrite … | head` end with the status of what was done; nobody reads on."""
+    try:
+        yield
+    except BrokenPipeError:
+        silence()
 
 
 def _settings(start: Path, options: dict[str, Any]) -> Settings:

@@ -8,6 +8,7 @@ positions; inside one statement, calls and attributes are paired by the order of
 from __future__ import annotations
 
 import ast
+import bisect
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -107,7 +108,8 @@ class _Editor:
         """Whether some edit lies in a statement (by lines: quick, and never too few)."""
         end = node.end_lineno or node.lineno
         first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
-        return any(first <= line <= end for line in self.lines)
+        nearest = bisect.bisect_left(self.lines, first)
+        return nearest < len(self.lines) and self.lines[nearest] <= end
 
     # -- statements ------------------------------------------------------------------------------
 
@@ -188,8 +190,9 @@ class _Editor:
 
     def parsed(self, text: str, old: Any) -> list[cst.BaseStatement]:
         """The statements that a text holds, in the place of an old one, whose trailing comment they keep."""
-        first, *rest = cst.parse_module(text, config=self.module.config_for_parsing).body
-        first = first.with_changes(leading_lines=old.leading_lines)
+        new = cst.parse_module(text, config=self.module.config_for_parsing)
+        first, *rest = new.body
+        first = first.with_changes(leading_lines=[*old.leading_lines, *new.header])
         if not rest and isinstance(first, cst.SimpleStatementLine) and isinstance(old, cst.SimpleStatementLine):
             first = first.with_changes(trailing_whitespace=old.trailing_whitespace)
         return [first, *rest]

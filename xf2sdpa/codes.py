@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from dataclasses import dataclass
 
@@ -89,7 +90,8 @@ RUN_CODES = {
         "the file does not parse",
         "It is not Python that the interpreter which runs xf2sdpa can parse: Python 2, a template, a newer syntax.",
         'print "attention"',
-        "Mend it, exclude it with `--exclude FILE`, or run xf2sdpa with a newer Python.",
+        f"This is Python {sys.version_info[0]}.{sys.version_info[1]}: for the syntax of a newer one, run xf2sdpa with "
+        "that Python. Else mend the file, or exclude it with `--exclude FILE`.",
     ),
     UNREADABLE: Page(
         "the file cannot be read",

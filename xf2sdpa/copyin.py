@@ -58,9 +58,9 @@ def with_text(copy: Copy, names: Collection[str]) -> Copy:
     return replace(copy, old=old, missing=tuple(sorted(set(names) - held)))
 
 
-def refreshed(old: str) -> str:
-    """An untouched copy as this version makes it, with the names that it holds."""
-    return assemble(_held(old))
+def held(path: Path) -> frozenset[str]:
+    """The names of the API that the copy at a path defines; none where there is none."""
+    return _held(path.read_text("utf-8")) if path.exists() else frozenset()
 
 
 def _held(text: str) -> frozenset[str]:

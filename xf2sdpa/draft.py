@@ -33,6 +33,7 @@ class FileDraft:
         compat_names: what it needs from there, by the name it is bound to.
         handed_on: names that other files of the project import from this one.
         migrated: whether some call of this file is rewritten or removed.
+        probes_stay: whether other calls of this file stay on xformers, which a probe in it then must go on trying out.
         alone: whether the file is loaded by itself, so that it can have no helper.
         migrating: whether the project that the file belongs to has calls.
         gone: `id`s of the nodes that the edits take away; names that stand there count as used no longer.
@@ -53,6 +54,7 @@ class FileDraft:
     """Whether nothing in the file may be rewritten; None until somebody asks."""
     migrated: bool = False
     migrating: bool = False
+    probes_stay: bool = False
     alone: bool = False
     compat: str | None = None
     compat_names: dict[str, str] = field(default_factory=dict)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from weakref import WeakKeyDictionary
 
 from xf2sdpa.analysis.api import ROOTS
 from xf2sdpa.analysis.flow import end, in_two_arms, loads_of, start
@@ -42,23 +44,21 @@ def _is_used(module: str, text: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(module)}", text) is not None
 
 
-def _spellings(file: FileDraft, scope: Scope) -> Iterator[str]:
-    """Every way in which a name bound here or further out leads to SDPA."""
+def _spellings(file: FileDraft, scope: Scope, node: ast.Call) -> Iterator[str]:
+    """Every way in which a name bound here or further out leads to SDPA, where a call is made."""
     current: Scope | None = scope
     while current is not None:
-        yield from (spelling for name, spelling in _homes(file.names, current) if scope.owner(name) is current)
+        for name, dotted in _homes(file.names, current):
+            if scope.owner(name) is current and _is_bound_by(file.names, name, scope, node):
+                yield name + _HOME[len(dotted) :]
         current = current.parent
 
 
 def _homes(names: Names, scope: Scope) -> list[tuple[str, str]]:
-    """The names bound in a scope that lead to SDPA, each with the whole spelling."""
+    """The names bound in a scope that lead to SDPA, and what each stands for."""
     if scope not in _HOMES:
         found = ((name, names.resolve(ast.Name(name, ast.Load()), scope)) for name in scope.bindings)
-        _HOMES[scope] = [
-            (name, name + _HOME[len(dotted) :])
-            for name, dotted in found
-            if dotted and _is_home(dotted) and not _only_for_types(names, name, scope)
-        ]
+        _HOMES[scope] = [(name, dotted) for name, dotted in found if dotted and _is_home(dotted)]
     return _HOMES[scope]
 
 

@@ -16,7 +16,17 @@ from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.sites import CallSite, find_sites
 from xf2sdpa.analysis.spans import source_of, span_of
-from xf2sdpa.codes import CHECK_FAILED, GUARDED, IGNORED, IN_HELPER, NOT_EXACT, NOT_SELECTED, TOO_DEEP, UNPARSABLE
+from xf2sdpa.codes import (
+    CHECK_FAILED,
+    GUARDED,
+    IGNORED,
+    IN_HELPER,
+    NOT_EXACT,
+    NOT_SELECTED,
+    RUN_CODES,
+    TOO_DEEP,
+    UNPARSABLE,
+)
 from xf2sdpa.copyin import exported
 from xf2sdpa.draft import CallDraft, FileDraft, Refusal, Settled
 from xf2sdpa.edits import AddImport, ArgumentEdit, CallEdit, Edit
@@ -37,7 +47,7 @@ NEEDLE = re.compile("memory_efficient_attention|merge_attentions")
 """Every call site spells one of these, whatever the module is called."""
 WIDE_NEEDLE = re.compile("xformers|mslk|memory_efficient_attention")
 _WISHES = frozenset({IGNORED, NOT_SELECTED, NOT_EXACT})
-_NEVER = frozenset({"XF218", "XF219", "XF220"})
+_NEVER = frozenset({"XF218", "XF219", "XF220", "XF222"})
 """Why a call must stay with xformers, helper or not."""
 _IGNORE = re.compile(r"#\s*xf2sdpa:\s*ignore(?:\[([\w,\s]*)\])?", re.IGNORECASE)
 _WHOLE_FILE = Span(1, 0, 1, 0)
@@ -98,7 +108,7 @@ def rewrite_with(text: str, path: str, options: Options) -> FileResult:
         _rewrite(result, options)
     except SyntaxError as error:
         span = Span(error.lineno or 1, max((error.offset or 1) - 1, 0), error.lineno or 1, error.offset or 1)
-        _fail(result, UNPARSABLE, f"does not parse: {error.msg}", "Mend the syntax, or exclude the file.", span)
+        _fail(result, UNPARSABLE, f"does not parse: {error.msg}", RUN_CODES[UNPARSABLE].way_out, span)
     except (RecursionError, MemoryError):
         _fail(result, TOO_DEEP, "nests too deep to be analysed", "Split the expression, or exclude the file.")
     except CheckFailed as failure:
@@ -134,8 +144,10 @@ def _rewrite(result: FileResult, options: Options) -> None:
     result.compat_names = frozenset(draft.compat_names.values())
 
 
-def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[CallDraft]]:
+def decide(text: str, path: str, options: Options, *, probes_stay: bool = False) -> tuple[FileDraft, list[CallDraft]]:
     """Let the rules look at a text: the file with all edits asked for, and the draft of each call.
+
+    Once more, with `probes_stay`, where a probe would go while another call of the file stays on xformers.
 
     Raises:
         SyntaxError: the text is not Python.
@@ -155,14 +167,18 @@ def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[Call
         compat=options.compat,
     )
     file.migrated = options.reached and options.compat is not None
-    file.migrating, file.alone = options.migrating, options.alone
+    file.migrating, file.alone, file.probes_stay = options.migrating, options.alone, probes_stay
     calls = [_decide_call(file, site, only_exact=options.only_exact) for site in file.sites]
     for rule in all_rules():
         if rule.finish is not None:
             before = len(file.edits)
             rule.finish(file)
             file.findings += _done(file, rule, file.edits[before:])
-    return file, [_checked(call) for call in calls]
+    checked = [_checked(call) for call in calls]
+    left = any(call.kind is SiteClass.LEFT for call in checked)
+    if left and not probes_stay and any(call.code == "XF150" for call in checked):
+        return decide(text, path, options, probes_stay=True)
+    return file, checked
 
 
 def _done(file: FileDraft, rule: Rule, edits: Sequence[Edit]) -> Iterator[Finding]:
@@ -260,8 +276,10 @@ def _respect_wishes(draft: CallDraft, *, only_exact: bool) -> None:
         match = _IGNORE.search(line)
         if match is not None:
             listed = {code.strip().upper() for code in (match[1] or "").split(",") if code.strip()}
-            if not listed or listed & codes:
+            if not listed or any(code.startswith(tuple(listed)) for code in codes):
                 raise Refusal(IGNORED, "left alone, as the comment asks")
+            message = f"the comment here ignores {', '.join(sorted(listed))}: this is {draft.code}"
+            draft.file.findings.append(Finding(draft.file.path, span_of(node, lines), IGNORED, message))
     if not _selected(draft.file.settings, draft.code):
         raise Refusal(NOT_SELECTED, f"left alone: {draft.code} is not selected")
     if only_exact and draft.kind is SiteClass.ASSUMED:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import signal
+import sys
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,8 +21,9 @@ from xf2sdpa.analysis.handed_on import (
     names_of_ours,
     taken_from,
 )
-from xf2sdpa.codes import UNREADABLE
-from xf2sdpa.copyin import FILE_NAME, Copy, is_copy, is_untouched, refreshed, with_text
+from xf2sdpa.analysis.import_graph import imports_in
+from xf2sdpa.codes import RUN_CODES, UNREADABLE, UNWRITABLE
+from xf2sdpa.copyin import FILE_NAME, Copy, held, is_copy, is_untouched, with_text
 from xf2sdpa.discover import Searcher, list_files
 from xf2sdpa.engine import NEEDLE, Options, rewrite_text, rewrite_with
 from xf2sdpa.flags.block import MARK as FLAGS_MARK
@@ -32,6 +37,9 @@ from xf2sdpa.shields import hold_back
 from xf2sdpa.source import Source, SourceError, decode, read, write
 from xf2sdpa.still_bound import still_bound
 
+_HELPER = FILE_NAME.removesuffix(".py")
+_KILLABLE = (3, 11, 5)
+"""The first Python whose pool does not hang when its processes are gone (gh-94777); older ones end the work begun."""
 PARALLEL_FROM = 4
 """Files with a call site from which on a pool of processes pays."""
 _SHIPPED_ALONE = re.compile(r"(^|/)examples/community/[^/]+\.py$")
@@ -132,7 +140,8 @@ def rewrite_files(files: Sequence[str], settings: Settings, wish: Wish) -> Run:
     sources, failed = _read_matching(files)
     by_path = {source.path: source for source in sources}
     jobs = {job.source.path: job for job in _jobs(sources, settings, wish)}
-    results = {r.path: r for r in wish.progress(_run(list(jobs.values()), wish.jobs), len(jobs))}
+    with contextlib.closing(_run(list(jobs.values()), wish.jobs)) as running:
+        results = {result.path: result for result in wish.progress(running, len(jobs))}
     _settle(jobs, results, wish)
     copies: list[Copy] = []
     users = [path for path, result in results.items() if result.compat_names]
@@ -146,11 +155,11 @@ def rewrite_files(files: Sequence[str], settings: Settings, wish: Wish) -> Run:
     listed = [*failed, *(r for r in results.values() if r.sites or r.findings or r.changed)]
     for result, finding in still_bound(results.values()):
         result.findings.append(finding)
-    finished = _finished(copies, results)
-    finished += _existing_copies(files, {copy.path.resolve() for copy in finished})
+    finished = _finished(copies, results, files)
     outcome = FlagsOutcome()
     if wish.flags is not None:
-        more, outcome = add_flags(listed, files, _marked(files), flags_named(wish.flags), wish.flags_in)
+        wanted = flags_named(wish.flags)
+        more, outcome = add_flags(listed, files, _marked(files), wanted, wish.flags_in, selected=settings.selects)
         listed += more
     return Run(sorted(listed, key=lambda result: result.path), finished, outcome)
 
@@ -199,7 +208,7 @@ def _read_all(paths: Iterable[Path], sources: list[Source], failed: list[FileRes
 
 def _failure(error: SourceError) -> FileResult:
     span = Span(error.line, error.column, error.line, error.column)
-    finding = Finding(str(error.path), span, error.code, error.message, is_error=True)
+    finding = Finding(str(error.path), span, error.code, error.message, RUN_CODES[error.code].way_out, is_error=True)
     return FileResult(error.path, findings=[finding])
 
 
@@ -219,7 +228,7 @@ def _jobs(sources: Sequence[Source], settings: Settings, wish: Wish) -> Iterator
     reached = _reached(sources)
     handed_over = _handed_over(sources, taken)
     calls = any(_CALLS.search(source.text) for source in sources)
-    module = FILE_NAME.removesuffix(".py") if wish.helper else None
+    module = _HELPER if wish.helper else None
     for source in sources:
         if is_copy(source.text):
             continue
@@ -254,12 +263,33 @@ def _plain(source: Source) -> set[str]:
     return {dotted.rpartition(".")[2] for dotted in dotted_imports(source.text)}
 
 
-def _run(work: Sequence[Job], jobs: int) -> Iterator[FileResult]:
+def _run(work: Sequence[Job], jobs: int) -> Generator[FileResult, None, None]:
     if len(work) < PARALLEL_FROM or jobs == 1:
         yield from map(run_job, work)
         return
-    with ProcessPoolExecutor(min(jobs, len(work))) as pool:
-        yield from pool.map(run_job, work, chunksize=max(1, len(work) // (jobs * 8)))
+    size = max(1, len(work) // (jobs * 8))
+    others = multiprocessing.active_children()
+    with ProcessPoolExecutor(min(jobs, len(work)), initializer=_leave_interrupts_to_the_parent) as pool:
+        # Not `pool.map`, which cancels what waits: a pool whose processes are gone stumbles over that.
+        chunks = [pool.submit(_run_jobs, work[start : start + size]) for start in range(0, len(work), size)]
+        try:
+            for chunk in chunks:
+                yield from chunk.result()
+        except BaseException:  # Ctrl-C above all: the pool alone would wait for all the work
+            if sys.version_info < _KILLABLE:
+                pool.shutdown(cancel_futures=True)
+            for child in multiprocessing.active_children():
+                if child not in others:
+                    child.terminate()
+            raise
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _run_jobs(jobs: Sequence[Job]) -> list[FileResult]:
+    return [run_job(job) for job in jobs]
 
 
 def run_job(job: Job) -> FileResult:
@@ -283,7 +313,7 @@ def run_job(job: Job) -> FileResult:
 def _plan_copies(users: Sequence[Path], sources: Mapping[Path, Source], files: Sequence[str]) -> list[Copy]:
     """Where the helper goes, for the files that need it."""
     texts = {user: sources[user].text for user in users}
-    found = places(users, texts, _imports_of(users, files), FILE_NAME.removesuffix(".py"))
+    found = places(users, texts, _imports_of(users, files), _HELPER)
     merged: dict[Path, dict[Path, str]] = {}
     for place in found:
         merged.setdefault(place.folder / FILE_NAME, {}).update(place.modules)
@@ -308,37 +338,62 @@ def _imports_of(users: Sequence[Path], files: Sequence[str]) -> Imports:
     return Imports(frozenset(absolute), frozenset(packages), frozenset(scripts))
 
 
-def _finished(copies: Sequence[Copy], results: Mapping[Path, FileResult]) -> list[Copy]:
-    """The copies with the text that their users need."""
-    return [
-        with_text(copy, frozenset().union(*(results[user].compat_names for user in copy.modules))) for copy in copies
-    ]
+def _finished(copies: Sequence[Copy], results: Mapping[Path, FileResult], files: Sequence[str]) -> list[Copy]:
+    """The copies with the text that their users need, and what becomes of those from earlier runs.
+
+    Copies of one top-level name are alike, each with what any of them needs: a process that comes to several of their
+    folders, such as pytest, imports one of them for all.
+    """
+    unused, standing = _standing_copies(files, {copy.path.resolve() for copy in copies})
+    names = {
+        copy.path: frozenset().union(*(results[user].compat_names for user in copy.modules))
+        for copy in (*copies, *standing)
+    }
+    alike = {copy.path for copy in (*copies, *standing) if _is_top_level(copy, files)}
+    together = frozenset().union(*(names[path] | held(path) for path in alike))
+    names.update(dict.fromkeys(alike, together))
+    changed = [copy for old in standing if (copy := with_text(old, names[old.path])).text != copy.old]
+    return [*(with_text(copy, names[copy.path]) for copy in copies), *unused, *changed]
 
 
-def _existing_copies(files: Sequence[str], planned: Collection[Path]) -> list[Copy]:
-    """Copies from earlier runs that are out of date, or that nothing imports any more."""
-    paths = [path for file in files if file.endswith(FILE_NAME) and (path := Path(file)).resolve() not in planned]
-    if not paths:
-        return []
-    found = []
-    for path in paths:
+def _standing_copies(files: Sequence[str], planned: Collection[Path]) -> tuple[list[Copy], list[Copy]]:
+    """Untouched copies from earlier runs: those that nothing imports any more, with no text, and the others."""
+    unused, standing = [], []
+    for path in (Path(file) for file in files if file.endswith(FILE_NAME)):
+        if path.name != FILE_NAME or path.resolve() in planned:
+            continue
         old = read(path).text
         if is_copy(old) and is_untouched(old):
-            text = refreshed(old) if _has_user(path, files) else ""
-            if text != old:
-                found.append(Copy(path, {}, old, text))
-    return found
+            if _has_user(path, files):
+                standing.append(Copy(path, {}))
+            else:
+                unused.append(Copy(path, {}, old, ""))
+    return unused, standing
+
+
+def _is_top_level(copy: Copy, files: Sequence[str]) -> bool:
+    """Whether a copy is imported by its bare name: by those who get it now, or by a file to which it is the nearest."""
+    if copy.modules:
+        return _HELPER in copy.modules.values()
+    importing = [path for path in Searcher(files).matching({_HELPER.encode()}) if path.name != FILE_NAME]
+    near = (path for path in importing if _nearest_copy(path) == copy.path.resolve())
+    return any(not s.dots and s.module == _HELPER for path in near for s in imports_in(read(path).text))
+
+
+def _nearest_copy(path: Path) -> Path | None:
+    """The copy in the folder of a file, or in the first one above it that has one."""
+    above = (folder / FILE_NAME for folder in path.resolve().parents)
+    return next((copy for copy in above if copy.exists()), None)
 
 
 def _has_user(copy: Path, files: Sequence[str]) -> bool:
     """Whether some file imports a helper module: one of those given, or, before it is given up, any around it."""
-    module = FILE_NAME.removesuffix(".py")
     around = copy.resolve().parent
     while (around / "__init__.py").exists():
         around = around.parent
     for listed in (files, list_files([around])):
-        importing = (path for path in Searcher(listed).matching({module.encode()}) if path.name != FILE_NAME)
-        if any(taken_from(read(path).text, module) for path in importing):
+        importing = (path for path in Searcher(listed).matching({_HELPER.encode()}) if path.name != FILE_NAME)
+        if any(taken_from(read(path).text, _HELPER) for path in importing):
             return True
     return False
 
@@ -346,27 +401,53 @@ def _has_user(copy: Path, files: Sequence[str]) -> bool:
 def write_back(run: Run) -> None:
     """Write every changed file; one that cannot be written becomes a failure of its own and stays as it was.
 
-    Helper modules first: a file that imports one must find it.
+    Helper modules first: a file that imports one must find it, and stays as it was where its helper cannot be written.
+    A new helper goes again if none of its users could be written. Afterwards the run tells only what happened.
     """
-    for copy in run.copies:
-        if copy.text is not None and copy.text != copy.old:
-            try:
-                if copy.text:
-                    write(copy.path, copy.text.encode("utf-8"))
-                else:
-                    copy.path.unlink()
-            except SourceError as error:
-                run.results.append(_failure(error))
+    stuck: dict[Path, Path] = {}
+    for copy in [copy for copy in run.copies if copy.text is not None and copy.text != copy.old]:
+        try:
+            _write_copy(copy)
+        except SourceError as error:
+            run.copies.remove(copy)
+            run.results.append(_failure(error))
+            stuck.update(dict.fromkeys(copy.modules, copy.path))
     for index, result in enumerate(run.results):
         if not result.changed:
             continue
         try:
+            if result.path in stuck:
+                why = f"stays as it was: its helper module {stuck[result.path]} cannot be written"
+                raise SourceError(result.path, 1, 0, UNWRITABLE, why)
             source = read(result.path)
             if source.text != result.old:
                 raise SourceError(result.path, 1, 0, UNREADABLE, "changed while it was being rewritten")
             write(result.path, source.encode(result.new), expected=source.data)
         except SourceError as error:
             run.results[index] = _failure(error)
+    failed = {result.path for result in run.results if result.failed}
+    run.copies = [kept for copy in run.copies if (kept := _for_the_written(copy, failed)) is not None]
+    run.flags.places = [place for place in run.flags.places if Path(place.path) not in failed]
+
+
+def _write_copy(copy: Copy) -> None:
+    if copy.text:
+        write(copy.path, copy.text.encode("utf-8"))
+        return
+    try:
+        copy.path.unlink()
+    except OSError as error:
+        message = f"cannot be deleted: {error.strerror or error}"
+        raise SourceError(copy.path, 1, 0, UNWRITABLE, message) from error
+
+
+def _for_the_written(copy: Copy, failed: Collection[Path]) -> Copy | None:
+    """A copy without the users that could not be written; None for a new one that has no other: it goes again."""
+    users = {user: module for user, module in copy.modules.items() if user not in failed}
+    if copy.modules and not users and copy.old is None:
+        copy.path.unlink(missing_ok=True)
+        return None
+    return replace(copy, modules=users)
 
 
 def rewrite_bytes(data: bytes, name: str, settings: Settings, *, only_exact: bool = False) -> tuple[FileResult, bytes]:

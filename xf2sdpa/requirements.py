@@ -15,7 +15,11 @@ from xf2sdpa.source import SourceError, read
 _FILES = ("pyproject.toml", "requirements*.txt", "requirements/*.txt", "setup.cfg", "setup.py", "environment*.y*ml")
 _LISTED = re.compile(r"""(?:^\s*(?:-\s+)?|["']|[=/:])xformers(?![\w]|-(?!\d)|\.(?!git))""")
 """xformers at the start of a line or of a string, or at the end of an address; `xformers-stubs` is another package."""
-_NEEDS = re.compile(r"^[ \t]*(?:from|import)[ \t]+(?:[^\n#]*,[ \t]*)?(?:xformers|mslk)\b", re.MULTILINE)
+_NEEDS = re.compile(
+    r"""^[ \t]*(?:from|import)[ \t]+(?:[^\n#]*,[ \t]*)?(?:xformers|mslk)\b|importorskip\(\s*["'](?:xformers|mslk)\b""",
+    re.MULTILINE,
+)
+"""An import; `pytest.importorskip("xformers")`, without which tests are skipped, counts as one."""
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,11 @@ class Settings:
         """`exclude` and what extends it."""
         return self.exclude + self.extend_exclude
 
+    def selects(self, code: str) -> bool:
+        """Whether `select` and `ignore` let a code be worked on."""
+        chosen = not self.select or code.startswith(self.select)
+        return chosen and not (self.ignore and code.startswith(self.ignore))
+
     def override(self, **options: object) -> Settings:
         """Return these settings with the options in place of theirs; None means "not given".
 

@@ -4,6 +4,8 @@
 the installed package stays under it, `if HAS_XFORMERS: from xformers.components import …`, that would fail once
 xformers is gone. A file that holds the flag and no call is therefore put back as it was; one with calls cannot be, and
 its remaining use is reported by its own code.
+
+The other way round, who asks another file whether xformers is there needs no finding (XF403) once that one says True.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +27,9 @@ _NEEDLE = re.compile(
     r"""^[ \t]*(?:from|import)[ \t](?:[^\n]*[\s,])?(?:xformers|mslk)\b|["'](?:xformers|mslk)["'.]""", re.MULTILINE
 )
 """Whatever `_uses` finds has one of these."""
+_ASKING = re.compile(r"is_xformers\w*|has_xformers|xformers_available")
+"""Functions that ask whether xformers is there (XF403)."""
+_LOOKING_UP = re.compile(r"""\(["'](?:xformers|mslk)[.\w]*["']\)""")
 _Name = tuple[str, str]
 """The last component of a module's name, and a name in it."""
 
@@ -71,7 +77,64 @@ class _Text:
 
 
 def hold_back(results: Collection[FileResult]) -> Iterator[FileResult]:
-    """The files whose flags protect a use that stays, each as it was, with a finding that says so."""
+    """The files whose flags protect a use that stays, each as it was, with a finding that says so.
+
+    And those whose questions another file answers, without the finding that they are still asked.
+    """
+    held = {result.path: result for result in _held_back(results)}
+    yield from held.values()
+    yield from _answered([held.get(result.path, result) for result in results])
+
+
+def _answered(results: Sequence[FileResult]) -> Iterator[FileResult]:
+    """The files that ask by functions of other files which say True by now, and by nothing else."""
+    texts: dict[str, list[FileResult]] = {}
+    for result in results:
+        texts.setdefault(_stem(result.path), []).append(result)
+    for result in results:
+        asked = [finding for finding in result.findings if finding.code == "XF403"]
+        if not asked:
+            continue
+        text = _Text(result.path, result.new)
+        calls = [node for node in text.nodes if isinstance(node, ast.Call)]
+        asking = [call for call in calls if _ASKING.fullmatch(called_name(call.func))]
+        left = any(_LOOKING_UP.search(ast.unparse(call)) for call in calls)
+        if len(asking) == len(asked) and not left and all(_says_true(texts, text, call.func) for call in asking):
+            kept = [finding for finding in result.findings if finding not in asked]
+            yield replace(result, findings=kept)
+
+
+def _says_true(texts: Mapping[str, list[FileResult]], text: _Text, function: ast.expr) -> bool:
+    """Whether a function, looked for where it is imported from, returns True whatever the installation."""
+    asked = next(iter(text.names_in(function)), ("", ""))
+    for _ in range(4):  # through files that only hand it on
+        stem, name = asked
+        found = texts.get(stem, [])
+        if len(found) != 1:
+            return False
+        home = _Text(found[0].path, found[0].new)
+        if name in home.definitions:
+            return all(_returns_true(home, definition) for definition in home.definitions[name])
+        if name not in home.imported:
+            return False
+        asked = home.imported[name]
+    return False
+
+
+def _returns_true(home: _Text, definition: ast.stmt) -> bool:
+    """Whether a definition is a function that does nothing but return True, or a variable that is always True."""
+    body = definition.body if isinstance(definition, ast.FunctionDef) else []
+    *before, last = body or [definition]
+    if not all(isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in before):
+        return False
+    value = last.value if isinstance(last, ast.Return) else None
+    if isinstance(value, ast.Name) and value.id in home.definitions:
+        given = [s.value if isinstance(s, ast.Assign) else None for s in home.definitions[value.id]]
+        return all(isinstance(v, ast.Constant) and v.value is True for v in given)
+    return isinstance(value, ast.Constant) and value.value is True
+
+
+def _held_back(results: Collection[FileResult]) -> Iterator[FileResult]:
     if not any(map(_can_go_back, results)):
         return
     asked: dict[_Name, str] = {}

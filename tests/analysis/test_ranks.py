@@ -43,7 +43,12 @@ BEYOND = {"x.squeeze(1)", "x.norm(2)", "x.norm(2, -1)", "x.tile(2)", "x[x > 0]",
 
 def analysed(expression: str) -> int | None:
     """The rank by the analysis, where `x` is a parameter whose shape is unpacked."""
-    tree = ast.parse(f"import torch\ndef f(x):\n    a, b, c, d = x.shape\n    return {expression}\n")
+    return rank_of(f"import torch\ndef f(x):\n    a, b, c, d = x.shape\n    return {expression}\n")
+
+
+def rank_of(text: str) -> int | None:
+    """The rank of what the function of a module returns."""
+    tree = ast.parse(text)
     function = tree.body[1]
     assert isinstance(function, ast.FunctionDef)
     walk = Walk(ClassAttributes(Names(tree)), {})
@@ -60,3 +65,12 @@ def test_the_rank_is_torchs_own(expression: str) -> None:
     x = torch.arange(120.0).reshape(2, 3, 4, 5)
     real = eval(expression, {"torch": torch, "x": x, "a": x.shape[0]})
     assert analysed(expression) == (None if expression in BEYOND else real.dim())
+
+
+@pytest.mark.parametrize(
+    ("expression", "rank"),
+    [("x[part]", 4), ("x[part, 0]", 3), ("(x if a else x)[part][None]", 5), ("x[part if a else 0]", None)],
+)
+def test_a_slice_that_has_a_name_keeps_the_rank(expression: str, rank: int | None) -> None:
+    text = "import torch\ndef f(x):\n    a, b, c, d = x.shape\n    part = slice(0, a)\n    return {expression}\n"
+    assert rank_of(text.format(expression=expression)) == rank

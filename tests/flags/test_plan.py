@@ -53,6 +53,9 @@ def train(root: Path) -> str:
         (["--flags", "safe,avoid-recompile"], {BENCHMARK, "AVOID_RECOMPILE"}),
         (["--flags", "off"], set()),
         (["--flags", "keep"], set()),
+        (["--ignore", "XF5"], set()),
+        (["--select", "XF1"], set()),
+        (["--ignore", "XF502", "--flags", "tf32"], {TF32}),
         (["--device", "any"], set()),
         (["--device", "any", "--flags", "h200"], set()),
     ],
@@ -85,6 +88,21 @@ def test_keep_neither_adds_changes_nor_removes(root: Path) -> None:
     assert rewrite("--check", root, "--flags=keep").exit_code == 0
     assert rewrite("--check", root, "--flags=keep", "--device", "any").exit_code == 0
     assert train(root) == before
+
+
+@pytest.mark.parametrize(("codes", "there"), [("XF502", True), ("XF503", False)])
+def test_a_block_that_stands_stays_where_its_code_is_not_selected(codes: str, there: bool, root: Path) -> None:
+    rewrite(root)
+    before = train(root)
+    output = rewrite("--flags", "tf32", "--ignore", codes, root).output
+    assert (train(root) == before) == there
+    assert ("XF502" in output) == (not there)
+
+
+def test_no_lines_to_paste_where_flags_are_not_selected(root: Path) -> None:
+    (root / "train.py").unlink()
+    assert table.NOWHERE in rewrite("--check", root).output
+    assert table.NOWHERE not in rewrite("--check", "--ignore", "XF5", root).output
 
 
 def test_the_hooks_keep_flags_as_they_are() -> None:

@@ -10,7 +10,7 @@ from xf2sdpa.analysis import einops_patterns
 from xf2sdpa.analysis.api import CAUSAL, api_name
 from xf2sdpa.analysis.calls import BoundCall
 from xf2sdpa.analysis.expressions import Expressions
-from xf2sdpa.analysis.tensor_ops import OPERATIONS, RANK_STATING, Arguments, number_of, sizes_rank
+from xf2sdpa.analysis.tensor_ops import ASKING, OPERATIONS, RANK_STATING, Arguments, number_of, sizes_rank
 from xf2sdpa.analysis.values import (
     NONE,
     NUMBER,
@@ -24,10 +24,12 @@ from xf2sdpa.analysis.values import (
     Rank,
     Scalar,
     ShapeOf,
+    Slice,
     Tensor,
     Unknown,
     Value,
     as_tensor,
+    join,
 )
 
 MASK_MAKERS = frozenset(
@@ -88,14 +90,16 @@ class CallValues(Expressions):
         arguments = {name: self.evaluate(argument) for name, argument in site.arguments.items()}
         rank = self.record(site, arguments)
         value = as_tensor(arguments.get("value", NONE))
-        return Tensor(rank, value.dtype if value else DType.UNKNOWN)
+        tensors = (as_tensor(arguments.get(name, NONE)) for name in ("query", "key", "value"))
+        known = (tensor.given for tensor in tensors if tensor is not None and tensor.rank.known is not None)
+        return Tensor(rank, value.dtype if value else DType.UNKNOWN, min(known, key=len, default=frozenset()))
 
     def _library_call(self, dotted: str, arguments: Arguments, node: ast.Call) -> Value | None:
         root, _, rest = dotted.partition(".")
         name = dotted.rpartition(".")[2]
         api = api_name(dotted)
         if api is not None:
-            return self._xformers_call(api, arguments)
+            return self._xformers_call(api, arguments, node)
         if root == "einops" and name in _EINOPS:
             return self._einops(arguments)
         if root != "torch":
@@ -113,12 +117,12 @@ class CallValues(Expressions):
         if name == "arange":
             return Tensor(Rank(1))
         if name in OPERATIONS:
-            return self._operation(name, arguments.get(0, "input", "self"), arguments, 1)
+            return self._operation(name, arguments.get(0, "input", "self"), arguments, node, 1)
         return Unknown(arguments.token)
 
-    def _xformers_call(self, api: str, arguments: Arguments) -> Value:
+    def _xformers_call(self, api: str, arguments: Arguments, node: ast.Call) -> Value:
         if api == "unbind":
-            return self._operation("unbind", arguments.get(0), arguments, 1)
+            return self._operation("unbind", arguments.get(0), arguments, node, 1)
         head, _, method = api.partition(".")
         if head.endswith("Mask") or head == CAUSAL:
             if method.startswith("from_tensor_list"):
@@ -126,7 +130,9 @@ class CallValues(Expressions):
             return Mask(_made(head, method))
         return Unknown(arguments.token)
 
-    def _operation(self, name: str, receiver: Value | None, arguments: Arguments, skip: int = 0) -> Value:
+    def _operation(
+        self, name: str, receiver: Value | None, arguments: Arguments, node: ast.AST, skip: int = 0
+    ) -> Value:
         tensor = as_tensor(receiver) if receiver is not None else None
         if tensor is None:
             tensor = Tensor(Rank(0, arguments.token))
@@ -134,7 +140,8 @@ class CallValues(Expressions):
         if name in RANK_STATING and (stated := sizes_rank(rest)) and stated.known is not None:
             self.note_rank(tensor.rank, stated.known)
         settled = self.settle(tensor)
-        return OPERATIONS[name](settled if isinstance(settled, Tensor) else tensor, rest)
+        tensor = settled if isinstance(settled, Tensor) else tensor
+        return OPERATIONS[name](self.hedged(tensor, node) if name in ASKING else tensor, rest)
 
     def _einops(self, arguments: Arguments) -> Value:
         receiver, pattern = arguments.get(0, "tensor"), arguments.get(1, "pattern")
@@ -169,21 +176,19 @@ class CallValues(Expressions):
         return Tensor(Rank(0, arguments.token), DType.AUTOCAST)
 
     def _method_call(self, node: ast.Call, func: ast.Attribute, arguments: Arguments) -> Value:
-        owner = self._self_class(func.value)
-        if owner is not None:
-            method = self.attributes.method(owner, func.attr)
+        frame = self._self_frame(func.value)
+        if frame is not None and frame.owner is not None:
+            method = self.attributes.method(frame.owner, func.attr)
             if method is not None:
-                bound = Function(method, owner=owner)
-                return self.apply(bound, arguments.positional, arguments.keywords, node)
-            module = self.attributes.lookup(owner, func.attr)
+                return self._own_method(Function(method, {}, frame.owner, frame.is_sealed), arguments, node)
+            module = self._own_module(func)
             if module is not None:
                 return self._call_value(module, arguments, node)
         base = self.evaluate(func.value)
         if isinstance(base, Module) and base.local is not None:
             method = self.attributes.method(base.local, func.attr)
             if method is not None:
-                result = self.apply(Function(method, owner=base.local), arguments.positional, arguments.keywords, node)
-                return replace(result, given=result.given | base.given) if isinstance(result, Tensor) else result
+                return self._own_method(Function(method, {}, base.local, not base.given, base.given), arguments, node)
         if isinstance(base, Mask) or (isinstance(base, OneOf) and any(isinstance(o, Mask) for o in base.options)):
             return self._mask_method(base, func.attr, arguments)
         if isinstance(base, Items) and func.attr in ("append", "insert") and isinstance(func.value, ast.Name):
@@ -193,6 +198,58 @@ class CallValues(Expressions):
                 self.env.variables[func.value.id] = Unknown(arguments.token)
             return NONE
         return self._tensor_method(base, func, arguments)
+
+    def _own_method(self, method: Function, arguments: Arguments, node: ast.AST) -> Value:
+        """What a method of this file gives: what every override in sight gives too, assuming that there are no more."""
+        if arguments.unpacked:
+            return Unknown(arguments.token)
+        name, owner = getattr(method.node, "name", ""), method.owner
+        if method.is_sealed or owner is None or method.node is self.through or _is_mangled(name):
+            return self.apply(method, arguments.positional, arguments.keywords, node)
+        overriding = self.attributes.overriding(owner, name)
+        if overriding is None:
+            return Unknown(arguments.token)
+        given = method.given | {f"no subclass overrides `{name}`"}
+        methods = [replace(one, given=given) for one in (method, *overriding)]
+        if len(methods) == 1:
+            return self._inherited(self.apply(methods[0], arguments.positional, arguments.keywords, node), given, node)
+        results = []
+        for arm, one in enumerate(methods):
+            with self.perhaps(node, arm):
+                results.append(self.apply(one, arguments.positional, arguments.keywords, node))
+        result = results[0]
+        for other in results[1:]:
+            result = join(result, other, arguments.token)
+        return self._inherited(result, given, node)
+
+    def _inherited(self, value: Value, given: frozenset[str], node: ast.AST, *place: int) -> Value:
+        """A method's result, as far as it is evidence: ranks under an assumption, but neither constants nor masks.
+
+        A hook that returns None is there for subclasses to return something else.
+        """
+        token = self.token(("inherited", id(node), place))
+        if isinstance(value, Tensor):
+            rank = value.rank if value.rank.known is not None else Rank(0, token)
+            return replace(value, rank=rank, given=value.given | given)
+        if isinstance(value, Scalar):
+            return NUMBER
+        if isinstance(value, Items):
+            return self._inherited_items(value, given, node, *place)
+        if isinstance(value, OneOf) and not any(isinstance(option, Mask) for option in value.options):
+            return OneOf(
+                frozenset(replace(o, given=o.given | given) if isinstance(o, Tensor) else o for o in value.options)
+            )
+        return Unknown(token)
+
+    def _inherited_items(self, value: Items, given: frozenset[str], node: ast.AST, *place: int) -> Value:
+        """Tensors one by one; of sizes not even how many there are, as `view` would take that for a rank."""
+        unknown = Unknown(self.token(("inherited", id(node), place)))
+        if value.items is None:
+            return Items(None, each=self._inherited(value.each or unknown, given, node, *place, 0))
+        if all(isinstance(item, Scalar) for item in value.items):
+            return Items(None, each=NUMBER)
+        items = tuple(self._inherited(item, given, node, *place, index) for index, item in enumerate(value.items))
+        return Items(items) if any(isinstance(item, Tensor | Items | OneOf) for item in items) else unknown
 
     def _tensor_method(self, base: Value, func: ast.Attribute, arguments: Arguments) -> Value:
         name = func.attr
@@ -206,7 +263,7 @@ class CallValues(Expressions):
             return OneOf(frozenset({NONE, Tensor(Rank(3), DType.UNKNOWN, given)}))
         if name not in OPERATIONS or as_tensor(base) is None:
             return Unknown(arguments.token)
-        value = self._operation(name, base, arguments)
+        value = self._operation(name, base, arguments, func)
         if in_place and isinstance(func.value, ast.Name):
             self.env.variables[func.value.id] = value
         return value
@@ -246,7 +303,9 @@ class CallValues(Expressions):
             return number_of(shape.rank) if isinstance(shape, ShapeOf) else NUMBER
         scope = self.names.scope_at.get(id(node))
         shadowed = scope.owner(name) if scope else None
-        return NUMBER if name in _NUMERIC_BUILTINS and shadowed is None else None
+        if shadowed is not None:
+            return None
+        return Slice() if name == "slice" else NUMBER if name in _NUMERIC_BUILTINS else None
 
     def _zip(self, listed: Sequence[Value]) -> Value:
         columns = [value.items for value in listed if isinstance(value, Items) and value.items is not None]
@@ -273,10 +332,9 @@ class CallValues(Expressions):
             return Unknown(arguments.token)
         if value.local is not None:
             forward = self.attributes.method(value.local, "forward")
-            if forward is None or arguments.unpacked:
+            if forward is None:
                 return Unknown(arguments.token)
-            bound = Function(forward, owner=value.local)
-            return self.apply(bound, arguments.positional, arguments.keywords, node)
+            return self._own_method(Function(forward, {}, value.local, not value.given, value.given), arguments, node)
         if value.parts is not None:
             result = arguments.positional[0] if arguments.positional else Unknown(arguments.token)
             for part in value.parts:
@@ -290,6 +348,11 @@ class CallValues(Expressions):
             return Unknown(arguments.token)
         dtypes = {Layer.PROJECTION: DType.AUTOCAST, Layer.NORM: DType.FLOAT32, Layer.KEEP: tensor.dtype}
         return replace(tensor, dtype=dtypes[layer])
+
+
+def _is_mangled(name: str) -> bool:
+    """Whether a method's name is private to its class: `__name`."""
+    return name.startswith("__") and not name.endswith("__")
 
 
 def _made(name: str, method: str) -> str:

@@ -25,10 +25,12 @@ class Environment:
 
     variables: dict[str, Value] = field(default_factory=dict)
     done: frozenset[int] = frozenset()
+    autocast_is_off: bool = False
+    """Inside `with torch.autocast("cuda", enabled=False)`."""
 
     def copy(self) -> Environment:
         """An environment that can go its own way."""
-        return Environment(dict(self.variables), self.done)
+        return Environment(dict(self.variables), self.done, self.autocast_is_off)
 
 
 @dataclass
@@ -38,5 +40,9 @@ class Frame:
     node: ast.AST
     owner: ast.ClassDef | None
     primary: bool
+    is_sealed: bool = False
+    """Whether `self` is of exactly the class `owner`."""
+    given: frozenset[str] = frozenset()
+    """What must hold for the function to be the one that is called."""
     returned: list[Value] = field(default_factory=list)
     left_loop: list[Environment] = field(default_factory=list)

@@ -23,9 +23,11 @@ from xf2sdpa.analysis.values import (
     DTypeOf,
     Function,
     Items,
+    Module,
     Rank,
     Scalar,
     ShapeOf,
+    Slice,
     Tensor,
     Unknown,
     Value,
@@ -45,6 +47,7 @@ class Expressions:
     names: Names
     attributes: ClassAttributes
     sites: Mapping[int, BoundCall]
+    through: FunctionNode | None
     env: Environment
     frames: list[Frame]
 
@@ -53,6 +56,7 @@ class Expressions:
         def token(self, key: object) -> int: ...
         def note_rank(self, rank: Rank, number: int) -> None: ...
         def settle(self, value: Value) -> Value: ...
+        def hedged(self, tensor: Tensor, node: ast.AST) -> Tensor: ...
         def perhaps(self, node: ast.AST, arm: int = 0) -> AbstractContextManager[None]: ...
         def record(self, bound: BoundCall, arguments: dict[str, Value]) -> Rank: ...
         def assign(self, target: ast.expr, value: Value) -> None: ...
@@ -191,7 +195,7 @@ class Expressions:
             dtype = left.dtype if left.dtype is right.dtype else DType.UNKNOWN
             if DType.FLOAT32 in (left.dtype, right.dtype):
                 dtype = DType.FLOAT32
-            return Tensor(rank, dtype)
+            return Tensor(rank, dtype, left.given | right.given)
         return Unknown(self.token(id(node)))
 
     # -- attributes and subscripts ---------------------------------------------------------------
@@ -213,32 +217,40 @@ class Expressions:
             "data",
             "is_cuda",
         ):
-            return self._tensor_attribute(tensor, node.attr)
-        owner = self._self_class(node.value)
-        module = self.attributes.lookup(owner, node.attr) if owner else None
+            return self._tensor_attribute(tensor, node)
+        module = self._own_module(node)
         if module is not None:
             return module
         return Unknown(self.token(("attribute", ast.dump(node))))
 
-    def _tensor_attribute(self, tensor: Tensor, name: str) -> Value:
-        if name == "shape":
-            return shape_of(tensor)
-        if name == "ndim":
-            return number_of(tensor.rank)
-        if name == "dtype":
+    def _tensor_attribute(self, tensor: Tensor, node: ast.Attribute) -> Value:
+        if node.attr == "shape":
+            return shape_of(self.hedged(tensor, node))
+        if node.attr == "ndim":
+            return number_of(self.hedged(tensor, node).rank)
+        if node.attr == "dtype":
             return DTypeOf(tensor.dtype)
-        return tensor if name in ("T", "mT", "data") else NUMBER
+        return tensor if node.attr in ("T", "mT", "data") else NUMBER
 
-    def _self_class(self, node: ast.expr) -> ast.ClassDef | None:
-        """The class that `self` is an instance of, here."""
-        if isinstance(node, ast.Name) and node.id == "self" and self.frames:
-            return next((frame.owner for frame in reversed(self.frames) if frame.owner is not None), None)
+    def _self_frame(self, node: ast.expr) -> Frame | None:
+        """The method whose `self` an expression is, here."""
+        if isinstance(node, ast.Name) and node.id == "self":
+            return next((frame for frame in reversed(self.frames) if frame.owner is not None), None)
         return None
+
+    def _own_module(self, node: ast.Attribute) -> Module | None:
+        """The module that `self.name` is, here."""
+        frame = self._self_frame(node.value)
+        if frame is None or frame.owner is None:
+            return None
+        return self.attributes.lookup(frame.owner, node.attr, is_sealed=frame.is_sealed)
 
     def of_Subscript(self, node: ast.Subscript) -> Value:  # noqa: N802
         base = self.evaluate(node.value)
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         indices = [part if isinstance(part, ast.Slice) else self.evaluate(part) for part in parts]
+        if isinstance(base, Items | ShapeOf) and isinstance(indices[0], Slice):
+            return Unknown(self.token(id(node)))
         if isinstance(base, Items):
             return self._item_at(base, node)
         if isinstance(base, ShapeOf):
@@ -254,7 +266,7 @@ class Expressions:
         """An int takes a dimension away, None adds one, a slice keeps it; anything else is not known."""
         change = 0
         for index in indices:
-            if isinstance(index, ast.Slice) or (isinstance(index, Scalar) and index.value is ...):
+            if isinstance(index, ast.Slice | Slice) or (isinstance(index, Scalar) and index.value is ...):
                 continue
             if index == NONE:
                 change += 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+from typing import TypeGuard
 
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.flow import loads_of, reached_loads
 from xf2sdpa.analysis.names import Names, Scope, called_name
 
 ImportNode = ast.Import | ast.ImportFrom
-GuardNode = ast.Try | ast.If
+GuardNode = ast.Try | ast.If | ast.With
 _LOOKUPS = ("version", "distribution", "get_distribution", "find_spec")
 _ASKING = frozenset({"warnings", "packaging", "importlib", "importlib_metadata", "pkg_resources"})
 _SAYING = frozenset(
@@ -69,18 +70,26 @@ def loads_from(names: Names, statement: ImportNode, name: str) -> list[ast.Name]
 
 
 def guards_around(names: Names, statement: ast.stmt) -> list[GuardNode]:
-    """Every `try` and `if` of the same function that a statement depends on, outermost first."""
+    """Every `try`, `if` and `with suppress(…)` of the same function that a statement depends on, outermost first."""
     found: list[GuardNode] = []
     for parent in names.ancestors(statement):
         if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
             break
-        if isinstance(parent, ast.Try | ast.If):
+        if isinstance(parent, ast.Try | ast.If) or is_suppressing(parent):
             found.append(parent)
     return found[::-1]
 
 
+def is_suppressing(node: ast.AST) -> TypeGuard[ast.With]:
+    """Whether a statement is `with suppress(ImportError):`, a `try` whose `except` passes."""
+    if not isinstance(node, ast.With) or len(node.items) != 1:
+        return False
+    context = node.items[0].context_expr
+    return isinstance(context, ast.Call) and called_name(context.func) == "suppress"
+
+
 def outermost_guard(names: Names, statement: ast.stmt) -> GuardNode | None:
-    """The outermost `try` or `if` of the same function that a statement depends on."""
+    """The outermost of them."""
     return next(iter(guards_around(names, statement)), None)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TypeGuard
 
 from xf2sdpa.analysis.names import Names
-from xf2sdpa.analysis.values import Layer, Module, Value
+from xf2sdpa.analysis.values import Function, Layer, Module, Value
 
 LAYERS: dict[str, Layer] = {
     **dict.fromkeys(("Linear", "Conv1d", "Conv2d", "Conv3d", "LazyLinear"), Layer.PROJECTION),
@@ -34,15 +34,23 @@ class ClassAttributes:
 
     def __init__(self, names: Names) -> None:
         self.names = names
-        self._found: dict[tuple[int, str], Module | None] = {}
+        self._found: dict[tuple[int, str, bool], Module | None] = {}
         self._indexed: dict[int, dict[str, list[ast.expr]]] = {}
+        self._others: dict[int, list[ast.ClassDef]] = {}
 
-    def lookup(self, owner: ast.ClassDef, attribute: str) -> Module | None:
-        """The module that `self.attribute` holds, if every assignment to it (bases in this file too) agrees."""
-        key = (id(owner), attribute)
+    def lookup(self, owner: ast.ClassDef, attribute: str, *, is_sealed: bool = False) -> Module | None:
+        """The module that `self.attribute` holds, if every assignment to it agrees.
+
+        Bases count, if the class does not assign it itself; so do classes of this file that derive from it, unless
+        the object is of exactly this class (`is_sealed`).
+        """
+        key = (id(owner), attribute, is_sealed)
         if key not in self._found:
             self._found[key] = None  # a class that refers to itself is not known
-            kinds = {self.of_expression(value) for value in self._assigned(owner, attribute)}
+            assigned = list(self._assigned(owner, attribute))
+            for klass in () if is_sealed else self.others(owner):
+                assigned += self._assignments(klass).get(attribute, ())
+            kinds = {self.of_expression(value) for value in assigned}
             merged = _merge(kinds)
             self._found[key] = merged
         return self._found[key]
@@ -54,6 +62,39 @@ class ClassAttributes:
                 if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == name:
                     return None if statement.decorator_list else statement
         return None
+
+    def overriding(self, owner: ast.ClassDef, name: str) -> list[Function] | None:
+        """What objects of classes of this file that derive from one may have in a method's place.
+
+        None if one of them, or the class itself, puts something there that is no plain method.
+        """
+        others = self.others(owner)
+        if any(name in self._assignments(klass) for klass in (*self.lineage(owner), *others)):
+            return None
+        found = []
+        for klass in others:
+            for statement in klass.body:
+                if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == name:
+                    if statement.decorator_list:
+                        return None
+                    found.append(Function(statement, owner=klass))
+                elif isinstance(statement, ast.Assign | ast.AnnAssign) and name in _targets(statement):
+                    return None
+        return found
+
+    def others(self, owner: ast.ClassDef) -> list[ast.ClassDef]:
+        """The classes of this file that an object of a class may be of as well: what derives from it, by name."""
+        if id(owner) not in self._others:
+            classes = [s.node for s in self.names.scopes.values() if isinstance(s.node, ast.ClassDef)]
+            derived: list[ast.ClassDef] = []
+            names = {owner.name}
+            while more := [k for k in classes if k not in derived and names.intersection(map(_base_name, k.bases))]:
+                derived += more
+                names.update(klass.name for klass in more)
+            own = {id(klass) for klass in self.lineage(owner)}
+            found = {id(part): part for klass in derived for part in self.lineage(klass)}
+            self._others[id(owner)] = [klass for key, klass in found.items() if key not in own]
+        return self._others[id(owner)]
 
     def lineage(self, owner: ast.ClassDef) -> Iterator[ast.ClassDef]:
         """A class and its bases as far as this file shows them, nearest first."""
@@ -90,8 +131,8 @@ class ClassAttributes:
             for node in ast.walk(klass):
                 if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                     for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                        if is_self_attribute(target):
-                            table.setdefault(target.attr, []).append(node.value)
+                        for attribute, value in _pairs(target, node.value):
+                            table.setdefault(attribute, []).append(value)
             self._indexed[id(klass)] = table
         return self._indexed[id(klass)]
 
@@ -121,6 +162,31 @@ class ClassAttributes:
                 return None
             parts.append(part)
         return Module(parts=tuple(parts))
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """The attributes of `self` in a target, and what each gets: the whole value, if it is not taken apart."""
+    if is_self_attribute(target):
+        yield target.attr, value
+    elif isinstance(target, ast.Tuple | ast.List):
+        listed = value.elts if isinstance(value, ast.Tuple | ast.List) else []
+        apart = len(listed) == len(target.elts) and not any(isinstance(e, ast.Starred) for e in (*listed, *target.elts))
+        for element, given in zip(target.elts, listed if apart else [value] * len(target.elts), strict=True):
+            yield from _pairs(element, given)
+    elif isinstance(target, ast.Starred):
+        yield from _pairs(target.value, value)
+
+
+def _base_name(node: ast.expr) -> str:
+    """The last component of a base class's name: `Base`, `module.Base`, `Base[T]`."""
+    if isinstance(node, ast.Subscript):
+        node = node.value
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _targets(statement: ast.Assign | ast.AnnAssign) -> set[str]:
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
 
 
 def is_self_attribute(node: ast.AST) -> TypeGuard[ast.Attribute]:

@@ -136,6 +136,16 @@ def _is_causal(node: ast.expr, names: Names) -> bool:
     return api_name(names.resolve(node.func)) == CAUSAL
 
 
+def is_idle(node: ast.expr, names: Names) -> bool:
+    """Whether a mask's expression can be left out: it calls nothing but the causal mask's class, and `to` of that."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "to":
+        return all(is_idle(part, names) for part in (node.func.value, *node.args, *(k.value for k in node.keywords)))
+    acting = (ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)
+    parts = list(ast.walk(node))
+    made = (api_name(names.resolve(part.func)) == CAUSAL for part in parts if isinstance(part, ast.Call))
+    return all(made) and not any(isinstance(part, acting) for part in parts)
+
+
 def is_boolean(node: ast.expr) -> bool:
     """Whether an expression is a real bool by its form."""
     if isinstance(node, ast.Compare):

@@ -255,8 +255,14 @@ class _Builder:
 
     def visit_Assign(self, node: ast.Assign, scope: Scope) -> None:  # noqa: N802
         self.visit(node.value, node, scope)
+        skipping = imported_or_skipped(node.value)
         for target in node.targets:
-            self.bind_target(target, node, node.value, scope)
+            if skipping is not None and isinstance(target, ast.Name):
+                self.names.parents[id(target)] = node
+                self.names.scope_at[id(target)] = scope
+                scope.bind(target.id, Binding(node, dotted=skipping))
+            else:
+                self.bind_target(target, node, node.value, scope)
 
     def visit_AnnAssign(self, node: ast.AnnAssign, scope: Scope) -> None:  # noqa: N802
         self.visit(node.annotation, node, scope)
@@ -376,6 +382,14 @@ def first_name(node: ast.expr) -> ast.expr:
 def called_name(function: ast.expr) -> str:
     """The last part of what is called: `version` for `importlib.metadata.version`; empty if it has no name."""
     return str(getattr(function, "attr", None) or getattr(function, "id", ""))
+
+
+def imported_or_skipped(node: ast.expr) -> str | None:
+    """The module of ours that `pytest.importorskip("xformers.ops")` imports: it returns the submodule itself."""
+    if not isinstance(node, ast.Call) or called_name(node.func) != "importorskip" or not node.args:
+        return None
+    module = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+    return module if isinstance(module, str) and is_ours(module) else None
 
 
 def parameters(arguments: ast.arguments) -> list[ast.arg]:

@@ -24,6 +24,7 @@ from xf2sdpa.analysis.values import (
     Function,
     Items,
     Module,
+    OneOf,
     Rank,
     Scalar,
     ShapeOf,
@@ -37,6 +38,8 @@ from xf2sdpa.analysis.values import (
 MAX_DEPTH = 4
 MAX_LOOP_PASSES = 3
 MAX_UNROLLED = 8
+_AUTOCAST = {"torch.autocast": False, "torch.amp.autocast": False, "torch.cuda.amp.autocast": True}
+"""Whether each is for CUDA only, where xformers' operator runs."""
 
 
 class Walk(CallValues):
@@ -68,7 +71,7 @@ class Walk(CallValues):
         """Walk a whole function (or a module's top level), knowing nothing of its parameters."""
         self.env, self.path, self.frames = Environment(), (), []
         if isinstance(unit, ast.Module | ast.ClassDef):
-            with self._frame(unit, None, primary=True):
+            with self._frame(Frame(unit, None, primary=True)):
                 self.block(unit.body)
         else:
             self.walk_definition(unit, self._owner(unit))
@@ -82,7 +85,7 @@ class Walk(CallValues):
             self.env.variables[arg.arg] = self._annotated(token, arg.annotation)
         if node.args.vararg:
             self.env.variables[node.args.vararg.arg] = Unknown(self.token((id(node), "*")))
-        with self._frame(node, owner, primary=True):
+        with self._frame(Frame(node, owner, primary=True)):
             if isinstance(node, ast.Lambda):
                 self.evaluate(node.body)
             else:
@@ -120,8 +123,7 @@ class Walk(CallValues):
         return parent if isinstance(parent, ast.ClassDef) else None
 
     @contextmanager
-    def _frame(self, node: ast.AST, owner: ast.ClassDef | None, *, primary: bool) -> Iterator[Frame]:
-        frame = Frame(node, owner, primary)
+    def _frame(self, frame: Frame) -> Iterator[Frame]:
         self.frames.append(frame)
         path = self.path
         try:
@@ -139,16 +141,26 @@ class Walk(CallValues):
 
     def note_rank(self, rank: Rank, number: int) -> None:
         """The code just stated that a value has `number` dimensions."""
-        self.book.add(rank, number, self.path, self.env.done)
+        given = frozenset().union(*(frame.given for frame in self.frames))
+        self.book.add(rank, number, self.path, self.env.done, given)
 
     def settle(self, value: Value) -> Value:
         """A value with its rank as a number, where evidence up to here gives one."""
         if isinstance(value, Tensor) and value.rank.token is not None:
-            return replace(value, rank=self.book.here(value.rank, self.path))
+            rank, given = self.book.here(value.rank, self.path)
+            return replace(value, rank=rank, given=value.given | given)
         if isinstance(value, Unknown):  # what has a rank is a tensor
-            rank = self.book.here(Rank(0, value.token), self.path)
-            return Tensor(rank) if rank.known is not None else value
+            rank, given = self.book.here(Rank(0, value.token), self.path)
+            return Tensor(rank, given=given) if rank.known is not None else value
         return value
+
+    def hedged(self, tensor: Tensor, node: ast.AST) -> Tensor:
+        """A tensor whose shape is asked for; what rests on an assumed rank is to rest on the assumption too."""
+        if not tensor.given or tensor.rank.known is None:
+            return tensor
+        rank = Rank(0, self.token(("shape", id(node))))
+        self.book.add(rank, tensor.rank.known, (), frozenset(), tensor.given)
+        return replace(tensor, rank=rank)
 
     @contextmanager
     def perhaps(self, node: ast.AST, arm: int = 0) -> Iterator[None]:
@@ -161,11 +173,13 @@ class Walk(CallValues):
 
     def record(self, bound: BoundCall, arguments: dict[str, Value]) -> Rank:
         """Note the arguments of a call site; the rank of its result."""
-        tensors = [t for name in ("query", "key", "value") if (t := as_tensor(arguments.get(name, NONE)))]
-        known = [t.rank for t in tensors if self.book.here(t.rank, self.path).known is not None]
+        given = {n: t for n in ("query", "key", "value") if (t := as_tensor(arguments.get(n, NONE)))}
+        known = [t.rank for t in given.values() if self.book.here(t.rank, self.path)[0].known is not None]
         result = known[0] if known else Rank(0, self.token(id(bound.node)))
         if not self.frames[-1].primary:
             return result
+        if self.env.autocast_is_off:  # as good as what autocast lowered: it changes no dtype here
+            arguments = {**arguments, **{name: replace(tensor, dtype=DType.AUTOCAST) for name, tensor in given.items()}}
         self.book.clock += 1
         site = id(bound.node)
         facts = self.facts.get(site)
@@ -192,7 +206,8 @@ class Walk(CallValues):
         outer = self.env
         self.env = Environment(variables, outer.done)
         primary = (isinstance(function.node, ast.Lambda) or function.node is self.through) and self.frames[-1].primary
-        with self._frame(function.node, function.owner, primary=primary) as frame:
+        made = Frame(function.node, function.owner, primary, function.is_sealed, function.given)
+        with self._frame(made) as frame:
             if isinstance(function.node, ast.Lambda):
                 frame.returned.append(self.evaluate(function.node.body))
             elif self.block(function.node.body)[0]:
@@ -422,6 +437,7 @@ class Walk(CallValues):
         return True, leaves
 
     def do_With(self, node: ast.With | ast.AsyncWith) -> tuple[bool, bool]:  # noqa: N802
+        before = self.env.autocast_is_off
         switches = any("autocast" in ast.dump(item.context_expr) for item in node.items)
         for item in node.items:
             self.evaluate(item.context_expr)
@@ -429,18 +445,33 @@ class Walk(CallValues):
                 self.assign(item.optional_vars, Unknown(self.token(id(item))))
         if switches:
             self._forget_autocast()
+            self.env.autocast_is_off = len(node.items) == 1 and self._turns_autocast_off(node.items[0].context_expr)
+        returned = self.frames[-1].returned
+        mark = len(returned)
         outcome = self.block(node.body)
         if switches:
             self._forget_autocast()
+            returned[mark:] = map(_without_autocast, returned[mark:])
+        self.env.autocast_is_off = before
         return outcome
 
     do_AsyncWith = do_With  # noqa: N815
 
+    def _turns_autocast_off(self, node: ast.expr) -> bool:
+        """Whether this is `torch.autocast("cuda", enabled=False)`, or what it was called before."""
+        dotted = self.names.resolve(node.func) if isinstance(node, ast.Call) else None
+        if not isinstance(node, ast.Call) or dotted not in _AUTOCAST:
+            return False
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        device = given.get("device_type", node.args[0] if node.args else None)
+        cuda_only = _AUTOCAST[dotted]
+        enabled = given.get("enabled", node.args[0] if cuda_only and node.args else None)
+        here = cuda_only or (isinstance(device, ast.Constant) and device.value == "cuda")
+        return here and isinstance(enabled, ast.Constant) and enabled.value is False
+
     def _forget_autocast(self) -> None:
         """Across an autocast switch, a projection's result may have the other dtype."""
-        for name, value in self.env.variables.items():
-            if isinstance(value, Tensor) and value.dtype is DType.AUTOCAST:
-                self.env.variables[name] = replace(value, dtype=DType.UNKNOWN)
+        self.env.variables = {name: _without_autocast(value) for name, value in self.env.variables.items()}
 
     def do_Try(self, node: ast.Try) -> tuple[bool, bool]:  # noqa: N802
         before = self.env.copy()
@@ -501,3 +532,15 @@ class Walk(CallValues):
     def holds_site(self, node: ast.AST) -> bool:
         """Whether a call site stands somewhere below a node."""
         return any(id(child) in self.sites for child in ast.walk(node))
+
+
+def _without_autocast(value: Value) -> Value:
+    """A value whose dtype autocast may have decided otherwise than it would here."""
+    if isinstance(value, Tensor) and value.dtype is DType.AUTOCAST:
+        return replace(value, dtype=DType.UNKNOWN)
+    if isinstance(value, Items):
+        items = tuple(map(_without_autocast, value.items)) if value.items is not None else None
+        return replace(value, items=items, each=_without_autocast(value.each) if value.each else None)
+    if isinstance(value, OneOf):
+        return replace(value, options=frozenset(map(_without_autocast, value.options)))
+    return value

@@ -136,32 +136,40 @@ def _with_facts(site: CallSite, facts: SiteFacts | None, book: EvidenceBook) -> 
     if facts.result.token is not None:  # else it says no more than the arguments
         known.append((facts.result, frozenset()))
     call = id(site.node)
-    settled = [(book.at_site(rank, call, facts.path, facts.order).known, given) for rank, given in known]
+    proofs = [(*book.at_site(rank, call, facts.path, facts.order), given) for rank, given in known]
     # xformers takes only equal ranks: the argument that needs no assumption speaks for all
-    settled = sorted(((number, given) for number, given in settled if number is not None), key=lambda x: len(x[1]))
+    settled = sorted(
+        ((rank.known, less | given) for rank, less, given in proofs if rank.known is not None), key=lambda x: len(x[1])
+    )
     numbers = {number for number, _ in settled}
+    given = settled[0][1] if settled else frozenset()
     return replace(
         site,
         rank=settled[0][0] if len(numbers) == 1 else None,
         conflict=len(numbers) > 1 or (not numbers and any(book.conflicts(rank) for rank, _ in known)),
-        given=settled[0][1] if settled else frozenset(),
-        dtypes=tuple(tensor.dtype for tensor in tensors),
+        given=given,
+        dtypes=tuple(_shown_dtype(tensor, given) for tensor in tensors),
         bias=_settled_bias(facts, call, book),
     )
+
+
+def _shown_dtype(tensor: Tensor, given: frozenset[str]) -> DType:
+    """Where a dtype comes from, unless that rests on more than the site does; an upcast counts in any case."""
+    shown = tensor.given <= given or tensor.dtype is DType.FLOAT32
+    return tensor.dtype if shown else DType.UNKNOWN
 
 
 def _settled_bias(facts: SiteFacts, call: int, book: EvidenceBook) -> Value | None:
     """The value of `attn_bias`, with evidence for its rank taken in."""
     bias = facts.arguments.get("attn_bias")
-    if isinstance(bias, Tensor):
-        return replace(bias, rank=book.at_site(bias.rank, call, facts.path, facts.order))
     if isinstance(bias, OneOf):
         options = (_settled_option(option, facts, call, book) for option in bias.options)
         return OneOf(frozenset(options))
-    return bias
+    return _settled_option(bias, facts, call, book) if bias is not None else None
 
 
 def _settled_option(option: Value, facts: SiteFacts, call: int, book: EvidenceBook) -> Value:
     if isinstance(option, Tensor):
-        return replace(option, rank=book.at_site(option.rank, call, facts.path, facts.order))
+        rank, given = book.at_site(option.rank, call, facts.path, facts.order)
+        return replace(option, rank=rank, given=option.given | given)
     return option

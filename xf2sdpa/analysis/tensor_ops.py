@@ -95,7 +95,9 @@ def sizes_rank(arguments: Arguments) -> Rank | None:
 def like(x: Tensor, arguments: Arguments) -> Value:
     """`view_as(y)`: the rank of y."""
     other = as_tensor(arguments.get(0, "other") or NoneValue())
-    return replace(x, rank=other.rank if other else Rank(0, arguments.token))
+    if other is None:
+        return unknown_rank(x, arguments)
+    return replace(x, rank=other.rank, given=x.given | other.given)
 
 
 def unsqueeze(x: Tensor, arguments: Arguments) -> Value:
@@ -217,7 +219,7 @@ def matmul(x: Tensor, arguments: Arguments) -> Value:
     left, right = x.rank.known, other.rank.known if other else None
     known = left is not None and right is not None and min(left, right) >= 2
     rank = Rank(max(left or 0, right or 0)) if known else Rank(0, arguments.token)
-    return Tensor(rank, DType.AUTOCAST)
+    return Tensor(rank, DType.AUTOCAST, x.given | other.given if other else x.given)
 
 
 def bmm(x: Tensor, arguments: Arguments) -> Value:
@@ -295,6 +297,9 @@ OPERATIONS: dict[str, Operation] = {
     "size": size,
 }  # fmt: skip
 """By the name used in both spellings, `x.name(…)` and `torch.name(x, …)` (or torch.nn.functional's)."""
+
+ASKING = frozenset({"dim", "ndimension", "size"})
+"""Operations that ask for the shape of the receiver."""
 
 RANK_STATING = frozenset({"permute"})
 """Operations whose arguments state the rank of the receiver itself."""

@@ -98,6 +98,11 @@ class Scalar(Value):
 
 
 @dataclass(frozen=True)
+class Slice(Value):
+    """`slice(…)`."""
+
+
+@dataclass(frozen=True)
 class NoneValue(Value):
     """None."""
 
@@ -124,6 +129,10 @@ class Function(Value):
     closure: Mapping[str, Value] = field(default_factory=dict, compare=False, hash=False)
     owner: ast.ClassDef | None = None
     """The class of a bound method: `self` is then given."""
+    is_sealed: bool = False
+    """Whether `self` is of exactly that class, and of none that derives from it."""
+    given: frozenset[str] = frozenset()
+    """What must hold for this to be what is called."""
 
 
 class Layer(enum.Enum):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from xf2sdpa.analysis.entry_points import is_named_as_program, is_other, kind_of, might_run
 from xf2sdpa.analysis.import_graph import ImportGraph
-from xf2sdpa.codes import CHECK_FAILED, UNPARSABLE
+from xf2sdpa.codes import CHECK_FAILED, RUN_CODES, UNPARSABLE
 from xf2sdpa.copyin import FILE_NAME
 from xf2sdpa.flags import block, table
 from xf2sdpa.flags.table import Flag
@@ -87,6 +87,8 @@ def add_flags(
     marked: Collection[str],
     wanted: Sequence[Flag],
     named: Sequence[str],
+    *,
+    selected: Callable[[str], bool] = lambda _: True,
 ) -> tuple[list[FileResult], FlagsOutcome]:
     """Put flags into entry points; writes nothing.
 
@@ -96,6 +98,7 @@ def add_flags(
         marked: those among them that hold a block already.
         wanted: the flags to set; none takes blocks out.
         named: files to put them into, instead of the entry points found.
+        selected: whether a code may be worked on; what others would do stays undone, and unsaid.
 
     Returns:
         Results of files that the rewrite had not touched, and what there is to tell.
@@ -106,7 +109,7 @@ def add_flags(
     if wanted:
         rewritten = _rewritten(project)
         found = {str(Path(file)): NAMED for file in named} or dict(_entry_points(project, rewritten))
-        if rewritten and not (found or reasons):
+        if rewritten and not (found or reasons) and selected(table.NOWHERE):
             outcome.paste = tuple(block.pasted(wanted))
         reasons |= found
     more = []
@@ -114,7 +117,10 @@ def add_flags(
         result = project.results.get(file) or _unchanged(Path(file))
         if result is None or result.failed:
             continue
+        before = result.new
         place = _settle(result, project, wanted, reasons[file])
+        if place is not None and not selected(place.code):
+            result.new, place = before, None
         outcome.places += [place] if place else []
         if file not in project.results and (result.changed or result.failed):
             more.append(result)
@@ -203,7 +209,7 @@ def _settle(result: FileResult, project: Project, wanted: Sequence[Flag], why: s
     try:
         result.new = block.with_flags(before, flags)
     except SyntaxError as error:
-        _fail(result, UNPARSABLE, f"does not parse: {error.msg}", "Mend the syntax, or name another file.")
+        _fail(result, UNPARSABLE, f"does not parse: {error.msg}", RUN_CODES[UNPARSABLE].way_out)
         return None
     except CheckFailed as failure:
         _fail(result, CHECK_FAILED, f"the flags failed their self-check: {failure}", "Please report this.")

@@ -158,6 +158,8 @@ def _helpers(run: Run, *, written: bool) -> Iterator[str]:
     for copy in run.copies:
         if copy.old is not None and copy.text == "":
             yield f"{'Deleted' if written else 'Would delete'} {copy.path}: nothing imports it any more."
+        elif copy.old is not None and copy.text not in (None, copy.old):
+            yield f"{'Updated' if written else 'Would update'} {copy.path}."
         if copy.missing:
             lacks = f"{copy.path} was edited, so it stays; it lacks {', '.join(copy.missing)}."
             yield click.style(lacks, fg="yellow")

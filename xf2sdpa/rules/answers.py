@@ -126,7 +126,7 @@ def _drop_imports(file: FileDraft) -> None:
     for statement in file.names.imports:
         loads = [loads_from(file.names, statement, bound_name(statement, alias)) for alias in statement.names]
         idle = any(loads) and all(id(load) in file.gone for each in loads for load in each)
-        tried = any(isinstance(guard, ast.Try) for guard in guards_around(file.names, statement))
+        tried = any(isinstance(guard, ast.Try | ast.With) for guard in guards_around(file.names, statement))
         handed = {bound_name(statement, alias) for alias in statement.names} & file.handed_on
         asked = all(loads) and all(serves_questions(whole_name(statement, alias)) for alias in statement.names)
         if (brings_ours(statement) or asked) and idle and not tried and not handed:

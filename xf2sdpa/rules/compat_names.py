@@ -12,12 +12,14 @@ import ast
 import re
 from collections.abc import Iterator
 
-from xf2sdpa.analysis.api import api_name, is_ours
+from xf2sdpa.analysis.api import CAUSAL, api_name, is_ours
+from xf2sdpa.analysis.flow import loads_of
+from xf2sdpa.analysis.imports import scope_of
 from xf2sdpa.analysis.names import MODULES, called_name, first_name
 from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.copyin import exported
 from xf2sdpa.draft import FileDraft
-from xf2sdpa.edits import ArgumentEdit, CallEdit, ReplaceExpression
+from xf2sdpa.edits import ArgumentEdit, CallEdit, ReplaceExpression, ReplaceStatement
 from xf2sdpa.emit import torch_function
 from xf2sdpa.model import Finding
 from xf2sdpa.rule import Example
@@ -61,6 +63,9 @@ _ADVICE = {
     "triton": "torch.compile writes such kernels by itself.",
 }
 SWITCH = re.compile(r"enable_xformers_memory_efficient_attention\(|set_use_memory_efficient_attention_xformers\(")
+_GENERIC = frozenset({"Optional", "Union"})
+_WITH_TYPES = {"cast": slice(0, 1), "TypeVar": slice(1, None), "NewType": slice(1, 2), "ForwardRef": slice(0, 1)}
+"""Functions that are given types, and which of their arguments are."""
 _NEUTRAL = ("xformers.__version__", "xformers.version", "xformers.info", "xformers._has_cpp_library")
 
 
@@ -69,6 +74,7 @@ def finish(file: FileDraft) -> None:
     if file.compat is None or is_off_limits(file):
         return
     barred = bars_helper(file)
+    _drop_masks(file)
     quoted = [] if barred else list(_quoted(file))
     uses = list(_uses(file))
     helps = bool(quoted) or any(_is_known(file, dotted) for _, dotted in uses)
@@ -88,6 +94,23 @@ def finish(file: FileDraft) -> None:
         elif dotted not in reported and _is_a_thing(dotted) and not _is_known(file, dotted):
             reported.add(dotted)
             _report(file, chain, dotted)
+
+
+def _drop_masks(file: FileDraft) -> None:
+    """Drop `mask = LowerTriangularMask()` in a function when all calls that read it were written inline."""
+    made = (call for call in file.names.calls if not call.args and not call.keywords and id(call) not in file.gone)
+    for call in made:
+        statement = file.names.parents[id(call)]
+        if not isinstance(statement, ast.Assign) or api_name(file.names.resolve(call.func)) != CAUSAL:
+            continue
+        target, scope = statement.targets[0], scope_of(file.names, statement)
+        plain = len(statement.targets) == 1 and isinstance(target, ast.Name) and target.id not in scope.elsewhere
+        if not plain or not isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        loads = loads_of(file.names, target.id, scope)  # type: ignore[attr-defined]
+        if loads and all(id(load) in file.gone for load in loads) and id(statement) not in file.gone:
+            file.edits.append(ReplaceStatement(statement))
+            file.take_away(statement)
 
 
 def _quoted(file: FileDraft) -> Iterator[tuple[ast.Constant, str]]:
@@ -148,9 +171,11 @@ def _names_in(quoted: ast.expr) -> set[str]:
 
 
 def is_annotation(file: FileDraft, node: ast.expr) -> bool:
-    """Whether an expression is (part of) an annotation."""
+    """Whether an expression is (part of) an annotation, or of a type that stands elsewhere."""
     child: ast.AST = node
     for parent in file.names.ancestors(node):
+        if _is_type(file, parent, child):
+            return True
         if isinstance(parent, ast.arg | ast.AnnAssign):
             return parent.annotation is child
         if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -158,6 +183,21 @@ def is_annotation(file: FileDraft, node: ast.expr) -> bool:
         if isinstance(parent, ast.stmt | ast.Call):
             return False
         child = parent
+    return False
+
+
+def _is_type(file: FileDraft, parent: ast.AST, part: ast.AST) -> bool:
+    """Whether a part of an expression is a type: `Union["A", "B"]`, `cast("A", x)`, `A: TypeAlias = "B"`."""
+    if isinstance(parent, ast.Subscript):
+        dotted = file.names.resolve(parent.value) or ""
+        typing = dotted.startswith(("typing.", "typing_extensions.")) or called_name(parent.value) in _GENERIC
+        return part is parent.slice and typing and called_name(parent.value) != "Literal"
+    if isinstance(parent, ast.AnnAssign):
+        return part is parent.value and called_name(parent.annotation) == "TypeAlias"
+    if isinstance(parent, ast.keyword):
+        return parent.arg == "bound"
+    if isinstance(parent, ast.Call) and called_name(parent.func) in _WITH_TYPES:
+        return any(part is argument for argument in parent.args[_WITH_TYPES[called_name(parent.func)]])
     return False
 
 

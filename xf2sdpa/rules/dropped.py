@@ -31,7 +31,6 @@ def f(q, k, v, bias):
     return xops.memory_efficient_attention(q, k, v, attn_bias=bias)
 """,
         after="""\
-import logging
 from _attention_compat import memory_efficient_attention
 
 

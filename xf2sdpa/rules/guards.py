@@ -207,6 +207,11 @@ def _read(file: FileDraft, node: GuardNode) -> Guard:
         if not sure and (guard.flags or guard.settings):
             raise _NotAGuard  # imports may come without being asked for, a flag may not
         return guard
+    if isinstance(node, ast.With):
+        _read_body(file, node.body, guard)
+        if guard.condition is not None:
+            raise _NotAGuard
+        return guard
     if node.finalbody:
         raise _NotAGuard
     _read_body(file, [*node.body, *node.orelse], guard)

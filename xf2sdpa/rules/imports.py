@@ -13,10 +13,13 @@ and so do `warnings` and `packaging`, if only questions about xformers read them
 from __future__ import annotations
 
 import ast
+import itertools
+import textwrap
 
 from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.flow import block_of, loads_of
 from xf2sdpa.analysis.imports import (
+    GuardNode,
     ImportNode,
     alias_name,
     bound_name,
@@ -29,7 +32,7 @@ from xf2sdpa.analysis.imports import (
     serves_questions,
     whole_name,
 )
-from xf2sdpa.analysis.spans import span_of
+from xf2sdpa.analysis.spans import source_of, span_of
 from xf2sdpa.draft import FileDraft
 from xf2sdpa.edits import AddImport, RemoveAliases, ReplaceStatement
 from xf2sdpa.emit import import_line, last_import
@@ -167,15 +170,39 @@ def _from_helper(file: FileDraft, statement: ImportNode, unused: set[str], *, pe
         return False
     left = (alias for alias in statement.names if alias_name(alias) not in unused)
     kept = [alias for alias in left if bound_name(statement, alias) not in served]
+    place = _place_beside(file, statement, helped) if here and helped else None
     lines = [_import_of(statement, kept)] if kept else []
-    lines += [import_line(file.compat or "", helped)] if helped else []
+    line = import_line(file.compat or "", helped)
+    lines += [line] if helped and place is None else []
     file.edits.append(ReplaceStatement(statement, "\n".join(lines)))
+    if place is not None:
+        file.edits.append(AddImport(line, place))
     file.take_away(statement)
     file.bound_in_place.update(helped)
     if here:
-        file.bind_at_top(helped, statement)
+        file.bind_at_top(helped, place or statement)
         file.for_the_top.clear()
     return True
+
+
+def _place_beside(file: FileDraft, statement: ImportNode, helped: dict[str, str]) -> ast.stmt | None:
+    """The import after which the helper's is to stand, if not in the place of an old one.
+
+    A relative one goes behind absolute ones, beside other relative ones; a comment for type checkers stays behind.
+    """
+    body = file.tree.body
+    if statement not in body:
+        return None
+    imports = (ast.Import, ast.ImportFrom)
+    run = list(itertools.takewhile(lambda s: isinstance(s, imports), body[body.index(statement) + 1 :]))
+    theirs = [s for s in run if isinstance(s, imports) and not brings_ours(s)]
+    relative = [s for s in theirs if isinstance(s, ast.ImportFrom) and s.level]
+    clear = not file.handed_on & set(helped)  # who imports this file in a circle finds them bound early
+    clear &= not any(bound_name(s, alias) in {*helped, "*"} for s in theirs for alias in s.names)
+    if (file.compat or "").startswith(".") and len(relative) < len(theirs) and clear:
+        return (relative or theirs)[-1]
+    ignored = "ignore" in file.lines[(statement.end_lineno or statement.lineno) - 1].partition("#")[2]
+    return statement if ignored else None
 
 
 def _drop_defaults(file: FileDraft) -> None:
@@ -213,7 +240,7 @@ def _is_bound_later(file: FileDraft, target: ast.Name) -> bool:
 def _is_lost(file: FileDraft, target: ast.Name, imports: list[ast.AST]) -> bool:
     """Whether nothing reads a variable any more, and the imports that bound it are gone."""
     gone = all(id(node) in file.gone for node in imports)
-    return gone and not _is_reexported(file, target.id) and not _read(file, target)
+    return gone and not is_reexported(file, target.id) and not _read(file, target)
 
 
 def _read(file: FileDraft, target: ast.Name) -> list[ast.Name]:
@@ -237,15 +264,65 @@ def _in_its_frame(file: FileDraft, statement: ImportNode, unused: set[str]) -> b
         return True
     if not unused:
         return False
+    if len(unused) < len({alias_name(alias) for alias in statement.names}):
+        file.edits.append(RemoveAliases(statement, frozenset(unused)))
+        return True
+    inner = guards_around(file.names, statement)[-1]
+    left = [s for s in inner.body if s is not statement and id(s) not in file.gone]
+    if not isinstance(inner, ast.If) and statement in inner.body and all(map(_cannot_fail, left)):
+        return _take_the_way(file, inner, left)
     file.edits.append(RemoveAliases(statement, frozenset(unused)))
-    if len(unused) == len({alias_name(alias) for alias in statement.names}):
-        file.take_away(statement)
-    inner = next(p for p in file.names.ancestors(statement) if isinstance(p, ast.Try | ast.If))
-    empty = all(id(s) in file.gone for s in inner.body)
-    if empty and isinstance(inner, ast.Try) and not inner.orelse and not inner.finalbody:
-        file.edits.append(ReplaceStatement(inner))
-        file.take_away(inner)
+    file.take_away(statement)
     return True
+
+
+def _cannot_fail(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Pass) or (
+        isinstance(statement, ast.Return) and isinstance(statement.value, ast.Constant)
+    )
+
+
+def _take_the_way(file: FileDraft, guard: ast.Try | ast.With, left: list[ast.stmt]) -> bool:
+    """Put what a guard does when nothing fails in its place; whether that can be written down."""
+    returns = [statement for statement in left if isinstance(statement, ast.Return)][:1]
+    after = [*guard.orelse, *guard.finalbody] if isinstance(guard, ast.Try) else []
+    if returns and after:
+        return False
+    texts = [_text_of(file, statement) for statement in (*returns, *after)]
+    if None in texts:
+        return False
+    file.edits.append(ReplaceStatement(guard, "\n".join(text for text in texts if text)))
+    file.take_away(guard)
+    for statement in (*returns, *after):
+        file.give_back(statement)
+    return True
+
+
+def _text_of(file: FileDraft, statement: ast.stmt) -> str | None:
+    """The text of a statement, for another indentation; None where something in it changes, or its strings would."""
+    parts = list(ast.walk(statement))
+    edited = {id(edit.node) for edit in file.edits if not isinstance(edit, AddImport)}
+    if any(id(part) in edited or (isinstance(part, ast.Call) and _looks_up(part)) for part in parts):
+        return None
+    strings = (part for part in parts if isinstance(part, ast.Constant | ast.JoinedStr))
+    if getattr(statement, "decorator_list", ()) or any(part.end_lineno != part.lineno for part in strings):
+        return None
+    lines = file.lines[statement.lineno - 1 : statement.end_lineno]
+    if lines[0][: statement.col_offset].strip() or ";" in lines[-1]:
+        return source_of(statement, file.lines) if len(lines) == 1 else None
+    above = itertools.takewhile(
+        lambda line: line.lstrip().startswith("#"), reversed(file.lines[: statement.lineno - 1])
+    )
+    comments = list(above)[::-1]
+    if any(len(line) - len(line.lstrip()) < statement.col_offset for line in comments):
+        return None
+    return textwrap.dedent("".join([*comments, *lines])).rstrip()
+
+
+def _looks_up(call: ast.Call) -> bool:
+    """Whether a call is a question about xformers, which may be answered yet."""
+    first = call.args[0] if call.args else None
+    return isinstance(first, ast.Constant) and isinstance(first.value, str) and is_ours(first.value)
 
 
 def _holds_only_imports(guard: ast.Try) -> bool:
@@ -271,7 +348,7 @@ def _is_unused(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool
     loads = loads_from(file.names, statement, name)
     if isinstance(scope_of(file.names, statement).node, ast.ClassDef):
         return False  # an attribute, which anybody may read
-    if _is_reexported(file, name, used=bool(loads)):
+    if is_reexported(file, name, used=bool(loads)):
         return False
     if any(id(load) not in file.gone for load in loads):
         return False
@@ -290,7 +367,7 @@ def _star_is_idle(file: FileDraft) -> bool:
     return bool(stars) and all(id(load) in file.gone or load.id in served for load in stars)
 
 
-def _is_reexported(file: FileDraft, name: str, *, used: bool = False) -> bool:
+def is_reexported(file: FileDraft, name: str, *, used: bool = False) -> bool:
     """Whether somebody else reads a name. What an `__init__.py` imports and does not use itself, it hands on."""
     handed = file.path.endswith("__init__.py") and not used
     return name in file.handed_on or handed or name in _strings(file)
@@ -322,8 +399,10 @@ def _names_something(file: FileDraft, node: ast.Constant) -> bool:
     return False
 
 
-def _is_only_a_guard(file: FileDraft, guard: ast.Try | ast.If) -> bool:
+def _is_only_a_guard(file: FileDraft, guard: GuardNode) -> bool:
     """Whether a guard holds nothing but imports that go and what is said or put in their place."""
+    if isinstance(guard, ast.With):
+        return all(_is_idle(file, statement) for statement in guard.body)
     if isinstance(guard, ast.If):
         about = "xformers" in ast.dump(guard.test).lower()
         idle = all(_is_idle(file, s) for s in (*guard.body, *guard.orelse))
@@ -351,7 +430,7 @@ def _is_idle(file: FileDraft, statement: ast.stmt) -> bool:
 
 
 def _is_unread(file: FileDraft, target: ast.expr) -> bool:
-    if not isinstance(target, ast.Name) or _is_reexported(file, target.id):
+    if not isinstance(target, ast.Name) or is_reexported(file, target.id):
         return False
     loads = loads_of(file.names, target.id, scope_of(file.names, file.names.statement(target)))
     return all(id(load) in file.gone for load in loads)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 
-from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.api import ATTENTION, is_ours
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.draft import FileDraft
@@ -52,11 +52,21 @@ def _look_at(file: FileDraft, call: ast.Call) -> None:
     if called_name(call.func) in ("import_module", "__import__") and isinstance(literal, str) and is_ours(literal):
         message = f"{literal} is imported by a string, which is not followed"
         _report(file, call, "XF405", message, f"Write `import {literal}`, and run again.")
+    elif isinstance(call.func, ast.Name) and call.func.id == ATTENTION and _is_by_star(file, call.func):
+        message = f"{ATTENTION} may be xformers' operator: only a star import can bring it"
+        _report(file, call, "XF406", message, "Import the operator by name at the top of the file, and run again.")
     elif isinstance(call.func, ast.Attribute) and call.func.attr == "memory_efficient_attention":
         owner = call.func.value
         if file.names.resolve(call.func) is None and not isinstance(owner, ast.Call):
             message = f"{ast.unparse(owner)} may be xformers' module, but where it comes from is not seen here"
             _report(file, call, "XF406", message, "Import the operator by name at the top of the file, and run again.")
+
+
+def _is_by_star(file: FileDraft, function: ast.Name) -> bool:
+    """Whether nothing but a star import binds a name, and it is not known to be ours."""
+    stars = [star for star in file.names.module.stars if not star.endswith("_attention_compat")]
+    unbound = file.names.scope_at[id(function)].owner(function.id) is None
+    return bool(stars) and unbound and not is_ours(file.names.resolve(function))
 
 
 def _report(file: FileDraft, node: ast.expr, code: str, message: str, advice: str) -> None:

@@ -11,7 +11,14 @@ import ast
 
 from xf2sdpa.analysis.api import CAUSAL, api_name
 from xf2sdpa.analysis.flow import definition_before, reached_loads
-from xf2sdpa.analysis.masks import CausalChoice, conditional_definition, conditional_expression, is_boolean, negation
+from xf2sdpa.analysis.masks import (
+    CausalChoice,
+    conditional_definition,
+    conditional_expression,
+    is_boolean,
+    is_idle,
+    negation,
+)
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.analysis.values import Mask
 from xf2sdpa.draft import CallDraft
@@ -55,7 +62,7 @@ def decide(draft: CallDraft) -> None:
     node = draft.argument("attn_bias")
     if node is None or "attn_bias" in draft.settled:
         return
-    if draft.site.bias == Mask(CAUSAL):
+    if draft.site.bias == Mask(CAUSAL) and is_idle(node, draft.file.names):
         _plain(draft, node)
     elif (choice := conditional_expression(node, draft.file.names)) is not None:
         wrap = "not" if choice.negated else ("" if is_boolean(choice.test) else "bool")

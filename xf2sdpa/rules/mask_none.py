@@ -1,5 +1,6 @@
 """No mask: `attn_bias` is left out, or None whatever happens before. SDPA's default is the same."""
 
+from xf2sdpa.analysis.masks import is_idle
 from xf2sdpa.analysis.values import NoneValue
 from xf2sdpa.draft import CallDraft
 from xf2sdpa.rule import Example
@@ -33,6 +34,7 @@ def f(x, b, n, h):
 
 def decide(draft: CallDraft) -> None:
     """Drop a bias that is None."""
-    if isinstance(draft.site.bias, NoneValue):
+    node = draft.argument("attn_bias")
+    if isinstance(draft.site.bias, NoneValue) and (node is None or is_idle(node, draft.file.names)):
         draft.drop("attn_bias")
         draft.settled.add("attn_bias")

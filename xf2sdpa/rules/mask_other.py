@@ -1,10 +1,12 @@
 """Masks that cannot be read at the call.
 
 A parameter, an attribute or a mask object of another class (block-diagonal, windows, bottom-right causal) says only
-at run time what it keeps. SDPA takes a tensor or nothing.
+at run time what it keeps. SDPA takes a tensor or nothing. A call is not dropped either, as it may do something besides
+giving None or a causal mask.
 """
 
-from xf2sdpa.analysis.values import Mask, OneOf, Value
+from xf2sdpa.analysis.api import CAUSAL
+from xf2sdpa.analysis.values import NONE, Mask, OneOf, Value
 from xf2sdpa.draft import CallDraft, Refusal
 from xf2sdpa.rule import Example
 
@@ -12,6 +14,7 @@ ORDER = 43
 CODES = {
     "XF210": "a mask object that SDPA has no argument for",
     "XF211": "what attn_bias is cannot be told from the function",
+    "XF221": "attn_bias is computed by a call, which may do something",
 }
 EXAMPLES = (
     Example(
@@ -31,6 +34,9 @@ def decide(draft: CallDraft) -> None:
     """Refuse whatever mask the rules before this one did not settle."""
     if draft.argument("attn_bias") is None or "attn_bias" in draft.settled:
         return
+    if draft.site.bias in (NONE, Mask(CAUSAL)):
+        message = "attn_bias is computed by a call, which may do something"
+        raise Refusal("XF221", message, "Compute it before the call.")
     kinds = sorted(_mask_names(draft.site.bias))
     if kinds:
         message = f"the mask is a {' or a '.join(kinds)}, which scaled_dot_product_attention has no argument for"

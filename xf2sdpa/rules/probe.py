@@ -20,6 +20,7 @@ ORDER = 12
 CODES = {
     "XF150": "a capability probe is removed",
     "XF219": "a probe whose answer decides whether another library uses xformers",
+    "XF222": "a probe of xformers, which other calls of the file stay on",
 }
 EXAMPLES = (
     Example(
@@ -49,12 +50,16 @@ _MADE_UP = frozenset({"torch.randn", "torch.rand", "torch.zeros", "torch.ones", 
 
 def decide(draft: CallDraft) -> None:
     """Remove a probe with the `try` around it."""
-    if SWITCH.search(draft.file.text) and _is_tried_out(draft):
+    if _is_tried_out(draft) and SWITCH.search(draft.file.text):
         message = "this tries xformers out, to decide whether another library uses it"
         raise Refusal("XF219", message, "It can go with that library's switch: SDPA is diffusers' default.")
     guard = _guard(draft)
     if guard is None or not all(_is_made_up(draft, guard, name) for name in ("query", "key", "value")):
         return
+    if draft.file.probes_stay:
+        raise Refusal(
+            "XF222", "this tries xformers out, and other calls of the file stay on it", "It can go with them."
+        )
     draft.edits.append(ReplaceStatement(guard))
     draft.lost.append(guard)
     draft.kind, draft.code = SiteClass.REMOVED, "XF150"
