@@ -10,11 +10,12 @@ from tests.property import options as o
 from tests.property.generator import NOT_SHOWN, UNPACKED, Program
 
 KINDS = ("exact", "assumed", "left")
+OVERRIDDEN = "a subclass that is not seen may override the method"
 OUTSIDE = "nothing shows the dtype of the caller's tensors"
 HALF = "autocast may be of the other half dtype"
 BLOCKED = "nothing proves it in this version (now and then the use of the result does)"
 HARD = "is migrated where it can be shown to be right, which is not asked for"
-REASONS = (BLOCKED, OUTSIDE, HALF, HARD)
+REASONS = (BLOCKED, OUTSIDE, HALF, OVERRIDDEN, HARD)
 
 RANKS = (o.Option("4-D"), o.Option("3-D"))
 FORMS = (*o.FORMS, o.Option("fused"), NOT_SHOWN, UNPACKED)
@@ -63,6 +64,8 @@ def impossible(dimension: str, option: o.Option, kind: str) -> str:
 def _never_exact(dimension: str, option: o.Option) -> str:
     if getattr(option, "half", False):
         return HALF
+    if getattr(option, "method", ""):
+        return OVERRIDDEN
     outside = dimension == "projection" and not getattr(option, "proves", True)
     return OUTSIDE if outside or option.name.startswith(UNPACKED.name) else ""
 
