@@ -100,7 +100,7 @@ def rewrite_with(text: str, path: str, options: Options) -> FileResult:
     """`rewrite_text`, with its options in one piece."""
     result = FileResult(Path(path), text, text)
     # The helper decides at run time, which is not what --only exact asks for.
-    if options.only_exact or not _selected(options.settings, IN_HELPER):
+    if options.only_exact or not options.settings.selects(IN_HELPER):
         options = replace(options, compat=None)
     if not (NEEDLE if options.compat is None else WIDE_NEEDLE).search(text):
         return result
@@ -280,7 +280,7 @@ def _respect_wishes(draft: CallDraft, *, only_exact: bool) -> None:
                 raise Refusal(IGNORED, "left alone, as the comment asks")
             message = f"the comment here ignores {', '.join(sorted(listed))}: this is {draft.code}"
             draft.file.findings.append(Finding(draft.file.path, span_of(node, lines), IGNORED, message))
-    if not _selected(draft.file.settings, draft.code):
+    if not draft.file.settings.selects(draft.code):
         raise Refusal(NOT_SELECTED, f"left alone: {draft.code} is not selected")
     if only_exact and draft.kind is SiteClass.ASSUMED:
         raise Refusal(
@@ -288,11 +288,6 @@ def _respect_wishes(draft: CallDraft, *, only_exact: bool) -> None:
             f"left alone by --only exact: it assumes that {draft.assumptions[0]}",
             "Check it, and rewrite without --only.",
         )
-
-
-def _selected(settings: Settings, code: str) -> bool:
-    chosen = not settings.select or code.startswith(settings.select)
-    return chosen and not (settings.ignore and code.startswith(settings.ignore))
 
 
 def _call_edit(draft: CallDraft) -> CallEdit:
