@@ -20,10 +20,12 @@ from pathlib import Path
 import libcst as cst
 from timing import Table
 
-from xf2sdpa.discover import list_files
-from xf2sdpa.engine import Options, decide, rewrite_with
+from xf2sdpa.files.listing import list_files
+from xf2sdpa.files.source import SourceError, read
+from xf2sdpa.rewrite.decide import decide
+from xf2sdpa.rewrite.engine import rewrite_with
+from xf2sdpa.rewrite.options import Options
 from xf2sdpa.settings import Settings
-from xf2sdpa.source import SourceError, read
 
 LIMIT = 3.0
 HERE = Path(__file__).resolve().parent.parent

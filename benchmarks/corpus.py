@@ -31,11 +31,13 @@ from pathlib import Path
 
 from beyond_attention import other_uses
 
-from xf2sdpa.codes import all_codes
-from xf2sdpa.discover import list_files
-from xf2sdpa.model import Site, SiteClass
-from xf2sdpa.project import Run, Wish, rewrite_files, write_back
+from xf2sdpa.files.listing import list_files
+from xf2sdpa.model import Run, Site, SiteClass
 from xf2sdpa.report.text import diff
+from xf2sdpa.rewrite.pages import all_codes
+from xf2sdpa.run.rewrite_files import rewrite_files
+from xf2sdpa.run.wish import Wish
+from xf2sdpa.run.write import write_back
 from xf2sdpa.settings import Settings
 
 INLINE = (SiteClass.EXACT, SiteClass.ASSUMED)

@@ -29,7 +29,7 @@ from tests.cases import Case, all_cases, givens
 from tests.equivalence import IN_FLOAT64, UNDER_AUTOCAST, Condition, Surroundings, differences, load
 from xf2sdpa.settings import Settings
 
-engine = pytest.importorskip("xf2sdpa.engine")
+engine = pytest.importorskip("xf2sdpa.rewrite.engine")
 
 CASES = all_cases()
 UPDATE = os.environ.get("XF2SDPA_UPDATE_FIXTURES") == "1"

@@ -27,15 +27,11 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _UNTOLD:
             raise
+        from xf2sdpa.console import silence  # noqa: PLC0415 - likewise
+
         silence()
         print(f"xf2sdpa: the output cannot be written: {error.strerror}", file=sys.stderr)
         sys.exit(2)
-
-
-def silence() -> None:
-    """Send what is still to be printed nowhere, so that the interpreter does not stumble over it at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
 
 
 def _nothing_to_do(arguments: list[str]) -> bool:
@@ -48,7 +44,9 @@ def _nothing_to_do(arguments: list[str]) -> bool:
     paths = [argument for argument in arguments[1:] if not argument.startswith("-")]
     if arguments[:1] != ["rewrite"] or not paths or not options <= _HARMLESS or _is_configured(paths[0]):
         return False
-    from xf2sdpa.discover import DiscoverError, Searcher, list_files  # noqa: PLC0415 - nor for --help
+    from xf2sdpa.files.errors import DiscoverError  # noqa: PLC0415 - nor for --help
+    from xf2sdpa.files.listing import list_files  # noqa: PLC0415 - nor for --help
+    from xf2sdpa.files.search import Searcher  # noqa: PLC0415 - nor for --help
 
     try:
         searcher = Searcher(list_files(paths))

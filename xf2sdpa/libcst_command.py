@@ -8,7 +8,7 @@ from __future__ import annotations
 import libcst as cst
 from libcst.codemod import CodemodCommand
 
-from xf2sdpa.engine import rewrite_text
+from xf2sdpa.rewrite.engine import rewrite_text
 
 
 class RewriteAttention(CodemodCommand):

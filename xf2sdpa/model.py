@@ -7,10 +7,14 @@ as editors' protocols do; whoever prints a column for a person adds 1.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 TorchVersion = tuple[int, int]
+
+Pin = tuple[TorchVersion, str]
+"""A version, and the place that says it: `requirements.txt:3: torch==2.0.1`."""
 
 
 class SiteClass(str, enum.Enum):
@@ -138,3 +142,64 @@ class FlagsOutcome:
     wanted: tuple[str, ...] = ()
     places: list[FlagsPlace] = field(default_factory=list)
     paste: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One helper module of a project.
+
+    Attributes:
+        path: where it is, or will be.
+        modules: its users, and how each imports it.
+        old: its text before, None if there is none.
+        text: its text after; empty if it is to be deleted; None if a person edited it, so that it stays.
+        missing: names that its users need and an edited copy lacks.
+    """
+
+    path: Path
+    modules: Mapping[Path, str]
+    old: str | None = None
+    text: str | None = None
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of a requirement file."""
+
+    path: str
+    line: int
+    text: str
+
+
+@dataclass
+class Run:
+    """All results of one run, in the order of the paths."""
+
+    results: list[FileResult] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
+    """Helper modules that the rewritten files import."""
+    flags: FlagsOutcome = field(default_factory=FlagsOutcome)
+    """What became of H200 flags in entry points."""
+    listed: list[Listed] = field(default_factory=list)
+    """Lines of requirement files that list xformers, though nothing needs it any more."""
+
+    @property
+    def changed(self) -> list[FileResult]:
+        """The files whose text differs."""
+        return [result for result in self.results if result.changed]
+
+    @property
+    def failed(self) -> bool:
+        """Whether some file could not be worked on."""
+        return any(result.failed for result in self.results)
+
+    @property
+    def torch_floor(self) -> TorchVersion | None:
+        """The torch version that the rewritten files need."""
+        floors = [site.torch_floor for result in self.results for site in result.sites if site.torch_floor]
+        return max(floors, default=None)
+
+    def count(self, kind: SiteClass) -> int:
+        """How many sites of a class there are."""
+        return sum(site.kind is kind for result in self.results for site in result.sites)

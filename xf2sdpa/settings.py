@@ -1,38 +1,15 @@
-"""`[tool.xf2sdpa]` of the nearest pyproject.toml, checked, and overridden by options.
-
-A project without such a table costs a look for the file and a search of its bytes: no TOML is parsed.
-"""
-# Imports where they are needed: most runs need neither TOML nor a spelling suggestion.
-# ruff: noqa: PLC0415
+"""What a project, or a command line, asks for, as plain data."""
 
 from __future__ import annotations
 
-import dataclasses
-import re
-import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from xf2sdpa.files.pyproject import SettingsError, parse_file, table_in
 from xf2sdpa.model import TorchVersion
 
 DEVICES = ("h200", "any")
 STYLES = ("inline", "compat")
-
-
-class SettingsError(Exception):
-    """A setting that cannot be used: `path` names the file (None: an option), `key` the setting, if any."""
-
-    def __init__(self, path: Path | None, key: str, message: str) -> None:
-        super().__init__(path, key, message)
-        self.path = path
-        self.key = key
-        self.message = message
-
-    def __str__(self) -> str:
-        place = "" if self.path is None else f"{self.path}: "
-        return f"{place}{self.key}: {self.message}" if self.key else f"{place}{self.message}"
 
 
 @dataclass(frozen=True)
@@ -71,204 +48,16 @@ class Settings:
         chosen = not self.select or code.startswith(self.select)
         return chosen and not (self.ignore and code.startswith(self.ignore))
 
-    def override(self, **options: object) -> Settings:
-        """Return these settings with the options in place of theirs; None means "not given".
-
-        An option is named as the attribute and written as in the file (`torch="2.1"`), or already converted.
-
-        Raises:
-            SettingsError: a value is of a wrong type or not allowed.
-            TypeError: there is no such option.
-        """
-        given = {name: value for name, value in options.items() if value is not None}
-        for name in given:
-            if name not in _CHECKS:
-                raise TypeError(f"no such setting: {name}")
-        return dataclasses.replace(self, **_checked(None, given))
-
     def wrap_at(self) -> int | None:
         """Return the line length: ours, or else ruff's or black's in the same file, or else None."""
         if self.line_length is not None or self.file is None:
             return self.line_length
         try:
-            tools = _table(_parse(self.file), "tool")
+            tools = table_in(parse_file(self.file), "tool")
         except SettingsError:
             return None  # another tool's trouble: without a table of ours the file is none of our business
         for tool in ("ruff", "black"):
-            length = _table(tools, tool).get("line-length")
+            length = table_in(tools, tool).get("line-length")
             if type(length) is int and length > 0:
                 return length
         return None
-
-
-def load(start: Path) -> Settings:
-    """Return the settings in force at `start`, a file or folder: those of the nearest pyproject.toml.
-
-    Raises:
-        SettingsError: the file cannot be read, is no TOML, or its table has an unknown key or a bad value.
-    """
-    file = find_pyproject(start)
-    if file is None:
-        return Settings()
-    if b"xf2sdpa" not in _read(file):
-        return Settings(file=file)
-    tools = _table(_parse(file), "tool")
-    table = tools.get("xf2sdpa", {})
-    if not isinstance(table, dict):
-        raise SettingsError(file, "tool.xf2sdpa", "must be a table")
-    values: dict[str, object] = {}
-    for key, value in table.items():
-        name = key.replace("-", "_")
-        if name not in _CHECKS or "_" in key:
-            raise SettingsError(file, f"tool.xf2sdpa.{key}", _unknown(key, [*map(_key, _CHECKS)]))
-        values[name] = value
-    return Settings(file=file, **_checked(file, values))
-
-
-def find_pyproject(start: Path) -> Path | None:
-    """Return the nearest pyproject.toml at or above `start`."""
-    start = start.resolve()
-    for folder in (start, *start.parents):
-        file = folder / "pyproject.toml"
-        if file.is_file():
-            return file
-    return None
-
-
-def parse_toml(text: str) -> dict[str, Any]:
-    """Parse TOML with the standard library's parser, or its forerunner on Python 3.10.
-
-    Raises:
-        ValueError: the text is not TOML.
-    """
-    import importlib
-
-    parser = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    parsed: dict[str, Any] = parser.loads(text)
-    return parsed
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise SettingsError(file, "", f"cannot be read: {error.strerror or error}") from error
-
-
-def _parse(file: Path) -> dict[str, Any]:
-    try:
-        return parse_toml(_read(file).decode("utf-8"))
-    except ValueError as error:  # both "not UTF-8" and "not TOML"
-        raise SettingsError(file, "", f"is not valid TOML: {error}") from None
-
-
-def _table(parent: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return the table below `key`, empty where there is none."""
-    table = parent.get(key)
-    return table if isinstance(table, dict) else {}
-
-
-def _key(name: str) -> str:
-    """Return how the attribute is called in pyproject.toml."""
-    return name.replace("_", "-")
-
-
-def _checked(file: Path | None, values: Mapping[str, object]) -> dict[str, Any]:
-    """Return the values as `Settings` holds them."""
-    checked = {}
-    for name, value in values.items():
-        try:
-            checked[name] = _CHECKS[name](value)
-        except ValueError as error:
-            key = _key(name) if file is None else f"tool.xf2sdpa.{_key(name)}"
-            raise SettingsError(file, key, str(error)) from None
-    return checked
-
-
-def _unknown(word: str, allowed: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word.lower().replace("_", "-"), allowed, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"unknown{hint} Allowed: {', '.join(allowed)}"
-
-
-def _strings(value: object) -> tuple[str, ...]:
-    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"must be a list of strings, not {value!r}")
-    return tuple(value)
-
-
-def _codes(value: object) -> tuple[str, ...]:
-    codes = _strings(value)
-    for code in codes:
-        if not re.fullmatch(r"XF\d{0,3}", code):
-            raise ValueError(f"must hold codes or beginnings of codes, such as 'XF1' or 'XF101', not {code!r}")
-        _known(code)
-    return codes
-
-
-def _known(code: str) -> None:
-    """Raise ValueError for a beginning that no code has."""
-    from xf2sdpa.codes import FAMILIES, all_codes
-
-    if not any(known.startswith(code) for known in all_codes()):
-        families = ", ".join(f"{family} ({about})" for family, about in FAMILIES.items())
-        raise ValueError(f"no code begins with {code!r}. There are {families}; `xf2sdpa explain` lists all codes")
-
-
-def _torch(value: object) -> TorchVersion:
-    if isinstance(value, tuple) and len(value) == 2 and all(type(part) is int for part in value):
-        return value
-    match = re.fullmatch(r"(\d+)\.(\d+)(?:\.\d+)?", value) if isinstance(value, str) else None
-    if match is None:
-        # A number would not do: 2.10 and 2.1 are the same one.
-        raise ValueError(f"must be a version in quotes, such as '2.1', not {value!r}")
-    return int(match[1]), int(match[2])
-
-
-def _one_of(allowed: tuple[str, ...]) -> Callable[[object], str]:
-    def check(value: object) -> str:
-        if not isinstance(value, str):
-            raise ValueError(f"must be one of {', '.join(allowed)}, not {value!r}")
-        if value not in allowed:
-            raise ValueError(f"{value!r} is {_unknown(value, list(allowed))}")
-        return value
-
-    return check
-
-
-def _flags(value: object) -> tuple[str, ...]:
-    from xf2sdpa.flags.table import CHOICES, KEEP
-
-    words = [word.strip() for word in value.split(",")] if isinstance(value, str) else list(_strings(value))
-    if not any(words):
-        raise ValueError(f"must name at least one of {', '.join(CHOICES)}")
-    for word in words:
-        if word not in CHOICES:
-            raise ValueError(f"{word!r} is {_unknown(word, list(CHOICES))}")
-    if len(words) > 1 and {"off", KEEP} & set(words):
-        raise ValueError(f"off and {KEEP} stand alone, not beside others")
-    return tuple(words)
-
-
-def _length(value: object) -> int:
-    if type(value) is not int or value < 1:  # not isinstance: True is no length
-        raise ValueError(f"must be a whole number above 0, not {value!r}")
-    return value
-
-
-_CHECKS: dict[str, Callable[[object], object]] = {
-    "paths": _strings,
-    "include": _strings,
-    "exclude": _strings,
-    "extend_exclude": _strings,
-    "torch": _torch,
-    "select": _codes,
-    "ignore": _codes,
-    "device": _one_of(DEVICES),
-    "style": _one_of(STYLES),
-    "flags": _flags,
-    "flags_in": _strings,
-    "line_length": _length,
-}

@@ -4,8 +4,8 @@ import textwrap
 
 import pytest
 
-from xf2sdpa.engine import rewrite_text
 from xf2sdpa.model import Site
+from xf2sdpa.rewrite.engine import rewrite_text
 
 HEAD = """\
 import torch

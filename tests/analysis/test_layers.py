@@ -2,7 +2,7 @@
 
 import pytest
 
-from xf2sdpa.engine import rewrite_text
+from xf2sdpa.rewrite.engine import rewrite_text
 
 BASE = """\
 import torch.nn as nn

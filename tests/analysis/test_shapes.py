@@ -2,7 +2,7 @@
 
 import pytest
 
-from xf2sdpa.engine import rewrite_text
+from xf2sdpa.rewrite.engine import rewrite_text
 
 PROGRAM = """\
 import torch

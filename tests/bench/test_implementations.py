@@ -13,7 +13,7 @@ from xf2sdpa import compat
 from xf2sdpa.bench import implementations, workloads
 from xf2sdpa.bench.implementations import LABELS, Candidate, candidates, find_old
 from xf2sdpa.bench.workloads import Row, Workload
-from xf2sdpa.verify.judging.old_path import OldPath
+from xf2sdpa.judging.old_path import OldPath
 
 NONE = OldPath(compat.memory_efficient_attention, None, "reference: xformers is not installed", None)
 TINY = {"batch": 2, "m": 6, "n": 6, "heads": [2], "k": 8, "dtype": "float32", "source": "", "name": "x", "mask": "none"}

@@ -13,8 +13,8 @@ from xf2sdpa import compat, timing
 from xf2sdpa.bench import ceilings, implementations, modules, run, selection, workloads
 from xf2sdpa.bench.model import GUIDE_SHAPE, PARTS, Result
 from xf2sdpa.bench.run import Plan
+from xf2sdpa.judging.old_path import OldPath
 from xf2sdpa.timing.model import Timing
-from xf2sdpa.verify.judging.old_path import OldPath
 
 TABLE = """
 [[shape]]

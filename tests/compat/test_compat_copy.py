@@ -12,7 +12,8 @@ pytest.importorskip("xformers.ops")
 from compat_copy import ORDER, assembled
 from compat_oracle import KINDS, case, expected
 
-from xf2sdpa import compat, copyin
+from xf2sdpa import compat
+from xf2sdpa.helper import text as copyin
 
 
 def module(text, tmp_path, name):

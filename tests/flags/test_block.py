@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xf2sdpa.files.source import decode
 from xf2sdpa.flags import block, table
-from xf2sdpa.source import decode
 
 ROOT = Path(__file__).parents[2]
 H200 = table.chosen(["h200"])

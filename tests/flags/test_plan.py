@@ -13,9 +13,10 @@ from jsonschema import Draft202012Validator
 from tests.flags.programs import NETS, PROGRAMS
 from tests.projects import harness
 from xf2sdpa.cli import cli
-from xf2sdpa.discover import list_files
+from xf2sdpa.files.listing import list_files
 from xf2sdpa.flags import table
-from xf2sdpa.project import Wish, rewrite_files
+from xf2sdpa.run.rewrite_files import rewrite_files
+from xf2sdpa.run.wish import Wish
 from xf2sdpa.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 from tests.timing.samples import H200
+from xf2sdpa.judging.model import Case, Check, Speed
 from xf2sdpa.timing.model import Timing
-from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Speed, Status
+from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.report import baseline, html, json, markdown, text
 
 MADE_UP = "MADE-UP SAMPLE DATA: nothing in this report was measured."

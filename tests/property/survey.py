@@ -14,7 +14,7 @@ from tests.equivalence import InvalidExampleError
 from tests.property.check import Verdict, judge
 from tests.property.coverage import Coverage
 from tests.property.generator import Program, draw_program
-from xf2sdpa.engine import rewrite_text
+from xf2sdpa.rewrite.engine import rewrite_text
 
 
 def seeded(seed: int) -> Program:

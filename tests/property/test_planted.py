@@ -13,7 +13,7 @@ from tests.property.generator import Program
 from tests.property.planted import BUGS, Planted
 from tests.property.strategy import programs
 
-engine = pytest.importorskip("xf2sdpa.engine")
+engine = pytest.importorskip("xf2sdpa.rewrite.engine")
 
 LIMIT = 500
 

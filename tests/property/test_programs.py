@@ -19,7 +19,7 @@ from tests.property.coverage import Coverage
 from tests.property.generator import Program
 from tests.property.strategy import programs
 
-engine = pytest.importorskip("xf2sdpa.engine")
+engine = pytest.importorskip("xf2sdpa.rewrite.engine")
 
 WANTED = int(os.environ.get("XF2SDPA_PROGRAMS", "2000"))
 SHARE = 0.95

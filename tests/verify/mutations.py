@@ -27,11 +27,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xf2sdpa import compat
-from xf2sdpa.verify.judging.calls import PLAIN
-from xf2sdpa.verify.judging.compare import compare_probe
-from xf2sdpa.verify.judging.old_path import OldPath, find_old_path, quiet_import
-from xf2sdpa.verify.model import Case
-from xf2sdpa.verify.planning.probe import Probe
+from xf2sdpa.judging.calls import PLAIN
+from xf2sdpa.judging.compare import compare_probe
+from xf2sdpa.judging.model import Case
+from xf2sdpa.judging.old_path import OldPath, find_old_path, quiet_import
+from xf2sdpa.judging.probe import Probe
 from xf2sdpa.verify.report.words import failure
 
 ALL = ("float16", "bfloat16", "float32")

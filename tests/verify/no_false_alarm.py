@@ -32,10 +32,10 @@ from tests.cases import Case as Fixture
 from tests.cases import all_cases, givens
 from tests.equivalence import Given, load
 from xf2sdpa import compat
-from xf2sdpa.verify.judging.compare import compare, compare_probe
-from xf2sdpa.verify.judging.old_path import OldPath, find_old_path, quiet_import
-from xf2sdpa.verify.model import Case
-from xf2sdpa.verify.planning.probe import Probe
+from xf2sdpa.judging.compare import compare, compare_probe
+from xf2sdpa.judging.model import Case
+from xf2sdpa.judging.old_path import OldPath, find_old_path, quiet_import
+from xf2sdpa.judging.probe import Probe
 from xf2sdpa.verify.report.words import failure
 
 ROOT = Path(__file__).resolve().parents[2]

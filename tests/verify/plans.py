@@ -14,10 +14,11 @@ from typing import Any
 from unittest import mock
 
 from xf2sdpa.cli import cli
+from xf2sdpa.files.source import decode
 from xf2sdpa.settings import Settings
-from xf2sdpa.source import decode
 from xf2sdpa.verify.planning.old_text import OldTexts
-from xf2sdpa.verify.planning.sites import Plan, SitePlan, plan
+from xf2sdpa.verify.planning.plan import Plan, SitePlan
+from xf2sdpa.verify.planning.sites import plan
 
 ROOT = Path(__file__).parent.parent.parent
 PATH = Path("program.py")

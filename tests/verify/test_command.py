@@ -14,9 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from xf2sdpa.cli import cli
+from xf2sdpa.judging.model import Case, Check
 from xf2sdpa.timing.model import Environment
 from xf2sdpa.verify import run
-from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Status
+from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.options import Options
 
 ON_GPU = Environment("verify", "", 0, "3", "2", "13", "9", "H200", "9.0", "5", "0.0.34", "xformers 0.0.34", "")

@@ -12,7 +12,7 @@ import torch
 
 from tests.verify import mutations
 from tests.verify.mutations import TABLE, Mutation
-from xf2sdpa.verify.judging.old_path import find_old_path
+from xf2sdpa.judging.old_path import find_old_path
 
 ROWS = [pytest.param(mutation, id=mutation.name) for mutation in TABLE]
 ASKED_FOR = """transposes missing on the way in|transpose missing on the way out|transpose of the key missing|

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from xf2sdpa.verify.model import Case, Check
+from xf2sdpa.judging.model import Case, Check
 from xf2sdpa.verify.pytest_plugin import table
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ def test_the_public_names_are_imported_when_they_are_asked_for() -> None:
     code = """
 import sys, xf2sdpa.verify as verify
 assert "torch" not in sys.modules
-from xf2sdpa.verify.judging.compare import compare_probe
+from xf2sdpa.judging.compare import compare_probe
 assert verify.compare_probe is compare_probe
 assert callable(verify.compare) and callable(verify.find_old_path)
 """

@@ -8,8 +8,9 @@ import math
 import pytest
 
 from tests.page import samples
+from xf2sdpa.judging.model import Case, Check
 from xf2sdpa.timing.model import Timing
-from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Status
+from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.report import baseline, json
 
 

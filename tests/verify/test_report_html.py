@@ -8,7 +8,8 @@ import pytest
 
 from tests.page import samples
 from tests.page.test_page import read
-from xf2sdpa.verify.model import Report, Speed
+from xf2sdpa.judging.model import Speed
+from xf2sdpa.verify.model import Report
 from xf2sdpa.verify.report import baseline, html
 
 pytest.importorskip("jinja2")

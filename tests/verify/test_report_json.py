@@ -11,9 +11,10 @@ import jsonschema
 import pytest
 
 from tests.page import samples
+from xf2sdpa.judging.model import Case, Check
 from xf2sdpa.timing.model import Environment, Timing
 from xf2sdpa.verify import report as package
-from xf2sdpa.verify.model import Case, Check, Report, SiteReport
+from xf2sdpa.verify.model import Report, SiteReport
 from xf2sdpa.verify.report import json
 
 SCHEMA: dict[str, Any] = standard.loads((Path(package.__file__).parent / "schema.json").read_text())

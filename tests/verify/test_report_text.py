@@ -6,7 +6,8 @@ import click
 import pytest
 
 from tests.page import samples
-from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Status
+from xf2sdpa.judging.model import Case, Check
+from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.report import baseline, text, words
 
 

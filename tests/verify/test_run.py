@@ -10,14 +10,16 @@ import pytest
 import torch
 
 from xf2sdpa import timing
+from xf2sdpa.judging.model import Case, Check, Speed
+from xf2sdpa.judging.old_path import OldPath, find_old_path
 from xf2sdpa.settings import Settings
 from xf2sdpa.timing.model import Timing
 from xf2sdpa.verify import inputs, run, speed
-from xf2sdpa.verify.judging.old_path import OldPath, find_old_path
-from xf2sdpa.verify.model import Case, Check, Speed, Status
+from xf2sdpa.verify.model import Status
 from xf2sdpa.verify.options import Options
 from xf2sdpa.verify.planning.old_text import collect
-from xf2sdpa.verify.planning.sites import Plan, plan
+from xf2sdpa.verify.planning.plan import Plan
+from xf2sdpa.verify.planning.sites import plan
 
 SHAPES = (
     inputs.Shape("odd", 2, 9, 9, 3, 8, "packed"),

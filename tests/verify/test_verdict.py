@@ -9,9 +9,10 @@ import sys
 import pytest
 
 from tests.timing.samples import H200
+from xf2sdpa.judging.model import Case, Check, Speed
 from xf2sdpa.timing.model import Timing
 from xf2sdpa.verify import verdict
-from xf2sdpa.verify.model import Case, Check, SiteReport, Speed, Status
+from xf2sdpa.verify.model import SiteReport, Status
 
 HELD = Check("output", True, new_error=1e-3, old_error=1e-3, limit=2e-3)
 FAILED = Check("output", False, "wrong", new_error=1.0, old_error=1e-3, limit=2e-3)

@@ -7,25 +7,18 @@ the same file by their bodies. At each call site the values of the arguments are
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
-from xf2sdpa.analysis.call_values import CallValues
-from xf2sdpa.analysis.calls import BoundCall
 from xf2sdpa.analysis.conditions import stated_rank, truth
-from xf2sdpa.analysis.environment import Environment, Frame, SiteFacts
-from xf2sdpa.analysis.evidence import EvidenceBook, Path
-from xf2sdpa.analysis.layers import ClassAttributes
-from xf2sdpa.analysis.names import FunctionNode
+from xf2sdpa.analysis.environment import Environment
+from xf2sdpa.analysis.functions import Functions
 from xf2sdpa.analysis.values import (
     NONE,
     DType,
     Function,
     Items,
-    Module,
     OneOf,
-    Rank,
     Scalar,
     ShapeOf,
     Tensor,
@@ -35,218 +28,14 @@ from xf2sdpa.analysis.values import (
     join,
 )
 
-MAX_DEPTH = 4
 MAX_LOOP_PASSES = 3
 MAX_UNROLLED = 8
 _AUTOCAST = {"torch.autocast": False, "torch.amp.autocast": False, "torch.cuda.amp.autocast": True}
 """Whether each is for CUDA only, where xformers' operator runs."""
 
 
-class Walk(CallValues):
-    """The walk over the functions of one module that hold call sites.
-
-    Attributes:
-        facts: what was seen at each site, by `id(call)`.
-        book: the evidence gathered on the way.
-        through: a function whose sites are looked at where it is called.
-    """
-
-    def __init__(
-        self, attributes: ClassAttributes, sites: Mapping[int, BoundCall], through: FunctionNode | None = None
-    ) -> None:
-        self.names = attributes.names
-        self.attributes = attributes
-        self.sites = sites
-        self.through = through
-        self.facts: dict[int, SiteFacts] = {}
-        self.book = EvidenceBook()
-        self.env = Environment()
-        self.path: Path = ()
-        self.frames: list[Frame] = []
-        self._tokens: dict[object, int] = {}
-
-    # -- entry -----------------------------------------------------------------------------------
-
-    def walk_unit(self, unit: FunctionNode | ast.Module | ast.ClassDef) -> None:
-        """Walk a whole function (or a module's top level), knowing nothing of its parameters."""
-        self.env, self.path, self.frames = Environment(), (), []
-        if isinstance(unit, ast.Module | ast.ClassDef):
-            with self._frame(Frame(unit, None, primary=True)):
-                self.block(unit.body)
-        else:
-            self.walk_definition(unit, self._owner(unit))
-
-    def walk_definition(self, node: FunctionNode, owner: ast.ClassDef | None) -> None:
-        """Walk a function for its own sake, with parameters of which only annotations are known."""
-        outer = self.env
-        self.env = Environment(self._closure(node, outer), frozenset())
-        for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
-            token = self.token((id(node), arg.arg))
-            self.env.variables[arg.arg] = self._annotated(token, arg.annotation)
-        if node.args.vararg:
-            self.env.variables[node.args.vararg.arg] = Unknown(self.token((id(node), "*")))
-        with self._frame(Frame(node, owner, primary=True)):
-            if isinstance(node, ast.Lambda):
-                self.evaluate(node.body)
-            else:
-                self.block(node.body)
-        self.env = outer
-
-    def _closure(self, node: FunctionNode, outer: Environment) -> dict[str, Value]:
-        """Variables of the function around, as far as they have one value only."""
-        scope = self.names.scopes[id(node)].parent
-        if scope is None or not outer.variables:
-            return {}
-        single = {name for name, bindings in scope.bindings.items() if len(bindings) == 1}
-        return {name: value for name, value in outer.variables.items() if name in single}
-
-    def _annotated(self, token: int, annotation: ast.expr | None) -> Value:
-        """What an annotation claims and nothing enforces: `Float[Tensor, "b n h d"]`, `attn: Attention`."""
-        if annotation is None:
-            return Unknown(token)
-        local = self.attributes.local_class(annotation)
-        if local is not None:
-            return Module(local=local, given=frozenset({f"the parameter is a {local.name}, as annotated"}))
-        if isinstance(annotation, ast.Subscript) and isinstance(annotation.slice, ast.Tuple):
-            axes = annotation.slice.elts[-1]
-            if isinstance(axes, ast.Constant) and isinstance(axes.value, str) and len(annotation.slice.elts) == 2:
-                listed = axes.value.split()
-                if listed and not any(axis.startswith(("*", "...")) for axis in listed):
-                    return Tensor(
-                        Rank(len(listed)),
-                        given=frozenset({f"the annotation {ast.unparse(annotation)} holds"}),
-                    )
-        return Unknown(token)
-
-    def _owner(self, node: ast.AST) -> ast.ClassDef | None:
-        parent = self.names.parents.get(id(node))
-        return parent if isinstance(parent, ast.ClassDef) else None
-
-    @contextmanager
-    def _frame(self, frame: Frame) -> Iterator[Frame]:
-        self.frames.append(frame)
-        path = self.path
-        try:
-            yield frame
-        finally:
-            self.path = path
-            self.frames.pop()
-
-    # -- what expressions ask for ----------------------------------------------------------------
-
-    def token(self, key: object) -> int:
-        """A stable number for an unknown, one per place and chain of calls."""
-        full = (tuple(id(frame.node) for frame in self.frames), key)
-        return self._tokens.setdefault(full, len(self._tokens) + 1)
-
-    def note_rank(self, rank: Rank, number: int) -> None:
-        """The code just stated that a value has `number` dimensions."""
-        given = frozenset().union(*(frame.given for frame in self.frames))
-        self.book.add(rank, number, self.path, self.env.done, given)
-
-    def settle(self, value: Value) -> Value:
-        """A value with its rank as a number, where evidence up to here gives one."""
-        if isinstance(value, Tensor) and value.rank.token is not None:
-            rank, given = self.book.here(value.rank, self.path)
-            return replace(value, rank=rank, given=value.given | given)
-        if isinstance(value, Unknown):  # what has a rank is a tensor
-            rank, given = self.book.here(Rank(0, value.token), self.path)
-            return Tensor(rank, given=given) if rank.known is not None else value
-        return value
-
-    def hedged(self, tensor: Tensor, node: ast.AST) -> Tensor:
-        """A tensor whose shape is asked for; what rests on an assumed rank is to rest on the assumption too."""
-        if not tensor.given or tensor.rank.known is None:
-            return tensor
-        rank = Rank(0, self.token(("shape", id(node))))
-        self.book.add(rank, tensor.rank.known, (), frozenset(), tensor.given)
-        return replace(tensor, rank=rank)
-
-    @contextmanager
-    def perhaps(self, node: ast.AST, arm: int = 0) -> Iterator[None]:
-        """A part of an expression or a block that may not be executed."""
-        path, self.path = self.path, (*self.path, (id(node), arm))
-        try:
-            yield
-        finally:
-            self.path = path
-
-    def record(self, bound: BoundCall, arguments: dict[str, Value]) -> Rank:
-        """Note the arguments of a call site; the rank of its result."""
-        given = {n: t for n in ("query", "key", "value") if (t := as_tensor(arguments.get(n, NONE)))}
-        known = [t.rank for t in given.values() if self.book.here(t.rank, self.path)[0].known is not None]
-        result = known[0] if known else Rank(0, self.token(id(bound.node)))
-        if not self.frames[-1].primary:
-            return result
-        if self.env.autocast_is_off:  # as good as what autocast lowered: it changes no dtype here
-            arguments = {**arguments, **{name: replace(tensor, dtype=DType.AUTOCAST) for name, tensor in given.items()}}
-        self.book.clock += 1
-        site = id(bound.node)
-        facts = self.facts.get(site)
-        if facts is None:
-            self.facts[site] = SiteFacts(self.path, self.book.clock, arguments, result)
-        else:
-            token = self.token(("joined", site))
-            facts.arguments = {n: join(v, arguments.get(n, NONE), token) for n, v in facts.arguments.items()}
-            facts.order = self.book.clock
-        self.env.done |= {site}
-        return result
-
-    def apply(
-        self, function: Function, positional: Sequence[Value], keywords: Mapping[str, Value], call: ast.AST
-    ) -> Value:
-        """What a function of this file returns for these arguments, by walking its body."""
-        token = self.token(id(call))
-        nested = [frame.node for frame in self.frames]
-        if len(self.frames) > MAX_DEPTH or function.node in nested:
-            return Unknown(token)
-        variables = self._bind(function, positional, keywords)
-        if variables is None:
-            return Unknown(token)
-        outer = self.env
-        self.env = Environment(variables, outer.done)
-        primary = (isinstance(function.node, ast.Lambda) or function.node is self.through) and self.frames[-1].primary
-        made = Frame(function.node, function.owner, primary, function.is_sealed, function.given)
-        with self._frame(made) as frame:
-            if isinstance(function.node, ast.Lambda):
-                frame.returned.append(self.evaluate(function.node.body))
-            elif self.block(function.node.body)[0]:
-                frame.returned.append(NONE)
-        outer.done |= self.env.done
-        self.env = outer
-        return self._joined(frame.returned, token)
-
-    def _bind(
-        self, function: Function, positional: Sequence[Value], keywords: Mapping[str, Value]
-    ) -> dict[str, Value] | None:
-        arguments = function.node.args
-        names = [arg.arg for arg in (*arguments.posonlyargs, *arguments.args)]
-        variables = dict(function.closure)
-        values = list(positional)
-        if function.owner is not None:
-            values.insert(0, Unknown(self.token(("self", id(function.owner)))))
-        if len(values) > len(names) and arguments.vararg is None:
-            return None
-        for name in (*names, *(arg.arg for arg in arguments.kwonlyargs)):
-            variables[name] = Unknown(self.token((id(function.node), name)))
-        defaults = [*zip(reversed(names), reversed(arguments.defaults), strict=False)]
-        defaults += [(a.arg, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d]
-        for name, default in defaults:
-            if isinstance(default, ast.Constant):
-                variables[name] = self.evaluate(default)
-        variables.update(zip(names, values, strict=False))
-        if arguments.vararg is not None:
-            variables[arguments.vararg.arg] = Items(tuple(values[len(names) :]))
-        variables.update({name: value for name, value in keywords.items() if name in variables})
-        return variables
-
-    def _joined(self, values: Sequence[Value], token: int) -> Value:
-        if not values:
-            return Unknown(token)
-        result = values[0]
-        for value in values[1:]:
-            result = join(result, value, token)
-        return result
+class Walk(Functions):
+    """The walk over the statements of the functions of one module that hold call sites."""
 
     # -- statements ------------------------------------------------------------------------------
 
@@ -528,10 +317,6 @@ class Walk(CallValues):
         for target in node.targets:
             if isinstance(target, ast.Name):
                 self.env.variables.pop(target.id, None)
-
-    def holds_site(self, node: ast.AST) -> bool:
-        """Whether a call site stands somewhere below a node."""
-        return any(id(child) in self.sites for child in ast.walk(node))
 
 
 def _without_autocast(value: Value) -> Value:

@@ -21,8 +21,8 @@ from xf2sdpa import compat, timing
 from xf2sdpa.bench import workloads
 from xf2sdpa.bench.model import BACKENDS
 from xf2sdpa.bench.workloads import Workload
+from xf2sdpa.judging.old_path import OldPath, find_old_path
 from xf2sdpa.timing.pinning import pinned
-from xf2sdpa.verify.judging.old_path import OldPath, find_old_path
 
 Call = Callable[..., Any]
 

@@ -17,8 +17,8 @@ from xf2sdpa.bench import ceilings, implementations, modules, selection, workloa
 from xf2sdpa.bench.guide import judge
 from xf2sdpa.bench.model import GUIDE_SHAPE, NO_TIME, PARTS, Entry, Result, ShapeResult
 from xf2sdpa.bench.workloads import Row
+from xf2sdpa.judging.old_path import OldPath
 from xf2sdpa.timing.stopwatch import peak_memory
-from xf2sdpa.verify.judging.old_path import OldPath
 
 SEED = 0
 

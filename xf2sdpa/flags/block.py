@@ -16,10 +16,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xf2sdpa.analysis.entry_points import is_main_guard
 from xf2sdpa.analysis.spans import split_lines
+from xf2sdpa.edits.selfcheck import CheckFailed
 from xf2sdpa.flags.table import Flag
-from xf2sdpa.selfcheck import CheckFailed
+from xf2sdpa.project.entry_points import is_main_guard
 
 MARK = "# xf2sdpa: H200 flags"
 _END = "# xf2sdpa: end of H200 flags"

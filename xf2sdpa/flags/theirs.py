@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from xf2sdpa.analysis.names import called_name
-from xf2sdpa.copyin import is_copy
 from xf2sdpa.flags.block import blanked
 from xf2sdpa.flags.table import AVOID_RECOMPILE, CUDNN_BENCHMARK, TF32
+from xf2sdpa.helper.text import is_copy
 
 _HINT = re.compile(
     r"allow_tf32|fp32_precision|matmul_precision|\btf32\b|TF32|cudnn|determinis|RECOMPILE|sdpa_kernel|sdp_kernel"

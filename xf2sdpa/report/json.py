@@ -9,11 +9,8 @@ import json
 from typing import Any
 
 from xf2sdpa import __version__
-from xf2sdpa.copyin import Copy
 from xf2sdpa.flags.table import named
-from xf2sdpa.model import FileResult, Finding, FlagsOutcome, Note, Site, SiteClass, Span, TorchVersion
-from xf2sdpa.project import Run
-from xf2sdpa.torch_pin import Pin
+from xf2sdpa.model import Copy, FileResult, Finding, FlagsOutcome, Note, Pin, Run, Site, SiteClass, Span, TorchVersion
 
 FORMAT_VERSION = 1
 

@@ -19,9 +19,7 @@ from xf2sdpa.flags.table import (
     Flag,
     named,
 )
-from xf2sdpa.model import FileResult, Finding, FlagsOutcome, FlagsPlace, Site, SiteClass, TorchVersion
-from xf2sdpa.project import Run
-from xf2sdpa.torch_pin import Pin
+from xf2sdpa.model import FileResult, Finding, FlagsOutcome, FlagsPlace, Pin, Run, Site, SiteClass, TorchVersion
 
 _COLOURS = {
     SiteClass.EXACT: "green",

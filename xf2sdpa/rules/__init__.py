@@ -1,1 +1,1 @@
-"""One rule, one file. A module here is a rule; see `xf2sdpa.rule` for what it must hold."""
+"""One rule, one file. A module here is a rule; see `xf2sdpa.rulekit.rule` for what it must hold."""

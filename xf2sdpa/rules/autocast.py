@@ -8,8 +8,8 @@ rewrite rests on an assumption. Assumptions stand in the report.
 """
 
 from xf2sdpa.analysis.values import DType
-from xf2sdpa.draft import CallDraft, Refusal
-from xf2sdpa.rule import Example
+from xf2sdpa.rulekit.draft import CallDraft, Refusal
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 30
 CODES = {

@@ -10,9 +10,9 @@ from __future__ import annotations
 import ast
 
 from xf2sdpa.analysis.flow import definition_before
-from xf2sdpa.draft import CallDraft
 from xf2sdpa.model import Note
-from xf2sdpa.rule import Example
+from xf2sdpa.rulekit.draft import CallDraft
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 25
 CODES = {"XF304": "the inputs look heads-first, so the call attends over heads, as before"}

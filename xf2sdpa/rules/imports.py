@@ -33,13 +33,14 @@ from xf2sdpa.analysis.imports import (
     whole_name,
 )
 from xf2sdpa.analysis.spans import source_of, span_of
-from xf2sdpa.draft import FileDraft
-from xf2sdpa.edits import AddImport, RemoveAliases, ReplaceStatement
-from xf2sdpa.emit import import_line, last_import
+from xf2sdpa.edits.kinds import AddImport, RemoveAliases, ReplaceStatement
 from xf2sdpa.model import Finding
-from xf2sdpa.rule import Example
-from xf2sdpa.rules.comparison import bars_helper, registered_operators
-from xf2sdpa.rules.compat_names import SWITCH, has_helper, is_annotation, quoted_names
+from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.helper_names import SWITCH, has_helper
+from xf2sdpa.rulekit.off_limits import bars_helper, registered_operators
+from xf2sdpa.rulekit.readers import is_reexported, is_wanted_as_it_is
+from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.spelling import import_line, last_import
 
 ORDER = 90
 CODES = {
@@ -247,11 +248,6 @@ def _read(file: FileDraft, target: ast.Name) -> list[ast.Name]:
     return [load for load in loads_of(file.names, target.id, file.names.module) if id(load) not in file.gone]
 
 
-def is_wanted_as_it_is(file: FileDraft, statement: ast.stmt, name: str) -> bool:
-    """Whether a call that the user asked to leave alone reads a name."""
-    return any(id(load) in file.untouched for load in loads_of(file.names, name, scope_of(file.names, statement)))
-
-
 def _import_of(statement: ImportNode, kept: list[ast.alias]) -> str:
     if isinstance(statement, ast.ImportFrom):
         return ast.unparse(ast.ImportFrom(statement.module, kept, statement.level))
@@ -365,38 +361,6 @@ def _star_is_idle(file: FileDraft) -> bool:
     stars = [load for load, dotted in file.names.from_stars() if is_ours(dotted)]
     served = set(file.compat_names)
     return bool(stars) and all(id(load) in file.gone or load.id in served for load in stars)
-
-
-def is_reexported(file: FileDraft, name: str, *, used: bool = False) -> bool:
-    """Whether somebody else reads a name. What an `__init__.py` imports and does not use itself, it hands on."""
-    handed = file.path.endswith("__init__.py") and not used
-    return name in file.handed_on or handed or name in _strings(file)
-
-
-def _strings(file: FileDraft) -> set[str]:
-    """Names that stand in strings where a string is a name: `__all__`, `"xops" in globals()`, quoted annotations."""
-    found = quoted_names(file)
-    for node in file.names.strings:
-        stays = isinstance(node.value, str) and id(node) not in file.gone and not is_annotation(file, node)
-        if stays and _names_something(file, node):
-            found |= {str(node.value), str(node.value).partition(".")[0].rpartition("[")[2]}
-    return found
-
-
-def _names_something(file: FileDraft, node: ast.Constant) -> bool:
-    for parent in file.names.ancestors(node):
-        if isinstance(parent, ast.Call):
-            return getattr(parent.func, "id", "") in ("getattr", "hasattr", "setattr", "delattr", "eval", "exec")
-        if isinstance(parent, ast.Compare):
-            return any(isinstance(side, ast.Call) for side in parent.comparators)
-        if isinstance(parent, ast.Assign | ast.AugAssign):
-            targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
-            return any(getattr(target, "id", "") == "__all__" for target in targets)
-        if isinstance(parent, ast.arg | ast.AnnAssign | ast.FunctionDef | ast.AsyncFunctionDef):
-            return True
-        if isinstance(parent, ast.stmt):
-            break
-    return False
 
 
 def _is_only_a_guard(file: FileDraft, guard: GuardNode) -> bool:

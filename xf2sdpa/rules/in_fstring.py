@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from xf2sdpa.draft import CallDraft, Refusal
-from xf2sdpa.rule import Example
+from xf2sdpa.rulekit.draft import CallDraft, Refusal
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 6
 CODES = {"XF220": "the call stands inside an f-string"}

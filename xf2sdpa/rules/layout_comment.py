@@ -9,10 +9,10 @@ from __future__ import annotations
 import ast
 import re
 
-from xf2sdpa.draft import CallDraft
-from xf2sdpa.edits import Unwrap
+from xf2sdpa.edits.kinds import Unwrap
 from xf2sdpa.model import Note
-from xf2sdpa.rule import Example
+from xf2sdpa.rulekit.draft import CallDraft
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 65
 CODES = {"XF305": "a comment names a layout that the rewrite changes"}

@@ -21,9 +21,9 @@ from xf2sdpa.analysis.masks import (
 )
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.analysis.values import Mask
-from xf2sdpa.draft import CallDraft
-from xf2sdpa.edits import ArgumentEdit, ReplaceStatement
-from xf2sdpa.rule import Example
+from xf2sdpa.edits.kinds import ArgumentEdit, ReplaceStatement
+from xf2sdpa.rulekit.draft import CallDraft
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 41
 CODES = {

@@ -2,8 +2,8 @@
 
 from xf2sdpa.analysis.masks import is_idle
 from xf2sdpa.analysis.values import NoneValue
-from xf2sdpa.draft import CallDraft
-from xf2sdpa.rule import Example
+from xf2sdpa.rulekit.draft import CallDraft
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 40
 CODES = {"XF110": "attn_bias=None is SDPA's default and goes"}

@@ -7,8 +7,8 @@ giving None or a causal mask.
 
 from xf2sdpa.analysis.api import CAUSAL
 from xf2sdpa.analysis.values import NONE, Mask, OneOf, Value
-from xf2sdpa.draft import CallDraft, Refusal
-from xf2sdpa.rule import Example
+from xf2sdpa.rulekit.draft import CallDraft, Refusal
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 43
 CODES = {

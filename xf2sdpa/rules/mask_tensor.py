@@ -13,10 +13,10 @@ where it fails and costs nothing elsewhere.
 import ast
 
 from xf2sdpa.analysis.values import NoneValue, OneOf, Tensor
-from xf2sdpa.draft import CallDraft, Refusal
-from xf2sdpa.edits import ArgumentEdit
+from xf2sdpa.edits.kinds import ArgumentEdit
 from xf2sdpa.model import Note
-from xf2sdpa.rule import Example
+from xf2sdpa.rulekit.draft import CallDraft, Refusal
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 42
 CODES = {

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ast
 
-from xf2sdpa.draft import CallDraft, Refusal
+from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.model import Note
-from xf2sdpa.rule import Example
+from xf2sdpa.rulekit.draft import CallDraft, Refusal
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 52
 CODES = {"XF122": "op= is dropped: SDPA picks the kernel", "XF206": "op= is computed by a call"}
@@ -47,8 +48,3 @@ def decide(draft: CallDraft) -> None:
     draft.drop("op")
     if not (isinstance(node, ast.Constant) and node.value is None):
         draft.notes.append(PINNED)
-
-
-def is_idle(node: ast.expr) -> bool:
-    """Whether evaluating an expression can have no effect."""
-    return not any(isinstance(part, ast.Call | ast.Await | ast.NamedExpr | ast.Yield) for part in ast.walk(node))

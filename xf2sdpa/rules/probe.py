@@ -10,11 +10,11 @@ from __future__ import annotations
 import ast
 
 from xf2sdpa.analysis.flow import loads_of
-from xf2sdpa.draft import CallDraft, Refusal, Settled
-from xf2sdpa.edits import ReplaceStatement
+from xf2sdpa.edits.kinds import ReplaceStatement
 from xf2sdpa.model import SiteClass
-from xf2sdpa.rule import Example
-from xf2sdpa.rules.compat_names import SWITCH
+from xf2sdpa.rulekit.draft import CallDraft, Refusal, Settled
+from xf2sdpa.rulekit.helper_names import SWITCH
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 12
 CODES = {

@@ -7,9 +7,9 @@ function shows: sizes given to `view`, `reshape` or `permute`, an unpacked shape
 same file. Since torch 2.0.
 """
 
-from xf2sdpa.draft import CallDraft, Refusal
-from xf2sdpa.edits import ArgumentEdit
-from xf2sdpa.rule import Example
+from xf2sdpa.edits.kinds import ArgumentEdit
+from xf2sdpa.rulekit.draft import CallDraft, Refusal
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 20
 CODES = {

@@ -8,9 +8,9 @@ stays as it is; a `.view` becomes `.reshape`. Where it is handed on (returned, s
 from __future__ import annotations
 
 from xf2sdpa.analysis.uses import uses_of
-from xf2sdpa.draft import CallDraft
-from xf2sdpa.edits import Rename
-from xf2sdpa.rule import Example
+from xf2sdpa.edits.kinds import Rename
+from xf2sdpa.rulekit.draft import CallDraft
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 70
 CODES = {"XF130": "the result is made contiguous, or its .view becomes .reshape"}

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ast
 
-from xf2sdpa.draft import CallDraft
-from xf2sdpa.edits import ArgumentEdit
-from xf2sdpa.rule import Example
+from xf2sdpa.edits.kinds import ArgumentEdit
+from xf2sdpa.rulekit.draft import CallDraft
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 51
 CODES = {"XF121": "scale becomes scale=, which needs torch 2.1"}

@@ -10,9 +10,9 @@ import ast
 from xf2sdpa.analysis.api import ATTENTION, ATTENTION_VARIANTS, api_name, is_ours
 from xf2sdpa.analysis.names import Binding
 from xf2sdpa.analysis.spans import span_of
-from xf2sdpa.draft import FileDraft
 from xf2sdpa.model import Finding
-from xf2sdpa.rule import Example
+from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.rule import Example
 
 ORDER = 80
 CODES = {

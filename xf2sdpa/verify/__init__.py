@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xf2sdpa.verify.judging.compare import compare as compare
-    from xf2sdpa.verify.judging.compare import compare_probe as compare_probe
-    from xf2sdpa.verify.judging.old_path import find_old_path as find_old_path
+    from xf2sdpa.judging.compare import compare, compare_probe
+    from xf2sdpa.judging.old_path import find_old_path
 
-_HOMES = {"compare": "judging.compare", "compare_probe": "judging.compare", "find_old_path": "judging.old_path"}
+_HOMES = {"compare": "compare", "compare_probe": "compare", "find_old_path": "old_path"}
 
 __all__ = ["compare", "compare_probe", "find_old_path"]
 
@@ -23,4 +22,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib  # noqa: PLC0415 - nothing is imported before it is needed
 
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"xf2sdpa.judging.{_HOMES[name]}"), name)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xf2sdpa.verify.model import Report
     from xf2sdpa.verify.options import Options
     from xf2sdpa.verify.planning.old_text import OldTexts
-    from xf2sdpa.verify.planning.sites import Plan
+    from xf2sdpa.verify.planning.plan import Plan
 
 _INTERRUPTED = 130
 """What a shell tells of a program that Ctrl-C ended."""
@@ -158,8 +158,10 @@ def _checked(given: dict[str, Any]) -> str | None:
 
 
 def _project(paths: tuple[str, ...]) -> tuple[Settings, list[str]]:
-    from xf2sdpa.discover import DiscoverError, list_files
-    from xf2sdpa.settings import SettingsError, load
+    from xf2sdpa.files.errors import DiscoverError
+    from xf2sdpa.files.listing import list_files
+    from xf2sdpa.files.pyproject import SettingsError
+    from xf2sdpa.run.configuration import load
 
     try:
         settings = load(Path(paths[0]))
@@ -239,8 +241,8 @@ def _seen_from_apart(line: str, options: Options) -> Environment:
 
 
 def _environment(line: str, options: Options) -> Environment:
+    from xf2sdpa.judging.old_path import find_old_path
     from xf2sdpa.timing import environment
-    from xf2sdpa.verify.judging.old_path import find_old_path
 
     return environment(line, options.seed, find_old_path(), options.device)
 

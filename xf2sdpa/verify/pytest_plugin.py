@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from xf2sdpa.verify.model import Case, Check
+    from xf2sdpa.judging.model import Case, Check
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def _agree(
     **options: Any,
 ) -> Case:
     __tracebackhide__ = True
-    from xf2sdpa.verify.judging.compare import compare  # noqa: PLC0415 - torch, not before a test wants it
-    from xf2sdpa.verify.judging.old_path import find_old_path  # noqa: PLC0415
+    from xf2sdpa.judging.compare import compare  # noqa: PLC0415 - torch, not before a test wants it
+    from xf2sdpa.judging.old_path import find_old_path  # noqa: PLC0415
 
     path = find_old_path()
     if need_xformers and path.version is None:

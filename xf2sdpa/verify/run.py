@@ -16,15 +16,16 @@ from typing import Any, TextIO
 import torch
 
 from xf2sdpa import timing
+from xf2sdpa.judging.calls import PLAIN
+from xf2sdpa.judging.compare import compare_probe
+from xf2sdpa.judging.model import Case, Check
+from xf2sdpa.judging.old_path import OldPath, find_old_path
+from xf2sdpa.judging.probe import Probe
 from xf2sdpa.timing.model import Environment, Timing
 from xf2sdpa.verify.inputs import CPU_SHAPES, GPU_SHAPES, Atoms, Maker, Reason, Shape
-from xf2sdpa.verify.judging.calls import PLAIN
-from xf2sdpa.verify.judging.compare import compare_probe
-from xf2sdpa.verify.judging.old_path import OldPath, find_old_path
-from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Status
+from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.options import Options
-from xf2sdpa.verify.planning.probe import Probe
-from xf2sdpa.verify.planning.sites import Plan, SitePlan
+from xf2sdpa.verify.planning.plan import Plan, SitePlan
 from xf2sdpa.verify.speed import as_paths, timings
 from xf2sdpa.verify.verdict import settle
 

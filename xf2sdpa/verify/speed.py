@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from xf2sdpa import timing
+from xf2sdpa.judging.probe import Probe
 from xf2sdpa.timing.model import Timing
-from xf2sdpa.verify.planning.probe import Probe
 
 Paths = dict[str, Callable[..., Any]]
 

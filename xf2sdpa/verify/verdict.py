@@ -18,8 +18,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xf2sdpa.judging.model import Case, Speed
 from xf2sdpa.timing.model import Environment, Timing
-from xf2sdpa.verify.model import Case, SiteReport, Speed, Status
+from xf2sdpa.verify.model import SiteReport, Status
 
 LEAST_MARGIN = 0.03
 GAIN = 1.10

@@ -4,7 +4,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from xf2sdpa.verify.judging.old_path import find_old_path
+from xf2sdpa.judging.old_path import find_old_path
 
 if __name__ == "__main__":
     sys.argv = sys.argv[1:]

@@ -6,8 +6,8 @@ import textwrap
 
 import pytest
 
+from xf2sdpa.judging.old_path import find_old_path
 from xf2sdpa.settings import Settings
-from xf2sdpa.verify.judging.old_path import find_old_path
 from xf2sdpa.verify.planning.old_text import collect
 from xf2sdpa.verify.planning.sites import plan
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from xf2sdpa.judging.calls import operator_of
 from xf2sdpa.verify import inputs
-from xf2sdpa.verify.judging.calls import operator_of
 from xf2sdpa.verify.model import SiteReport
 from xf2sdpa.verify.planning.parts import Atom, Shadow
-from xf2sdpa.verify.planning.sites import SitePlan
+from xf2sdpa.verify.planning.plan import SitePlan
 
 SHAPE = inputs.Shape("small", 2, 6, 10, 3, 8)
 

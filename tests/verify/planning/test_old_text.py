@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from tests.timing.samples import H200
 from xf2sdpa.cli import cli
-from xf2sdpa.discover import list_files
+from xf2sdpa.files.listing import list_files
 from xf2sdpa.settings import Settings
 from xf2sdpa.verify.model import Report, Status
 from xf2sdpa.verify.planning.old_text import OldTextError, OldTexts, collect

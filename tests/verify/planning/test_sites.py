@@ -13,13 +13,14 @@ import pytest
 from tests.cases import Case, all_cases
 from tests.projects import nested_dino
 from tests.verify.plans import only, planned
-from xf2sdpa.copyin import assemble
+from xf2sdpa.files.source import decode
+from xf2sdpa.helper.text import assemble
 from xf2sdpa.settings import Settings
-from xf2sdpa.source import decode
 from xf2sdpa.verify.model import Status
 from xf2sdpa.verify.planning.old_text import OldTexts, collect
 from xf2sdpa.verify.planning.parts import Shadow
-from xf2sdpa.verify.planning.sites import Plan, SitePlan, plan
+from xf2sdpa.verify.planning.plan import Plan, SitePlan
+from xf2sdpa.verify.planning.sites import plan
 
 HEAD = "import torch.nn.functional as F\nimport xformers.ops as xops\n\n\n"
 CAUSAL = """\

@@ -12,7 +12,7 @@ import sys
 import torch
 import torch.nn.functional as F
 
-from xf2sdpa.verify.planning.probe import Probe
+from xf2sdpa.judging.probe import Probe
 from xf2sdpa.verify.shadow import sampling
 from xf2sdpa.verify.shadow.aftermath import Kept, measured
 

@@ -14,11 +14,12 @@ import torch
 
 from tests import oracle
 from tests.verify.plans import PATH
+from xf2sdpa.files.source import decode
 from xf2sdpa.settings import Settings
-from xf2sdpa.source import decode
 from xf2sdpa.verify.planning.old_text import OldTexts
 from xf2sdpa.verify.planning.parts import Shadow
-from xf2sdpa.verify.planning.sites import Plan, plan
+from xf2sdpa.verify.planning.plan import Plan
+from xf2sdpa.verify.planning.sites import plan
 from xf2sdpa.verify.shadow import entry
 from xf2sdpa.verify.shadow.instrument import HOOKS, Stray, instrument
 

@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 
 from tests.verify.plans import planned
+from xf2sdpa.judging.model import Case, Check
+from xf2sdpa.judging.probe import Probe
+from xf2sdpa.judging.reference import OPERATORS
 from xf2sdpa.timing.model import Environment, Timing
-from xf2sdpa.verify.judging.reference import OPERATORS
-from xf2sdpa.verify.model import Case, Check, Status
+from xf2sdpa.verify.model import Status
 from xf2sdpa.verify.plain import plain
-from xf2sdpa.verify.planning.probe import Probe
 from xf2sdpa.verify.shadow.aftermath import Kept, measured
 from xf2sdpa.verify.shadow.handover import Recorder, records
 from xf2sdpa.verify.shadow.merge import NEVER, merge

@@ -10,7 +10,7 @@ import re
 from xf2sdpa.analysis.values import Mask, NoneValue, OneOf, Tensor, Value
 from xf2sdpa.verify.inputs.shapes import Shape
 from xf2sdpa.verify.planning.namespace import Helper
-from xf2sdpa.verify.planning.sites import SitePlan
+from xf2sdpa.verify.planning.plan import SitePlan
 
 LEARNT = "tensor, learnt"
 TENSORS = ("tensor", "tensor, a row closed", LEARNT)

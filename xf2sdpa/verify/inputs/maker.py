@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import torch
 
+from xf2sdpa.judging.calls import Call, operator_of
 from xf2sdpa.verify.inputs.arguments import Argument, arguments_of, fits
 from xf2sdpa.verify.inputs.candidates import SCALE, Candidate, candidates
 from xf2sdpa.verify.inputs.kinds import forward_only, is_tensor, kinds_for, rank_of, taken
 from xf2sdpa.verify.inputs.shapes import TINY, Shape
 from xf2sdpa.verify.inputs.tensors import QKV, Build
-from xf2sdpa.verify.judging.calls import Call, operator_of
 from xf2sdpa.verify.planning.namespace import Helper
 from xf2sdpa.verify.planning.parts import Atom
-from xf2sdpa.verify.planning.sites import SitePlan
+from xf2sdpa.verify.planning.plan import SitePlan
 
 _MOST_TRIES = 4000
 

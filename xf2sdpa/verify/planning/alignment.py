@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from xf2sdpa.edits import AddImport, CallEdit, Edit, Rename, ReplaceExpression, ReplaceStatement, Unwrap
+from xf2sdpa.edits.kinds import AddImport, CallEdit, Edit, Rename, ReplaceExpression, ReplaceStatement, Unwrap
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _IGNORED = frozenset({"lineno", "col_offset", "end_lineno", "end_col_offset", "kind", "type_comment", "ctx"})

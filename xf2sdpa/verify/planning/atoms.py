@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from xf2sdpa.analysis.api import PARAMETERS, is_ours
 from xf2sdpa.analysis.names import Names, Scope, first_name
 from xf2sdpa.analysis.sites import CallSite
-from xf2sdpa.emit import SDPA, heads_swap
+from xf2sdpa.rulekit.spelling import SDPA, heads_swap
 from xf2sdpa.verify.planning.parts import Atom, span_key
 from xf2sdpa.verify.planning.purity import is_pure, is_quiet_call
 

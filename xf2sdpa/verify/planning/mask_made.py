@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.flow import definition_before
 from xf2sdpa.analysis.names import Names, first_name
-from xf2sdpa.draft import CallDraft
+from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.verify.planning.alignment import Alignment
 from xf2sdpa.verify.planning.atoms import chains, substituted
 from xf2sdpa.verify.planning.parts import Beside, Capture, span_key

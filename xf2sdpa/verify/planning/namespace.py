@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xf2sdpa.copyin import FILE_NAME
+from xf2sdpa.helper.text import FILE_NAME
 
 _STEM = FILE_NAME.removesuffix(".py")
 _OLD_NAMES = ("xformers", "mslk")

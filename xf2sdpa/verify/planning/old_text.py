@@ -11,15 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xf2sdpa.analysis.handed_on import names_of_ours
-from xf2sdpa.copyin import FILE_NAME
-from xf2sdpa.discover import FIRST_NEEDLES, Searcher
-from xf2sdpa.engine import WIDE_NEEDLE
+from xf2sdpa.files.search import FIRST_NEEDLES, Searcher
+from xf2sdpa.files.source import Source, SourceError, decode, read
 from xf2sdpa.flags.block import without
+from xf2sdpa.helper.text import FILE_NAME
 from xf2sdpa.model import FileResult, SiteClass
-from xf2sdpa.project import _COMMON, Wish, _jobs, _read_matching, _run, _settle
+from xf2sdpa.project.handed_on import names_of_ours
+from xf2sdpa.rewrite.engine import WIDE_NEEDLE
+from xf2sdpa.run.jobs import jobs_of
+from xf2sdpa.run.matching import COMMON_WORDS, read_matching
+from xf2sdpa.run.pool import run_jobs
+from xf2sdpa.run.rewrite_files import settle_handed_on
+from xf2sdpa.run.wish import Wish
 from xf2sdpa.settings import Settings
-from xf2sdpa.source import Source, SourceError, decode, read
 
 WAYS_OUT = (
     "If the tree is rewritten already, verify needs its old text: name the revision before the rewrite with --rev "
@@ -95,11 +99,11 @@ def collect(
 def _matching(files: Sequence[str], old: Mapping[Path, Source]) -> dict[Path, Source]:
     """The sources that the rewrite would look at in a tree where the files in `old` hold those texts."""
     if not old:
-        return {source.path: source for source in _read_matching(files)[0]}
+        return {source.path: source for source in read_matching(files)[0]}
     rest = [file for file in files if Path(file) not in old]
-    found = {source.path: source for source in _read_matching(rest)[0]}
+    found = {source.path: source for source in read_matching(rest)[0]}
     found |= {path: source for path, source in old.items() if _names_ours(source)}
-    words = set().union(*(names_of_ours(source.text) for source in found.values())) - _COMMON
+    words = set().union(*(names_of_ours(source.text) for source in found.values())) - COMMON_WORDS
     found |= {path: s for path, s in old.items() if not words.isdisjoint(re.findall(r"\w+", s.text))}
     further = Searcher(file for file in rest if Path(file) not in found)
     for path in further.matching({word.encode() for word in words}):
@@ -181,9 +185,9 @@ def _from_head(files: Sequence[str], settings: Settings) -> dict[Path, Source]:
 
 def _outcome(sources: Mapping[Path, Source], settings: Settings) -> dict[Path, FileResult]:
     """What the rewrite of a whole tree does about each file."""
-    jobs = {job.source.path: job for job in _jobs(list(sources.values()), settings, Wish())}
-    results = {result.path: result for result in _run(list(jobs.values()), Wish().jobs)}
-    _settle(jobs, results, Wish())
+    jobs = {job.source.path: job for job in jobs_of(list(sources.values()), settings, Wish())}
+    results = {result.path: result for result in run_jobs(list(jobs.values()), Wish().jobs)}
+    settle_handed_on(jobs, results, Wish())
     return results
 
 

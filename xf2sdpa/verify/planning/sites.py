@@ -8,103 +8,32 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import functools
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 from xf2sdpa.analysis.api import is_ours
-from xf2sdpa.analysis.names import Names
-from xf2sdpa.analysis.spans import source_of, split_lines
-from xf2sdpa.analysis.values import NONE, Mask, Tensor, Value
-from xf2sdpa.copyin import FILE_NAME, assemble, exported, is_untouched
-from xf2sdpa.draft import CallDraft, FileDraft
-from xf2sdpa.edits import AddImport, Rename, ReplaceStatement, Unwrap
-from xf2sdpa.emit import heads_swap
-from xf2sdpa.engine import Options, decide, rewrite_with
-from xf2sdpa.flags.block import find, line_of
+from xf2sdpa.analysis.spans import source_of
+from xf2sdpa.analysis.values import NONE, Mask, Tensor
+from xf2sdpa.helper.text import FILE_NAME, assemble, exported
 from xf2sdpa.model import SiteClass
-from xf2sdpa.project import Wish, _jobs
+from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.settings import Settings
-from xf2sdpa.source import Source
-from xf2sdpa.verify.model import Report, SiteReport, Status
-from xf2sdpa.verify.planning.alignment import Alignment, align
-from xf2sdpa.verify.planning.atoms import Cancelled, NotShared, Sides, Splitter, substituted
-from xf2sdpa.verify.planning.mask_made import FRESH, Made, mask_made, rests_on_ours
-from xf2sdpa.verify.planning.namespace import Helper, bind
+from xf2sdpa.verify.model import SiteReport, Status
+from xf2sdpa.verify.planning.atoms import NotShared, Sides, Splitter, substituted
+from xf2sdpa.verify.planning.mask_made import Made, mask_made
 from xf2sdpa.verify.planning.old_text import OldTexts
-from xf2sdpa.verify.planning.parts import Atom, Beside, Capture, Shadow, span_key
-from xf2sdpa.verify.planning.probe import Operator, Probe
-from xf2sdpa.verify.planning.purity import is_pure
-
-HELPER_STEM = FILE_NAME.removesuffix(".py")
-
-
-@dataclass
-class SitePlan:
-    """One decided call site.
-
-    Attributes:
-        report: its line of the report, still without results.
-        shadow: both sides; None where they cannot be run side by side, and the report says why.
-        rank: dimensions of query, key and value, where the code shows them.
-        bias: what the analysis knows of `attn_bias`; None where it knows nothing.
-        mask: the same in words: `none`, `causal`, `tensor`, `tensor of rank 4`, `BlockDiagonalMask`, `unknown`, …
-        variant: the operator's own name: `memory_efficient_attention`, `…_forward`, …
-    """
-
-    report: SiteReport
-    shadow: Shadow | None = None
-    rank: int | None = None
-    bias: Value | None = None
-    mask: str = "unknown"
-    variant: str = "memory_efficient_attention"
-
-    @property
-    def atoms(self) -> tuple[Atom, ...]:
-        """What both sides are computed from."""
-        return self.shadow.atoms if self.shadow else ()
-
-    def probe(self, operator: Operator, helper: Helper | None) -> Probe:
-        """The site as two functions of its atoms, for use without the program.
-
-        Raises:
-            ValueError: the site has no shadow.
-        """
-        if self.shadow is None:
-            raise ValueError(f"{self.report.id}: {self.report.reason}")
-        old = bind(self.shadow.old_lambda(), self.shadow.old_imports, None, f"<old side of {self.shadow.site}>")
-        new = self.shadow.new_function(helper)
-        return Probe(self.shadow.site, old, new, operator, self.shadow.strides_matter, self.shadow.roles)
-
-
-@dataclass
-class Plan:
-    """What a run of verify works on.
-
-    Attributes:
-        sites: every decided site.
-        helpers: source of each helper module, by the key that a `Shadow` names (its path).
-        notes: what of a rewritten tree verify does not look at.
-    """
-
-    sites: list[SitePlan] = field(default_factory=list)
-    helpers: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def helper(self, site: SitePlan) -> Helper | None:
-        """The helper module of a site, to be imported when it is needed."""
-        key = site.shadow.helper if site.shadow else ""
-        return Helper(key, self.helpers[key]) if key else None
-
-    def explain(self, report: Report) -> None:
-        """Say of each site that differs where to look, if that is a helper module which a person edited."""
-        keys = {site.report.id: site.shadow.helper for site in self.sites if site.shadow}
-        for site in report.sites:
-            key = keys.get(site.id, "")
-            if site.status is Status.DIFFERS and key and not is_untouched(self.helpers[key]):
-                site.reason = f"{os.path.relpath(key)}, which answers this call, is not as xf2sdpa wrote it: look there"
+from xf2sdpa.verify.planning.parts import Capture, Shadow, span_key
+from xf2sdpa.verify.planning.plan import Plan, SitePlan
+from xf2sdpa.verify.planning.surroundings import (
+    _besides,
+    _cancelled,
+    _check_surroundings,
+    _home,
+    _is_undone,
+    _outer,
+    _strides_matter,
+)
+from xf2sdpa.verify.planning.texts import HELPER_STEM, FileTexts, file_texts, helper_of, options_of
 
 
 def plan(texts: OldTexts, settings: Settings, *, with_program: bool = False) -> Plan:
@@ -117,17 +46,17 @@ def plan(texts: OldTexts, settings: Settings, *, with_program: bool = False) -> 
             a mask that the function makes is then made by the new text's own expression too.
     """
     found = Plan()
-    drafts: list[_File] = []
-    for source, options in _options(texts, settings):
+    drafts: list[FileTexts] = []
+    for source, options in options_of(texts, settings):
         path = str(source.path)
         try:
-            drafts.append(_file(path, source.text, texts.rewritten.get(source.path), options))
+            drafts.append(file_texts(path, source.text, texts.rewritten.get(source.path), options))
         except SyntaxError:
             continue  # the rewrite reports it; there is no site in it
     made = assemble({api for draft in drafts for api in draft.file.compat_names.values()})
     for draft in drafts:
         if draft.on_disk:
-            draft.helper = _helper_of(draft)
+            draft.helper = helper_of(draft)
             if draft.helper:
                 found.helpers[draft.helper] = Path(draft.helper).read_text("utf-8")
         else:
@@ -138,7 +67,7 @@ def plan(texts: OldTexts, settings: Settings, *, with_program: bool = False) -> 
     return found
 
 
-def _beyond(draft: _File) -> Iterator[str]:
+def _beyond(draft: FileTexts) -> Iterator[str]:
     """What was changed outside of the calls, and not by the rewrite: the program runs its old text."""
     if draft.engine is None:
         return
@@ -153,96 +82,10 @@ def _beyond(draft: _File) -> Iterator[str]:
             yield f"{draft.path}: line {statement.lineno} was edited by hand; verify runs the old text of it"
 
 
-def _options(texts: OldTexts, settings: Settings) -> Iterator[tuple[Source, Options]]:
-    """Each old text, and what the rewrite of the whole project would be told for it."""
-    for job in _jobs(list(texts.sources.values()), settings, Wish()):
-        told = (job.settings, job.only_exact, job.handed_on, job.compat, job.handed_over, job.reached)
-        yield job.source, Options(*told, job.migrating, job.alone)
-
-
-@dataclass
-class _File:
-    """One file: the rewrite's decisions on its old text, and the text that stands for the new one."""
-
-    path: str
-    file: FileDraft
-    calls: list[CallDraft]
-    new_lines: list[str]
-    new_names: Names
-    alignment: Alignment
-    engine: Alignment | None
-    """How the engine's own new text lies beside the old one, where `alignment` is that of another text on disk."""
-    helper: str = ""
-    """Key of the helper module that the new text imports."""
-
-    @property
-    def on_disk(self) -> bool:
-        """Whether the new text is what stands on disk."""
-        return self.engine is not None
-
-    @property
-    def helpers(self) -> dict[str, str]:
-        """Dotted paths by which the new text reaches the helper, and the module each names."""
-        return {path: path for path in _helper_paths(self.new_names)}
-
-
-def _file(path: str, old: str, disk: str | None, options: Options) -> _File:
-    file, calls = decide(old, path, options)
-    sites = [call.site.node for call in calls]
-    made = rewrite_with(old, path, options).new
-    loose = functools.partial(rests_on_ours, names=file.names)
-    flags = _flags(file.tree, old)
-
-    def aligned(text: str, loose: Callable[[ast.Assign], bool] = lambda _: False) -> tuple[ast.Module, Alignment]:
-        tree = ast.parse(text)
-        return tree, align(file.tree, tree, file.edits, sites, loose, flags=flags | _flags(tree, text))
-
-    engine = aligned(made)[1] if disk is not None else None
-    text = made if disk is None else disk
-    tree, alignment = aligned(text, loose)
-    return _File(path, file, calls, split_lines(text), Names(tree), alignment, engine)
-
-
-def _flags(tree: ast.Module, text: str) -> frozenset[int]:
-    """The statements of our own block of flags, by `id`; none of a block that a person edited."""
-    block = find(text)
-    if block is None or not block.untouched:
-        return frozenset()
-    first = line_of(text)
-    last = first + len(split_lines(text[block.start : block.end])) - 1
-    return frozenset(id(statement) for statement in tree.body if first <= statement.lineno <= last)
-
-
-def _helper_paths(names: Names) -> Iterator[str]:
-    for statement in names.imports:
-        if isinstance(statement, ast.ImportFrom):
-            base = "." * statement.level + (statement.module or "")
-            if base.rpartition(".")[2] == HELPER_STEM:
-                yield base
-            elif any(alias.name == HELPER_STEM for alias in statement.names):
-                yield f"{base}{'' if base.endswith('.') else '.'}{HELPER_STEM}"
-        else:
-            yield from (alias.name for alias in statement.names if alias.name.rpartition(".")[2] == HELPER_STEM)
-
-
-def _helper_of(draft: _File) -> str:
-    """The helper module on disk that a file imports."""
-    for dotted in draft.helpers:
-        level = len(dotted) - len(dotted.lstrip("."))
-        parts = dotted.lstrip(".").split(".")
-        folders = list(Path(draft.path).absolute().parents)
-        folders = folders[level - 1 : level] if level else folders
-        for folder in folders:
-            path = folder.joinpath(*parts).with_suffix(".py")
-            if path.exists():
-                return str(path)
-    return ""
-
-
 # -- one site --------------------------------------------------------------------------------------
 
 
-def _site(draft: _File, call: CallDraft, with_program: bool) -> SitePlan:
+def _site(draft: FileTexts, call: CallDraft, with_program: bool) -> SitePlan:
     site = call.site
     twin = draft.alignment.expressions.get(id(site.node))
     report = SiteReport(
@@ -261,7 +104,7 @@ def _site(draft: _File, call: CallDraft, with_program: bool) -> SitePlan:
     return result
 
 
-def _identity(draft: _File, call: CallDraft) -> str:
+def _identity(draft: FileTexts, call: CallDraft) -> str:
     return f"{draft.path}::{call.site.qualname}#{call.site.ordinal}"
 
 
@@ -276,7 +119,7 @@ def _mask(call: CallDraft) -> str:
     return "unknown"
 
 
-def _shadow(draft: _File, call: CallDraft, with_program: bool) -> Shadow:
+def _shadow(draft: FileTexts, call: CallDraft, with_program: bool) -> Shadow:
     """Both sides of a site.
 
     Raises:
@@ -293,7 +136,7 @@ def _shadow(draft: _File, call: CallDraft, with_program: bool) -> Shadow:
     return _two_sides(draft, call, twin, None)
 
 
-def _two_sides(draft: _File, call: CallDraft, twin: ast.expr, made: Made | None) -> Shadow:
+def _two_sides(draft: FileTexts, call: CallDraft, twin: ast.expr, made: Made | None) -> Shadow:
     node, names = call.site.node, draft.file.names
     besides, fresh = _besides(draft, call)
     _check_surroundings(draft, call, made.statement if made else None)
@@ -329,7 +172,7 @@ def _two_sides(draft: _File, call: CallDraft, twin: ast.expr, made: Made | None)
     )
 
 
-def _twin(draft: _File, call: CallDraft) -> ast.expr:
+def _twin(draft: FileTexts, call: CallDraft) -> ast.expr:
     """What stands in the call's place in the new text.
 
     Raises:
@@ -350,111 +193,11 @@ def _twin(draft: _File, call: CallDraft) -> ast.expr:
     return twin
 
 
-def _home(around: Sequence[ast.AST]) -> ast.AST:
-    """The nearest function, class or module."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
-    return next(parent for parent in around if isinstance(parent, kinds))
-
-
-def _check_surroundings(draft: _File, call: CallDraft, made: ast.stmt | None) -> None:
-    """Other edits in the same function must be as the rewrite made them: the shadow does not run them."""
-    if draft.engine is None:
-        return
-    home = _home(list(draft.file.names.ancestors(call.site.node)))
-    inside = {id(part) for part in ast.walk(home)}
-    own = {id(other.site.node) for other in draft.calls} | {id(e.node) for e in _replaced(call)}
-    own |= {id(part) for part in ast.walk(made)} if made is not None else set()
-    for statement in draft.alignment.by_hand:
-        if id(statement) in inside and statement is not made:
-            raise NotShared(f"line {statement.lineno} was edited by hand, and is not part of the call")
-    for edit in draft.file.edits:
-        if isinstance(edit, AddImport | Rename) or id(edit.node) not in inside or id(edit.node) in own:
-            continue
-        if _outcome(draft.alignment, edit.node) != _outcome(draft.engine, edit.node):
-            raise NotShared(f"line {edit.node.lineno} was edited by hand, and is not part of the call")
-
-
-def _outcome(alignment: Alignment, node: ast.AST) -> list[str]:
-    found: list[ast.AST] = [*alignment.statements.get(id(node), [])]
-    found += [alignment.expressions[id(node)]] if id(node) in alignment.expressions else []
-    return [ast.dump(part) for part in found]
-
-
-def _replaced(call: CallDraft) -> list[ReplaceStatement]:
-    """Statements of the call that became other statements."""
-    return [edit for edit in call.edits if isinstance(edit, ReplaceStatement) and edit.text]
-
-
-def _besides(draft: _File, call: CallDraft) -> tuple[list[Beside], dict[str, str]]:
-    """The new statements that the call rests on, to be computed beside the old ones."""
-    found, fresh = [], {}
-    for edit in _replaced(call):
-        for statement in draft.alignment.statements.get(id(edit.node), []):
-            if not (isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)):
-                raise NotShared(f"line {statement.lineno} of the new text is no plain assignment")
-            if not is_pure(statement.value, draft.new_names):
-                raise NotShared(f"{ast.unparse(statement.value)} may have an effect, and cannot run twice")
-            name = FRESH.format(statement.targets[0].id.strip("_"), edit.node.lineno)
-            fresh[statement.targets[0].id] = name
-            found.append(Beside(span_key(edit.node), name, ast.unparse(statement.value)))
-    return found, fresh
-
-
-def _cancelled(call: CallDraft) -> dict[str, Cancelled]:
-    """The transposes before the call that the rewrite took away, by parameter."""
-    names = call.file.names
-    found = {}
-    for edit in call.edits:
-        definition: ast.AST | None = None
-        if isinstance(edit, ReplaceStatement) and not edit.text:
-            definition = edit.node
-        elif isinstance(edit, Unwrap):
-            definition = names.parents.get(id(edit.node))
-        if not isinstance(definition, ast.Assign) or not isinstance(definition.targets[0], ast.Name):
-            continue
-        swap = heads_swap(definition.value, names)
-        target = definition.targets[0].id
-        before = (definition.lineno, definition.col_offset) < (call.site.node.lineno, call.site.node.col_offset)
-        for role in ("query", "key", "value"):
-            argument = call.argument(role)
-            if swap and before and isinstance(argument, ast.Name) and argument.id == target:
-                inner = swap[0]
-                stands_as = inner.id if isinstance(edit, ReplaceStatement) and isinstance(inner, ast.Name) else target
-                fresh = FRESH.format(target.strip("_"), definition.lineno)
-                found[role] = Cancelled(definition.value, inner, fresh, stands_as)
-    return found
-
-
-def _outer(call: CallDraft) -> ast.expr:
-    """The call, or the transpose right around it that the rewrite cancelled."""
-    for edit in call.edits:
-        if isinstance(edit, Unwrap) and getattr(edit.node.func, "value", None) is call.site.node:
-            return edit.node
-    return call.site.node
-
-
-def _is_undone(call: CallDraft) -> bool:
-    """Whether the new result is heads-first, since a transpose further down was cancelled."""
-    return call.kind in (SiteClass.EXACT, SiteClass.ASSUMED) and call.rank == 4 and not call.suffix
-
-
-def _strides_matter(draft: _File, call: CallDraft) -> bool:
-    """Whether somebody may `.view` the result: unless the rewrite saw that nobody does, or changed those who did."""
-    if call.kind is SiteClass.COMPAT or call.suffix.endswith(".contiguous()"):
-        return True
-    for edit in call.edits:
-        if isinstance(edit, Rename):
-            new = draft.alignment.expressions.get(id(edit.node))
-            if not isinstance(new, ast.Attribute) or new.attr != edit.name:
-                return True
-    return False
-
-
-def _is_helper(dotted: str, draft: _File) -> bool:
+def _is_helper(dotted: str, draft: FileTexts) -> bool:
     return any(dotted == path or dotted.startswith(f"{path}.") for path in draft.helpers)
 
 
-def _check_helper(sides: Sides, draft: _File) -> None:
+def _check_helper(sides: Sides, draft: FileTexts) -> None:
     for name, dotted in sides.imports.items():
         if _is_helper(dotted, draft):
             if not draft.helper:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from xf2sdpa.judging.model import Check
 from xf2sdpa.page import numbers
-from xf2sdpa.verify.model import Check, Report, SiteReport, Status
+from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.report import json, words
 
 ERROR_FACTOR = 2.0

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from xf2sdpa import page
+from xf2sdpa.judging.model import Case, Check, Speed
 from xf2sdpa.page import numbers
 from xf2sdpa.page.charts import Bar, BarChart, ErrorPlot, Group, Point
 from xf2sdpa.page.tables import Cell, Column, Table
 from xf2sdpa.timing.model import Timing
-from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Speed
+from xf2sdpa.verify.model import Report, SiteReport
 from xf2sdpa.verify.report import words
 from xf2sdpa.verify.report.baseline import Comparison
 

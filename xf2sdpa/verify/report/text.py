@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import click
 
+from xf2sdpa.judging.model import Case
 from xf2sdpa.page import numbers
 from xf2sdpa.page.tables import Tone
-from xf2sdpa.verify.model import Case, Report, SiteReport, Status
+from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.report import words
 from xf2sdpa.verify.report.baseline import Comparison
 

@@ -8,9 +8,10 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
+from xf2sdpa.judging.model import Case, Check, Speed
 from xf2sdpa.page import numbers
 from xf2sdpa.page.tables import Tone
-from xf2sdpa.verify.model import Case, Check, Report, SiteReport, Speed, Status
+from xf2sdpa.verify.model import Report, SiteReport, Status
 
 NOT_VERIFIED = "NOT VERIFIED AGAINST XFORMERS"
 TONES: dict[Status, Tone] = {

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from xf2sdpa.judging.probe import Probe
 from xf2sdpa.timing.model import Timing
-from xf2sdpa.verify.planning.probe import Probe
 from xf2sdpa.verify.shadow.ambient import State
 from xf2sdpa.verify.speed import as_paths, timings
 

@@ -38,7 +38,7 @@ def _transforms() -> bool:
 
 def autocast_state() -> tuple[tuple[str, Any], ...]:
     """The kinds of device for which autocast is on, with its dtype."""
-    from xf2sdpa.verify.judging.watch import autocast_dtype  # noqa: PLC0415 - only a program with a site gets here
+    from xf2sdpa.judging.watch import autocast_dtype  # noqa: PLC0415 - only a program with a site gets here
 
     kinds = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     found = ((kind, autocast_dtype(torch.device(kind))) for kind in kinds)

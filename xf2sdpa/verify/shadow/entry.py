@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-
-class Failed:
-    """What stands for a value of the new side that could not be computed."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
+from xf2sdpa.verify.shadow.failed import Failed
 
 
 def probe(site: str, old: Callable[..., Any]) -> Callable[..., Any]:

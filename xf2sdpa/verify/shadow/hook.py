@@ -201,7 +201,7 @@ class _OldPath:
         if name.partition(".")[0] not in _OURS:
             return None
         sys.meta_path.remove(self)
-        from xf2sdpa.verify.judging import old_path  # noqa: PLC0415 - imports torch, as xformers does
+        from xf2sdpa.judging import old_path  # noqa: PLC0415 - imports torch, as xformers does
 
         reason = process().handover.reference
         if not reason:

@@ -13,7 +13,7 @@ from typing import Any
 
 from xf2sdpa.verify.options import Options
 from xf2sdpa.verify.planning.old_text import OldTexts
-from xf2sdpa.verify.planning.sites import Plan
+from xf2sdpa.verify.planning.plan import Plan
 from xf2sdpa.verify.shadow.handover import FOLDER, File, Handover
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap")

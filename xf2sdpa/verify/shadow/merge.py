@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from xf2sdpa.judging.model import Case
 from xf2sdpa.timing.model import Environment, Timing
-from xf2sdpa.verify.model import Case, Report, SiteReport, Status
+from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.plain import made
-from xf2sdpa.verify.planning.sites import Plan
+from xf2sdpa.verify.planning.plan import Plan
 from xf2sdpa.verify.shadow.handover import records
 from xf2sdpa.verify.verdict import settle
 

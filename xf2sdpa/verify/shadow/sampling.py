@@ -20,16 +20,16 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from xf2sdpa.verify.judging.leaves import copy_of
-from xf2sdpa.verify.model import Case, Check
+from xf2sdpa.judging.leaves import copy_of
+from xf2sdpa.judging.model import Case, Check
+from xf2sdpa.judging.probe import Probe
 from xf2sdpa.verify.options import MEMORY_SHARE, SHAPES
 from xf2sdpa.verify.plain import plain
 from xf2sdpa.verify.planning.namespace import Helper
 from xf2sdpa.verify.planning.parts import Shadow
-from xf2sdpa.verify.planning.probe import Probe
 from xf2sdpa.verify.shadow import ambient
 from xf2sdpa.verify.shadow.aftermath import Kept, measured
-from xf2sdpa.verify.shadow.entry import Failed
+from xf2sdpa.verify.shadow.failed import Failed
 from xf2sdpa.verify.shadow.hook import process
 
 WORKING_COPIES = 12
@@ -252,7 +252,7 @@ class _Comparison:
         if failed is not None:
             told = f"the new side cannot be computed: {type(failed.error).__name__}: {failed.error}"
             return Case("", "", gradients=gradients, checks=(Check("new side", ok=False, message=told),))
-        from xf2sdpa.verify.judging.compare import compare_probe  # noqa: PLC0415 - not before there is something to compare
+        from xf2sdpa.judging.compare import compare_probe  # noqa: PLC0415 - not before there is something to compare
 
         options = process().handover.options
         return compare_probe(

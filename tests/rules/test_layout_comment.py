@@ -1,0 +1,42 @@
+"""A comment that names the layout of an input is told of where a transpose goes or comes beside it."""
+
+from __future__ import annotations
+
+import pytest
+
+from xf2sdpa.rewrite.engine import rewrite_text
+
+HEAD = "import torch.nn.functional as F\nimport xformers.ops as xops\n\n\ndef f(q, k, v):\n    b, h, n, d = q.shape\n"
+CALL = "    return xops.memory_efficient_attention(\n        {},{}\n        k,\n        v,\n    ).flatten(2)\n"
+
+
+def told(text: str) -> list[str]:
+    result = rewrite_text(HEAD + text)
+    assert not result.failed
+    (site,) = result.sites
+    assert site.code == "XF101"
+    return [note.message for note in site.notes if note.code == "XF305"]
+
+
+@pytest.mark.parametrize("query", ["q", "q.transpose(1, 2)"])
+@pytest.mark.parametrize(
+    "layout", ["-> [B, N, H, D]", "(b, n, heads, d // 2)", "now BNHD", "b n h d", "[B*T, N, H, D]"]
+)
+def test_a_layout_is_told_of(query: str, layout: str) -> None:
+    assert told(CALL.format(query, f"  # {layout}")) == [
+        f"line 8: the comment `# {layout}` speaks of the layout before the rewrite"
+    ]
+
+
+@pytest.mark.parametrize("comment", ["", "  # the query", "  # see f(a, b)", "  # TODO: drop", "  # noqa: E501"])
+def test_another_comment_is_not(comment: str) -> None:
+    assert told(CALL.format("q", comment)) == []
+
+
+def test_a_comment_behind_the_whole_call_is_about_its_result() -> None:
+    assert told("    out = xops.memory_efficient_attention(q, k, v)  # [B, N, H, D]\n    return out\n") == []
+
+
+def test_the_statement_that_made_the_input() -> None:
+    text = "    x = (q * 2).transpose(1, 2)  # [B, N, H, D]\n    return xops.memory_efficient_attention(x, k, v)\n"
+    assert told(text) == ["line 7: the comment `# [B, N, H, D]` speaks of the layout before the rewrite"]

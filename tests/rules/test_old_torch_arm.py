@@ -1,0 +1,215 @@
+"""Arms for a torch without SDPA go: what is left is run on a torch that has SDPA, and on one made to lack it."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from xf2sdpa.model import SiteClass
+from xf2sdpa.rewrite.engine import rewrite_text
+
+MODE = """
+    import torch.nn.functional as F
+
+    if hasattr(F, "scaled_dot_product_attention"):
+        MODE = "torch"
+    else:
+        try:
+            import xformers
+            import xformers.ops
+
+            MODE = "xformers"
+        except ImportError:
+            MODE = "plain"
+"""
+PLAIN = """
+
+    def plain(q, k, v):
+        return (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1) @ v
+"""
+FORMS = {
+    "the middle of a chain": MODE
+    + PLAIN
+    + """
+
+    def attend(q, k, v):
+        if MODE == "torch":
+            out = F.scaled_dot_product_attention(q, k, v)
+        elif MODE == "xformers":
+            out = xformers.ops.memory_efficient_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+            out = out.transpose(1, 2)
+        else:
+            out = plain(q, k, v)
+        return out
+    """,
+    "the first of a chain": MODE
+    + PLAIN
+    + """
+
+    def attend(q, k, v):
+        # how it is done
+        if MODE == "xformers":  # the fast way
+            return xformers.ops.memory_efficient_attention(q, k, v)
+        elif MODE == "torch":
+            return F.scaled_dot_product_attention(q, k, v)
+        return plain(q, k, v)
+    """,
+    "the first of two": MODE
+    + PLAIN
+    + """
+
+    def attend(q, k, v):
+        if MODE == "xformers":
+            return xformers.ops.memory_efficient_attention(q, k, v)
+        else:
+            # nothing else is known
+            out = F.scaled_dot_product_attention(q, k, v) if MODE == "torch" else plain(q, k, v)
+            return out
+    """,
+    "the end of a chain": MODE
+    + PLAIN
+    + """
+
+    def attend(q, k, v):
+        if MODE == "torch": return F.scaled_dot_product_attention(q, k, v)
+        elif MODE == "plain": return plain(q, k, v)
+        elif MODE == "xformers":
+            a = xformers.ops.memory_efficient_attention(q, k, v)
+            b = xformers.ops.memory_efficient_attention(q, k, v)
+            return (a + b) / 2
+    """,
+    "alone": MODE
+    + PLAIN
+    + """
+
+    def attend(q, k, v):
+        if MODE == "xformers":
+            return xformers.ops.memory_efficient_attention(q, k, v)
+        return F.scaled_dot_product_attention(q, k, v) if MODE == "torch" else plain(q, k, v)
+    """,
+    "a flag": """
+    import torch
+
+    USE_XFORMERS = False
+    if not hasattr(torch.nn.functional, "scaled_dot_product_attention"):
+        try:
+            from xformers.ops import memory_efficient_attention
+            USE_XFORMERS = True
+        except Exception:
+            pass
+"""
+    + PLAIN
+    + """
+
+    def attend(q, k, v):
+        if USE_XFORMERS:
+            return memory_efficient_attention(q, k, v)
+        if hasattr(torch.nn.functional, "scaled_dot_product_attention"):
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+        return plain(q, k, v)
+    """,
+}
+DIRECT = {
+    "the other arm": """
+    import torch.nn.functional as F
+    from xformers.ops import memory_efficient_attention
+
+    def attend(q, k, v):
+        if hasattr(F, "scaled_dot_product_attention"):
+            # torch has it
+            return F.scaled_dot_product_attention(q, k, v)
+        else:
+            return memory_efficient_attention(q, k, v)
+    """,
+    "by a variable": """
+    import torch.nn.functional as F
+    import xformers.ops as xops
+
+    HAS_SDPA = hasattr(F, "scaled_dot_product_attention")
+
+    def attend(q, k, v):
+        if not HAS_SDPA:
+            out = xops.memory_efficient_attention(q, k, v)
+        else:
+            out = F.scaled_dot_product_attention(q, k, v)
+        return out
+    """,
+}
+
+
+def rewritten(form: str) -> str:
+    result = rewrite_text(textwrap.dedent(form), compat="_attention_compat")
+    assert {site.kind for site in result.sites} == {SiteClass.REMOVED}, result
+    assert {site.code for site in result.sites} == {"XF218"}
+    return result.new
+
+
+def attended(text: str) -> torch.Tensor:
+    """What a file's `attend` makes of some tensors."""
+    scope: dict[str, Any] = {}
+    exec(compile(text, "<form>", "exec"), scope)
+    q, k, v = torch.randn(3, 2, 4, 6, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return scope["attend"](q, k, v)
+
+
+@pytest.mark.parametrize("name", FORMS | DIRECT)
+def test_nothing_of_xformers_is_left_and_torch_takes_its_own(name: str) -> None:
+    new = rewritten((FORMS | DIRECT)[name])
+    assert "xformers.ops" not in new, new
+    torch.testing.assert_close(attended(new), attended(textwrap.dedent((FORMS | DIRECT)[name])))
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_an_old_torch_still_finds_its_way(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = rewritten(FORMS[name])
+    monkeypatch.delattr(F, "scaled_dot_product_attention")
+    for module in ("xformers", "xformers.ops"):
+        monkeypatch.setitem(sys.modules, module, None)
+    torch.testing.assert_close(attended(new), attended(textwrap.dedent(FORMS[name])))
+
+
+@pytest.mark.parametrize("name", FORMS | DIRECT)
+def test_a_second_run_changes_nothing(name: str) -> None:
+    new = rewritten((FORMS | DIRECT)[name])
+    assert rewrite_text(new, compat="_attention_compat").new == new
+
+
+def test_comments_stay() -> None:
+    assert "    # how it is done\n    if MODE ==" in rewritten(FORMS["the first of a chain"])
+    assert "    # nothing else is known\n    out = " in rewritten(FORMS["the first of two"])
+    assert "    # torch has it\n    return F." in rewritten(DIRECT["the other arm"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('MODE = "torch"', 'MODE = "xformers"'),
+        ('hasattr(F, "scaled_dot_product_attention")', 'hasattr(F, "softmax")'),
+        ('hasattr(F, "scaled_dot_product_attention")', 'hasattr(plain, "scaled_dot_product_attention")'),
+    ],
+)
+def test_an_arm_that_may_be_taken_is_kept(old: str, new: str) -> None:
+    form = textwrap.dedent(FORMS["the middle of a chain"]).replace(old, new, 1)
+    assert form != textwrap.dedent(FORMS["the middle of a chain"])
+    sites = rewrite_text(form, compat="_attention_compat").sites
+    assert {site.kind for site in sites} != {SiteClass.REMOVED}, (new, sites)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("except ImportError:", "except ImportError as why:\n        print(why)"),
+        ("        import xformers\n", "        print('old')\n        import xformers\n"),
+        ("except ImportError:", "except ImportError:\n        if F:\n            raise"),
+    ],
+)
+def test_where_a_guard_does_more_the_call_is_left(old: str, new: str) -> None:
+    form = textwrap.dedent(FORMS["the middle of a chain"])
+    result = rewrite_text(form.replace(old, new, 1), compat="_attention_compat")
+    assert result.new == result.old != form
+    assert [(site.kind, site.code) for site in result.sites] == [(SiteClass.LEFT, "XF218")]

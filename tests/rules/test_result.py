@@ -1,0 +1,68 @@
+"""A result that is used twice: what is written through one use is seen through the other, as with xformers.
+
+Without gradients: attention saves its result for the backward pass, so nobody writes into it in training.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import xformers.ops
+
+from tests import oracle
+from xf2sdpa.rewrite.engine import rewrite_text
+
+HEAD = """
+import torch
+import xformers.ops as xops
+
+def attend(q, k, v):
+    b, n, h, d = q.shape
+    out = xops.memory_efficient_attention(q, k, v)
+"""
+TWICE = {
+    "a view is written": "out.view(b * n, h * d)[0] = 7.0\n    return out",
+    "a view is scaled": "out.view(-1, d).mul_(2.0)\n    return out.flatten(2)",
+    "a reshape is written": "flat = out.reshape(b, -1)\n    flat[:, 0] = 7.0\n    return out.sum(-1)",
+    "the result is scaled": "flat = out.view(b, n, h * d)\n    out *= 2.0\n    return flat",
+    "the result is filled": "flat = out.flatten(2)\n    out.zero_()\n    return flat",
+    "under another name": "kept = out\n    out.view(b, n, -1).add_(1.0)\n    return kept.reshape(b, n, h * d)",
+    "by `to`": "same = out.to(q.dtype)\n    same.view(b, n, -1).add_(1.0)\n    return out.flatten(2)",
+    "in a loop": "for row in out.view(b * n, -1):\n        row.zero_()\n    return out.flatten(2)",
+    "again and again": "for i in range(3):\n        y = out.view(b, n, h * d)\n        y += i\n    return y",
+    "a function writes": "torch.relu_(out.view(b, n, -1))\n    return out.flatten(2)",
+}
+ONCE = {
+    "one view": "return out.view(b, n, h * d)",
+    "its shape is asked for": "print(out.shape, out.dtype)\n    return out.view(b, n, h * d)",
+    "one in each arm": (
+        "if n > 3:\n        y = out.view(b, n, -1)\n    else:\n        y = out.reshape(b, -1)\n    return y"
+    ),
+    "one before a return": "if n > 3:\n        return out.view(b, n, -1)\n    return out.reshape(b, -1)",
+    "a new name": "out = out.view(b, n, -1)\n    out *= 2.0\n    return out",
+}
+
+
+def attended(text: str) -> torch.Tensor:
+    scope: dict[str, Any] = {}
+    exec(compile(text, "<form>", "exec"), scope)
+    stored = torch.randn(3, 2, 3, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    q, k, v = stored.transpose(2, 3)  # heads first: then SDPA's result, transposed back, is not contiguous
+    with torch.no_grad():
+        return scope["attend"](q, k, v)
+
+
+@pytest.mark.parametrize("name", TWICE | ONCE)
+def test_old_and_new_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = HEAD + f"    {(TWICE | ONCE)[name]}\n"
+    new = rewrite_text(old).new
+    assert "xformers" not in new
+    monkeypatch.setattr(xformers.ops, "memory_efficient_attention", oracle.memory_efficient_attention)
+    torch.testing.assert_close(attended(new), attended(old))
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_what_is_used_once_is_not_copied(name: str) -> None:
+    assert ".contiguous()" not in rewrite_text(HEAD + f"    {ONCE[name]}\n").new

@@ -1,0 +1,44 @@
+"""The map of the house holds: no import leads up, none in a circle, no rule imports another."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests import house
+from tests.house import ROOMS, Arrow
+
+MODULES = house.texts()
+MAP = Path(__file__).parents[1] / "CONTRIBUTING.md"
+
+
+def test_every_module_lies_in_a_room() -> None:
+    assert {house.room(module) for module in MODULES} - {""} == set(ROOMS)
+
+
+def test_no_import_leads_up() -> None:
+    assert house.upward(MODULES) == []
+
+
+def test_no_imports_in_a_circle() -> None:
+    assert house.circles(MODULES) == []
+
+
+def test_no_rule_imports_another() -> None:
+    assert [a for a in house.arrows(MODULES) if house.room(a.source) == "rules" and a.target.startswith("rules.")] == []
+
+
+def test_an_arrow_that_is_turned_round_is_seen() -> None:
+    turned = {**MODULES, "rulekit.draft": "from xf2sdpa.rewrite.engine import rewrite_text\n"}
+    assert house.upward(turned) == [Arrow("rulekit.draft", "rewrite.engine")]
+    turned = {**MODULES, "files.source": f"{MODULES['files.source']}\nfrom xf2sdpa.files import git\n"}
+    turned["files.git"] = "def f():\n    from xf2sdpa.files.source import read\n"
+    assert house.circles(turned) == [["files.git", "files.source"]]
+    turned = {**MODULES, "verify.verdict": "from xf2sdpa.verify import run\n"}
+    assert house.upward(turned) == [Arrow("verify.verdict", "verify.run")]
+
+
+def test_contributing_shows_this_map() -> None:
+    section = MAP.read_text("utf-8").partition("## The rooms\n")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)(?:\.py|/)` \| ([^|]+) \|$", section, re.MULTILINE)
+    assert dict(listed) == ROOMS

@@ -1,0 +1,31 @@
+"""What becomes of comments and blank lines above statements that are removed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import libcst as cst
+
+
+def without_blank_start(lines: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:
+    """Leading lines of a statement that now opens its block."""
+    return list(itertools.dropwhile(lambda line: line.comment is None, lines))
+
+
+_ABOUT = ("xformers", "memory_efficient", "memory efficient", "memory-efficient")
+
+
+def kept_comments(node: Any) -> list[cst.EmptyLine]:
+    """Comments above a removed statement that speak of something else; blank lines go with it."""
+    lines: Sequence[cst.EmptyLine] = getattr(node, "leading_lines", ())
+    kept = [line for line in lines if line.comment and not any(w in line.comment.value.lower() for w in _ABOUT)]
+    if len(kept) < len([line for line in lines if line.comment]):
+        return []
+    return list(lines) if kept else []
+
+
+def blank_lines(node: Any) -> list[cst.EmptyLine]:
+    """The blank lines above a statement."""
+    return [line for line in node.leading_lines if line.comment is None]

@@ -1,0 +1,197 @@
+"""Carries out the edits of expressions within one statement, on LibCST's tree.
+
+The two parsers list calls, attributes, comparisons, names and strings of a statement in the same order, so the n-th
+of a kind in `ast` is the n-th in LibCST. A count that differs raises `PairingError`, and the file stays as it was.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import libcst as cst
+
+from xf2sdpa.edits.calls import parsed, rebuild_call
+from xf2sdpa.edits.errors import PairingError, Transcript
+from xf2sdpa.edits.kinds import CallEdit, ExpressionEdit, Rename, ReplaceExpression, Unwrap
+from xf2sdpa.edits.layout import Layout
+
+_PAIRED: tuple[type[ast.expr], ...] = (ast.Call, ast.Attribute, ast.Compare, ast.UnaryOp, ast.Name, ast.Constant)
+"""Kinds of expressions that edits name, paired between the parsers by their order."""
+_SELDOM = (ast.UnaryOp, ast.Name, ast.Constant)
+"""Those of them that are paired only in a statement that has an edit of the kind."""
+_COMPOUND_FIELDS = ("body", "orelse", "finalbody")
+
+
+def _is_no_string(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and not isinstance(node.value, str | bytes)
+
+
+class ExpressionEditor:
+    """Edits expressions, one statement after the other.
+
+    Attributes:
+        transcript: the new text of each call edited so far.
+    """
+
+    def __init__(self, edits: Sequence[ExpressionEdit], module: cst.Module, layout: Layout) -> None:
+        self.transcript = Transcript()
+        self._edits = {id(edit.node): edit for edit in edits}
+        self._made: set[int] = set()
+        self._module = module
+        self._layout = layout
+
+    def waiting(self) -> list[ExpressionEdit]:
+        """The edits that are not carried out."""
+        return [edit for key, edit in self._edits.items() if key not in self._made]
+
+    def edit(self, node: Any, twin: ast.stmt) -> Any:
+        """A statement with the expressions edited that stand in itself, not in its blocks.
+
+        Raises:
+            PairingError: the parsers disagree on the number of expressions.
+        """
+        mine = [n for n in _own_expressions(twin) if isinstance(n, _PAIRED) and not _is_no_string(n)]
+        if not any(id(n) in self._edits for n in mine):
+            return node
+        collector = _Collector()
+        collector.gather(node)
+        pairs: dict[cst.CSTNode, ExpressionEdit] = {}
+        for kind in _PAIRED:
+            ours, theirs = [n for n in mine if isinstance(n, kind)], collector.found[kind]
+            if kind in _SELDOM and not any(id(n) in self._edits for n in ours):
+                continue
+            if len(ours) != len(theirs):
+                raise PairingError(f"line {twin.lineno}: the parsers disagree on the number of {kind.__name__} nodes")
+            wanted = ((self._edits.get(id(n)), c) for n, c in zip(ours, theirs, strict=True))
+            pairs.update({c: edit for edit, c in wanted if edit is not None})
+        self._made.update(id(edit.node) for edit in pairs.values())
+        return node.visit(_Transformer(pairs, self._module, self._layout, self.transcript))
+
+
+class _Collector(cst.CSTVisitor):
+    """Calls, attributes, names … of one statement, in the order of the source, outermost first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[type[ast.expr], list[cst.CSTNode]] = {kind: [] for kind in _PAIRED}
+        self.labels: set[cst.CSTNode] = set()  # names that are part of something else: attributes, keywords
+
+    def gather(self, node: cst.CSTNode) -> None:
+        node.visit(self)
+
+    def visit_Call(self, node: cst.Call) -> None:  # noqa: N802
+        self.found[ast.Call].append(node)
+
+    def visit_Attribute(self, node: cst.Attribute) -> None:  # noqa: N802
+        self.found[ast.Attribute].append(node)
+        self.labels.add(node.attr)
+
+    def visit_Arg(self, node: cst.Arg) -> None:  # noqa: N802
+        if node.keyword is not None:
+            self.labels.add(node.keyword)
+
+    def visit_Param(self, node: cst.Param) -> None:  # noqa: N802
+        self.labels.add(node.name)
+
+    def visit_Name(self, node: cst.Name) -> None:  # noqa: N802
+        if node not in self.labels:
+            self.found[ast.Name].append(node)
+
+    def visit_SimpleString(self, node: cst.SimpleString) -> None:  # noqa: N802
+        self.found[ast.Constant].append(node)
+
+    def visit_ConcatenatedString(self, node: cst.ConcatenatedString) -> bool:  # noqa: N802
+        self.found[ast.Constant].append(node)
+        return False
+
+    def visit_UnaryOperation(self, node: cst.UnaryOperation) -> None:  # noqa: N802
+        self.found[ast.UnaryOp].append(node)
+
+    def visit_Comparison(self, node: cst.Comparison) -> None:  # noqa: N802
+        self.found[ast.Compare].append(node)
+
+    def visit_IndentedBlock(self, node: cst.IndentedBlock) -> bool:  # noqa: N802
+        return False
+
+    def visit_SimpleStatementSuite(self, node: cst.SimpleStatementSuite) -> bool:  # noqa: N802
+        return False
+
+    def visit_FormattedString(self, node: cst.FormattedString) -> bool:  # noqa: N802
+        return False
+
+    def visit_If_orelse(self, node: cst.If) -> None:  # noqa: N802
+        """An `elif` is a statement of its own."""
+
+    def visit_If(self, node: cst.If) -> bool:  # noqa: N802
+        node.test.visit(self)
+        return False
+
+
+class _Transformer(cst.CSTTransformer):
+    """Makes the expression edits of one statement, innermost first."""
+
+    def __init__(
+        self, edits: dict[cst.CSTNode, ExpressionEdit], module: cst.Module, layout: Layout, transcript: Transcript
+    ) -> None:
+        super().__init__()
+        self.edits = edits
+        self.module = module
+        self.layout = layout
+        self.transcript = transcript
+
+    def visit_IndentedBlock(self, node: cst.IndentedBlock) -> bool:  # noqa: N802
+        return False
+
+    def visit_SimpleStatementSuite(self, node: cst.SimpleStatementSuite) -> bool:  # noqa: N802
+        return False
+
+    def on_leave(self, original_node: cst.CSTNode, updated_node: Any) -> Any:
+        """Other text in the place of an expression of any kind; the rest by kind."""
+        edit = self.edits.get(original_node)
+        if isinstance(edit, ReplaceExpression):
+            return _in_parentheses_of(updated_node, edit.text)
+        return super().on_leave(original_node, updated_node)
+
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:  # noqa: N802
+        edit = self.edits.get(original_node)
+        if isinstance(edit, Unwrap):
+            inner = cast("cst.Attribute", updated_node.func).value
+            return inner.with_changes(lpar=[*updated_node.lpar, *inner.lpar], rpar=[*inner.rpar, *updated_node.rpar])
+        if not isinstance(edit, CallEdit):
+            return updated_node
+        rebuilt = rebuild_call(updated_node, edit, self.layout, self.module)
+        self.transcript.after[id(edit.node)] = self.module.code_for_node(rebuilt)
+        return rebuilt
+
+    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.Attribute:  # noqa: N802
+        edit = self.edits.get(original_node)
+        return updated_node.with_changes(attr=cst.Name(edit.name)) if isinstance(edit, Rename) else updated_node
+
+
+def _in_parentheses_of(old: Any, text: str) -> cst.BaseExpression:
+    return parsed(text).with_changes(lpar=old.lpar, rpar=old.rpar)
+
+
+def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
+    """The expression nodes of a statement in the order of the source, outermost first; not those of its blocks."""
+    found: list[ast.expr] = []
+    waiting: list[ast.AST] = [statement]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.JoinedStr):
+            continue
+        if isinstance(node, ast.expr):
+            found.append(node)
+        for name in node._fields:
+            if node is statement and name in (*_COMPOUND_FIELDS, "handlers") and not isinstance(statement, ast.expr):
+                continue
+            value = getattr(node, name, None)
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.match_case):
+                    waiting += [part for part in (child.pattern, child.guard) if part is not None]
+                elif isinstance(child, ast.AST) and not isinstance(child, ast.stmt):
+                    waiting.append(child)
+    found.sort(key=lambda n: (n.lineno, n.col_offset, -(n.end_lineno or 0), -(n.end_col_offset or 0)))
+    return iter(found)

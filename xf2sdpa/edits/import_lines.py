@@ -1,0 +1,42 @@
+"""Import statements on LibCST's tree: names taken out, and where a new one may stand."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import cast
+
+import libcst as cst
+
+from xf2sdpa.edits.kinds import RemoveAliases
+
+
+def without_aliases(node: cst.BaseSmallStatement, edit: RemoveAliases) -> cst.BaseSmallStatement | None:
+    """An import statement without some of its names; None if none is left."""
+    names = cast("Sequence[cst.ImportAlias]", cast("cst.Import | cst.ImportFrom", node).names)
+    kept = [alias for alias in names if not _is_bound(alias, edit)]
+    if not kept:
+        return None
+    if kept[-1] is not names[-1]:
+        last = names[-1].comma
+        if isinstance(last, cst.Comma):  # a trailing comma: its white space closes the parenthesis
+            kept[-1] = kept[-1].with_changes(comma=last)
+        else:
+            kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return node.with_changes(names=kept)
+
+
+def _is_bound(alias: cst.ImportAlias, edit: RemoveAliases) -> bool:
+    whole = alias.evaluated_alias or alias.evaluated_name
+    return whole in edit.bound
+
+
+def after_preamble(tree: ast.Module) -> int:
+    """How many statements must stay first: the docstring and `from __future__` imports."""
+    count = 0
+    for statement in tree.body:
+        is_doc = count == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        if not is_doc and not (isinstance(statement, ast.ImportFrom) and statement.module == "__future__"):
+            break
+        count += 1
+    return count

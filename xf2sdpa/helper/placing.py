@@ -1,0 +1,165 @@
+"""Where the helper module goes, and how each file that needs it says so.
+
+One copy in the nearest package that all its users share; beside the files where there is no package. Imports are
+relative where the files import relatively already, else by the dotted path by which the project knows the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from xf2sdpa.project.handed_on import dotted_imports
+from xf2sdpa.project.import_graph import imports_in
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder for a copy, and the module path by which each of its users imports it."""
+
+    folder: Path
+    modules: Mapping[Path, str]
+
+
+@dataclass(frozen=True)
+class Imports:
+    """How the files of a project import the users of the helper.
+
+    Attributes:
+        absolute: every dotted module path that some file imports.
+        packages: folders that must be packages, with `__init__.py` or without, as files in them import relatively.
+        scripts: files that another one beside them imports by their bare name.
+    """
+
+    absolute: frozenset[str]
+    packages: frozenset[Path]
+    scripts: frozenset[Path] = frozenset()
+
+    def is_package(self, user: Path) -> bool:
+        """Whether a file's folder must be a package; how others import that very file counts more than the rest."""
+        folder = user.resolve().parent
+        by_name = user.resolve() in self.scripts and not (folder / "__init__.py").exists()
+        return folder in self.packages and not by_name
+
+
+def packages_of(importer: Path, text: str) -> set[Path]:
+    """The folders that a file's relative imports show to be packages.
+
+    Its own, one more for each further dot, and those on the way to what it imports: `from .a.b import c` passes a.
+    An import of what is not there shows nothing: it never runs, or never works.
+    """
+    folder = importer.resolve().parent
+    found: set[Path] = set()
+    for statement in imports_in(text):
+        above = [folder, *folder.parents][: statement.dots]
+        parts = [part for part in statement.module.split(".") if part]
+        if above and _is_there(above[-1], parts or [statement.name]):
+            found.update(above, (above[-1].joinpath(*parts[:count]) for count in range(1, len(parts))))
+    return found
+
+
+def _is_there(folder: Path, parts: list[str]) -> bool:
+    """Whether a folder holds a module, of any kind (`.py`, `.so`), or defines the name itself."""
+    place = folder.joinpath(*parts)
+    if place.is_dir() or (len(parts) == 1 and (folder / "__init__.py").exists()):
+        return True
+    return any(file.name.startswith(f"{place.name}.") for file in _listed(place.parent))
+
+
+def _listed(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def scripts_of(importer: Path, text: str) -> set[Path]:
+    """The files beside an importer that it imports by their bare name, and not relatively as well."""
+    folder = importer.resolve().parent
+    relative = {part for s in imports_in(text) if s.dots == 1 for part in (s.module or s.name).split(".")[:1]}
+    bare = {name for name in dotted_imports(text) if name.isidentifier()} - relative
+    return {file for name in bare if (file := folder / f"{name}.py").exists()}
+
+
+def places(users: Iterable[Path], texts: Mapping[Path, str], imports: Imports, name: str) -> list[Place]:
+    """A place for each group of users that share a root.
+
+    Args:
+        users: the files that need the helper.
+        texts: the text of each.
+        imports: how the project imports them.
+        name: the helper's module name, without `.py`.
+    """
+    groups: dict[tuple[Path, Path | None], list[Path]] = {}
+    for user in users:
+        root = _root(user, imports)
+        groups.setdefault((root, _standing(user, root, name)), []).append(user)
+    found = []
+    for (root, standing), members in sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1]))):
+        folder = standing or _folder(members, root, texts)
+        relative = any(packages_of(m, texts[m]) or imports.is_package(m) for m in members)
+        modules = {user: _module(user, folder, root, name, relative=relative) for user in members}
+        found.append(Place(_as_given(folder, members[0]), modules))
+    return found
+
+
+def _standing(user: Path, root: Path, name: str) -> Path | None:
+    """The folder, at or above a file, in which a helper stands already."""
+    for folder in user.resolve().parents:
+        if (folder / f"{name}.py").exists():
+            return folder
+        if folder == root:
+            return None
+    return None
+
+
+def _as_given(folder: Path, user: Path) -> Path:
+    """A folder, spelled from the path by which the user named a file in or below it."""
+    return Path(os.path.normpath(user.parent / os.path.relpath(folder, user.resolve().parent)))
+
+
+def _root(user: Path, imports: Imports) -> Path:
+    """The folder from which a file's dotted path counts: above its packages, or where imports of it begin."""
+    folder = user.resolve().parent
+    if (folder / "__init__.py").exists() or imports.is_package(user):
+        folder = _above_packages(folder, imports)
+    # A folder without __init__.py can still be imported from: `from models.layers import …`
+    parts = user.resolve().with_suffix("").parts
+    known = [n for n in range(2, 6) if ".".join(parts[-n:]) in imports.absolute]
+    if known and len(parts) - max(known) < len(folder.parts):
+        folder = Path(*parts[: len(parts) - max(known)])
+    return folder
+
+
+def _above_packages(folder: Path, imports: Imports) -> Path:
+    if folder in imports.packages and not folder.name.isidentifier():
+        folder = folder.parent  # relative imports work there whatever the folder is called
+    while ((folder / "__init__.py").exists() or folder in imports.packages) and folder.name.isidentifier():
+        folder = folder.parent
+    return folder
+
+
+def _folder(members: list[Path], root: Path, texts: Mapping[Path, str]) -> Path:
+    """The deepest folder that holds all members; if that is no package, the package that most others import."""
+    common = members[0].resolve().parent
+    for member in members[1:]:
+        while common not in (member.resolve().parent, *member.resolve().parent.parents):
+            common = common.parent
+    if common != root and root in common.parents:
+        return common
+    tops = {member: member.resolve().relative_to(root).parts[0] for member in members}
+    needed: Counter[str] = Counter()
+    for member, own in tops.items():
+        imported = {dotted.partition(".")[0] for dotted in dotted_imports(texts[member])}
+        needed.update(imported & (set(tops.values()) - {own}))
+    best = needed.most_common(1)
+    return root / best[0][0] if best and (root / best[0][0]).is_dir() else root
+
+
+def _module(user: Path, folder: Path, root: Path, name: str, *, relative: bool) -> str:
+    """How a file imports the helper."""
+    own = user.resolve().parent
+    inside = own == folder or folder in own.parents
+    if inside and root not in (own, folder) and relative:
+        return "." * (len(own.relative_to(folder).parts) + 1) + name
+    return ".".join([*folder.relative_to(root).parts, name])

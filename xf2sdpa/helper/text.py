@@ -1,0 +1,189 @@
+"""The helper module that is copied into a user's package: `xf2sdpa.compat`, pruned to what the project uses.
+
+Reads the sources of `xf2sdpa.compat` as text and never imports them (they need torch).
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from xf2sdpa import __version__
+from xf2sdpa.model import Copy
+
+FILE_NAME = "_attention_compat.py"
+_FOLDER = Path(__file__).parents[1] / "compat"
+_MODULES = ("kernels", "sequences", "masks", "attention", "ops")
+_MARK = "# xf2sdpa-copy: "
+_HEADER = '''"""Attention with the names and the layout of xformers.ops, on torch alone.
+
+Made by xf2sdpa {version} from its module xf2sdpa.compat (MIT licence), with only what this project uses.
+It is yours: edit it, or delete it once nothing imports it. xf2sdpa updates a copy only if nobody edited it.
+"""
+
+{mark}{digest}
+'''
+
+
+def with_text(copy: Copy, names: Collection[str]) -> Copy:
+    """The copy with the text that it should have, for what its users need and what it already holds."""
+    if not copy.path.exists():
+        return replace(copy, text=assemble(names))
+    old = copy.path.read_text("utf-8")
+    held = _held(old)
+    if is_untouched(old):
+        return replace(copy, old=old, text=assemble({*names, *held}))
+    return replace(copy, old=old, missing=tuple(sorted(set(names) - held)))
+
+
+def held(path: Path) -> frozenset[str]:
+    """The names of the API that the copy at a path defines; none where there is none."""
+    return _held(path.read_text("utf-8")) if path.exists() else frozenset()
+
+
+def _held(text: str) -> frozenset[str]:
+    """The names of the API that a copy defines."""
+    return frozenset().union(*(_bound(node) for node in ast.parse(text).body)) & exported()
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One top-level definition: the names it binds, the names it reads, its text."""
+
+    binds: frozenset[str]
+    reads: frozenset[str]
+    text: str
+
+
+@functools.cache
+def exported() -> frozenset[str]:
+    """The names of xformers' API that a copy can hold."""
+    tree = ast.parse((_FOLDER / "__init__.py").read_text("utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
+            return frozenset(ast.literal_eval(node.value)) - {"install", "uninstall"}
+    raise AssertionError("xf2sdpa.compat has no __all__")
+
+
+def assemble(names: Iterable[str]) -> str:
+    """The text of a module that defines these names and all that they reach.
+
+    Raises:
+        KeyError: a name that `exported` does not list.
+    """
+    names = set(names)
+    unknown = names - exported()
+    if unknown:
+        raise KeyError(*sorted(unknown))
+    imports, pieces = _sources()
+    kept = _reached(names, pieces)
+    chosen = [piece for piece in pieces if piece.binds & kept]
+    used = frozenset().union(*(piece.reads for piece in chosen))
+    body = _arranged(line for bound, line in imports if bound & used) + _joined(chosen) + "\n"
+    return _HEADER.format(version=__version__, mark=_MARK, digest=_digest(body)) + body
+
+
+def is_untouched(text: str) -> bool:
+    """Whether a copy is as some version of xf2sdpa made it."""
+    head, mark, rest = text.replace("\r\n", "\n").partition(_MARK)
+    digest, newline, body = rest.partition("\n")
+    return bool(mark and newline and head) and _digest(body) == digest.strip()
+
+
+def is_copy(text: str) -> bool:
+    """Whether a file was made by xf2sdpa, edited since or not."""
+    return _MARK in text
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _sources() -> tuple[tuple[tuple[frozenset[str], str], ...], tuple[_Piece, ...]]:
+    """The import lines with the names each binds, and all definitions in order."""
+    imports: dict[str, frozenset[str]] = {}
+    pieces: list[_Piece] = []
+    for name in _MODULES:
+        text = (_FOLDER / f"{name}.py").read_text("utf-8")
+        lines = text.splitlines()
+        previous = 0
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                imports.update(_import_lines(node))
+            elif bound := _bound(node):
+                pieces.append(_Piece(bound, _reads(node), _text(lines, previous, node)))
+            previous = node.end_lineno or node.lineno
+    return tuple((bound, line) for line, bound in imports.items()), tuple(pieces)
+
+
+def _import_lines(node: ast.Import | ast.ImportFrom) -> dict[str, frozenset[str]]:
+    """One line a name, so that each can go by itself."""
+    if isinstance(node, ast.ImportFrom):
+        if node.module == "__future__" or (node.module or "").startswith("xf2sdpa"):
+            return {}
+        return {ast.unparse(ast.ImportFrom(node.module, [a], 0)): frozenset({a.asname or a.name}) for a in node.names}
+    return {ast.unparse(ast.Import([a])): frozenset({(a.asname or a.name).partition(".")[0]}) for a in node.names}
+
+
+def _arranged(lines: Iterable[str]) -> str:
+    """Import lines as isort and ruff have them: the standard library, then torch, one line a module."""
+    plain: set[str] = set()
+    taken: dict[str, set[str]] = {}
+    for line in lines:
+        module, _, name = line.removeprefix("from ").partition(" import ")
+        if name:
+            taken.setdefault(module, set()).add(name)
+        else:
+            plain.add(line)
+    merged = [f"from {module} import {', '.join(sorted(taken[module]))}" for module in sorted(taken)]
+    ordered = [*sorted(plain, key=lambda line: line.split()[1]), *merged]
+    torch = [line for line in ordered if line.split()[1].partition(".")[0] == "torch"]
+    standard = [line for line in ordered if line not in torch]
+    blocks = ["from __future__ import annotations", *("\n".join(group) for group in (standard, torch) if group)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _joined(pieces: Sequence[_Piece]) -> str:
+    """Definitions with two blank lines before each, but none between constants of one line."""
+    text, tight = "", False
+    for index, piece in enumerate(pieces):
+        constant = "\n" not in piece.text and not piece.text.startswith(("def ", "class ", "@"))
+        first = "\n" if constant else "\n\n"
+        text += (first if index == 0 else "\n" if constant and tight else "\n\n\n") + piece.text
+        tight = constant
+    return text
+
+
+def _bound(node: ast.stmt) -> frozenset[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return frozenset({node.name})
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return frozenset(target.id for target in targets if isinstance(target, ast.Name))
+
+
+def _reads(node: ast.AST) -> frozenset[str]:
+    """Every name in a definition, those inside quoted annotations too."""
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    quoted = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str))
+    return frozenset(names | {text for text in quoted if text.isidentifier()})
+
+
+def _text(lines: list[str], previous: int, node: ast.stmt) -> str:
+    """The text of a definition with its decorators and the comments right above it."""
+    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+    while first - 1 > previous and lines[first - 2].startswith("#"):
+        first -= 1
+    return "\n".join(lines[first - 1 : node.end_lineno])
+
+
+def _reached(names: set[str], pieces: Collection[_Piece]) -> set[str]:
+    reached: set[str] = set()
+    while names - reached:
+        reached |= names
+        names = {name for piece in pieces if piece.binds & reached for name in piece.reads}
+    return reached

@@ -1,0 +1,1 @@
+"""Old against new on tensors, for `verify` and `bench`. Needs torch."""

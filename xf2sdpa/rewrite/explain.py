@@ -1,0 +1,29 @@
+"""The command `xf2sdpa explain`: the page of a code, or a list of all codes."""
+
+from __future__ import annotations
+
+import click
+
+from xf2sdpa.console import give_up
+from xf2sdpa.rewrite import pages
+
+
+@click.command("explain")
+@click.argument("code", required=False)
+def command(code: str | None) -> None:
+    """Print the page of a CODE, of FLAGS (the H200 backend flags) or of one flag; list the codes that begin so, or all.
+
+    XF1 is what was done, XF2 why a call cannot be inline, XF3 assumptions, XF4 what is left, XF5 flags, XF9 the run.
+    """
+    if code is None:
+        for listed, line in pages.all_codes().items():
+            click.echo(f"{listed}  {line}")
+        return
+    page = pages.explain(code)
+    if page is None:
+        near = pages.nearest(code)
+        meant = f"; did you mean {near}?" if near else ""
+        give_up(
+            f"there is no page about {code}{meant}", "`xf2sdpa explain` lists all codes; `flags` is a page as well."
+        )
+    click.echo(page, nl=False)

@@ -1,0 +1,26 @@
+"""What one file is rewritten with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from xf2sdpa.settings import Settings
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one file is rewritten with; see `rewrite_text`."""
+
+    settings: Settings
+    only_exact: bool = False
+    handed_on: frozenset[str] = frozenset()
+    compat: str | None = None
+    handed_over: Mapping[str, str] = field(default_factory=dict)
+    """What names of other files stand for: `shared.xops` → `xformers.ops`."""
+    reached: bool = False
+    """Whether files with call sites import something from this one: its flags then count as theirs."""
+    migrating: bool = False
+    """Whether the project has call sites at all."""
+    alone: bool = False
+    """Whether the file is loaded by itself, without others of its project."""

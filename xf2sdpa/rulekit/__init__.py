@@ -1,0 +1,1 @@
+"""What rules stand on: the drafts they fill in, and the questions that several of them ask."""

@@ -1,0 +1,58 @@
+"""Which names the helper module stands in for, and how a file calls them."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.names import first_name
+from xf2sdpa.edits.kinds import ArgumentEdit, CallEdit
+from xf2sdpa.helper.text import exported
+from xf2sdpa.rulekit.draft import FileDraft
+
+SWITCH = re.compile(r"enable_xformers_memory_efficient_attention\(|set_use_memory_efficient_attention_xformers\(")
+
+
+def is_switched(file: FileDraft, load: ast.Name) -> bool:
+    """Whether a switch may keep the import from being tried: then being None still means something."""
+    owner = file.names.scope_at[id(load)].owner(load.id)
+    nodes = [binding.node for binding in owner.bindings[load.id]] if owner else []
+    guards = {id(p): p for node in nodes for p in file.names.ancestors(node) if isinstance(p, ast.Try)}
+    return any(isinstance(part, ast.Raise) for guard in guards.values() for s in guard.body for part in ast.walk(s))
+
+
+def has_helper(file: FileDraft, api: str | None) -> bool:
+    """Whether the helper stands in for a name.
+
+    A kernel's name does where it goes to `op=`; handed to another library's switch it must be xformers' own.
+    """
+    return file.compat is not None and api in exported() and not (is_kernel(api) and SWITCH.search(file.text))
+
+
+def is_kernel(api: str | None) -> bool:
+    """Whether a name is one of xformers' kernels, which only xformers (or a library's switch to it) can use."""
+    return api is not None and re.fullmatch(r"(MemoryEfficientAttention|Triton)\w+Op", api) is not None
+
+
+def helper_name(file: FileDraft, chain: ast.expr, api: str) -> str:
+    """What a name of the helper is called at a place, and note that it is needed."""
+    if isinstance(chain, ast.Name):  # the import that binds it says where it comes from
+        return chain.id
+    local = api
+    scope = file.names.scope_at.get(id(first_name(chain)), file.names.module)
+    taken = scope.owner(local)
+    if taken is not None:
+        ours = all(is_ours(binding.dotted) or binding.is_fallback for binding in taken.bindings[local])
+        while not ours and scope.owner(local) is not None:
+            local = f"compat_{local}"
+    file.compat_names[local] = api
+    return local
+
+
+def renamed_call(call: ast.Call, function: str, without: ast.expr | None = None) -> CallEdit:
+    """The same call of another function, perhaps without one argument."""
+    given = {id(a): ArgumentEdit(None) for a in call.args}
+    given |= {id(k.value): ArgumentEdit(k.arg) for k in call.keywords}
+    given.pop(id(without), None)
+    return CallEdit(call, function, given)

@@ -1,0 +1,75 @@
+"""Files in which nothing may be rewritten, or which must not get the helper's mask objects.
+
+A file that compares xformers with something else would compare SDPA with itself; one that replaces xformers' operator,
+or works with its private parts, needs xformers' own objects.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.names import called_name
+from xf2sdpa.rulekit.draft import FileDraft
+
+_PLACE = re.compile(
+    r"(^|/)(tests?|bench|benchmarks?)/|(^|/)(test|bench|benchmark)_?[^/]*\.py$|_(test|bench|benchmark)\.py$"
+)
+_INTERNAL = re.compile(r"\.(_\w+|Inputs|Context)$")
+_OPERATOR = re.compile(r"\bops\s*\.\s*(xformers|mslk)")
+_REGISTERED = re.compile(r"torch\.ops\.(xformers|mslk)\w*\.\w+")
+_OTHERS = frozenset(
+    {"scaled_dot_product_attention", "flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func",
+     "allclose", "assert_close", "assert_allclose", "do_bench", "Timer", "benchmark_forward", "time_fwd_bwd"}
+)  # fmt: skip
+
+
+def is_off_limits(file: FileDraft) -> bool:
+    """Whether a file is about xformers itself, so that nothing in it may be rewritten."""
+    if file.off_limits is None:
+        file.off_limits = is_comparison(file) or replaces_operator(file)
+    return file.off_limits
+
+
+def bars_helper(file: FileDraft) -> bool:
+    """Whether a file must not get the helper's mask objects.
+
+    It is off limits, or it works with private parts of xformers, which know xformers' own mask objects only.
+    """
+    if registered_operators(file):
+        return True
+    imported = (f"{s.module}.{a.name}" for s in file.names.imports if isinstance(s, ast.ImportFrom) for a in s.names)
+    private = any(is_ours(dotted) and _INTERNAL.search(dotted) for dotted in imported)
+    return private or ".FwOp.OPERATOR" in file.text or is_off_limits(file)
+
+
+def registered_operators(file: FileDraft) -> list[ast.Attribute]:
+    """Where a file reads operators that xformers registers with torch: `torch.ops.xformers_flash.flash_fwd`."""
+    if _OPERATOR.search(file.text) is None:
+        return []
+    nodes = (node for node in ast.walk(file.tree) if isinstance(node, ast.Attribute))
+    return [node for node in nodes if _REGISTERED.fullmatch(file.names.resolve(node) or "")]
+
+
+def replaces_operator(file: FileDraft) -> bool:
+    """Whether a file assigns to a name inside xformers: `xformers.ops.memory_efficient_attention = mine`."""
+    return any(is_ours(file.names.resolve(target, file.names.module)) for target in _stores(file))
+
+
+def _stores(file: FileDraft) -> Iterator[ast.Attribute]:
+    """What is assigned or deleted below a name: the `a.b` of `a.b = c`."""
+    for load in (load for loads in file.names.loads.values() for load in loads):
+        node: ast.expr = load
+        while isinstance(parent := file.names.parents[id(node)], ast.Attribute):
+            node = parent
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            yield node
+
+
+def is_comparison(file: FileDraft) -> bool:
+    """Whether a file is there to compare."""
+    if not _PLACE.search(file.path.replace("\\", "/")):
+        return False
+    return any(called_name(call.func) in _OTHERS for call in file.names.calls)

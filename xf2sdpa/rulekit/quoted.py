@@ -1,0 +1,145 @@
+"""Names inside quoted annotations: `x: "fmha.BlockDiagonalMask"`, `Union["A", "B"]`, `cast("A", x)`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from xf2sdpa.analysis.api import api_name, is_ours
+from xf2sdpa.analysis.names import called_name
+from xf2sdpa.edits.kinds import ReplaceExpression
+from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.helper_names import has_helper
+
+_GENERIC = frozenset({"Optional", "Union"})
+_WITH_TYPES = {"cast": slice(0, 1), "TypeVar": slice(1, None), "NewType": slice(1, 2), "ForwardRef": slice(0, 1)}
+"""Functions that are given types, and which of their arguments are."""
+
+
+def quoted_parts(file: FileDraft) -> Iterator[tuple[ast.Constant, str]]:
+    """Annotations in quotes that name parts of the helper by a dotted name or a star, and how they read with it."""
+    for constant in file.names.strings:
+        tree = _expression_in(constant) if is_annotation(file, constant) else None
+        if tree is None:
+            continue
+        renamer = _Renamer(file)
+        text = ast.unparse(renamer.visit(tree))
+        if renamer.found:
+            file.compat_names.update(renamer.found)
+            yield constant, text if renamer.renamed else str(constant.value)
+
+
+def in_quotes(file: FileDraft, constant: ast.Constant, text: str) -> str:
+    """A string as a literal, in the quotes that the file has there unless it holds such quotes itself."""
+    quote = file.lines[constant.lineno - 1].encode()[constant.col_offset :].decode()[0]
+    free = [q for q in (quote, '"', "'") if q in "\"'" and q not in text]
+    return f"{free[0]}{text}{free[0]}" if free else repr(text)
+
+
+def _expression_in(constant: ast.Constant) -> ast.expr | None:
+    """The expression that a quoted annotation holds, if it holds one."""
+    try:
+        return ast.parse(str(constant.value).strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        return None
+
+
+def quoted_names(file: FileDraft) -> set[str]:
+    """Every name that some quoted annotation reads, as the file is left."""
+    found: set[str] = set()
+    quoted = {id(node): node for node in file.names.strings if is_annotation(file, node)}
+    for node in quoted.values():
+        found |= _names_in(node) if id(node) not in file.gone else set()
+    for edit in file.edits:  # what was rewritten still reads the rest of its names
+        if isinstance(edit, ReplaceExpression) and id(edit.node) in quoted:
+            found |= _names_in(ast.Constant(ast.literal_eval(edit.text)))
+    return found
+
+
+def _names_in(quoted: ast.expr) -> set[str]:
+    """Every name that a quoted annotation reads, in quotes within it as well; what `Literal[…]` holds is no name."""
+    found: set[str] = set()
+    nodes: list[ast.AST] = [quoted]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            nodes.extend(filter(None, [_expression_in(node)]))
+        elif isinstance(node, ast.Subscript) and called_name(node.value) == "Literal":
+            nodes.append(node.value)
+        else:
+            nodes.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def is_annotation(file: FileDraft, node: ast.expr) -> bool:
+    """Whether an expression is (part of) an annotation, or of a type that stands elsewhere."""
+    child: ast.AST = node
+    for parent in file.names.ancestors(node):
+        if _is_type(file, parent, child):
+            return True
+        if isinstance(parent, ast.arg | ast.AnnAssign):
+            return parent.annotation is child
+        if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
+            return parent.returns is child
+        if isinstance(parent, ast.stmt | ast.Call):
+            return False
+        child = parent
+    return False
+
+
+def _is_type(file: FileDraft, parent: ast.AST, part: ast.AST) -> bool:
+    """Whether a part of an expression is a type: `Union["A", "B"]`, `cast("A", x)`, `A: TypeAlias = "B"`."""
+    if isinstance(parent, ast.Subscript):
+        dotted = file.names.resolve(parent.value) or ""
+        typing = dotted.startswith(("typing.", "typing_extensions.")) or called_name(parent.value) in _GENERIC
+        return part is parent.slice and typing and called_name(parent.value) != "Literal"
+    if isinstance(parent, ast.AnnAssign):
+        return part is parent.value and called_name(parent.annotation) == "TypeAlias"
+    if isinstance(parent, ast.keyword):
+        return parent.arg == "bound"
+    if isinstance(parent, ast.Call) and called_name(parent.func) in _WITH_TYPES:
+        return any(part is argument for argument in parent.args[_WITH_TYPES[called_name(parent.func)]])
+    return False
+
+
+class _Renamer(ast.NodeTransformer):
+    """Puts the helper's names in the place of dotted ones, in an expression that is no part of the file's tree."""
+
+    def __init__(self, file: FileDraft) -> None:
+        self.file = file
+        self.found: dict[str, str] = {}
+        self.renamed = False
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        api = api_name(self.file.names.resolve(node, self.file.names.module))
+        if not has_helper(self.file, api) or api is None:
+            return node
+        self.found[api] = api
+        self.renamed = True
+        return ast.Name(api, ast.Load())
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        module = self.file.names.module
+        dotted = self.file.names.resolve(node, module)
+        api = api_name(dotted)
+        if module.owner(node.id) is None and is_ours(dotted) and has_helper(self.file, api) and api is not None:
+            self.found[node.id] = api  # brought by a star, which goes
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        tree = _expression_in(node) if isinstance(node.value, str) else None
+        if tree is None:
+            return node
+        inner = _Renamer(self.file)
+        text = ast.unparse(inner.visit(tree))
+        self.found.update(inner.found)
+        self.renamed |= inner.renamed
+        return ast.Constant(text) if inner.renamed else node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        """What stands in `Literal[…]` is no name."""
+        if called_name(node.value) != "Literal":
+            self.generic_visit(node)
+        return node

@@ -1,0 +1,66 @@
+"""What a person would have read, and what goes with the code around it: each is named, with the line of the old text.
+
+A guard around the import of xformers often logs, prints or raises where xformers is missing. That would be a lie now,
+so it goes with the guard; but words that somebody wrote do not vanish without one.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from xf2sdpa.analysis.imports import is_message
+from xf2sdpa.analysis.spans import source_of, span_of
+from xf2sdpa.model import Finding
+from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.rule import Example
+
+ORDER = 97
+CODES = {"XF144": "a message about xformers is dropped with the code around it"}
+EXAMPLES = (
+    Example(
+        before="""\
+import logging
+
+try:
+    import xformers.ops as xops
+except ImportError:
+    logging.warning("xformers is not installed")
+
+
+def f(q, k, v, bias):
+    return xops.memory_efficient_attention(q, k, v, attn_bias=bias)
+""",
+        after="""\
+from _attention_compat import memory_efficient_attention
+
+
+def f(q, k, v, bias):
+    return memory_efficient_attention(q, k, v, attn_bias=bias)
+""",
+        helper=True,
+    ),
+)
+_LONGEST = 90
+
+
+def finish(file: FileDraft) -> None:
+    """Name each message, and each exception raised, that no rule has a place for any more."""
+    if not file.gone:
+        return
+    for node in ast.walk(file.tree):
+        if isinstance(node, ast.stmt) and id(node) in file.gone and (is_message(node) or _tells(file, node)):
+            text = " ".join(source_of(node, file.lines).split())
+            shown = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+            file.findings.append(Finding(file.path, span_of(node, file.lines), "XF144", shown))
+
+
+def _tells(file: FileDraft, node: ast.stmt) -> bool:
+    """Whether a statement raises an exception for a person; one that its own `try` catches is only a jump."""
+    if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call) or not node.exc.args:
+        return False
+    child: ast.AST = node
+    for parent in file.names.ancestors(node):
+        if isinstance(parent, ast.Try) and child in parent.body and parent.handlers:
+            return False
+        child = parent
+    return True

@@ -1,0 +1,194 @@
+"""What of xformers.ops cannot be written inline comes from the helper module, under the same name.
+
+Mask classes, annotations, `isinstance`, calls whose rank or mask only the run knows, SwiGLU, `index_select_cat`: the
+helper (`_attention_compat.py`, torch only, made for the project) has them with the same signatures. `from xformers.ops
+import X` becomes `from ._attention_compat import X`; `xops.X` becomes `X`. `unbind` is torch's. A name that the helper
+does not have stays with xformers, and so does the import that brings it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from xf2sdpa.analysis.api import CAUSAL, api_name, is_ours
+from xf2sdpa.analysis.flow import loads_of
+from xf2sdpa.analysis.imports import scope_of
+from xf2sdpa.analysis.names import MODULES
+from xf2sdpa.analysis.spans import span_of
+from xf2sdpa.edits.kinds import ReplaceExpression, ReplaceStatement
+from xf2sdpa.model import Finding
+from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.helper_names import has_helper, helper_name, is_kernel, is_switched, renamed_call
+from xf2sdpa.rulekit.off_limits import bars_helper, is_off_limits
+from xf2sdpa.rulekit.quoted import in_quotes, quoted_parts
+from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.spelling import torch_function
+
+ORDER = 75
+CODES = {
+    "XF160": "a name of xformers.ops comes from the helper module",
+    "XF402": "a part of xformers that torch has no equivalent for",
+}
+EXAMPLES = (
+    Example(
+        before="""\
+import torch
+from xformers.ops import fmha, unbind
+
+
+def pack(x, lengths):
+    first, second = unbind(x, 1)
+    return first, second, fmha.BlockDiagonalMask.from_seqlens(lengths)
+""",
+        after="""\
+import torch
+from _attention_compat import BlockDiagonalMask
+
+
+def pack(x, lengths):
+    first, second = torch.unbind(x, 1)
+    return first, second, BlockDiagonalMask.from_seqlens(lengths)
+""",
+        helper=True,
+    ),
+)
+_ADVICE = {
+    "components": "xformers.components is not maintained any more; torch.nn has its parts.",
+    "sparse": "torch.sparse and torch.nn.attention.flex_attention cover most of it.",
+    "profiler": "torch.profiler does the same.",
+    "checkpoint": "torch.utils.checkpoint does the same.",
+    "rope_padded": "Apply the rotary embedding before the cache is written.",
+    "Op": "If it goes to diffusers' enable_xformers_memory_efficient_attention: delete that call, SDPA is the default.",
+    "triton": "torch.compile writes such kernels by itself.",
+}
+_NEUTRAL = ("xformers.__version__", "xformers.version", "xformers.info", "xformers._has_cpp_library")
+
+
+def finish(file: FileDraft) -> None:
+    """Rename what the helper has, report what it has not."""
+    if file.compat is None or is_off_limits(file):
+        return
+    barred = bars_helper(file)
+    _drop_masks(file)
+    quoted = [] if barred else list(quoted_parts(file))
+    uses = list(_uses(file))
+    helps = bool(quoted) or any(_is_known(file, dotted) for _, dotted in uses)
+    helps |= any(_brings_help(file, statement) for statement in file.names.imports)
+    file.migrated |= helps and not barred
+    for constant, text in quoted if file.migrated else ():
+        if text != constant.value:
+            file.edits.append(ReplaceExpression(constant, in_quotes(file, constant, text)))
+            file.take_away(constant)
+    reported: set[str] = set()
+    for chain, dotted in uses:
+        api = api_name(dotted)
+        if api == "unbind":
+            _rename(file, chain, torch_function(file, chain, "unbind"))
+        elif _is_known(file, dotted) and not barred:
+            _from_helper(file, chain, api or "")
+        elif dotted not in reported and _is_a_thing(dotted) and not _is_known(file, dotted):
+            reported.add(dotted)
+            _report(file, chain, dotted)
+
+
+def _drop_masks(file: FileDraft) -> None:
+    """Drop `mask = LowerTriangularMask()` in a function when all calls that read it were written inline."""
+    made = (call for call in file.names.calls if not call.args and not call.keywords and id(call) not in file.gone)
+    for call in made:
+        statement = file.names.parents[id(call)]
+        if not isinstance(statement, ast.Assign) or api_name(file.names.resolve(call.func)) != CAUSAL:
+            continue
+        target, scope = statement.targets[0], scope_of(file.names, statement)
+        plain = len(statement.targets) == 1 and isinstance(target, ast.Name) and target.id not in scope.elsewhere
+        if not plain or not isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        loads = loads_of(file.names, target.id, scope)  # type: ignore[attr-defined]
+        if loads and all(id(load) in file.gone for load in loads) and id(statement) not in file.gone:
+            file.edits.append(ReplaceStatement(statement))
+            file.take_away(statement)
+
+
+def _brings_help(file: FileDraft, statement: ast.Import | ast.ImportFrom) -> bool:
+    """Whether an import takes a name that the helper has, whatever else the name may be bound to."""
+    if isinstance(statement, ast.Import) or not is_ours(statement.module):
+        return False
+    return any(has_helper(file, api_name(f"{statement.module}.{alias.name}")) for alias in statement.names)
+
+
+def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
+    """Every use of a name of ours that stays: the longest known dotted expression, and its path."""
+    ours = {
+        n
+        for s in file.names.scopes.values()
+        for n, found in s.bindings.items()
+        if any(is_ours(b.dotted) for b in found)
+    }
+    ours |= {load.id for load, dotted in file.names.from_stars() if is_ours(dotted)}
+    for load in (load for name in sorted(ours) for load in file.names.loads.get(name, ())):
+        if id(load) in file.gone or id(load) in file.untouched:
+            continue
+        scope = file.names.scope_at[id(load)]
+        node: ast.expr = load
+        dotted = file.names.resolve(load, scope)
+        while is_ours(dotted) and not _is_known(file, dotted):
+            parent = file.names.parents[id(node)]
+            if not isinstance(parent, ast.Attribute):
+                break
+            node, dotted = parent, f"{dotted}.{parent.attr}"
+        if dotted is not None and is_ours(dotted) and not _is_asked_for(file, load):
+            yield node, dotted
+
+
+def _is_asked_for(file: FileDraft, load: ast.Name) -> bool:
+    """`xops is not None`: answered, since what it stands for is there."""
+    parent = file.names.parents[id(load)]
+    if not isinstance(parent, ast.Compare) or len(parent.ops) != 1 or not isinstance(parent.ops[0], ast.Is | ast.IsNot):
+        return False
+    side = parent.comparators[0]
+    if parent.left is not load or not (isinstance(side, ast.Constant) and side.value is None):
+        return False
+    if file.names.resolve(load) in MODULES | {"xformers"} and not is_switched(file, load):
+        file.edits.append(ReplaceExpression(parent, str(isinstance(parent.ops[0], ast.IsNot))))
+        file.take_away(parent)
+        return True
+    return False
+
+
+def _is_known(file: FileDraft, dotted: str | None) -> bool:
+    api = api_name(dotted)
+    return api == "unbind" or has_helper(file, api)
+
+
+def _is_a_thing(dotted: str) -> bool:
+    """Not just a module on the way, nor something to read about the package."""
+    on_the_way = dotted in ("xformers.ops", "xformers.ops.fmha") or "." not in dotted
+    return not on_the_way and not dotted.startswith(_NEUTRAL)
+
+
+def _from_helper(file: FileDraft, chain: ast.expr, api: str) -> None:
+    """Use the helper's name in the place of a dotted one."""
+    name = helper_name(file, chain, api)
+    if not isinstance(chain, ast.Name):
+        _rename(file, chain, name)
+    elif file.names.scope_at[id(chain)].owner(name) is None:  # brought by a star, which goes
+        file.compat_names[name] = api
+
+
+def _rename(file: FileDraft, chain: ast.expr, text: str) -> None:
+    """Write another name in the place of a dotted one (or of a bare one that is called)."""
+    parent = file.names.parents[id(chain)]
+    if isinstance(chain, ast.Attribute):
+        file.edits.append(ReplaceExpression(chain, text))
+        file.take_away(chain)
+    elif isinstance(parent, ast.Call) and parent.func is chain:
+        file.edits.append(renamed_call(parent, text))
+        file.take_away(chain)
+
+
+def _report(file: FileDraft, chain: ast.expr, dotted: str) -> None:
+    part = "Op" if is_kernel(api_name(dotted)) else next((part for part in dotted.split(".") if part in _ADVICE), "")
+    advice = _ADVICE.get(part, "Keep xformers (or mslk) for this, or rewrite it by hand.")
+    file.findings.append(
+        Finding(file.path, span_of(chain, file.lines), "XF402", f"{dotted} stays: torch has no equivalent", advice)
+    )

@@ -1,0 +1,46 @@
+"""Tests and benchmarks that hold xformers against something else are left.
+
+Rewriting would make both sides the same: the test could not fail any more, the benchmark would race SDPA against
+itself. Such a file lies among tests or benchmarks and calls another attention, or checks or times results. A file that
+puts another operator in the place of xformers' is left as well, and one that works with xformers' private parts gets no
+helper: those parts take xformers' own mask objects only.
+"""
+
+from __future__ import annotations
+
+from xf2sdpa.rulekit.draft import CallDraft, Refusal
+from xf2sdpa.rulekit.off_limits import is_comparison, is_off_limits, replaces_operator
+from xf2sdpa.rulekit.rule import Example
+
+ORDER = 9
+CODES = {
+    "XF214": "a test or benchmark that compares xformers with something else",
+    "XF216": "xformers' operator is replaced in place",
+}
+EXAMPLES = (
+    Example(
+        """\
+import xformers.ops as xops
+
+
+def run(q, k, v):
+    return xops.memory_efficient_attention_forward(q, k, v)
+"""
+    ),
+)
+
+
+def decide(draft: CallDraft) -> None:
+    """Refuse every call of such a file."""
+    if not is_off_limits(draft.file):
+        return
+    if is_comparison(draft.file):
+        message = "this file compares xformers with something else, and a rewrite would make both equal"
+        raise Refusal("XF214", message, "Once the code under test no longer uses xformers, delete the comparison.")
+    if not replaces_operator(draft.file):
+        advice = (
+            "xformers' private functions take xformers' masks only: rewrite the file by hand, or keep xformers for it."
+        )
+        raise Refusal("XF217", "this file works with private parts of xformers", advice)
+    message = "this file puts another operator in the place of xformers'"
+    raise Refusal("XF216", message, "Decide by hand what it should replace now.")

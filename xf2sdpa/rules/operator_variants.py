@@ -1,0 +1,38 @@
+"""Calls that SDPA alone cannot stand in for.
+
+`memory_efficient_attention_forward` builds no graph, `…_forward_requires_grad` also returns the logsumexp,
+`…_backward` is the backward pass by hand, `…_partial` and `merge_attentions` work on parts of a softmax.
+SDPA has no argument for any of these.
+"""
+
+from __future__ import annotations
+
+from xf2sdpa.analysis.api import ATTENTION
+from xf2sdpa.rulekit.draft import CallDraft, Refusal
+from xf2sdpa.rulekit.rule import Example
+
+ORDER = 10
+CODES = {"XF208": "a variant of the operator that SDPA has no equivalent for"}
+EXAMPLES = (
+    Example(
+        """\
+import xformers.ops as xops
+
+
+def f(q, k, v):
+    return xops.memory_efficient_attention_forward(q, k, v)
+"""
+    ),
+)
+
+
+def decide(draft: CallDraft) -> None:
+    """Refuse anything but the plain operator."""
+    api = draft.site.bound.api
+    if api == ATTENTION:
+        return
+    advice = {
+        "memory_efficient_attention_forward": "If no gradient is needed here anyway, call memory_efficient_attention.",
+        "memory_efficient_attention_backward": "Let autograd do it: call the plain operator on inputs that need grad.",
+    }.get(api, "Keep xformers (or its successor mslk) for this call.")
+    raise Refusal("XF208", f"{api} has no equivalent in scaled_dot_product_attention", advice)

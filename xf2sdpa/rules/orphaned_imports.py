@@ -1,0 +1,112 @@
+"""Imports go whose last readers went: `logging` of a dropped message, `importlib.util` of an answered question.
+
+Only modules that messages, guards and questions are made of, and only imports that something read before.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from xf2sdpa.analysis.imports import ImportNode, alias_name, bound_name, guards_around, loads_from, scope_of, whole_name
+from xf2sdpa.edits.kinds import AddImport, CallEdit, RemoveAliases, ReplaceExpression, ReplaceStatement
+from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.readers import is_reexported
+from xf2sdpa.rulekit.rule import Example
+
+ORDER = 98
+CODES = {"XF146": "an import that only what is gone read goes"}
+EXAMPLES = (
+    Example(
+        before="""\
+import logging
+
+try:
+    import xformers.ops as xops
+except ImportError:
+    logging.warning("xformers is not installed")
+
+
+def f(q, k, v, bias):
+    return xops.memory_efficient_attention(q, k, v, attn_bias=bias)
+""",
+        after="""\
+from _attention_compat import memory_efficient_attention
+
+
+def f(q, k, v, bias):
+    return memory_efficient_attention(q, k, v, attn_bias=bias)
+""",
+        helper=True,
+    ),
+)
+_SERVING = frozenset(
+    {"contextlib", "importlib", "importlib_metadata", "logging", "os", "packaging", "pkg_resources", "pytest", "sys",
+     "traceback", "warnings"}
+)  # fmt: skip
+
+
+def finish(file: FileDraft) -> None:
+    """Remove what nothing reads any more."""
+    if not file.gone:
+        return
+    for statement in file.names.imports:
+        if id(statement) in file.gone or not _stands_free(file, statement):
+            continue
+        unread = {alias_name(alias) for alias in statement.names if _is_unread(file, statement, alias)}
+        if unread:
+            file.edits.append(RemoveAliases(statement, frozenset(unread)))
+        if len(unread) == len(statement.names):
+            file.take_away(statement)
+
+
+def _stands_free(file: FileDraft, statement: ImportNode) -> bool:
+    """Whether nothing depends on the import's failing, and it makes no attribute."""
+    in_class = isinstance(scope_of(file.names, statement).node, ast.ClassDef)
+    edited = any(edit.node is statement for edit in file.edits if not isinstance(edit, AddImport))
+    return not (in_class or edited or guards_around(file.names, statement))
+
+
+def _is_unread(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool:
+    whole, name = whole_name(statement, alias), bound_name(statement, alias)
+    if whole.partition(".")[0] not in _SERVING or alias.name == "*":
+        return False
+    loads = loads_from(file.names, statement, name)
+    left = [load for load in loads if id(load) not in file.gone]
+    if not any(id(load) in file.gone for load in loads) or is_reexported(file, name, used=True):
+        return False
+    if left and (isinstance(statement, ast.ImportFrom) or alias.asname or not _is_bound_elsewhere(file, statement)):
+        return False
+    if any(_reads(file, load, whole) for load in left):
+        return False
+    return not any(re.search(rf"\b{re.escape(name)}\b", text) for text in _new_texts(file))
+
+
+def _is_bound_elsewhere(file: FileDraft, statement: ImportNode) -> bool:
+    """Whether a second `import importlib.…` that stays binds the same package."""
+    root = statement.names[0].name.partition(".")[0]
+    others = (
+        s for s in file.names.imports if s is not statement and id(s) not in file.gone and isinstance(s, ast.Import)
+    )
+    same = (a for s in others if scope_of(file.names, s) is scope_of(file.names, statement) for a in s.names)
+    return len(statement.names) == 1 and any(a.asname is None and a.name.partition(".")[0] == root for a in same)
+
+
+def _reads(file: FileDraft, load: ast.Name, whole: str) -> bool:
+    """Whether a reading of `importlib` may be one of `importlib.util`."""
+    node: ast.expr = load
+    dotted = load.id
+    while isinstance(parent := file.names.parents[id(node)], ast.Attribute) and dotted != whole:
+        node, dotted = parent, f"{dotted}.{parent.attr}"
+    return dotted == whole or whole.startswith(f"{dotted}.")
+
+
+def _new_texts(file: FileDraft) -> Iterator[str]:
+    """What the edits write."""
+    for edit in file.edits:
+        if isinstance(edit, ReplaceExpression | ReplaceStatement):
+            yield edit.text
+        elif isinstance(edit, CallEdit):
+            yield edit.function
+            yield from (argument.text for argument in edit.arguments.values())

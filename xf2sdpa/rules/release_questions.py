@@ -1,0 +1,302 @@
+"""Questions about the installed release are answered as the last one would: `xformers.__version__ < "0.0.20"` is False.
+
+Code that works around a defect of some release, or asks whether the module could be imported (`if xops:`, `"xops" in
+globals()`), has no use for xformers beyond that. With the question answered the import can go; left standing, the
+question would raise, or turn the fast path off, once xformers is uninstalled. A file that needs xformers for something
+else keeps its questions.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from xf2sdpa.analysis.api import api_name, is_ours
+from xf2sdpa.analysis.flow import loads_of
+from xf2sdpa.analysis.imports import (
+    bound_name,
+    brings_ours,
+    guards_around,
+    is_lookup,
+    is_message,
+    loads_from,
+    scope_of,
+    serves_questions,
+    whole_name,
+)
+from xf2sdpa.analysis.installed import Installed, Present, Release, Unanswered
+from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.spans import source_of
+from xf2sdpa.edits.kinds import ReplaceExpression, ReplaceStatement
+from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.helper_names import has_helper, is_switched
+from xf2sdpa.rulekit.off_limits import bars_helper
+from xf2sdpa.rulekit.rule import Example
+
+ORDER = 84
+CODES = {"XF143": "a question about the installed release is answered as the last one would"}
+EXAMPLES = (
+    Example(
+        before="""\
+import torch.nn.functional as F
+import xformers
+import xformers.ops
+
+BROKEN = xformers.__version__.startswith("0.0.18")
+
+
+def f(q, k, v):
+    b, n, h, d = q.shape
+    if BROKEN:
+        raise RuntimeError("this release of xformers gives black images")
+    return xformers.ops.memory_efficient_attention(q, k, v).flatten(2)
+""",
+        after="""\
+import torch.nn.functional as F
+
+BROKEN = False
+
+
+def f(q, k, v):
+    b, n, h, d = q.shape
+    if BROKEN:
+        raise RuntimeError("this release of xformers gives black images")
+    return F.scaled_dot_product_attention(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    ).transpose(1, 2).flatten(2)
+""",
+        helper=True,
+    ),
+)
+_Answerable = ast.Name | ast.Attribute | ast.Call | ast.Compare | ast.UnaryOp
+
+
+@dataclass
+class _Plan:
+    """What would be done, before it is known whether all questions can be answered."""
+
+    answers: dict[int, tuple[ast.expr, bool]] = field(default_factory=dict)
+    going: list[ast.stmt] = field(default_factory=list)
+    versions: list[ast.Assign] = field(default_factory=list)
+    shown: list[tuple[ast.If, str]] = field(default_factory=list)
+    """Guards around a version that is only shown, and what is shown without xformers."""
+    settled: set[int] = field(default_factory=set)
+
+    def settle(self, node: ast.AST) -> None:
+        self.settled.update(id(part) for part in ast.walk(node))
+
+
+def finish(file: FileDraft) -> None:
+    """Answer all questions of a file, if it needs xformers for nothing else."""
+    if not file.may_lose_imports or bars_helper(file) or not (file.migrated or file.compat_names or file.migrating):
+        return
+    plan = _planned(file)
+    if plan is None:
+        return
+    for statement in plan.going:
+        file.edits.append(ReplaceStatement(statement))
+        file.take_away(statement)
+    for guard, text in plan.shown:
+        file.edits.append(ReplaceStatement(guard, text))
+        file.take_away(guard)
+    for node, value in plan.answers.values():
+        file.answers[id(node)] = value
+        if id(node) not in file.gone:
+            file.edits.append(_edit(file, node, str(value)))
+        file.take_away(node)
+    if not (file.migrated or file.compat_names):
+        _drop_imports(file)
+
+
+def _edit(file: FileDraft, node: ast.expr, text: str) -> ReplaceExpression | ReplaceStatement:
+    if isinstance(node, _Answerable):
+        return ReplaceExpression(node, text)
+    statement = file.names.statement(node)  # an assignment, as `_widest` sees to
+    assert isinstance(statement, ast.Assign)
+    return ReplaceStatement(statement, " = ".join([*map(ast.unparse, statement.targets), text]))
+
+
+def _drop_imports(file: FileDraft) -> None:
+    """Drop imports that only served questions, in a file that switches on another library's use of xformers.
+
+    `if is_xformers_available(): import xformers; …; unet.enable_xformers_memory_efficient_attention()`: whether
+    xformers is there stays that library's question. An import whose failing matters stays.
+    """
+    for statement in file.names.imports:
+        loads = [loads_from(file.names, statement, bound_name(statement, alias)) for alias in statement.names]
+        idle = any(loads) and all(id(load) in file.gone for each in loads for load in each)
+        tried = any(isinstance(guard, ast.Try | ast.With) for guard in guards_around(file.names, statement))
+        handed = {bound_name(statement, alias) for alias in statement.names} & file.handed_on
+        asked = all(loads) and all(serves_questions(whole_name(statement, alias)) for alias in statement.names)
+        if (brings_ours(statement) or asked) and idle and not tried and not handed:
+            file.edits.append(ReplaceStatement(statement))
+            file.take_away(statement)
+
+
+def _planned(file: FileDraft) -> _Plan | None:
+    plan, installed = _Plan(), Installed(file.names, lambda name: is_switched(file, name))
+    leaves = sorted(_leaves(file, installed), key=lambda node: (node.lineno, node.col_offset))
+    waiting: list[tuple[ast.expr, ast.expr, object]] = []
+    for leaf in leaves:
+        try:
+            waiting.append((leaf, *_widest(file, installed, leaf)))
+        except Unanswered:
+            waiting.append((leaf, leaf, None))
+    for _, top, value in waiting:  # first what goes, with all that is in it
+        if isinstance(value, bool) or _is_condition(file, top):
+            _plan_answer(file, plan, top, bool(value)) if value is not None else None
+    for leaf, top, value in waiting:
+        if id(leaf) in plan.settled or _plan_rest(file, plan, top, value):
+            continue
+        if not _is_variable(file, leaf):  # of a variable, the look at its assignment below decides
+            return None
+    for assignment in plan.versions:
+        targets = [target for target in assignment.targets if isinstance(target, ast.Name)]
+        if _plan_shown(file, plan, assignment, targets):
+            continue
+        if len(targets) != len(assignment.targets) or any(_is_read(file, plan, t) for t in targets):
+            return None
+        plan.going.append(assignment)
+    return plan
+
+
+def _is_variable(file: FileDraft, leaf: ast.expr) -> bool:
+    """Whether a leaf is a variable that holds the version, not a name of ours."""
+    if not isinstance(leaf, ast.Name):
+        return False
+    return not any(is_ours(dotted) for dotted in file.names.could_be(leaf.id, file.names.scope_at[id(leaf)]))
+
+
+def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
+    """What asks: uses of our modules and of variables that hold the version, look-ups, and names as strings."""
+    names = file.names
+    asking = _asking(file)
+    for load in (load for loads in names.loads.values() for load in loads):
+        scope = names.scope_at[id(load)]
+        owner = scope.owner(load.id)
+        bindings = owner.bindings.get(load.id, ()) if owner else ()
+        if id(load) in file.gone:
+            continue
+        if any(is_ours(binding.dotted) for binding in bindings):
+            dotted = names.resolve(load, scope)
+            if dotted is not None and not has_helper(file, api_name(dotted)):
+                yield load
+        elif any(id(b.value) in asking for b in bindings) and _holds(installed, load):
+            yield load
+    yield from (c for c in names.calls if is_lookup(c) and called_name(c.func) == "version" and id(c) not in file.gone)
+    for constant in names.strings:
+        parent = names.parents[id(constant)]
+        if isinstance(parent, ast.Compare) and parent.left is constant and id(parent) not in file.gone:
+            yield constant
+
+
+def _asking(file: FileDraft) -> set[int]:
+    """The `id`s of all nodes in which the version of xformers is read."""
+    names = file.names
+    found: list[ast.expr] = [c for c in names.calls if is_lookup(c) and called_name(c.func) == "version"]
+    for load in (load for loads in names.loads.values() for load in loads):
+        node: ast.expr = load
+        while isinstance(parent := names.parents[id(node)], ast.Attribute):
+            node = parent
+            if node.attr == "__version__" and is_ours(names.resolve(node)):
+                found.append(node)
+    return {id(around) for node in found for around in (node, *names.ancestors(node))}
+
+
+def _holds(installed: Installed, load: ast.Name) -> bool:
+    """Whether a variable holds the version."""
+    try:
+        installed.answer(load)
+    except Unanswered:
+        return False
+    return True
+
+
+def _widest(file: FileDraft, installed: Installed, leaf: ast.expr) -> tuple[ast.expr, object]:
+    """The largest expression around a leaf that can be answered, and its value."""
+    node: ast.AST = leaf
+    found: tuple[ast.expr, object] | None = None
+    while isinstance(node, ast.expr | ast.comprehension | ast.keyword):
+        if isinstance(node, ast.expr) and _is_replaceable(file, node):
+            try:
+                found = node, installed.answer(node)
+            except Unanswered:
+                if found is not None and not isinstance(found[1], str | Release | Present):
+                    break
+        node = file.names.parents[id(node)]
+    if found is None:
+        raise Unanswered
+    return found
+
+
+def _is_replaceable(file: FileDraft, node: ast.expr) -> bool:
+    """Whether something can be written in the place of an expression; `a and b` only as a whole assignment."""
+    return not isinstance(node, ast.BoolOp) or isinstance(file.names.parents[id(node)], ast.Assign)
+
+
+def _is_condition(file: FileDraft, node: ast.expr) -> bool:
+    """Whether only the truth of an expression matters where it stands."""
+    parent = file.names.parents[id(node)]
+    if isinstance(parent, ast.UnaryOp):
+        return isinstance(parent.op, ast.Not)
+    if isinstance(parent, ast.BoolOp):
+        return _is_condition(file, parent)
+    return isinstance(parent, ast.If | ast.IfExp | ast.While | ast.Assert) and parent.test is node
+
+
+def _plan_answer(file: FileDraft, plan: _Plan, node: ast.expr, value: bool) -> None:
+    statement = file.names.parents[id(node)]
+    idle = isinstance(statement, ast.If) and statement.test is node and not value and not statement.orelse
+    if idle or (isinstance(statement, ast.Assert) and statement.test is node and value):
+        assert isinstance(statement, ast.stmt)
+        plan.going.append(statement)
+        plan.settle(statement)
+        return
+    plan.answers[id(node)] = node, value
+    plan.settle(node)
+
+
+def _plan_rest(file: FileDraft, plan: _Plan, node: ast.expr, value: object) -> bool:
+    """What becomes of a question without a yes or no: it is said, or kept in a variable; whether that is all."""
+    if isinstance(node, ast.Constant):
+        return True  # a string that asks nothing
+    statement = file.names.statement(node)
+    if isinstance(value, str | Release) and isinstance(statement, ast.Assign) and statement.value is node:
+        if statement not in plan.versions:
+            plan.versions.append(statement)
+            plan.settle(statement)
+        return True
+    if is_message(statement) and isinstance(value, str | Release):
+        plan.going.append(statement)
+        plan.settle(statement)
+        return True
+    return False
+
+
+def _plan_shown(file: FileDraft, plan: _Plan, assignment: ast.Assign, targets: list[ast.Name]) -> bool:
+    """A version that is only looked up to be shown becomes what the code shows where xformers is missing.
+
+    `if is_xformers_available(): import xformers; release = xformers.__version__`, with `release = "N/A"` in the `else`
+    or before it.
+    """
+    guard = file.names.parents[id(assignment)]
+    if not (isinstance(guard, ast.If) and "xformers" in ast.unparse(guard.test) and len(targets) == 1):
+        return False
+    if not all(brings_ours(statement) or statement is assignment for statement in guard.body):
+        return False
+    name = targets[0].id
+    bindings = scope_of(file.names, assignment).bindings[name]
+    others = [b.node for b in bindings if b.node is not assignment]
+    if len(others) != 1 or not isinstance(others[0], ast.Assign) or not isinstance(others[0].value, ast.Constant):
+        return False
+    if guard.orelse not in ([], [others[0]]) or others[0].lineno > (guard.end_lineno or 0):
+        return False
+    plan.shown.append((guard, source_of(guard.orelse[0], file.lines) if guard.orelse else ""))
+    plan.settle(guard)
+    return True
+
+
+def _is_read(file: FileDraft, plan: _Plan, target: ast.Name) -> bool:
+    loads = loads_of(file.names, target.id, scope_of(file.names, file.names.statement(target)))
+    return target.id in file.handed_on or any(id(load) not in plan.settled | file.gone for load in loads)

@@ -1,0 +1,1 @@
+"""A run over many files: options, jobs, processes, the order of passes, writing back."""

@@ -1,0 +1,68 @@
+"""Requirement files that still list xformers when no code of the project needs it any more. They are only named."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from xf2sdpa.files.errors import DiscoverError
+from xf2sdpa.files.listing import list_files
+from xf2sdpa.files.search import Searcher
+from xf2sdpa.files.source import SourceError, read
+from xf2sdpa.model import FileResult, Listed, SiteClass
+
+_FILES = ("pyproject.toml", "requirements*.txt", "requirements/*.txt", "setup.cfg", "setup.py", "environment*.y*ml")
+_LISTED = re.compile(r"""(?:^\s*(?:-\s+)?|["']|[=/:])xformers(?![\w]|-(?!\d)|\.(?!git))""")
+"""xformers at the start of a line or of a string, or at the end of an address; `xformers-stubs` is another package."""
+_NEEDS = re.compile(
+    r"""^[ \t]*(?:from|import)[ \t]+(?:[^\n#]*,[ \t]*)?(?:xformers|mslk)\b|importorskip\(\s*["'](?:xformers|mslk)\b""",
+    re.MULTILINE,
+)
+"""An import; `pytest.importorskip("xformers")`, without which tests are skipped, counts as one."""
+
+
+def no_longer_needed(results: Collection[FileResult], start: Path) -> list[Listed]:
+    """The lines that list xformers, once a rewrite has left nothing that needs it; empty where something does.
+
+    Looked at: the nearest folder, at or above `start`, whose requirement files list xformers, up to the top of a git
+    work tree; and all Python files below it, whether the run worked on them or not.
+    """
+    if not any(result.changed for result in results) or any(map(_needs, results)):
+        return []
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        found = list(_listed(folder))
+        if found:
+            return [] if _is_imported(folder, {result.path.resolve() for result in results}) else found
+        if (folder / ".git").exists():
+            break
+    return []
+
+
+def _needs(result: FileResult) -> bool:
+    left = any(site.kind is SiteClass.LEFT for site in result.sites)
+    named = any(finding.is_error or finding.code.startswith("XF4") for finding in result.findings)
+    return left or named or _NEEDS.search(result.new) is not None
+
+
+def _listed(folder: Path) -> Iterator[Listed]:
+    for file in (file for pattern in _FILES for file in sorted(folder.glob(pattern))):
+        try:
+            lines = file.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            continue
+        for number, line in enumerate(lines, 1):
+            text = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip()
+            if _LISTED.search(text):
+                yield Listed(os.path.relpath(file), number, text)
+
+
+def _is_imported(folder: Path, known: Collection[Path]) -> bool:
+    """Whether some file below a folder that the run did not work on imports xformers."""
+    try:
+        files = Searcher(list_files([folder])).first()
+        return any(_NEEDS.search(read(file).text) for file in files if file.resolve() not in known)
+    except (DiscoverError, SourceError):
+        return True

@@ -1,0 +1,52 @@
+"""Rewritten files that cannot be imported without xformers all the same: what they import keeps it.
+
+Only imports that run when the file is imported count, and that nothing guards: those at the top level of a module.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Iterator
+
+from xf2sdpa.codes import STILL_BOUND
+from xf2sdpa.model import FileResult, Finding, Span
+from xf2sdpa.project.import_graph import ImportGraph
+
+_NEEDS = re.compile(r"^(?:from[ \t]+|import[ \t]+(?:[^\n#]*,[ \t]*)?)(?:xformers|mslk)\b", re.MULTILINE)
+_ADVICE = "Rewrite that file by hand, import it only where it is needed, or keep xformers for it."
+
+
+def still_bound(results: Collection[FileResult]) -> Iterator[tuple[FileResult, Finding]]:
+    """Each rewritten file that imports one which keeps xformers, with a finding for each of those."""
+    keeping = {str(result.path) for result in results if not result.failed and _NEEDS.search(result.new)}
+    rewritten = [result for result in results if result.changed and str(result.path) not in keeping]
+    if not keeping or not rewritten:
+        return
+    graph = ImportGraph({str(result.path): _handing_on(result) for result in results})
+    for result in rewritten:
+        named: set[str] = set()
+        for statement in _imports(result.old):
+            for target in sorted(graph.targets_of(str(result.path), ast.unparse(statement)) & keeping - named):
+                named.add(target)
+                yield result, _finding(result, statement, target)
+
+
+def _handing_on(result: FileResult) -> str:
+    """The imports of a package's `__init__`, by which others reach its files."""
+    return "\n".join(map(ast.unparse, _imports(result.new))) if result.path.stem == "__init__" else ""
+
+
+def _finding(result: FileResult, statement: ast.stmt, target: str) -> Finding:
+    span = Span(statement.lineno, statement.col_offset, statement.end_lineno or 0, statement.end_col_offset or 0)
+    message = f"cannot be imported without xformers, as it imports {target}, which keeps it"
+    return Finding(str(result.path), span, STILL_BOUND, message, _ADVICE)
+
+
+def _imports(text: str) -> list[ast.stmt]:
+    """The imports that run whenever a module is imported."""
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    return [statement for statement in body if isinstance(statement, ast.Import | ast.ImportFrom)]

@@ -1,0 +1,130 @@
+"""The lowest torch that a project admits, as far as its requirement files say so."""
+
+from __future__ import annotations
+
+import codecs
+import configparser
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from xf2sdpa.files.pyproject import parse_toml
+from xf2sdpa.model import Pin, TorchVersion
+
+# torch, but not torchvision, torch-geometric or torch.py.
+_TORCH = re.compile(r"torch(?![\w.-])\s*(?:\[[^]]*\])?\s*(.*)", re.IGNORECASE | re.DOTALL)
+_CLAUSE = re.compile(r"(===|==|~=|>=|<=|!=|>|<|\^|~)?\s*v?(\d+)(?:\.(\d+))?")
+_WHEEL = re.compile(r"/torch-(\d+)\.(\d+)", re.IGNORECASE)
+# None: a bare number, which is how poetry spells "==".
+_LOWER_BOUNDS = {None, "===", "==", "~=", ">=", ">", "^", "~"}
+
+
+def project_torch(start: Path) -> Pin | None:
+    """Return the lowest torch version that the project around `start` admits, and where that is said.
+
+    The nearest folder, at or above, whose files give torch a lower bound or a version counts:
+    pyproject.toml ([project] and poetry's dependencies), requirements*.txt, setup.cfg (install_requires).
+    The search ends at the top of a git work tree. Where the files say different things, the lowest counts,
+    as somebody may install by it. A file that cannot be read or parsed says nothing.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):  # a file as the first "folder" has nothing in it
+        pins = list(_pins(folder))
+        if pins:
+            return min(pins, key=lambda pin: pin[0])
+        if (folder / ".git").exists():
+            return None
+    return None
+
+
+def lowest_admitted(requirement: str) -> TorchVersion | None:
+    """Return the lowest torch version that one requirement admits; None for another package or no lower end.
+
+    >>> lowest_admitted("torch[opt]>=2.0.1,<2.4; sys_platform == 'linux'")
+    (2, 0)
+    """
+    match = _TORCH.match(_bare(requirement))
+    if match is None:
+        return None
+    rest = match[1].partition(";")[0].strip().strip("()")
+    if rest.startswith("@"):
+        wheel = _WHEEL.search(rest)
+        return (int(wheel[1]), int(wheel[2])) if wheel else None
+    bounds = []
+    for clause in rest.split(","):
+        parts = _CLAUSE.match(clause.strip())
+        if parts and parts[1] in _LOWER_BOUNDS:
+            bounds.append((int(parts[2]), int(parts[3] or 0)))
+    return max(bounds, default=None)
+
+
+def _pins(folder: Path) -> Iterator[Pin]:
+    """Yield what the folder's files say about torch, in an order that does not change."""
+    readers: list[tuple[Path, Callable[[str], list[str]]]] = [
+        (folder / "pyproject.toml", _of_pyproject),
+        *((file, str.splitlines) for file in sorted(folder.glob("requirements*.txt"))),
+        (folder / "setup.cfg", _of_setup_cfg),
+    ]
+    for file, requirements in readers:
+        text = _text(file)
+        for requirement in requirements(text):
+            version = lowest_admitted(requirement)
+            if version is not None:
+                said = _bare(requirement)
+                yield version, f"{file.name}{_line_number(text, said)}: {said}"
+
+
+def _bare(requirement: str) -> str:
+    """Return the requirement without what a requirements file may add: a comment, options, a backslash."""
+    return re.split(r"\s+(?:#|--)|\s*\\$", requirement.strip(), maxsplit=1)[0]
+
+
+def _line_number(text: str, requirement: str) -> str:
+    """Return ":12", or "" for a requirement that is written in several lines: no parser here knows lines."""
+    words = re.compile(r"(?<![\w.-])" + ".*?".join(map(re.escape, requirement.split())))
+    for number, line in enumerate(text.splitlines(), 1):
+        if words.search(line) and not line.lstrip().startswith("#"):
+            return f":{number}"
+    return ""
+
+
+def _of_pyproject(text: str) -> list[str]:
+    try:
+        tables = parse_toml(text)
+    except ValueError:
+        return []
+    listed = _at(tables, "project", "dependencies")
+    requirements = [item for item in listed if isinstance(item, str)] if isinstance(listed, list) else []
+    versions = _at(tables, "tool", "poetry", "dependencies", "torch")
+    for version in versions if isinstance(versions, list) else [versions]:
+        said = version.get("version") if isinstance(version, dict) else version
+        if isinstance(said, str):
+            requirements.append(f"torch {said}")
+    return requirements
+
+
+def _at(table: Any, *keys: str) -> Any:
+    """Return what lies below the keys, None if a table is missing on the way."""
+    for key in keys:
+        table = table.get(key) if isinstance(table, dict) else None
+    return table
+
+
+def _of_setup_cfg(text: str) -> list[str]:
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return []
+    return parser.get("options", "install_requires", fallback="").splitlines()
+
+
+def _text(file: Path) -> str:
+    """Return the file's text, "" if there is none. (`pip freeze >` in PowerShell writes UTF-16.)"""
+    try:
+        data = file.read_bytes()
+    except OSError:
+        return ""
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig", "replace")
