@@ -35,8 +35,8 @@ from xf2sdpa.files.listing import list_files
 from xf2sdpa.model import Run, Site, SiteClass
 from xf2sdpa.report.text import diff
 from xf2sdpa.rewrite.pages import all_codes
+from xf2sdpa.run.options import RunOptions
 from xf2sdpa.run.rewrite_files import rewrite_files
-from xf2sdpa.run.wish import Wish
 from xf2sdpa.run.write import write_back
 from xf2sdpa.settings import Settings
 
@@ -110,7 +110,7 @@ def rewrite_corpus(copy: Path, jobs: int) -> Outcome:
         name = repository.name.replace("+", "/", 1)
         files = list_files([repository])
         outcome.files += len(files)
-        wish = Wish(jobs=jobs)
+        wish = RunOptions(jobs=jobs)
         before = {file: Path(file).read_bytes() for file in files}
         if any(IMPORT.search(data) for data in before.values()):
             outcome.others[name] = sorted({use for data in before.values() for use in other_uses(data)})

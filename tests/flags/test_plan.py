@@ -15,8 +15,8 @@ from tests.projects import harness
 from xf2sdpa.cli import cli
 from xf2sdpa.files.listing import list_files
 from xf2sdpa.flags import table
+from xf2sdpa.run.options import RunOptions
 from xf2sdpa.run.rewrite_files import rewrite_files
-from xf2sdpa.run.wish import Wish
 from xf2sdpa.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +113,7 @@ def test_the_hooks_keep_flags_as_they_are() -> None:
 
 
 def test_the_library_call_touches_no_flags_unless_asked(root: Path) -> None:
-    run = rewrite_files(list_files([root]), Settings(), Wish(jobs=1))
+    run = rewrite_files(list_files([root]), Settings(), RunOptions(jobs=1))
     assert {result.path.name for result in run.changed} == {"attention.py"}
     assert not run.flags.wanted
 

@@ -12,7 +12,7 @@ from xf2sdpa.project.import_graph import Import, ImportGraph, imports_in
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("import a.b as c, d", [Import(0, "a.b"), Import(0, "d")]),
+        ("import a.b as c, d", [Import(0, "a.b", "", "c"), Import(0, "d")]),
         ("    from .. import a as b, c  # why\n", [Import(2, "", "a", "b"), Import(2, "", "c", "c")]),
         (
             "from .a.b import (\n    c,  # one\n    d as e,\n)\n",

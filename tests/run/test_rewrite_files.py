@@ -17,6 +17,7 @@ import torch
 
 from tests.projects.harness import COPY, imports_of_xformers, rewrite, tree
 from xf2sdpa.files.source import decode
+from xf2sdpa.rewrite.options import Options
 from xf2sdpa.run.jobs import Job
 from xf2sdpa.run.pool import run_jobs
 from xf2sdpa.settings import Settings
@@ -150,10 +151,7 @@ def test_workers_end_at_once_when_nobody_waits_for_the_rest() -> None:
     )
     text = "import xformers.ops as xops\n" + "".join(map(call.format, range(40)))
     source = decode(text.encode(), Path("model.py"))
-    jobs = [
-        Job(replace(source, path=Path(f"{n}.py")), Settings(), only_exact=False, handed_on=frozenset())
-        for n in range(16)
-    ]
+    jobs = [Job(replace(source, path=Path(f"{n}.py")), Options(Settings())) for n in range(16)]
     others = set(multiprocessing.active_children())
     running = run_jobs(jobs, 2)
     assert next(running).changed

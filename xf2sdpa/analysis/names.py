@@ -73,7 +73,8 @@ class Names:
     """The scopes of one module, and the meaning of names and dotted expressions in them.
 
     Attributes:
-        handed_over: what names of other files of the project stand for: `shared.xops` → `xformers.ops`.
+        meanings: what names of other files of the project stand for, by their dotted path as this file writes it:
+            `.shared.xops` → `xformers.ops`.
         module: the module's own scope.
         scopes: scope of every node that opens one, by `id(node)`.
         scope_at: the scope in which each Name and Call node stands, by `id(node)`.
@@ -82,8 +83,8 @@ class Names:
         calls, imports, strings: every call, import statement and string constant, in no promised order.
     """
 
-    def __init__(self, tree: ast.Module, handed_over: Mapping[str, str] | None = None) -> None:
-        self.handed_over = handed_over or {}
+    def __init__(self, tree: ast.Module, meanings: Mapping[str, str] | None = None) -> None:
+        self.meanings = meanings or {}
         self.module = Scope(tree, None, "")
         self.scopes: dict[int, Scope] = {id(tree): self.module}
         self.scope_at: dict[int, Scope] = {}
@@ -103,10 +104,7 @@ class Names:
     def _resolve(self, node: ast.AST, scope: Scope | None, depth: int) -> str | None:
         if isinstance(node, ast.Attribute):
             base = self._resolve(node.value, scope, depth)
-            if base and self.handed_over and not is_ours(base):
-                handed = self.handed_over.get(f"{base.rpartition('.')[2]}.{node.attr}")
-                return handed or f"{base}.{node.attr}"
-            return f"{base}.{node.attr}" if base else None
+            return self.meanings.get(f"{base}.{node.attr}", f"{base}.{node.attr}") if base else None
         if isinstance(node, ast.Name) and depth < 4:
             return self._meaning(node.id, scope or self.scope_at.get(id(node)) or self.module, depth)
         return None
@@ -148,10 +146,10 @@ class Names:
         stars = self.module.stars
         if stars and name in _UNMISTAKABLE:
             return name
-        handed = {self.handed_over.get(f"{star.rpartition('.')[2]}.{name}") for star in stars} - {None}
+        handed = {self.meanings.get(below(star, name)) for star in stars} - {None}
         if len(handed) == 1:
             return handed.pop()
-        return f"{stars[0]}.{name}" if len(stars) == 1 else None
+        return below(stars[0], name) if len(stars) == 1 else None
 
     def from_stars(self) -> Iterator[tuple[ast.Name, str]]:
         """Every reading of a name that only a star import explains, and what it stands for."""
@@ -185,6 +183,11 @@ class Names:
             if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.Module):
                 return parent
         raise ValueError("a node outside every module")
+
+
+def below(module: str, name: str) -> str:
+    """The dotted path of a name in a module, which may be no more than dots."""
+    return f"{module}{'' if module.endswith('.') else '.'}{name}"
 
 
 class _Builder:
@@ -249,8 +252,8 @@ class _Builder:
             if alias.name == "*":
                 scope.stars.append(base)
             else:
-                dotted = f"{base}{'' if base.endswith('.') else '.'}{alias.name}"
-                dotted = self.names.handed_over.get(".".join(dotted.split(".")[-2:]), dotted)
+                dotted = below(base, alias.name)
+                dotted = self.names.meanings.get(dotted, dotted)
                 scope.bind(alias.asname or alias.name, Binding(node, dotted=dotted))
 
     def visit_Assign(self, node: ast.Assign, scope: Scope) -> None:  # noqa: N802

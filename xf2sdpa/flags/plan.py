@@ -7,7 +7,8 @@ comes only with a rewritten call, or where `--flags-in` names the file.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from xf2sdpa.codes import CHECK_FAILED, RUN_CODES, UNPARSABLE
@@ -16,7 +17,7 @@ from xf2sdpa.files.source import SourceError, read
 from xf2sdpa.flags import block, table
 from xf2sdpa.flags.table import Flag
 from xf2sdpa.flags.theirs import Setting, that_count
-from xf2sdpa.helper.text import FILE_NAME
+from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME
 from xf2sdpa.model import FileResult, Finding, FlagsOutcome, FlagsPlace, SiteClass, Span
 from xf2sdpa.project.entry_points import is_named_as_program, kind_of, might_run
 from xf2sdpa.project.files import Project
@@ -25,54 +26,72 @@ NAMED = "is named by --flags-in"
 _REWRITTEN = (SiteClass.EXACT, SiteClass.ASSUMED, SiteClass.COMPAT)
 
 
-def add_flags(
-    results: Sequence[FileResult],
-    files: Sequence[str],
-    marked: Collection[str],
-    wanted: Sequence[Flag],
-    named: Sequence[str],
-    *,
-    selected: Callable[[str], bool] = lambda _: True,
-) -> tuple[list[FileResult], FlagsOutcome]:
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of the flags.
+
+    Attributes:
+        flags: those to set; none takes blocks out.
+        files: where to put them, instead of the entry points found.
+        selects: whether a code may be worked on; what others would do stays undone, and unsaid.
+    """
+
+    flags: Sequence[Flag]
+    files: Sequence[str] = ()
+    selects: Callable[[str], bool] = lambda _: True
+
+
+def add_flags(results: Sequence[FileResult], project: Project, wanted: Wanted) -> tuple[list[FileResult], FlagsOutcome]:
     """Put flags into entry points; writes nothing.
 
     Args:
         results: what the rewrite did; those that get flags are changed in place.
-        files: every file that may be looked at.
-        marked: those among them that hold a block already.
-        wanted: the flags to set; none takes blocks out.
-        named: files to put them into, instead of the entry points found.
-        selected: whether a code may be worked on; what others would do stays undone, and unsaid.
+        project: the files as the rewrite leaves them.
+        wanted: what is asked for.
 
     Returns:
         Results of files that the rewrite had not touched, and what there is to tell.
     """
-    project = Project([str(Path(file)) for file in {*files, *named}], {str(result.path): result for result in results})
-    outcome = FlagsOutcome(tuple(flag.name for flag in wanted))
-    reasons = {str(Path(file)): "" for file in marked}
-    if wanted:
-        rewritten = _rewritten(project)
-        found = {str(Path(file)): NAMED for file in named} or dict(_entry_points(project, rewritten))
-        if rewritten and not (found or reasons) and selected(table.NOWHERE):
-            outcome.paste = tuple(block.pasted(wanted))
-        reasons |= found
+    outcome = FlagsOutcome(tuple(flag.name for flag in wanted.flags))
+    by_file = {str(result.path): result for result in results}
+    reasons = _reasons(by_file, project, wanted, outcome)
     more = []
     for file in sorted(reasons):
-        result = project.results.get(file) or _unchanged(Path(file))
+        result = by_file.get(file) or _unchanged(Path(file))
         if result is None or result.failed:
             continue
-        before = result.new
-        place = _settle(result, project, wanted, reasons[file])
-        if place is not None and not selected(place.code):
-            result.new, place = before, None
+        place = _placed(result, project, wanted, reasons[file])
         outcome.places += [place] if place else []
-        if file not in project.results and (result.changed or result.failed):
+        if file not in by_file and (result.changed or result.failed):
             more.append(result)
     return more, outcome
 
 
+def _reasons(
+    results: Mapping[str, FileResult], project: Project, wanted: Wanted, outcome: FlagsOutcome
+) -> dict[str, str]:
+    """The files to look at: why each is to get flags; empty for one that only holds a block already."""
+    reasons = {file: "" for file in project.holding("xf2sdpa") if block.MARK in project.text(file)}
+    if not wanted.flags:
+        return reasons
+    rewritten = _rewritten(results, project)
+    found = {str(Path(file)): NAMED for file in wanted.files} or dict(_entry_points(project, rewritten))
+    if rewritten and not (found or reasons) and wanted.selects(table.NOWHERE):
+        outcome.paste = tuple(block.pasted(wanted.flags))
+    return reasons | found
+
+
+def _placed(result: FileResult, project: Project, wanted: Wanted, why: str) -> FlagsPlace | None:
+    """What became of the block in one file; nothing happens under a code that is not selected."""
+    before = result.new
+    place = _settle(result, project, wanted.flags, why)
+    if place is not None and not wanted.selects(place.code):
+        result.new, place = before, None
+    return place
+
+
 def _unchanged(path: Path) -> FileResult | None:
-    """A file that the rewrite had no business with; None if it cannot be read, which is no business of flags either."""
+    """The result of a file that the rewrite did not look at; None if it cannot be read."""
     try:
         text = read(path).text
     except SourceError:
@@ -80,18 +99,16 @@ def _unchanged(path: Path) -> FileResult | None:
     return FileResult(path, text, text)
 
 
-def _rewritten(project: Project) -> set[str]:
+def _rewritten(results: Mapping[str, FileResult], project: Project) -> set[str]:
     """The files whose calls this run rewrote; if it did, those as well that an earlier run gave the helper module."""
     now = {
         file
-        for file, result in project.results.items()
+        for file, result in results.items()
         if not result.failed and result.changed and any(site.kind in _REWRITTEN for site in result.sites)
     }
     if not now:
         return set()
-    module = FILE_NAME.removesuffix(".py")
-    users = (file for file in project.files if module in project.text(file) and not file.endswith(FILE_NAME))
-    return now.union(users)
+    return now.union(file for file in project.holding(MODULE_NAME) if Path(file).name != FILE_NAME)
 
 
 def _entry_points(project: Project, rewritten: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from xf2sdpa.project.handed_on import dotted_imports
-from xf2sdpa.project.import_graph import imports_in
+from xf2sdpa.project.import_graph import absolute_paths, imports_in
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def scripts_of(importer: Path, text: str) -> set[Path]:
     """The files beside an importer that it imports by their bare name, and not relatively as well."""
     folder = importer.resolve().parent
     relative = {part for s in imports_in(text) if s.dots == 1 for part in (s.module or s.name).split(".")[:1]}
-    bare = {name for name in dotted_imports(text) if name.isidentifier()} - relative
+    bare = {name for name in absolute_paths(imports_in(text)) if name.isidentifier()} - relative
     return {file for name in bare if (file := folder / f"{name}.py").exists()}
 
 
@@ -150,7 +149,7 @@ def _folder(members: list[Path], root: Path, texts: Mapping[Path, str]) -> Path:
     tops = {member: member.resolve().relative_to(root).parts[0] for member in members}
     needed: Counter[str] = Counter()
     for member, own in tops.items():
-        imported = {dotted.partition(".")[0] for dotted in dotted_imports(texts[member])}
+        imported = {dotted.partition(".")[0] for dotted in absolute_paths(imports_in(texts[member]))}
         needed.update(imported & (set(tops.values()) - {own}))
     best = needed.most_common(1)
     return root / best[0][0] if best and (root / best[0][0]).is_dir() else root

@@ -15,7 +15,8 @@ from pathlib import Path
 from xf2sdpa import __version__
 from xf2sdpa.model import Copy
 
-FILE_NAME = "_attention_compat.py"
+MODULE_NAME = "_attention_compat"
+FILE_NAME = f"{MODULE_NAME}.py"
 _FOLDER = Path(__file__).parents[1] / "compat"
 _MODULES = ("kernels", "sequences", "masks", "attention", "ops")
 _MARK = "# xf2sdpa-copy: "

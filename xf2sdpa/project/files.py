@@ -1,37 +1,100 @@
-"""The files of a run as they will be, and what they say of one another."""
+"""The project: the files of one run, their texts, and what they say of one another. Every room asks here.
+
+Made once a run. A text is read once, when somebody asks for it; imports are found in it without parsing.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 from xf2sdpa.model import FileResult
 from xf2sdpa.project.entry_points import is_other
-from xf2sdpa.project.import_graph import ImportGraph
+from xf2sdpa.project.import_graph import Import, ImportGraph
 
 _ROOT_MARKS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 
 
-@dataclass
-class Project:
-    """The files of a run as they will be, read when somebody asks.
+class Texts(Mapping[str, str]):
+    """The text of each file, read when it is asked for; what cannot be read or decoded does not matter here.
 
-    Attributes:
-        files: every file that may be looked at.
-        results: what the rewrite made of some of them.
+    Args:
+        files: every file, as it is spelled.
+        known: texts that are known, or that count in the place of what is on disk.
     """
 
-    files: Sequence[str]
-    results: dict[str, FileResult]
-    _read: dict[str, str] = field(default_factory=dict)
+    def __init__(self, files: Iterable[str], known: Mapping[str, str]) -> None:
+        self._texts: dict[str, str | None] = {**dict.fromkeys(files), **known}
+
+    def __getitem__(self, file: str) -> str:
+        text = self._texts[file]
+        if text is None:
+            try:
+                text = Path(file).read_bytes().decode("utf-8", "replace")
+            except OSError:
+                text = ""
+            self._texts[file] = text
+        return text
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def with_known(self, known: Mapping[str, str]) -> Texts:
+        """The same files, some with other texts."""
+        other = Texts((), known)
+        other._texts = {**self._texts, **known}
+        return other
+
+
+class Project:
+    """The files of a run.
+
+    Args:
+        files: every file that may be looked at.
+        known: texts by file, in the place of what is on disk.
+    """
+
+    def __init__(self, files: Iterable[str | Path], known: Mapping[str, str] | None = None) -> None:
+        self.texts = Texts((str(Path(file)) for file in files), known or {})
+
+    def after(self, results: Collection[FileResult]) -> Project:
+        """The project as it will be with the new texts of these files."""
+        changed = {str(result.path): result.new for result in results if not result.failed and result.changed}
+        other = Project(())
+        other.texts = self.texts.with_known(changed)
+        if changed.keys() <= self.texts.keys():
+            other.__dict__["graph"] = self.graph.with_texts(other.texts, changed)
+        return other
+
+    @property
+    def files(self) -> list[str]:
+        """Every file, as it is spelled."""
+        return list(self.texts)
+
+    def text(self, file: str | Path) -> str:
+        """A file's text; empty where it cannot be read."""
+        return self.texts[str(file)]
+
+    def holding(self, *words: str) -> list[str]:
+        """The files whose text holds one of the words, as a whole word."""
+        bare = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(words)))})(?!\w)")
+        plain = tuple(words)
+        return [f for f, text in self.texts.items() if any(word in text for word in plain) and bare.search(text)]
+
+    def imports(self, file: str | Path) -> list[Import]:
+        """The import statements of a file, one for each name."""
+        return self.graph.imports(str(file))
 
     @cached_property
     def graph(self) -> ImportGraph:
         """The imports between all modules."""
-        return ImportGraph({file: self.text(file) for file in self.files if file.endswith(".py")})
+        return ImportGraph(self.texts)
 
     @cached_property
     def root(self) -> str:
@@ -49,18 +112,6 @@ class Project:
     def is_other(self, file: str) -> bool:
         """Whether a file is a test, a converter or the like."""
         return is_other(os.path.abspath(file), self.root, self.text(file))  # noqa: PTH100
-
-    def text(self, file: str) -> str:
-        """A file's text: as rewritten, or as it is; what cannot be decoded does not matter here."""
-        result = self.results.get(file)
-        if result is not None and not result.failed:
-            return result.new
-        if file not in self._read:
-            try:
-                self._read[file] = Path(file).read_bytes().decode("utf-8", "replace")
-            except OSError:
-                self._read[file] = ""
-        return self._read[file]
 
     def shown(self, file: str) -> str:
         """A file as seen from the project's folder."""

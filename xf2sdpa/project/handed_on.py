@@ -1,36 +1,24 @@
-"""Names that files hand on to one another: what one file imports, another must not stop binding."""
+"""Names that files hand on to one another: what one file imports, another must not stop binding.
+
+Import statements are found in the text; which file each means, the import graph says.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.names import below
+from xf2sdpa.project.import_graph import Import, ImportGraph
 
-_FROM = re.compile(
-    r"^[ \t]*from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#;\\]*(?:\\\r?\n[^\n#;]*)*)", re.MULTILINE
-)
-_NAME = re.compile(r"(\w+)(?:[ \t\n]+as[ \t\n]+\w+)?[ \t\n]*(?:,|$)")
-_ALIASED = re.compile(r"(\w+)(?:[ \t\n]+as[ \t\n]+(\w+))?")
-_IMPORT = re.compile(r"^[ \t]*import[ \t]+([\w.]+)(?:[ \t]+as[ \t]+(\w+))?", re.MULTILINE)
 _OURS = re.compile(
     r"^[ \t]*(?:from[ \t]+(?:xformers|mslk)|import[ \t]+[^\n]*(?:xformers|mslk))[^\n(]*(?:\([^)]*\))?",
     re.MULTILINE,
 )
-
-
-def imports_from(text: str) -> Iterator[tuple[str, str]]:
-    """Every `from module import name` of a text, as the module's last component and the name."""
-    for match in _FROM.finditer(text):
-        module = match[1].rpartition(".")[2]
-        for name in _NAME.finditer(re.sub(r"#[^\n]*", "", match[2]).strip("() \t\n")):
-            yield module, name[1]
-
-
-def taken_from(text: str, module: str) -> frozenset[str]:
-    """The names that a text imports from a module with this last component."""
-    return frozenset(name for last, name in imports_from(text) if last == module)
+_DEEPEST = 4
+"""How far a name is followed from one file that hands it on to the next."""
 
 
 def names_of_ours(text: str) -> set[str]:
@@ -38,55 +26,10 @@ def names_of_ours(text: str) -> set[str]:
     return {word for match in _OURS.finditer(text) for word in re.findall(r"\w+", match[0])}
 
 
-def star_imports(text: str) -> set[str]:
-    """The last components of the modules that a text star-imports."""
-    return {match[1].rpartition(".")[2] for match in _FROM.finditer(text) if match[2].strip("() \t") == "*"}
-
-
-def _unexplained(text: str) -> set[str]:
-    """The names that a text reads and does not import by name: a star may bring them."""
-    try:
-        nodes = list(ast.walk(ast.parse(text)))
-    except (SyntaxError, ValueError, RecursionError):
-        return set(re.findall(r"\w+", text))
-    imports = [alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
-    bound = {alias.asname or alias.name.partition(".")[0] for alias in imports}
-    return {node.id for node in nodes if isinstance(node, ast.Name)} - bound
-
-
-def read_through(text: str, modules: Collection[str]) -> Iterator[tuple[str, str]]:
-    """The attributes that a text reads of modules with these last components: `import shared` … `shared.xops`."""
-    local = {alias or name: name for names in _FROM.findall(text) for name, alias in _ALIASED.findall(names[1])}
-    for dotted, alias in _IMPORT.findall(text):
-        last = dotted.rpartition(".")[2]
-        local[alias or last] = last
-    for match in re.finditer(r"\b(\w+)\.(\w+)", text):
-        module = local.get(match[1], "")
-        if module in modules:
-            yield module, match[2]
-
-
-def handed_on(texts: Collection[str], modules: Collection[str] = ()) -> dict[str, frozenset[str]]:
-    """By the last component of a module's name, the names that some text imports from it.
-
-    Who star-imports a module may take every name that its text reads. For `modules`, what is read as an attribute
-    counts as well.
-    """
-    found: dict[str, set[str]] = {}
-    for text in texts:
-        for module, name in read_through(text, modules):
-            found.setdefault(module, set()).add(name)
-        for module, name in imports_from(text):
-            found.setdefault(module, set()).add(name)
-        for module in star_imports(text):
-            found.setdefault(module, set()).update(_unexplained(text))
-    return {module: frozenset(names) for module, names in found.items()}
-
-
 def bindings_of_ours(text: str) -> dict[str, str]:
     """What the imports of xformers in a text bind, wherever they stand, and what to."""
     try:
-        tree = ast.parse(text)
+        tree = ast.parse(text) if _OURS.search(text) else ast.Module([], [])
     except (SyntaxError, ValueError, RecursionError):
         return {}
     found = {}
@@ -101,10 +44,102 @@ def bindings_of_ours(text: str) -> dict[str, str]:
     return found
 
 
-def dotted_imports(text: str) -> set[str]:
-    """The dotted modules that a text imports, absolutely."""
-    found = {match[1] for match in _FROM.finditer(text) if not match[1].startswith(".")}
-    found |= {
-        f"{match[1]}.{name[1]}" for match in _FROM.finditer(text) for name in _NAME.finditer(match[2].strip("() \n"))
-    }
-    return found | {match[1] for match in re.finditer(r"^[ \t]*import[ \t]+([\w.]+)", text, re.MULTILINE)}
+class HandedOn:
+    """Which names the files of a project take from one another, and what those names stand for.
+
+    Args:
+        graph: the imports between the files.
+        texts: the text of each file.
+    """
+
+    def __init__(self, graph: ImportGraph, texts: Mapping[str, str]) -> None:
+        self._graph = graph
+        self._texts = texts
+        self._bindings: dict[str, dict[str, str]] = {}
+
+    def taken_from(self, files: Collection[str]) -> dict[str, frozenset[str]]:
+        """For each of some files, the names that others import from it, or read as its attributes.
+
+        Who star-imports a file may take every name that its own text reads and does not import otherwise.
+        """
+        found: dict[str, set[str]] = {file: set() for file in files}
+        for importer in self._texts:
+            if importer.endswith(".py"):
+                for statement in self._graph.imports(importer):
+                    for file, names in self._takes(importer, statement, found):
+                        found[file] |= names
+        return {file: frozenset(names) for file, names in found.items()}
+
+    def _takes(self, importer: str, statement: Import, wanted: Collection[str]) -> Iterator[tuple[str, set[str]]]:
+        """The wanted files that one import statement takes names from, and which."""
+        for local, file in self._modules_bound(importer, statement):
+            if file in wanted:
+                yield file, set(re.findall(rf"\b{re.escape(local)}\.(\w+)", self._texts[importer]))
+        if statement.name:
+            for file in self._sources(importer, statement) & set(wanted):
+                yield file, _unexplained(self._texts[importer]) if statement.name == "*" else {statement.name}
+
+    def _modules_bound(self, importer: str, statement: Import) -> Iterator[tuple[str, str]]:
+        """The modules of the project that a statement binds, by the name they are read by."""
+        if statement.name:
+            file = self._graph.module(importer, statement.dots, f"{statement.module}.{statement.name}".strip("."))
+            if file is not None:
+                yield statement.bound, file
+            return
+        parts = statement.module.split(".")
+        for count in range(1, len(parts) + 1):
+            dotted = ".".join(parts[:count])
+            local = statement.bound if statement.bound and count == len(parts) else dotted
+            if not statement.bound or count == len(parts):
+                file = self._graph.module(importer, 0, dotted)
+                if file is not None:
+                    yield local, file
+
+    def _sources(self, importer: str, statement: Import) -> set[str]:
+        """The files that `from module import name` may mean by its module."""
+        file = self._graph.module(importer, statement.dots, statement.module)
+        return {file} if file is not None else self._graph.candidates(importer, statement)
+
+    def meanings_for(self, file: str) -> dict[str, str]:
+        """What a file's names of other files stand for, where that is a part of xformers.
+
+        By the dotted path as the file writes it: `.shared.xops` → `xformers.ops`.
+        """
+        found: dict[str, str] = {}
+        for statement in self._graph.imports(file):
+            for local, module in self._modules_bound(file, statement):
+                dotted = below(statement.source, statement.name) if statement.name else statement.module
+                dotted = dotted if statement.name or statement.bound else local
+                found |= {f"{dotted}.{name}": ours for name, ours in self._ours(module, 0).items()}
+            for module in self._sources(file, statement) if statement.name else ():
+                ours = self._ours(module, 0)
+                names = ours if statement.name == "*" else ours.keys() & {statement.name}
+                found |= {below(statement.source, name): ours[name] for name in names}
+        return found
+
+    def _ours(self, file: str, depth: int) -> dict[str, str]:
+        """The names that a file binds to a part of xformers: by importing it, or another file that does."""
+        if file in self._bindings:
+            return self._bindings[file]
+        found = bindings_of_ours(self._texts[file])
+        for statement in self._graph.imports(file) if depth < _DEEPEST else ():
+            for source in self._sources(file, statement) - {file} if statement.name else ():
+                theirs = self._ours(source, depth + 1)
+                if statement.name == "*":
+                    found = {**theirs, **found}
+                elif statement.name in theirs:
+                    found.setdefault(statement.bound, theirs[statement.name])
+        if not depth:
+            self._bindings[file] = found
+        return found
+
+
+def _unexplained(text: str) -> set[str]:
+    """The names that a text reads and does not import by name: a star may bring them."""
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except (SyntaxError, ValueError, RecursionError):
+        return set(re.findall(r"\w+", text))
+    imports = [alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+    bound = {alias.asname or alias.name.partition(".")[0] for alias in imports}
+    return {node.id for node in nodes if isinstance(node, ast.Name)} - bound

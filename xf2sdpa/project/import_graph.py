@@ -30,12 +30,17 @@ _DEEPEST = 6
 
 @dataclass(frozen=True)
 class Import:
-    """`from ..module import name as bound` (with `dots` 2), or `import module` (with no name)."""
+    """`from ..module import name as bound` (with `dots` 2), or `import module as bound` (with no name)."""
 
     dots: int
     module: str
     name: str = ""
     bound: str = ""
+
+    @property
+    def source(self) -> str:
+        """The module as it is written, dots and all: `..module`."""
+        return "." * self.dots + self.module
 
 
 def imports_in(text: str) -> Iterator[Import]:
@@ -43,7 +48,8 @@ def imports_in(text: str) -> Iterator[Import]:
     for match in _IMPORT.finditer(text):
         if match["modules"] is not None:
             for item in match["modules"].replace("\\", " ").split(","):
-                yield Import(0, _AS.split(item.strip())[0].strip())
+                module, _, bound = (part.strip() for part in _AS.sub(" as ", item.strip()).partition(" as "))
+                yield Import(0, module, "", bound)
             continue
         listed = _COMMENT.sub("", match["names"]).replace("\\", " ").strip("() \t\r\n")
         for item in listed.split(","):
@@ -52,27 +58,49 @@ def imports_in(text: str) -> Iterator[Import]:
                 yield Import(match["dots"].count("."), match["module"], name, bound or name)
 
 
+def absolute_paths(statements: Iterable[Import]) -> set[str]:
+    """The dotted paths that absolute imports name: the modules, and what is taken from them, which may be one too."""
+    absolute = [statement for statement in statements if not statement.dots]
+    return {s.module for s in absolute} | {f"{s.module}.{s.name}" for s in absolute if s.name}
+
+
 class ImportGraph:
-    """The imports between the files of a project.
+    """The imports between the files of a project. A file's text is read when somebody asks for its imports.
 
     Args:
         texts: the text of each file, by its path as the caller spells it.
     """
 
     def __init__(self, texts: Mapping[str, str]) -> None:
-        self._places = {path: os.path.realpath(path) for path in texts}
+        self._texts = texts
+        self._places = _places(path for path in texts if path.endswith(".py"))
         self._spelled = {place: path for path, place in self._places.items()}
-        self._imports = {path: list(imports_in(text)) for path, text in texts.items()}
+        self._imports: dict[str, list[Import]] = {}
         self._by_stem: dict[str, list[str]] = {}
         for place in self._spelled:
             self._by_stem.setdefault(_module_name(place), []).append(place)
         self._around: dict[str, list[str]] = {}
         self._found: dict[tuple[str, int, str], str | None] = {}
 
+    def with_texts(self, texts: Mapping[str, str], changed: Collection[str]) -> ImportGraph:
+        """The graph of the same files where those in `changed` hold other texts."""
+        other = ImportGraph.__new__(ImportGraph)
+        other.__dict__ = {**self.__dict__, "_texts": texts}
+        other.__dict__.pop("edges", None)
+        other.__dict__.pop("imported", None)
+        other._imports = {path: found for path, found in self._imports.items() if path not in changed}
+        return other
+
+    def imports(self, path: str) -> list[Import]:
+        """The import statements of a file, one for each name."""
+        if path not in self._imports:
+            self._imports[path] = list(imports_in(self._texts[path]))
+        return self._imports[path]
+
     @cached_property
     def edges(self) -> dict[str, set[str]]:
         """By file, the files that its import statements lead to."""
-        return {path: self._targets(path) - {path} for path in self._imports}
+        return {path: self._targets(path) - {path} for path in self._places}
 
     @cached_property
     def imported(self) -> set[str]:
@@ -85,7 +113,7 @@ class ImportGraph:
         for path, reached in self.edges.items():
             for target in reached:
                 importers.setdefault(target, []).append(path)
-        steps: dict[str, str | None] = {target: None for target in sorted(targets) if target in self._imports}
+        steps: dict[str, str | None] = {target: None for target in sorted(targets) if target in self._places}
         queue = deque(steps)
         while queue:
             target = queue.popleft()
@@ -123,7 +151,23 @@ class ImportGraph:
         return set().union(*(self._meant(path, statement, 0) for statement in imports_in(text)))
 
     def _targets(self, path: str) -> set[str]:
-        return set().union(*(self._meant(path, statement, 0) for statement in self._imports[path]))
+        return set().union(*(self._meant(path, statement, 0) for statement in self.imports(path)))
+
+    def module(self, path: str, dots: int, dotted: str) -> str | None:
+        """The file that `path` would import as `dotted`, `dots` levels up; None where it is not one of the project."""
+        place = self._find(path, dots, dotted)
+        return None if place is None else self._spelled[place]
+
+    def candidates(self, path: str, statement: Import) -> set[str]:
+        """The files whose path ends as the dotted path of an import does: one of them is meant, if any is.
+
+        For what `module` cannot answer: roots that a program puts into `sys.path` are not written in any import.
+        """
+        if statement.dots or self._find(path, 0, statement.module.partition(".")[0]) is not None:
+            return set()
+        tail = os.sep + statement.module.replace(".", os.sep)
+        named = self._by_stem.get(statement.module.rpartition(".")[2], ())
+        return {self._spelled[place] for place in named if _stem(place).endswith(tail)}
 
     def _meant(self, path: str, statement: Import, depth: int) -> set[str]:
         """The files that one import leads to."""
@@ -143,7 +187,7 @@ class ImportGraph:
     def _brought(self, init: str, name: str, depth: int) -> set[str]:
         """Where a package's `__init__` takes a name from; empty if no import of it brings the name."""
         found: set[str] = set()
-        for statement in self._imports[init]:
+        for statement in self.imports(init):
             if statement.bound == name:
                 found |= self._meant(init, statement, depth + 1)
         return found
@@ -180,7 +224,7 @@ class ImportGraph:
         tail = os.sep + dotted.replace(".", os.sep)
         fitting = []
         for place in candidates:
-            stem = place.removesuffix(os.sep + "__init__.py") if place.endswith("__init__.py") else place[:-3]
+            stem = _stem(place)
             is_package = stem != place[:-3]
             if stem.endswith(tail) and ("." in dotted or is_package):
                 root = stem[: -len(tail)]
@@ -194,6 +238,23 @@ class ImportGraph:
             if place in self._spelled:
                 return place
         return None
+
+
+def _places(files: Iterable[str]) -> dict[str, str]:
+    """By file, its real place; a link to a file counts where the link lies, as it does for Python."""
+    folders: dict[str, str] = {}
+    found = {}
+    for path in files:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        found[path] = os.path.join(folders[folder], name)  # noqa: PTH118 - thousands of times
+    return found
+
+
+def _stem(place: str) -> str:
+    """A module's path without its ending: a package's is its folder."""
+    return place.removesuffix(os.sep + "__init__.py").removesuffix(".py")
 
 
 def _module_name(place: str) -> str:

@@ -38,7 +38,7 @@ def decide(text: str, path: str, options: Options, *, probes_stay: bool = False)
         RecursionError: it nests too deep.
     """
     tree = _parse(text)
-    names = Names(tree, options.handed_over)
+    names = Names(tree, options.meanings)
     attributes = ClassAttributes(names)
     file = FileDraft(
         path,

@@ -16,8 +16,8 @@ class Options:
     only_exact: bool = False
     handed_on: frozenset[str] = frozenset()
     compat: str | None = None
-    handed_over: Mapping[str, str] = field(default_factory=dict)
-    """What names of other files stand for: `shared.xops` → `xformers.ops`."""
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    """What names of other files stand for, by the dotted path as this file has it: `.shared.xops` → `xformers.ops`."""
     reached: bool = False
     """Whether files with call sites import something from this one: its flags then count as theirs."""
     migrating: bool = False

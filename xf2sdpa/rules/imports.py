@@ -351,7 +351,7 @@ def _is_unused(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool
     whole = whole_name(statement, alias)
     if is_ours(whole) and registered_operators(file):
         return False
-    handed = ".".join(whole.split(".")[-2:]) in file.names.handed_over
+    handed = whole in file.names.meanings
     served_us = handed or "xformers" in name.lower() or serves_questions(whole)
     return is_ours(whole) or (bool(loads) and served_us)
 

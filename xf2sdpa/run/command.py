@@ -112,8 +112,8 @@ def _codes(text: str | None) -> list[str] | None:
 def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]) -> Run:
     from xf2sdpa.files.errors import DiscoverError
     from xf2sdpa.files.listing import list_files
+    from xf2sdpa.run.options import RunOptions
     from xf2sdpa.run.rewrite_files import rewrite_files
-    from xf2sdpa.run.wish import Wish
 
     base = settings.file.parent if settings.file else None
     chosen: list[str | Path] = list(paths) or [(base or Path()) / path for path in settings.paths]
@@ -123,7 +123,7 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
         files = list_files(chosen, include=settings.include, exclude=settings.all_exclude, base=base)
     except DiscoverError as error:
         give_up(str(error))
-    wish = Wish(
+    how = RunOptions(
         flags=_flags(settings, only_exact=options["only"] == "exact"),
         flags_in=_named(settings, options["flags_in"]),
         only_exact=options["only"] == "exact",
@@ -132,7 +132,7 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
         jobs=options["jobs"] or os.cpu_count() or 1,
         progress=_progress(options),
     )
-    return rewrite_files(files, settings, wish)
+    return rewrite_files(files, settings, how)
 
 
 def _flags(settings: Settings, *, only_exact: bool) -> tuple[str, ...] | None:

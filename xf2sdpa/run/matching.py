@@ -8,17 +8,10 @@ from pathlib import Path
 from xf2sdpa.codes import RUN_CODES, UNREADABLE
 from xf2sdpa.files.search import Searcher
 from xf2sdpa.files.source import Source, SourceError, read
-from xf2sdpa.flags.block import MARK as FLAGS_MARK
 from xf2sdpa.model import FileResult, Finding, Span
 from xf2sdpa.project.handed_on import names_of_ours
 
 COMMON_WORDS = frozenset({"import", "from", "as", "xformers", "mslk", "ops", "fmha", "attention"})
-
-
-def with_flags_block(files: Sequence[str]) -> list[str]:
-    """The files that hold a block of flags."""
-    naming = Searcher(files).matching({b"xf2sdpa"})
-    return [str(path) for path in naming if FLAGS_MARK.encode() in path.read_bytes()]
 
 
 def read_matching(files: Sequence[str]) -> tuple[list[Source], list[FileResult]]:

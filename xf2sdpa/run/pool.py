@@ -10,7 +10,6 @@ from concurrent.futures import ProcessPoolExecutor
 
 from xf2sdpa.model import FileResult
 from xf2sdpa.rewrite.engine import rewrite_with
-from xf2sdpa.rewrite.options import Options
 from xf2sdpa.run.jobs import Job
 
 _KILLABLE = (3, 11, 5)
@@ -51,14 +50,4 @@ def _run_chunk(jobs: Sequence[Job]) -> list[FileResult]:
 
 def run_job(job: Job) -> FileResult:
     """Rewrite one source; called in a process of the pool."""
-    options = Options(
-        job.settings,
-        job.only_exact,
-        job.handed_on,
-        job.compat,
-        job.handed_over,
-        job.reached,
-        job.migrating,
-        job.alone,
-    )
-    return rewrite_with(job.source.text, str(job.source.path), options)
+    return rewrite_with(job.source.text, str(job.source.path), job.options)

@@ -15,13 +15,14 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.imports import brings_ours, is_lookup
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.codes import SHIELD
 from xf2sdpa.model import FileResult, Finding, Span
+from xf2sdpa.project.files import Project
+from xf2sdpa.project.import_graph import Import, ImportGraph
 
 _NEEDLE = re.compile(
     r"""^[ \t]*(?:from|import)[ \t](?:[^\n]*[\s,])?(?:xformers|mslk)\b|["'](?:xformers|mslk)["'.]""", re.MULTILINE
@@ -31,36 +32,43 @@ _ASKING = re.compile(r"is_xformers\w*|has_xformers|xformers_available")
 """Functions that ask whether xformers is there (XF403)."""
 _LOOKING_UP = re.compile(r"""\(["'](?:xformers|mslk)[.\w]*["']\)""")
 _Name = tuple[str, str]
-"""The last component of a module's name, and a name in it."""
+"""A file, and a name that its module binds; an empty file for what comes from elsewhere."""
 
 
 class _Text:
-    """One text: its tree, and where its imported names come from."""
+    """One file of a project: its tree, and where its imported names come from."""
 
-    def __init__(self, path: Path, text: str) -> None:
-        self.stem = _stem(path)
+    def __init__(self, project: Project, file: str) -> None:
+        self.file = file
         self.nodes: list[ast.AST] = []
         self.top: list[ast.stmt] = []
         self.imported: dict[str, _Name] = {}
+        self.modules: dict[str, str] = {}
+        """The files that local names stand for as modules."""
         try:
-            tree = ast.parse(text)
+            tree = ast.parse(project.text(file))
         except (SyntaxError, ValueError, RecursionError):
             return
         self.top, self.nodes = tree.body, list(ast.walk(tree))
-        for node in self.nodes:
-            if isinstance(node, ast.ImportFrom):
-                stem = (node.module or "").rpartition(".")[2]
-                self.imported |= {alias.asname or alias.name: (stem, alias.name) for alias in node.names}
-            elif isinstance(node, ast.Import):
-                self.imported |= {a.asname: ("", a.name.rpartition(".")[2]) for a in node.names if a.asname}
+        for statement in project.imports(file):
+            self._take(project.graph, statement)
+
+    def _take(self, graph: ImportGraph, statement: Import) -> None:
+        whole = f"{statement.module}.{statement.name}".strip(".") if statement.name else statement.module
+        module = graph.module(self.file, statement.dots, whole)
+        if module is not None:
+            self.modules[statement.bound or whole] = module
+        elif statement.name:
+            source = graph.module(self.file, statement.dots, statement.module)
+            self.imported[statement.bound] = (source or "", statement.name)
 
     def names_in(self, node: ast.AST) -> Iterator[_Name]:
-        """What an expression or statement reads, by the module that it is taken from."""
+        """What an expression or statement reads, by the file that it is taken from."""
         for part in ast.walk(node):
-            if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
-                yield self.imported.get(part.value.id, ("", part.value.id))[1], part.attr
+            if isinstance(part, ast.Attribute) and (module := self.modules.get(ast.unparse(part.value))):
+                yield module, part.attr
             elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
-                yield self.imported.get(part.id, (self.stem, part.id))
+                yield self.imported.get(part.id, (self.file, part.id))
 
     @cached_property
     def definitions(self) -> dict[str, list[ast.stmt]]:
@@ -76,48 +84,46 @@ class _Text:
         return [ast.unparse(statement) for statement in self.definitions.get(name, ())]
 
 
-def hold_back(results: Collection[FileResult]) -> Iterator[FileResult]:
+def hold_back(results: Collection[FileResult], project: Project) -> Iterator[FileResult]:
     """The files whose flags protect a use that stays, each as it was, with a finding that says so.
 
     And those whose questions another file answers, without the finding that they are still asked.
+
+    Args:
+        results: what became of each file.
+        project: the files as they were.
     """
-    held = {result.path: result for result in _held_back(results)}
+    held = {result.path: result for result in _held_back(results, project)}
     yield from held.values()
-    yield from _answered([held.get(result.path, result) for result in results])
+    final = [held.get(result.path, result) for result in results]
+    yield from _answered(final, project.after(final))
 
 
-def _answered(results: Sequence[FileResult]) -> Iterator[FileResult]:
+def _answered(results: Sequence[FileResult], project: Project) -> Iterator[FileResult]:
     """The files that ask by functions of other files which say True by now, and by nothing else."""
-    texts: dict[str, list[FileResult]] = {}
-    for result in results:
-        texts.setdefault(_stem(result.path), []).append(result)
     for result in results:
         asked = [finding for finding in result.findings if finding.code == "XF403"]
         if not asked:
             continue
-        text = _Text(result.path, result.new)
+        text = _Text(project, str(result.path))
         calls = [node for node in text.nodes if isinstance(node, ast.Call)]
         asking = [call for call in calls if _ASKING.fullmatch(called_name(call.func))]
         left = any(_LOOKING_UP.search(ast.unparse(call)) for call in calls)
-        if len(asking) == len(asked) and not left and all(_says_true(texts, text, call.func) for call in asking):
+        if len(asking) == len(asked) and not left and all(_says_true(project, text, call.func) for call in asking):
             kept = [finding for finding in result.findings if finding not in asked]
             yield replace(result, findings=kept)
 
 
-def _says_true(texts: Mapping[str, list[FileResult]], text: _Text, function: ast.expr) -> bool:
+def _says_true(project: Project, text: _Text, function: ast.expr) -> bool:
     """Whether a function, looked for where it is imported from, returns True whatever the installation."""
-    asked = next(iter(text.names_in(function)), ("", ""))
+    file, name = next(iter(text.names_in(function)), ("", ""))
     for _ in range(4):  # through files that only hand it on
-        stem, name = asked
-        found = texts.get(stem, [])
-        if len(found) != 1:
+        if not file:
             return False
-        home = _Text(found[0].path, found[0].new)
+        home = _Text(project, file)
         if name in home.definitions:
             return all(_returns_true(home, definition) for definition in home.definitions[name])
-        if name not in home.imported:
-            return False
-        asked = home.imported[name]
+        file, name = home.imported.get(name, ("", ""))
     return False
 
 
@@ -134,16 +140,19 @@ def _returns_true(home: _Text, definition: ast.stmt) -> bool:
     return isinstance(value, ast.Constant) and value.value is True
 
 
-def _held_back(results: Collection[FileResult]) -> Iterator[FileResult]:
+def _held_back(results: Collection[FileResult], project: Project) -> Iterator[FileResult]:
     if not any(map(_can_go_back, results)):
         return
+    after = project.after(results)
     asked: dict[_Name, str] = {}
     for result in results:
-        text = _Text(result.path, result.new if _NEEDLE.search(result.new) else "")
+        if not _NEEDLE.search(result.new):
+            continue
+        text = _Text(after, str(result.path))
         for use, tests in _guarded(text):
             place = f"`{ast.unparse(use)}` in {result.path}"
             asked |= {name: place for test in tests for name in text.names_in(test) if name not in asked}
-    for result, place in _holders(results, asked):
+    for result, place in _holders(results, project, asked):
         kept = [finding for finding in result.findings if finding.code.startswith("XF4")]
         yield FileResult(result.path, result.old, result.old, findings=[_finding(result, place), *kept])
 
@@ -153,37 +162,34 @@ def _can_go_back(result: FileResult) -> bool:
     return result.changed and not (result.sites or result.compat_names)
 
 
-def _holders(results: Collection[FileResult], asked: dict[_Name, str]) -> Iterator[tuple[FileResult, str]]:
+def _holders(
+    results: Collection[FileResult], project: Project, asked: dict[_Name, str]
+) -> Iterator[tuple[FileResult, str]]:
     """The rewritten files without a call in which a flag, or something that it is made of, has become another."""
-    by_stem: dict[str, list[FileResult]] = {}
-    for result in results:
-        by_stem.setdefault(_stem(result.path), []).append(result)
-    texts: dict[int, _Text] = {}
-    held: set[int] = set()
+    after = project.after(results)
+    by_file = {str(result.path): result for result in results}
+    held: set[str] = set()
     waiting, seen = list(asked.items()), set(asked)
     while waiting:
-        (stem, name), place = waiting.pop()
-        for result in by_stem.get(stem, ()):
-            old = texts.get(id(result)) or texts.setdefault(id(result), _Text(result.path, result.old))
-            further = {old.imported[name]} if name in old.imported else set()
-            further |= {other for s in old.definitions.get(name, ()) for other in old.names_in(s)}
-            waiting += [(other, place) for other in further - seen]
-            seen |= further
-            free = id(result) not in held and _can_go_back(result) and name in old.definitions
-            if free and old.says(name) != _Text(result.path, result.new).says(name):
-                held.add(id(result))
-                yield result, place
+        (file, name), place = waiting.pop()
+        result = by_file.get(file)
+        if result is None:
+            continue
+        old = _Text(project, file)
+        further = {old.imported[name]} if name in old.imported else set()
+        further |= {other for s in old.definitions.get(name, ()) for other in old.names_in(s)}
+        waiting += [(other, place) for other in further - seen]
+        seen |= further
+        free = file not in held and _can_go_back(result) and name in old.definitions
+        if free and old.says(name) != _Text(after, file).says(name):
+            held.add(file)
+            yield result, place
 
 
 def _finding(result: FileResult, place: str) -> Finding:
     message = f"left as it was, as its flag keeps {place} off xformers where that is not installed"
     advice = "Rewrite or delete that use, and run again: the flag can then stand for the fast path alone."
     return Finding(str(result.path), Span(1, 0, 1, 0), SHIELD, message, advice)
-
-
-def _stem(path: Path) -> str:
-    """What the file's module is called last: a package by its folder."""
-    return path.parent.name if path.stem == "__init__" else path.stem
 
 
 def _guarded(text: _Text) -> Iterator[tuple[ast.stmt | ast.expr, list[ast.expr]]]:

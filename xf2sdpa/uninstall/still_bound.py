@@ -11,30 +11,29 @@ from collections.abc import Collection, Iterator
 
 from xf2sdpa.codes import STILL_BOUND
 from xf2sdpa.model import FileResult, Finding, Span
-from xf2sdpa.project.import_graph import ImportGraph
+from xf2sdpa.project.files import Project
 
 _NEEDS = re.compile(r"^(?:from[ \t]+|import[ \t]+(?:[^\n#]*,[ \t]*)?)(?:xformers|mslk)\b", re.MULTILINE)
 _ADVICE = "Rewrite that file by hand, import it only where it is needed, or keep xformers for it."
 
 
-def still_bound(results: Collection[FileResult]) -> Iterator[tuple[FileResult, Finding]]:
-    """Each rewritten file that imports one which keeps xformers, with a finding for each of those."""
+def still_bound(results: Collection[FileResult], project: Project) -> Iterator[tuple[FileResult, Finding]]:
+    """Each rewritten file that imports one which keeps xformers, with a finding for each of those.
+
+    Args:
+        results: what became of each file.
+        project: the files as they will be.
+    """
     keeping = {str(result.path) for result in results if not result.failed and _NEEDS.search(result.new)}
     rewritten = [result for result in results if result.changed and str(result.path) not in keeping]
     if not keeping or not rewritten:
         return
-    graph = ImportGraph({str(result.path): _handing_on(result) for result in results})
     for result in rewritten:
         named: set[str] = set()
         for statement in _imports(result.old):
-            for target in sorted(graph.targets_of(str(result.path), ast.unparse(statement)) & keeping - named):
+            for target in sorted(project.graph.targets_of(str(result.path), ast.unparse(statement)) & keeping - named):
                 named.add(target)
                 yield result, _finding(result, statement, target)
-
-
-def _handing_on(result: FileResult) -> str:
-    """The imports of a package's `__init__`, by which others reach its files."""
-    return "\n".join(map(ast.unparse, _imports(result.new))) if result.path.stem == "__init__" else ""
 
 
 def _finding(result: FileResult, statement: ast.stmt, target: str) -> Finding:

@@ -16,13 +16,14 @@ from xf2sdpa.files.source import Source, SourceError, decode, read
 from xf2sdpa.flags.block import without
 from xf2sdpa.helper.text import FILE_NAME
 from xf2sdpa.model import FileResult, SiteClass
+from xf2sdpa.project.files import Project
 from xf2sdpa.project.handed_on import names_of_ours
 from xf2sdpa.rewrite.engine import WIDE_NEEDLE
 from xf2sdpa.run.jobs import jobs_of
 from xf2sdpa.run.matching import COMMON_WORDS, read_matching
+from xf2sdpa.run.options import RunOptions
 from xf2sdpa.run.pool import run_jobs
 from xf2sdpa.run.rewrite_files import settle_handed_on
-from xf2sdpa.run.wish import Wish
 from xf2sdpa.settings import Settings
 
 WAYS_OUT = (
@@ -61,6 +62,12 @@ class OldTexts:
     sources: dict[Path, Source] = field(default_factory=dict)
     rewritten: dict[Path, str] = field(default_factory=dict)
     origin: str = ""
+    files: Sequence[str] = ()
+
+    @property
+    def project(self) -> Project:
+        """The project as it was."""
+        return _project(self.files, self.sources)
 
     def take(self, source: Source, disk: str) -> None:
         """Use an old text for a file that now holds another."""
@@ -89,7 +96,7 @@ def collect(
         old, origin = _from_revision(files, rev), f"git, {rev}"
     else:
         old, origin = _from_head(files, settings or Settings()), "git, HEAD"
-    texts = OldTexts(_matching(files, old))
+    texts = OldTexts(_matching(files, old), files=files)
     for path, source in old.items():
         texts.take(source, _on_disk(path))
     texts.origin = origin if old else ""
@@ -176,19 +183,25 @@ def _from_head(files: Sequence[str], settings: Settings) -> dict[Path, Source]:
     changed = _changed_since(dict(_by_work_tree(files)), "HEAD")
     if not any(WIDE_NEEDLE.search(source.text) for source in changed.values()):
         return {}
-    before, now = (_outcome(_matching(files, old), settings) for old in (changed, {}))
+    before, now = (_outcome(files, _matching(files, old), settings) for old in (changed, {}))
     done = {path for path in changed if _has_work(before.get(path)) and not _has_work(now.get(path))}
     if not any(_has_calls(before[path]) for path in done):
         return {}
     return {path: old for path, old in changed.items() if path in done or _got_flags(old, _on_disk(path))}
 
 
-def _outcome(sources: Mapping[Path, Source], settings: Settings) -> dict[Path, FileResult]:
+def _outcome(files: Sequence[str], sources: Mapping[Path, Source], settings: Settings) -> dict[Path, FileResult]:
     """What the rewrite of a whole tree does about each file."""
-    jobs = {job.source.path: job for job in jobs_of(list(sources.values()), settings, Wish())}
-    results = {result.path: result for result in run_jobs(list(jobs.values()), Wish().jobs)}
-    settle_handed_on(jobs, results, Wish())
+    project = _project(files, sources)
+    jobs = {job.source.path: job for job in jobs_of(project, list(sources.values()), settings, RunOptions())}
+    results = {result.path: result for result in run_jobs(list(jobs.values()), RunOptions().jobs)}
+    settle_handed_on(project, jobs, results, RunOptions())
     return results
+
+
+def _project(files: Sequence[str], sources: Mapping[Path, Source]) -> Project:
+    """The project as it was: the files that matter with their old texts, the others as they are."""
+    return Project(files, {str(path): source.text for path, source in sources.items()})
 
 
 def _has_work(result: FileResult | None) -> bool:

@@ -18,7 +18,7 @@ from xf2sdpa.rewrite.engine import rewrite_with
 from xf2sdpa.rewrite.options import Options
 from xf2sdpa.rulekit.draft import CallDraft, FileDraft
 from xf2sdpa.run.jobs import jobs_of
-from xf2sdpa.run.wish import Wish
+from xf2sdpa.run.options import RunOptions
 from xf2sdpa.settings import Settings
 from xf2sdpa.verify.planning.alignment import Alignment, align
 from xf2sdpa.verify.planning.mask_made import rests_on_ours
@@ -29,9 +29,8 @@ HELPER_STEM = FILE_NAME.removesuffix(".py")
 
 def options_of(texts: OldTexts, settings: Settings) -> Iterator[tuple[Source, Options]]:
     """Each old text, and what the rewrite of the whole project would be told for it."""
-    for job in jobs_of(list(texts.sources.values()), settings, Wish()):
-        told = (job.settings, job.only_exact, job.handed_on, job.compat, job.handed_over, job.reached)
-        yield job.source, Options(*told, job.migrating, job.alone)
+    for job in jobs_of(texts.project, list(texts.sources.values()), settings, RunOptions()):
+        yield job.source, job.options
 
 
 @dataclass

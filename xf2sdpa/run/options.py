@@ -16,7 +16,7 @@ def _unwatched(results: Iterable[FileResult], _: int) -> Iterable[FileResult]:
 
 
 @dataclass(frozen=True)
-class Wish:
+class RunOptions:
     """How to go about a run.
 
     Attributes:
