@@ -179,7 +179,10 @@ def _logsumexp(query: Tensor, key: Tensor, attn_bias: Any, scale: float | None) 
         step = max(1, _CHUNK // max(1, batch * heads * n))
         for start in range(0, m, step):
             rows = slice(start, start + step)
-            lse[:, :, rows] = (q[:, :, rows] @ k.transpose(-2, -1) + mask[:, :, rows]).logsumexp(-1)
+            bias = mask[:, :, rows]
+            scores = q[:, :, rows] @ k.transpose(-2, -1) + bias
+            scores.masked_fill_(bias.isneginf(), float("-inf"))  # the key of a slot not in use may be NaN
+            lse[:, :, rows] = scores.logsumexp(-1)
         return lse.view(batch, *(query.shape[2:-1] or (1,)), m)
 
 

@@ -238,16 +238,18 @@ def _attend_packed(
 def _attend_decoding(
     q: Tensor, k: Tensor, v: Tensor, k_info: Any, band: _Band, p: float, scale: float | None
 ) -> Tensor:
-    """One query a sequence against its slot of keys: one dense call, the keys read where they lie.
+    """One query a sequence against its slot of keys, in one dense call.
 
-    The query heads that share a key head become rows of one attention, so nothing is repeated.
+    What is not seen is set to 0: weighed by 0, what lies in unused memory may still be NaN or infinite. The query
+    heads that share a key head become rows of one attention, so nothing is repeated.
     """
     slots = torch.arange(k_info.padding, device=q.device)
     end = k_info.seqlen.unsqueeze(1)
-    seen = slots < end
+    hidden = slots >= end
     if band.left >= 0:
-        seen &= slots >= end - 1 - band.left
-    mask = torch.zeros(seen.shape, dtype=q.dtype, device=q.device).masked_fill_(~seen, float("-inf"))
-    key, value = (_batch(x[0], len(seen), k_info.padding) for x in (k, v))
-    query = q[0].transpose(0, 1).reshape(len(seen), k.shape[1], -1, q.shape[-1])
+        hidden |= slots < end - 1 - band.left
+    mask = torch.zeros(hidden.shape, dtype=q.dtype, device=q.device).masked_fill_(hidden, float("-inf"))
+    cache = (_batch(x[0], len(hidden), k_info.padding) for x in (k, v))
+    key, value = (x.masked_fill(hidden[:, None, :, None], 0.0) for x in cache)
+    query = q[0].transpose(0, 1).reshape(len(hidden), k.shape[1], -1, q.shape[-1])
     return _sdpa(query, key, value, p, scale, mask[:, None, None]).flatten(1, 2).transpose(0, 1).unsqueeze(0)

@@ -1,0 +1,70 @@
+"""Keys in slots (a KV cache): what lies beyond the part in use is never seen, and need not be there at all."""
+
+import math
+
+import pytest
+import torch
+
+pytest.importorskip("xformers.ops")
+
+from compat_oracle import KINDS, biased_scores, case, expected, real_masks
+
+from xf2sdpa import compat
+
+PADDED = [kind for kind in KINDS if "Padded" in kind]
+SEEDS = range(24)  # a third of them decode: one query a sequence
+both = compat.memory_efficient_attention_forward_requires_grad
+
+
+def unused(problem):
+    """Which rows of key and value no sequence uses, by xformers' own mask."""
+    rows = torch.ones(problem.shapes[1][1], dtype=torch.bool)
+    for start, end in problem.make(real_masks).k_seqinfo.intervals():
+        rows[start:end] = False
+    return rows
+
+
+def filled(problem, dtype, garbage):
+    """Query, key and value, the unused rows of the latter two filled; expanded over the heads where they were."""
+    query, *cache = problem.inputs(dtype)
+    for i, x in enumerate(cache):
+        kept = x[..., :1, :] if problem.expands else x
+        full = kept.clone()
+        full[:, unused(problem)] = garbage
+        cache[i] = full.expand(x.shape)
+    return query, *cache
+
+
+@pytest.mark.parametrize("kind", PADDED)
+@pytest.mark.parametrize("garbage", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_garbage_in_unused_slots_is_never_seen(kind, garbage, dtype):
+    tolerance = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 4e-2}[dtype]
+    for seed in SEEDS:
+        problem = case(kind, seed)
+        query, key, value = filled(problem, dtype, garbage)
+        out, lse = both(query, key, value, problem.make(compat), scale=problem.scale)
+        clean = [x.double() for x in filled(problem, dtype, 0.0)]
+        torch.testing.assert_close(out.double(), expected(problem, *clean), atol=tolerance, rtol=tolerance)
+        want = biased_scores(problem, *clean[:2]).logsumexp(-1)
+        torch.testing.assert_close(lse.reshape(want.shape).double(), want, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("kind", PADDED)
+@pytest.mark.parametrize("garbage", [math.nan, math.inf])
+def test_garbage_in_unused_slots_reaches_no_gradient(kind, garbage):
+    for seed in SEEDS:
+        problem = case(kind, seed)
+        results = []
+        for fill in (garbage, 0.0):
+            inputs = [x.detach().clone().requires_grad_() for x in filled(problem, torch.float64, fill)]
+            if fill:
+                out = compat.memory_efficient_attention(*inputs, problem.make(compat), scale=problem.scale)
+            else:
+                out = expected(problem, *inputs)
+            upstream = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view(out.shape)
+            results.append(torch.autograd.grad(out, inputs, upstream, materialize_grads=True, allow_unused=True))
+        for got, want in zip(*results, strict=True):
+            torch.testing.assert_close(got, want)
+        for gradient in results[0][1:]:
+            assert gradient[:, unused(problem)].abs().sum() == 0
