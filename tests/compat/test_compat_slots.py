@@ -24,6 +24,12 @@ def unused(problem):
     return rows
 
 
+def end_of_use(problem):
+    """The end of the last key in use."""
+    used = (~unused(problem)).nonzero()
+    return int(used.max()) + 1 if len(used) else 0
+
+
 def filled(problem, dtype, garbage):
     """Query, key and value, the unused rows of the latter two filled; expanded over the heads where they were."""
     query, *cache = problem.inputs(dtype)
@@ -68,3 +74,27 @@ def test_garbage_in_unused_slots_reaches_no_gradient(kind, garbage):
             torch.testing.assert_close(got, want)
         for gradient in results[0][1:]:
             assert gradient[:, unused(problem)].abs().sum() == 0
+
+
+@pytest.mark.parametrize("kind", PADDED)
+def test_unused_slots_at_the_end_may_be_missing(kind):
+    """Kernels read each slot as far as it is in use, so a cache may be cut off behind the last key."""
+    shorter = 0
+    for seed in SEEDS:
+        problem = case(kind, seed)
+        query, key, value = problem.inputs()
+        want = expected(problem, query, key, value)
+        wanted = biased_scores(problem, query, key).logsumexp(-1)
+        total = key.shape[1]
+        last = end_of_use(problem)
+        for length in {last, (last + total) // 2}:
+            shorter += length < total
+            cache = [x[:, :length] for x in (key, value)]
+            out, lse = both(query, *cache, problem.make(compat), scale=problem.scale)
+            torch.testing.assert_close(out, want)
+            torch.testing.assert_close(lse.reshape(wanted.shape), wanted)
+        for length in {last - 1, total + 1} - {-1}:
+            cache = [torch.cat([x, x], 1)[:, :length] for x in (key, value)]
+            with pytest.raises(ValueError, match="made for"):
+                compat.memory_efficient_attention(query, *cache, problem.make(compat))
+    assert shorter > 10

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xf2sdpa.compat.kernels import _Band, _band_mask, _banded, _sdpa
@@ -386,10 +387,18 @@ class BlockDiagonalPaddedKeysMask(_PackedBias):
         """The same within a window, bottom-right."""
         return BlockDiagonalLocalAttentionPaddedKeysMask(self.q_seqinfo, self.k_seqinfo, window_left, window_right)
 
+    def _check_lengths(self, m: int, n: int) -> None:
+        """Slots at the end may be missing, as far as they are not in use."""
+        used = max((end for start, end in self.k_seqinfo.intervals() if start < end), default=0)
+        total = self.k_seqinfo.seqstart_py[-1]
+        super()._check_lengths(m, total if used <= n <= total else n)
+
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
         self._settle(q, k)
-        sequences = len(self.k_seqinfo.seqlen_py)
-        if self.q_seqinfo.max_seqlen == 1 and q.shape[-2] == sequences:
+        self._check_lengths(q.shape[-2], k.shape[-2])
+        if missing := self.k_seqinfo.seqstart_py[-1] - k.shape[-2]:
+            k, v = (F.pad(x, (0, 0, 0, missing)) for x in (k, v))
+        if self.q_seqinfo.max_seqlen == 1 and q.shape[-2] == len(self.k_seqinfo.seqlen_py):
             return _attend_decoding(q, k, v, self.k_seqinfo, self._band(), p, scale)
         return super()._attend(q, k, v, p, scale)
 
