@@ -470,6 +470,8 @@ def _as_bias(attn_bias: Any, query: Tensor) -> Any:
             raise TypeError(f"attn_bias of type {name} is not supported here; pass a tensor or a mask of this module")
         mask = own.__new__(own)
         vars(mask).update(vars(attn_bias))
+        if hasattr(attn_bias, "_subtensor"):  # the name of `_bias` in xformers 0.0.27 to 0.0.31
+            mask._bias = attn_bias._subtensor
     if query.ndim == 3 and not mask._for_bmk:
         raise ValueError(f"Please provide inputs in BMHK format when using bias type `{name}`")
     return mask
