@@ -100,6 +100,10 @@ def _sdpa(
     Kept off cuDNN in the one corner where its gradients are NaN.
     """
     options: dict[str, Any] = {}
+    closed = None
+    if mask is not None and _TORCH < (2, 5):  # which gives NaN for a row without keys, and as its gradient
+        closed = mask.isneginf().all(-1, keepdim=True)
+        mask = mask.masked_fill(closed, 0.0)
     if k.shape[1] != q.shape[1]:
         if _takes_groups(q, k, v, mask, is_causal):
             options["enable_gqa"] = True
@@ -111,7 +115,8 @@ def _sdpa(
         else:
             q = q * (scale * q.shape[-1] ** 0.5)
     with _without_cudnn() if _cudnn_gradient_is_nan(q, k, is_causal) else nullcontext():
-        return F.scaled_dot_product_attention(q, k, v, mask, p, is_causal, **options)
+        out = F.scaled_dot_product_attention(q, k, v, mask, p, is_causal, **options)
+    return out if closed is None else out.masked_fill(closed, 0.0)
 
 
 class _Band(NamedTuple):
