@@ -10,6 +10,7 @@ pytest.importorskip("xformers.ops")
 
 from compat_oracle import KINDS, actual, biased_scores, case, expected, forward_and_gradients
 
+from xf2sdpa import compat
 from xf2sdpa.compat import kernels
 
 ATTEND = F.scaled_dot_product_attention
@@ -39,3 +40,42 @@ def test_some_of_these_rows_are_closed():
     problems = [case(kind, seed) for kind in CLOSING for seed in range(20)]
     closed = [(biased_scores(problem, *problem.inputs()[:2]) == -math.inf).all(-1).any() for problem in problems]
     assert sum(closed) > 30
+
+
+@pytest.fixture
+def like_cuda(monkeypatch):
+    """Tensors that say they are on a GPU, so that what is decided for one is decided here."""
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True, raising=False)
+
+
+def wrapped(q, k, v, **options):
+    return ATTEND(q, k, v, **options)
+
+
+def other(q, k, v, tensor_layout="HND", is_causal=False, sm_scale=None, **kwargs):  # noqa: PLR0917
+    """A kernel of another library in SDPA's place, with arguments of its own: it takes none of ours by position."""
+    assert tensor_layout == "HND"
+    assert sm_scale is None
+    return ATTEND(q, k, v, is_causal=is_causal, **kwargs)
+
+
+@pytest.mark.parametrize("function", [wrapped, other])
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_function_in_the_place_of_sdpa(function, kind, monkeypatch, like_cuda):
+    """A `CausalBias` is torch's own function's alone: torch compares the function by identity."""
+    calls = []
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *a, **o: calls.append(a) or function(*a, **o))
+    for seed in range(12):
+        problem = case(kind, seed)
+        inputs = problem.inputs()
+        torch.testing.assert_close(actual(problem, *inputs), expected(problem, *inputs))
+    assert calls
+
+
+def test_torchs_own_function_still_gets_a_causal_bias(monkeypatch, like_cuda):
+    taken = []
+    lower_right = kernels._lower_right
+    monkeypatch.setattr(kernels, "_lower_right", lambda *call: taken.append(call) or lower_right(*call))
+    q, k = torch.randn(1, 3, 2, 8), torch.randn(1, 5, 2, 8)
+    compat.memory_efficient_attention(q, k, k, compat.LowerTriangularFromBottomRightMask())
+    assert len(taken) == (kernels._TORCH >= (2, 3))

@@ -115,7 +115,8 @@ def _sdpa(
         else:
             q = q * (scale * q.shape[-1] ** 0.5)
     with _without_cudnn() if _cudnn_gradient_is_nan(q, k, is_causal) else nullcontext():
-        out = F.scaled_dot_product_attention(q, k, v, mask, p, is_causal, **options)
+        # By name: what a program puts in this function's place may have its arguments in another order.
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p, is_causal=is_causal, **options)
     return out if closed is None else out.masked_fill(closed, 0.0)
 
 
@@ -206,8 +207,16 @@ def _flash(
 
 
 def _takes_lower_right(q: Tensor) -> bool:
-    """Whether torch's `causal_lower_right` is fused here: on CUDA, from 2.3, not inside torch.compile."""
-    return q.is_cuda and _TORCH >= (2, 3) and not torch.compiler.is_compiling()
+    """Whether torch's `causal_lower_right` is fused here: on CUDA, from 2.3, not inside torch.compile.
+
+    And only while SDPA is torch's own: no other function knows what that makes.
+    """
+    return (
+        q.is_cuda
+        and _TORCH >= (2, 3)
+        and not torch.compiler.is_compiling()
+        and F.scaled_dot_product_attention is torch._C._nn.scaled_dot_product_attention
+    )
 
 
 def _lower_right(q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
