@@ -79,3 +79,58 @@ def test_torchs_own_function_still_gets_a_causal_bias(monkeypatch, like_cuda):
     q, k = torch.randn(1, 3, 2, 8), torch.randn(1, 5, 2, 8)
     compat.memory_efficient_attention(q, k, k, compat.LowerTriangularFromBottomRightMask())
     assert len(taken) == (kernels._TORCH >= (2, 3))
+
+
+def none_for_empty_batches(q, k, v, *args, **options):
+    """SDPA as cuDNN answers it on a GPU in half precision: None for a batch of 0 that has queries and keys."""
+    return None if not q.shape[0] and q.shape[2] and k.shape[2] else ATTEND(q, k, v, *args, **options)
+
+
+EMPTY_SHAPES = [
+    ((0, 5, 8), (0, 7, 8), (0, 7, 8)),
+    ((0, 5, 3, 8), (0, 7, 3, 8), (0, 7, 3, 4)),
+    ((0, 7, 3, 8), (0, 7, 3, 8), (0, 7, 3, 8)),
+    ((0, 5, 3, 2, 8), (0, 7, 3, 2, 8), (0, 7, 3, 2, 8)),
+    ((0, 0, 3, 8), (0, 7, 3, 8), (0, 7, 3, 8)),
+    ((0, 5, 3, 8), (0, 0, 3, 8), (0, 0, 3, 8)),
+]
+EMPTY_MASKS = {
+    "none": lambda bias: None,
+    "tensor": lambda bias: bias,
+    "causal": lambda bias: compat.LowerTriangularMask(),
+    "causal and tensor": lambda bias: compat.LowerTriangularMask().add_bias(bias),
+    "bottom-right": lambda bias: compat.LowerTriangularFromBottomRightMask(),
+    "window": lambda bias: compat.LocalAttentionFromBottomRightMask(2, 1),
+}
+
+
+@pytest.mark.parametrize("shapes", EMPTY_SHAPES)
+@pytest.mark.parametrize("mask", EMPTY_MASKS)
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_an_empty_batch_gives_the_empty_tensor(shapes, mask, gradient, dtype, monkeypatch, like_cuda):  # noqa: PLR0917
+    if mask not in {"none", "tensor", "causal"} and len(shapes[0]) == 3:
+        pytest.skip("not for 3-D inputs")
+    lower_right = kernels._lower_right
+    monkeypatch.setattr(kernels, "_lower_right", lambda q, *call: lower_right(q, *call) if q.shape[0] else 1 / 0)
+    monkeypatch.setattr(torch._C._nn, "scaled_dot_product_attention", none_for_empty_batches)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", none_for_empty_batches)
+    inputs = [torch.zeros(shape, dtype=dtype, requires_grad=gradient) for shape in shapes]
+    query, key, value = inputs
+    bias = torch.zeros(0, *query.shape[2:-1], query.shape[1], key.shape[1], dtype=dtype)
+    out = compat.memory_efficient_attention(*inputs, EMPTY_MASKS[mask](bias), 0.0, 0.5)
+    assert (out.shape, out.dtype) == ((*query.shape[:-1], value.shape[-1]), dtype)
+    assert out.requires_grad == gradient
+    if gradient:
+        gradients = torch.autograd.grad(out.sum(), inputs)
+        assert [x.shape for x in gradients] == [x.shape for x in inputs]
+    out, lse = compat.memory_efficient_attention_forward_requires_grad(*inputs, EMPTY_MASKS[mask](bias))
+    assert out.shape == (*query.shape[:-1], value.shape[-1])
+    assert lse.shape == (0, *(query.shape[2:-1] or (1,)), query.shape[1])
+
+
+def test_an_empty_batch_with_shared_key_heads(monkeypatch):
+    monkeypatch.setattr(F, "scaled_dot_product_attention", none_for_empty_batches)
+    query = torch.zeros(0, 5, 2, 3, 8)
+    key = torch.zeros(0, 7, 2, 1, 8).expand(-1, -1, -1, 3, -1)
+    assert compat.memory_efficient_attention(query, key, key).shape == query.shape

@@ -117,6 +117,8 @@ def _sdpa(
     with _without_cudnn() if _cudnn_gradient_is_nan(q, k, is_causal) else nullcontext():
         # By name: what a program puts in this function's place may have its arguments in another order.
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p, is_causal=is_causal, **options)
+    if out is None:  # so cuDNN answers an empty batch; asking for its size instead would bind torch.compile to one
+        return q @ _spread(k, q.shape[1]).transpose(-2, -1) @ _spread(v, q.shape[1])
     return out if closed is None else out.masked_fill(closed, 0.0)
 
 
@@ -207,7 +209,7 @@ def _flash(
 
 
 def _takes_lower_right(q: Tensor) -> bool:
-    """Whether torch's `causal_lower_right` is fused here: on CUDA, from 2.3, not inside torch.compile.
+    """Whether torch's `causal_lower_right` is fused here: on CUDA, from 2.3, not inside torch.compile, not empty.
 
     And only while SDPA is torch's own: no other function knows what that makes.
     """
@@ -215,6 +217,7 @@ def _takes_lower_right(q: Tensor) -> bool:
         q.is_cuda
         and _TORCH >= (2, 3)
         and not torch.compiler.is_compiling()
+        and q.shape[0] > 0
         and F.scaled_dot_product_attention is torch._C._nn.scaled_dot_product_attention
     )
 
