@@ -173,7 +173,7 @@ def _logsumexp(query: Tensor, key: Tensor, attn_bias: Any, scale: float | None) 
         if attn_bias is not None and _is_tensor(attn_bias):
             mask = _as_mask(attn_bias, query, key, key).to(exact)
         elif attn_bias is not None:
-            mask = _as_bias(attn_bias, query).materialize((1, 1, m, n), exact, query.device)
+            mask = _as_bias(attn_bias, query).materialize((1, 1, m, n), exact, query.device).flatten(1, -3)
         mask = mask.expand(batch, heads, m, n)
         lse = q.new_empty(batch, heads, m)
         step = max(1, _CHUNK // max(1, batch * heads * n))
