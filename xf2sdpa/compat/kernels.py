@@ -175,7 +175,7 @@ def _banded(q: Tensor, k: Tensor, v: Tensor, band: _Band, p: float, scale: float
 
 _FLASH_ARGUMENTS = (
     "query key value cum_seq_q cum_seq_k max_q max_k dropout_p is_causal return_debug_mask "
-    "scale window_size_left window_size_right"
+    "scale window_size_left window_size_right seqused_k"
 )
 
 
@@ -200,11 +200,19 @@ def _flash(
     band: _Band,
     p: float,
     scale: float | None,
+    used: Tensor | None = None,
 ) -> Tensor:
-    """Flash attention within a bottom-right band: `[B, M, H, K]`, or packed `[T, H, K]` with its `starts`."""
-    k, v = (x if x.shape[-2] == q.shape[-2] else x.repeat_interleave(q.shape[-2] // x.shape[-2], -2) for x in (k, v))
-    window = {"window_size_left": band.left, "window_size_right": band.right}
-    out: Tensor = _flash_operator()(q, k, v, *starts, *longest, p, False, False, scale=scale, **window)[0]
+    """Flash attention within a bottom-right band: `[B, M, H, K]`, or packed `[T, H, K]` with its `starts`.
+
+    `used` (int32): of each packed sequence only so many keys are there. Not with gradients, for which alone the
+    operator wants as many key heads as query heads.
+    """
+    options: dict[str, Any] = {"scale": scale, "window_size_left": band.left, "window_size_right": band.right}
+    if used is not None:
+        options["seqused_k"] = used
+    elif k.shape[-2] != q.shape[-2]:
+        k, v = (x.repeat_interleave(q.shape[-2] // x.shape[-2], -2) for x in (k, v))
+    out: Tensor = _flash_operator()(q, k, v, *starts, *longest, p, False, False, **options)[0]
     return out
 
 
@@ -263,9 +271,11 @@ def _packed(
     band: _Band,
     p: float,
     scale: float | None,
+    used: Tensor | None = None,
 ) -> Tensor | None:
     """Attention within packed sequences `[T, H, K]`, which begin at `starts` (int32 `[sequences + 1]`).
 
+    `used` (int32): only so many keys of each are there; not with gradients.
     None where flash attention does not compute it: it aligns every band bottom-right; and of what it could,
     `varlen_attn` has no dropout and takes only a positive scale.
     """
@@ -274,9 +284,9 @@ def _packed(
     if not _fits_flash(q, k, v):
         return None
     if _flash_operator():
-        return _flash(q, k, v, starts, longest, band, p, scale)
+        return _flash(q, k, v, starts, longest, band, p, scale, used)
     options, (function, names) = _varlen_options(band, scale), _varlen_attn()
-    if options is None:
+    if options is None or used is not None:
         return None
     if k.shape[1] != q.shape[1] and "enable_gqa" in names:
         options["enable_gqa"] = True

@@ -399,7 +399,7 @@ class BlockDiagonalPaddedKeysMask(_PackedBias):
         if missing := self.k_seqinfo.seqstart_py[-1] - k.shape[-2]:
             k, v = (F.pad(x, (0, 0, 0, missing)) for x in (k, v))
         if self.q_seqinfo.max_seqlen == 1 and q.shape[-2] == len(self.k_seqinfo.seqlen_py):
-            return _attend_decoding(q, k, v, self.k_seqinfo, self._band(), p, scale)
+            return _attend_decoding(q, k, v, self.q_seqinfo, self.k_seqinfo, self._band(), p, scale)
         return super()._attend(q, k, v, p, scale)
 
 

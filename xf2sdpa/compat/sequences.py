@@ -236,13 +236,21 @@ def _attend_packed(
 
 
 def _attend_decoding(
-    q: Tensor, k: Tensor, v: Tensor, k_info: Any, band: _Band, p: float, scale: float | None
+    q: Tensor, k: Tensor, v: Tensor, q_info: Any, k_info: Any, band: _Band, p: float, scale: float | None
 ) -> Tensor:
-    """One query a sequence against its slot of keys, in one dense call.
+    """One query a sequence against its slot of keys, in one call.
 
-    What is not seen is set to 0: weighed by 0, what lies in unused memory may still be NaN or infinite. The query
+    Flash attention reads the keys where they lie, as far as they are in use; it has no gradient for that. Elsewhere
+    what is not seen is set to 0: weighed by 0, what lies in unused memory may still be NaN or infinite. The query
     heads that share a key head become rows of one attention, so nothing is repeated.
     """
+    trains = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+    if not trains:
+        packed = (q[0].transpose(0, 1), k[0].transpose(0, 1), v[0].transpose(0, 1))
+        starts, longest = (q_info.seqstart, k_info.seqstart), (1, k_info.padding)
+        out = _packed(*packed, starts, longest, band._replace(right=-1), p, scale, k_info.seqlen)
+        if out is not None:
+            return out.transpose(0, 1).unsqueeze(0)
     slots = torch.arange(k_info.padding, device=q.device)
     end = k_info.seqlen.unsqueeze(1)
     hidden = slots >= end
