@@ -134,7 +134,7 @@ def _heads_first(x: Tensor) -> Tensor:
 
 def _is_tensor(attn_bias: Any) -> bool:
     """Whether the bias is a plain tensor: in xformers 0.0.27 to 0.0.31 the causal masks were tensors too."""
-    return isinstance(attn_bias, Tensor) and not hasattr(type(attn_bias), "materialize")
+    return isinstance(attn_bias, Tensor) and (type(attn_bias) is Tensor or not hasattr(attn_bias, "materialize"))
 
 
 def _as_mask(attn_bias: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
