@@ -76,6 +76,25 @@ def test_garbage_in_unused_slots_reaches_no_gradient(kind, garbage):
             assert gradient[:, unused(problem)].abs().sum() == 0
 
 
+@pytest.mark.parametrize("garbage", [math.nan, math.inf])
+@pytest.mark.parametrize("heads", [(3,), (2, 2)])
+def test_garbage_that_a_causal_mask_hides_is_never_seen(garbage, heads):
+    """xformers' kernel adds the tensor first, and then writes -inf over what is not causal."""
+    query, key, value = (torch.randn(2, 6, *heads, 8, dtype=torch.float64) for _ in "qkv")
+    hidden = torch.ones(6, 6, dtype=torch.bool).triu(1)
+    bias = torch.randn(2, *heads, 6, 6, dtype=torch.float64)
+    results = []
+    for fill in (garbage, 0.0):
+        leaves = [x.clone().requires_grad_() for x in (query, key, value, bias.masked_fill(hidden, fill))]
+        mask = compat.LowerTriangularMaskWithTensorBias(leaves[3])
+        out = compat.memory_efficient_attention(*leaves[:3], mask)
+        assert not mask.materialize(bias.shape, torch.float64).isnan().any()
+        lse = both(*leaves[:3], mask)[1]
+        results.append([out, lse, *torch.autograd.grad(out.square().sum(), leaves)])
+    for got, want in zip(*results, strict=True):
+        torch.testing.assert_close(got, want)
+
+
 @pytest.mark.parametrize("kind", PADDED)
 def test_unused_slots_at_the_end_may_be_missing(kind):
     """Kernels read each slot as far as it is in use, so a cache may be cut off behind the last key."""

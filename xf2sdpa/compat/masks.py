@@ -86,8 +86,9 @@ class LowerTriangularMaskWithTensorBias(LowerTriangularMask):
     def materialize(
         self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
     ) -> Tensor:
-        """The causal mask of `shape` plus the tensor."""
-        return super().materialize(shape, dtype, device) + self._bias
+        """The causal mask of `shape` plus the tensor, which may hold anything where the mask is closed."""
+        causal = super().materialize(shape, dtype, device)
+        return (causal + self._bias).masked_fill_(causal.isneginf(), float("-inf"))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
         bias = self._bias.flatten(1, 2) if self._bias.ndim == 5 else self._bias
@@ -95,8 +96,8 @@ class LowerTriangularMaskWithTensorBias(LowerTriangularMask):
         if bias.shape != expected:
             raise ValueError(f"Invalid shape for attention bias: {tuple(self._bias.shape)} (expected {expected})")
         # Not is_causal with attn_mask: torch's kernels disagree about the two together.
-        causal = super().materialize(expected[-2:], q.dtype, q.device)
-        return _sdpa(q, k, v, p, scale, bias + causal)
+        closed = super().materialize(expected[-2:], q.dtype, q.device).isneginf()
+        return _sdpa(q, k, v, p, scale, bias.masked_fill(closed, float("-inf")))
 
 
 class _BandBias(AttentionBias):
