@@ -94,6 +94,32 @@ def test_log_sum_exp_with_a_mask_and_in_chunks(monkeypatch):
     torch.testing.assert_close(chunked, lse)
 
 
+def test_log_sum_exp_of_groups_with_a_causal_mask_and_a_tensor():
+    q, k, v = qkv(2, 5, 3, 2, 8)
+    bias = torch.randn(2, 3, 2, 5, 5, dtype=torch.float64)
+    mask = compat.LowerTriangularMask().add_bias(bias)
+    out, lse = compat.memory_efficient_attention_forward_requires_grad(q, k, v, mask)
+    scores = q.permute(0, 2, 3, 1, 4) @ k.permute(0, 2, 3, 4, 1) * 8**-0.5 + bias
+    want = scores.masked_fill(~torch.ones(5, 5, dtype=torch.bool).tril(), -math.inf)
+    torch.testing.assert_close(lse, want.logsumexp(-1))
+    torch.testing.assert_close(out, (want.softmax(-1) @ v.permute(0, 2, 3, 1, 4)).permute(0, 3, 1, 2, 4))
+
+
+def test_compiles_for_a_batch_that_is_known_only_when_it_runs():
+    torch._dynamo.reset()
+
+    def kept(x, rows, mask):
+        q = x[rows]
+        return mea(q, q, q, mask)
+
+    x = torch.randn(4, 6, 3, 8)
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        compiled = torch.compile(kept, fullgraph=True, backend="aot_eager", dynamic=True)
+        for rows in ([True, False, True, True], [False] * 4):
+            for mask in (None, compat.LowerTriangularMask()):
+                torch.testing.assert_close(*(f(x, torch.tensor(rows), mask) for f in (compiled, kept)))
+
+
 def test_log_sum_exp_is_float32_for_half():
     q, k, v = qkv(1, 4, 2, 8, dtype=torch.bfloat16)
     out, lse = compat.memory_efficient_attention_forward_requires_grad(q, k, v)

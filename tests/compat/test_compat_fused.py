@@ -4,6 +4,7 @@
 """
 
 import inspect
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -17,17 +18,20 @@ from xf2sdpa import compat
 from xf2sdpa.compat import kernels, sequences
 
 
-def reference(packed, scale=None, window=(-1, -1)):
-    """Flash attention on packed sequences by its documentation: bottom-right windows."""
+def reference(packed, scale=None, window=(-1, -1), used=None):
+    """Flash attention on packed sequences by its documentation: bottom-right windows, the first `used` keys of each."""
     q, k, v, cu_q, cu_k, max_q, max_k = packed
     assert cu_q.dtype == cu_k.dtype == torch.int32
     assert q.ndim == k.ndim == v.ndim == 3
     lengths = [t.diff().tolist() for t in (cu_q, cu_k)]
     assert (max(lengths[0]), max(lengths[1])) == (max_q, max_k)
     outs = []
+    lengths[1] = lengths[1] if used is None else used.tolist()
+    k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
     for i, (m, n) in enumerate(zip(*lengths, strict=True)):
         query, key, value = (
-            x[start[i] : start[i + 1]].transpose(0, 1) for x, start in ((q, cu_q), (k, cu_k), (v, cu_k))
+            x[start[i] : start[i] + length].transpose(0, 1)
+            for x, start, length in ((q, cu_q, m), (k, cu_k, n), (v, cu_k, n))
         )
         places, slots = torch.arange(m)[:, None] + n - m, torch.arange(n)[None]
         seen = torch.ones(m, n, dtype=torch.bool)
@@ -74,10 +78,13 @@ def operator(q, k, v, cu_q, cu_k, *rest, **options):
     """`aten::_flash_attention_forward`, dense or packed."""
     max_q, max_k, p, is_causal, debug = rest
     assert (p, is_causal, debug) == (0.0, False, False)
-    assert q.shape[-2] == k.shape[-2]
+    used = options.get("seqused_k")
+    assert q.shape[-2] == k.shape[-2] or used is not None
+    assert not (used is not None and torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)))
+    assert used is None or (used.dtype, used.shape) == (torch.int32, cu_k[1:].shape)
     window = (options["window_size_left"], options["window_size_right"])
     if cu_q is not None:
-        return (reference((q, k, v, cu_q, cu_k, max_q, max_k), options["scale"], window),)
+        return (reference((q, k, v, cu_q, cu_k, max_q, max_k), options["scale"], window, used),)
     counts = torch.arange(len(q) + 1, dtype=torch.int32)
     packed = [x.flatten(0, 1) for x in (q, k, v)]
     out = reference((*packed, counts * max_q, counts * max_k, max_q, max_k), options["scale"], window)
@@ -87,17 +94,40 @@ def operator(q, k, v, cu_q, cu_k, *rest, **options):
 @pytest.fixture(params=[varlen_2_10, varlen_2_11, varlen_2_12, operator], ids=["2.10", "2.11", "2.12", "operator"])
 def played(request, monkeypatch):
     """Makes the code believe that flash attention fits everything; records the calls."""
-    calls = []
+    calls, passed = [], []
 
     def watched(*args, **options):
         calls.append(options)
+        passed[:] = args[1:3]
         return request.param(*args, **options)
 
     names = frozenset(inspect.signature(request.param).parameters)
     monkeypatch.setattr(kernels, "_varlen_attn", lambda: (watched, names))
     monkeypatch.setattr(kernels, "_flash_operator", lambda: watched if request.param is operator else None)
     monkeypatch.setattr(kernels, "_fits_flash", lambda q, k, v: True)
-    return SimpleNamespace(calls=calls, version=request.param.__name__, names=names)
+    return SimpleNamespace(calls=calls, passed=passed, version=request.param.__name__, names=names)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("window", [None, (2, 0)])
+def test_decoding_reads_the_cache_where_it_lies(groups, window, played):
+    """xformers hands flash attention the same: the start of each slot, and on the device how much of it is in use."""
+    queries = torch.randn(1, 3, 2, groups, 8)
+    key, value = (torch.randn(1, 3 * 8, 2, 1, 8) for _ in "kv")
+    for x in (key, value):
+        x.view(3, 8, 16)[[0, 0, 1, 2, 2], [6, 7, 7, 1, 5]] = math.nan
+    mask = compat.BlockDiagonalPaddedKeysMask.from_seqlens([1, 1, 1], 8, [5, 7, 0])
+    mask = mask.make_local_attention(*window) if window else mask
+    mask.k_seqinfo.seqlen.add_(torch.tensor([1, 0, 1], dtype=torch.int32))  # as code does that replays a CUDA graph
+    inputs = (queries, *(x.expand(-1, -1, -1, groups, -1) for x in (key, value)))
+    out = compat.memory_efficient_attention(*inputs, mask)
+    for i, end in enumerate((6, 7, 1)):
+        seen = slice(8 * i + (max(0, end - 3) if window else 0), 8 * i + end)
+        alone = compat.memory_efficient_attention(queries[:, i : i + 1], *(x[:, seen] for x in inputs[1:]))
+        torch.testing.assert_close(out[:, i : i + 1], alone)
+    assert len(played.calls) == (played.version == "operator")
+    for x, given in zip((key, value), played.passed, strict=False):
+        assert (given.data_ptr(), given.shape) == (x.data_ptr(), (24, 2, 8)), "neither copied nor repeated"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -368,4 +398,7 @@ def test_the_installed_operator_takes_our_arguments():
     out = kernels._packed(q, k[:, :2], k[:, :2], (starts, starts), (10, 12), kernels._Band(), 0.0, None)
     assert out is None, "not a CUDA tensor"
     out = kernels._flash(q, k[:, :2], k[:, :2], (starts, starts), (10, 12), kernels._Band(), 0.0, None)
+    assert out.shape == q.shape
+    with torch.no_grad():
+        out = kernels._flash(q, k[:, :2], k[:, :2], (starts, starts), (1, 12), kernels._Band(), 0.0, None, starts[1:])
     assert out.shape == q.shape

@@ -127,3 +127,35 @@ def test_scaled_index_add_into_half():
     got = compat.scaled_index_add(x, torch.tensor([0, 2]), source, torch.full((3,), 0.5), 2.0)
     assert got.dtype == torch.bfloat16
     assert torch.equal(got[:, 0, 0], torch.tensor([1.0, 0.0, 1.0, 0.0], dtype=torch.bfloat16))
+
+
+def test_scaled_index_add_has_gradients():
+    def add(x, source, scaling):
+        return compat.scaled_index_add(x * 1, torch.tensor([2, 0]), source, scaling, 0.7) ** 2
+
+    leaves = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((4, 2, 3), (2, 2, 3), (3,))]
+    assert torch.autograd.gradcheck(add, leaves)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("scaling_dtype", [None, torch.float32, "the same"])
+@pytest.mark.parametrize("alpha", [1.0, 0.7])
+def test_scaled_index_add_rounds_once(dtype, scaling_dtype, alpha):
+    """As xformers' kernel: all in float32, and only the sum is rounded."""
+    generator = torch.Generator().manual_seed(1)
+    x, source = (torch.randn(n, 3, 64, generator=generator).to(dtype) for n in (9, 5))
+    index = torch.tensor([8, 0, 3, 7, 2])
+    scaling = None
+    if scaling_dtype is not None:
+        scaling = torch.randn(64, generator=generator).to(dtype if scaling_dtype == "the same" else scaling_dtype)
+    want = x.clone()
+    factor = alpha if scaling is None else alpha * scaling.float()
+    want[index] = (x[index].float() + factor * source.float()).to(dtype)
+    leaves = [t.requires_grad_() for t in (source, scaling) if t is not None]
+    target = x.clone()
+    got = compat.scaled_index_add(target, index.int(), source, scaling, alpha)
+    assert torch.equal(got, want)
+    assert got is target
+    got.backward(want)
+    assert [leaf.grad.dtype for leaf in leaves] == [leaf.dtype for leaf in leaves]
+    assert torch.equal(source.grad, (factor * want[index].float()).to(dtype))

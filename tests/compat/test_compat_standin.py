@@ -105,9 +105,12 @@ def test_never_over_a_real_xformers_unless_forced():
     pytest.importorskip("xformers.ops")
     run(
         """
-        import sys, xf2sdpa.compat
-        assert not xf2sdpa.compat.install()
-        assert "xformers" not in sys.modules
+        import sys, warnings, xf2sdpa.compat
+        with warnings.catch_warnings(record=True) as said:
+            assert not xf2sdpa.compat.install()
+        assert "xformers" not in sys.modules, "asking costs no import"
+        assert len(said) == 1 and said[0].filename == "<string>", "one warning, at the call"
+        assert "install(force=True)" in str(said[0].message), said[0].message
         import xformers.ops as real
         assert not xf2sdpa.compat.install()
         assert xf2sdpa.compat.install(force=True)
@@ -119,3 +122,45 @@ def test_never_over_a_real_xformers_unless_forced():
         """,
         hide=False,
     )
+
+
+OFF = """
+import sys
+sys.modules["xformers"] = None  # how a program switches an installed xformers off
+import xf2sdpa.compat
+assert xf2sdpa.compat.install(), "None is no xformers"
+import torch, xformers.ops
+assert xformers.ops.memory_efficient_attention(*[torch.ones(1, 4, 2, 8)] * 3).shape == (1, 4, 2, 8)
+xf2sdpa.compat.uninstall()
+assert sys.modules["xformers"] is None, "and so it is left"
+assert not [name for name in sys.modules if name.startswith("xformers.")]
+"""
+
+
+@pytest.mark.parametrize("hide", [True, False])
+def test_xformers_switched_off_is_a_missing_one(hide):
+    run(OFF.replace("import sys\n", "import sys, warnings; warnings.simplefilter('error')\n", 1), hide)
+
+
+def test_nothing_is_said_where_there_is_nothing_to_say():
+    run("""
+        import warnings; warnings.simplefilter("error")
+        import xf2sdpa.compat
+        assert xf2sdpa.compat.install()
+        assert xf2sdpa.compat.install()
+        assert xf2sdpa.compat.install(force=True)
+    """)
+
+
+def test_a_loaded_xformers_that_says_nothing_of_where_it_is_from_is_left():
+    """A stand-in of somebody else: a module without a spec, which `find_spec` refuses."""
+    run("""
+        import sys, types, warnings, xf2sdpa.compat
+        sys.modules["xformers"] = theirs = types.ModuleType("xformers")
+        with warnings.catch_warnings(record=True) as said:
+            assert not xf2sdpa.compat.install()
+        assert sys.modules["xformers"] is theirs and len(said) == 1
+        assert xf2sdpa.compat.install(force=True)
+        xf2sdpa.compat.uninstall()
+        assert sys.modules["xformers"] is theirs
+    """)

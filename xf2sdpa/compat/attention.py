@@ -134,7 +134,7 @@ def _heads_first(x: Tensor) -> Tensor:
 
 def _is_tensor(attn_bias: Any) -> bool:
     """Whether the bias is a plain tensor: in xformers 0.0.27 to 0.0.31 the causal masks were tensors too."""
-    return isinstance(attn_bias, Tensor) and not type(attn_bias).__name__.startswith("LowerTriangular")
+    return isinstance(attn_bias, Tensor) and (type(attn_bias) is Tensor or not hasattr(attn_bias, "materialize"))
 
 
 def _as_mask(attn_bias: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -173,13 +173,16 @@ def _logsumexp(query: Tensor, key: Tensor, attn_bias: Any, scale: float | None) 
         if attn_bias is not None and _is_tensor(attn_bias):
             mask = _as_mask(attn_bias, query, key, key).to(exact)
         elif attn_bias is not None:
-            mask = _as_bias(attn_bias, query).materialize((1, 1, m, n), exact, query.device)
+            mask = _as_bias(attn_bias, query).materialize((1, 1, m, n), exact, query.device).flatten(1, -3)
         mask = mask.expand(batch, heads, m, n)
         lse = q.new_empty(batch, heads, m)
         step = max(1, _CHUNK // max(1, batch * heads * n))
         for start in range(0, m, step):
             rows = slice(start, start + step)
-            lse[:, :, rows] = (q[:, :, rows] @ k.transpose(-2, -1) + mask[:, :, rows]).logsumexp(-1)
+            bias = mask[:, :, rows]
+            scores = q[:, :, rows] @ k.transpose(-2, -1) + bias
+            scores.masked_fill_(bias.isneginf(), float("-inf"))  # the key of a slot not in use may be NaN
+            lse[:, :, rows] = scores.logsumexp(-1)
         return lse.view(batch, *(query.shape[2:-1] or (1,)), m)
 
 

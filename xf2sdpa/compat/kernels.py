@@ -100,6 +100,10 @@ def _sdpa(
     Kept off cuDNN in the one corner where its gradients are NaN.
     """
     options: dict[str, Any] = {}
+    closed = None
+    if mask is not None and _TORCH < (2, 5):  # which gives NaN for a row without keys, and as its gradient
+        closed = mask.isneginf().all(-1, keepdim=True)
+        mask = mask.masked_fill(closed, 0.0)
     if k.shape[1] != q.shape[1]:
         if _takes_groups(q, k, v, mask, is_causal):
             options["enable_gqa"] = True
@@ -111,7 +115,11 @@ def _sdpa(
         else:
             q = q * (scale * q.shape[-1] ** 0.5)
     with _without_cudnn() if _cudnn_gradient_is_nan(q, k, is_causal) else nullcontext():
-        return F.scaled_dot_product_attention(q, k, v, mask, p, is_causal, **options)
+        # By name: what a program puts in this function's place may have its arguments in another order.
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p, is_causal=is_causal, **options)
+    if out is None:  # so cuDNN answers an empty batch; asking for its size instead would bind torch.compile to one
+        return q @ _spread(k, q.shape[1]).transpose(-2, -1) @ _spread(v, q.shape[1])
+    return out if closed is None else out.masked_fill(closed, 0.0)
 
 
 class _Band(NamedTuple):
@@ -167,7 +175,7 @@ def _banded(q: Tensor, k: Tensor, v: Tensor, band: _Band, p: float, scale: float
 
 _FLASH_ARGUMENTS = (
     "query key value cum_seq_q cum_seq_k max_q max_k dropout_p is_causal return_debug_mask "
-    "scale window_size_left window_size_right"
+    "scale window_size_left window_size_right seqused_k"
 )
 
 
@@ -192,17 +200,34 @@ def _flash(
     band: _Band,
     p: float,
     scale: float | None,
+    used: Tensor | None = None,
 ) -> Tensor:
-    """Flash attention within a bottom-right band: `[B, M, H, K]`, or packed `[T, H, K]` with its `starts`."""
-    k, v = (x if x.shape[-2] == q.shape[-2] else x.repeat_interleave(q.shape[-2] // x.shape[-2], -2) for x in (k, v))
-    window = {"window_size_left": band.left, "window_size_right": band.right}
-    out: Tensor = _flash_operator()(q, k, v, *starts, *longest, p, False, False, scale=scale, **window)[0]
+    """Flash attention within a bottom-right band: `[B, M, H, K]`, or packed `[T, H, K]` with its `starts`.
+
+    `used` (int32): of each packed sequence only so many keys are there. Not with gradients, for which alone the
+    operator wants as many key heads as query heads.
+    """
+    options: dict[str, Any] = {"scale": scale, "window_size_left": band.left, "window_size_right": band.right}
+    if used is not None:
+        options["seqused_k"] = used
+    elif k.shape[-2] != q.shape[-2]:
+        k, v = (x.repeat_interleave(q.shape[-2] // x.shape[-2], -2) for x in (k, v))
+    out: Tensor = _flash_operator()(q, k, v, *starts, *longest, p, False, False, **options)[0]
     return out
 
 
 def _takes_lower_right(q: Tensor) -> bool:
-    """Whether torch's `causal_lower_right` is fused here: on CUDA, from 2.3, not inside torch.compile."""
-    return q.is_cuda and _TORCH >= (2, 3) and not torch.compiler.is_compiling()
+    """Whether torch's `causal_lower_right` is fused here: on CUDA, from 2.3, not inside torch.compile, not empty.
+
+    And only while SDPA is torch's own: no other function knows what that makes.
+    """
+    return (
+        q.is_cuda
+        and _TORCH >= (2, 3)
+        and not torch.compiler.is_compiling()
+        and q.shape[0] > 0
+        and F.scaled_dot_product_attention is torch._C._nn.scaled_dot_product_attention
+    )
 
 
 def _lower_right(q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
@@ -246,9 +271,11 @@ def _packed(
     band: _Band,
     p: float,
     scale: float | None,
+    used: Tensor | None = None,
 ) -> Tensor | None:
     """Attention within packed sequences `[T, H, K]`, which begin at `starts` (int32 `[sequences + 1]`).
 
+    `used` (int32): only so many keys of each are there; not with gradients.
     None where flash attention does not compute it: it aligns every band bottom-right; and of what it could,
     `varlen_attn` has no dropout and takes only a positive scale.
     """
@@ -257,9 +284,9 @@ def _packed(
     if not _fits_flash(q, k, v):
         return None
     if _flash_operator():
-        return _flash(q, k, v, starts, longest, band, p, scale)
+        return _flash(q, k, v, starts, longest, band, p, scale, used)
     options, (function, names) = _varlen_options(band, scale), _varlen_attn()
-    if options is None:
+    if options is None or used is not None:
         return None
     if k.shape[1] != q.shape[1] and "enable_gqa" in names:
         options["enable_gqa"] = True

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xf2sdpa.compat.kernels import _Band, _band_mask, _banded, _sdpa
@@ -85,8 +86,9 @@ class LowerTriangularMaskWithTensorBias(LowerTriangularMask):
     def materialize(
         self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
     ) -> Tensor:
-        """The causal mask of `shape` plus the tensor."""
-        return super().materialize(shape, dtype, device) + self._bias
+        """The causal mask of `shape` plus the tensor, which may hold anything where the mask is closed."""
+        causal = super().materialize(shape, dtype, device)
+        return (causal + self._bias).masked_fill_(causal.isneginf(), float("-inf"))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
         bias = self._bias.flatten(1, 2) if self._bias.ndim == 5 else self._bias
@@ -94,8 +96,8 @@ class LowerTriangularMaskWithTensorBias(LowerTriangularMask):
         if bias.shape != expected:
             raise ValueError(f"Invalid shape for attention bias: {tuple(self._bias.shape)} (expected {expected})")
         # Not is_causal with attn_mask: torch's kernels disagree about the two together.
-        causal = super().materialize(expected[-2:], q.dtype, q.device)
-        return _sdpa(q, k, v, p, scale, bias + causal)
+        closed = super().materialize(expected[-2:], q.dtype, q.device).isneginf()
+        return _sdpa(q, k, v, p, scale, bias.masked_fill(closed, float("-inf")))
 
 
 class _BandBias(AttentionBias):
@@ -386,11 +388,19 @@ class BlockDiagonalPaddedKeysMask(_PackedBias):
         """The same within a window, bottom-right."""
         return BlockDiagonalLocalAttentionPaddedKeysMask(self.q_seqinfo, self.k_seqinfo, window_left, window_right)
 
+    def _check_lengths(self, m: int, n: int) -> None:
+        """Slots at the end may be missing, as far as they are not in use."""
+        used = max((end for start, end in self.k_seqinfo.intervals() if start < end), default=0)
+        total = self.k_seqinfo.seqstart_py[-1]
+        super()._check_lengths(m, total if used <= n <= total else n)
+
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
         self._settle(q, k)
-        sequences = len(self.k_seqinfo.seqlen_py)
-        if self.q_seqinfo.max_seqlen == 1 and q.shape[-2] == sequences:
-            return _attend_decoding(q, k, v, self.k_seqinfo, self._band(), p, scale)
+        self._check_lengths(q.shape[-2], k.shape[-2])
+        if missing := self.k_seqinfo.seqstart_py[-1] - k.shape[-2]:
+            k, v = (F.pad(x, (0, 0, 0, missing)) for x in (k, v))
+        if self.q_seqinfo.max_seqlen == 1 and q.shape[-2] == len(self.k_seqinfo.seqlen_py):
+            return _attend_decoding(q, k, v, self.q_seqinfo, self.k_seqinfo, self._band(), p, scale)
         return super()._attend(q, k, v, p, scale)
 
 
@@ -461,6 +471,8 @@ def _as_bias(attn_bias: Any, query: Tensor) -> Any:
             raise TypeError(f"attn_bias of type {name} is not supported here; pass a tensor or a mask of this module")
         mask = own.__new__(own)
         vars(mask).update(vars(attn_bias))
+        if hasattr(attn_bias, "_subtensor"):  # the name of `_bias` in xformers 0.0.27 to 0.0.31
+            mask._bias = attn_bias._subtensor
     if query.ndim == 3 and not mask._for_bmk:
         raise ValueError(f"Please provide inputs in BMHK format when using bias type `{name}`")
     return mask

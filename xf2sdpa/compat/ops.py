@@ -28,9 +28,12 @@ def scaled_index_add(
     """In place `input[index] += alpha * scaling * source`; returns `input`.
 
     Shapes: input `[B, M, D]`, index `[I]` without repeats, source `[I, M, D]`, scaling `[D]`.
+    Computed in float32 at least, so that half precision rounds once.
     """
-    scaled = source if scaling is None else source * scaling
-    return input.index_add_(0, index, scaled.to(input.dtype), alpha=alpha)
+    exact = torch.promote_types(input.dtype, torch.float32)
+    weight = alpha if scaling is None else alpha * scaling.to(exact)
+    rows = input.index_select(0, index) + weight * source.to(exact)
+    return input.index_copy_(0, index.long(), rows.to(input.dtype))
 
 
 def swiglu(

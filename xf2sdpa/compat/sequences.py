@@ -236,18 +236,28 @@ def _attend_packed(
 
 
 def _attend_decoding(
-    q: Tensor, k: Tensor, v: Tensor, k_info: Any, band: _Band, p: float, scale: float | None
+    q: Tensor, k: Tensor, v: Tensor, q_info: Any, k_info: Any, band: _Band, p: float, scale: float | None
 ) -> Tensor:
-    """One query a sequence against its slot of keys: one dense call, the keys read where they lie.
+    """One query a sequence against its slot of keys, in one call.
 
-    The query heads that share a key head become rows of one attention, so nothing is repeated.
+    Flash attention reads the keys where they lie, as far as they are in use; it has no gradient for that. Elsewhere
+    what is not seen is set to 0: weighed by 0, what lies in unused memory may still be NaN or infinite. The query
+    heads that share a key head become rows of one attention, so nothing is repeated.
     """
+    trains = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+    if not trains:
+        packed = (q[0].transpose(0, 1), k[0].transpose(0, 1), v[0].transpose(0, 1))
+        starts, longest = (q_info.seqstart, k_info.seqstart), (1, k_info.padding)
+        out = _packed(*packed, starts, longest, band._replace(right=-1), p, scale, k_info.seqlen)
+        if out is not None:
+            return out.transpose(0, 1).unsqueeze(0)
     slots = torch.arange(k_info.padding, device=q.device)
     end = k_info.seqlen.unsqueeze(1)
-    seen = slots < end
+    hidden = slots >= end
     if band.left >= 0:
-        seen &= slots >= end - 1 - band.left
-    mask = torch.zeros(seen.shape, dtype=q.dtype, device=q.device).masked_fill_(~seen, float("-inf"))
-    key, value = (_batch(x[0], len(seen), k_info.padding) for x in (k, v))
-    query = q[0].transpose(0, 1).reshape(len(seen), k.shape[1], -1, q.shape[-1])
+        hidden |= slots < end - 1 - band.left
+    mask = torch.zeros(hidden.shape, dtype=q.dtype, device=q.device).masked_fill_(hidden, float("-inf"))
+    cache = (_batch(x[0], len(hidden), k_info.padding) for x in (k, v))
+    key, value = (x.masked_fill(hidden[:, None, :, None], 0.0) for x in cache)
+    query = q[0].transpose(0, 1).reshape(len(hidden), k.shape[1], -1, q.shape[-1])
     return _sdpa(query, key, value, p, scale, mask[:, None, None]).flatten(1, 2).transpose(0, 1).unsqueeze(0)

@@ -14,6 +14,7 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
+import warnings
 from typing import Any
 
 import torch
@@ -28,14 +29,21 @@ _replaced: dict[str, types.ModuleType] | None = None
 
 
 def install(*, force: bool = False) -> bool:
-    """Put the stand-in into `sys.modules`; False, and nothing done, where the real xformers is installed.
+    """Put the stand-in into `sys.modules`; False, a warning and nothing done, where the real xformers is installed.
 
-    With `force` it takes the real one's place, for what is imported from now on.
+    With `force` it takes the real one's place, for what is imported from now on. An xformers that the program has
+    switched off, by None in `sys.modules`, is not installed.
     """
     global _replaced  # noqa: PLW0603 - one interpreter has one sys.modules
     if _replaced is not None:
         return True
-    if not force and ("xformers" in sys.modules or importlib.util.find_spec("xformers") is not None):
+    if not force and (sys.modules.get("xformers") or importlib.util.find_spec("xformers")):
+        # Whether it has a kernel that runs here, only importing and calling it would tell.
+        message = (
+            "xf2sdpa.compat.install() did nothing: xformers is installed and stays. Where it does not run"
+            " (no kernel for this device or this torch), install(force=True) takes its place."
+        )
+        warnings.warn(message, stacklevel=2)
         return False
     _replaced = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "xformers"}
     for name in _replaced:
