@@ -41,6 +41,13 @@ WAYS_OUT = {
 """What to do about a code of a rule, by its family; those of the run have their own."""
 
 
+RETIRED = (
+    "This is a part of rewriting a call, and the call is reported as a whole: under XF101 or XF102, with what it "
+    "assumes and needs."
+)
+"""Why some codes are reported under no longer."""
+
+
 @dataclass(frozen=True)
 class Page:
     """What `explain` says about a code of the run itself."""

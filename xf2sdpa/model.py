@@ -55,7 +55,7 @@ class Note:
 class Site:
     """One call of xformers' attention, and what was decided about it.
 
-    A site is known by `path`, `qualname` and `ordinal` (the how-many-eth site of that function, from 0):
+    A site is known by `path`, `qualname` and `ordinal` (its index among the sites of that function, from 0):
     that survives a rewrite, line numbers do not.
     """
 
@@ -79,16 +79,43 @@ class Site:
         return f"{self.path}::{self.qualname}#{self.ordinal}"
 
 
+class FindingKind(str, enum.Enum):
+    """What a finding is about."""
+
+    DONE = "done"
+    """An edit of the file, besides those of its calls."""
+    DROPPED = "dropped"
+    """Words for a person that went with the code around them."""
+    NOTE = "note"
+    """Something to know."""
+    KEEPS = "keeps"
+    """The file still needs xformers here."""
+    UNSURE = "unsure"
+    """The file may still need xformers here."""
+    ERROR = "error"
+    """The file could not be worked on."""
+
+
 @dataclass(frozen=True)
 class Finding:
-    """Something to tell about a place that is not a call site: an import kept, an error, a value use."""
+    """Something to tell about a place that is not a call site: an edit, an import kept, an error, a value use."""
 
     path: str
     span: Span
     code: str
     message: str
     advice: str = ""
-    is_error: bool = False
+    kind: FindingKind = FindingKind.NOTE
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the file could not be worked on."""
+        return self.kind is FindingKind.ERROR
+
+    @property
+    def needs_xformers(self) -> bool:
+        """Whether xformers cannot go, for all that is known, while this stands."""
+        return self.kind in (FindingKind.KEEPS, FindingKind.UNSURE, FindingKind.ERROR)
 
 
 @dataclass

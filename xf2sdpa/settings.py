@@ -45,8 +45,11 @@ class Settings:
 
     def selects(self, code: str) -> bool:
         """Whether `select` and `ignore` let a code be worked on."""
-        chosen = not self.select or code.startswith(self.select)
-        return chosen and not (self.ignore and code.startswith(self.ignore))
+        return (not self.select or code.startswith(self.select)) and not self.ignores(code)
+
+    def ignores(self, code: str) -> bool:
+        """Whether `ignore` names a code."""
+        return bool(self.ignore) and code.startswith(self.ignore)
 
     def wrap_at(self) -> int | None:
         """Return the line length: ours, or else ruff's or black's in the same file, or else None."""

@@ -59,11 +59,11 @@ def run(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setitem(sys.modules, "xformers", None)
     monkeypatch.setattr(importlib.metadata, "version", missing)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "pkg"]:
-        monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(folder))
     space: dict[str, object] = {}
     exec(text, space)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pkg"]:
+        del sys.modules[name]
     return space["answer"]
 
 

@@ -1,4 +1,4 @@
-"""The edits that rules ask for, as plain data on `ast` nodes; `codemod` carries them out on LibCST's tree."""
+"""The edits that rules ask for, as plain data on `ast` nodes; the rest of this room carries them out on LibCST."""
 
 from __future__ import annotations
 
@@ -56,11 +56,15 @@ class Rename:
     name: str
 
 
+Replaceable = ast.Attribute | ast.Call | ast.Compare | ast.Name | ast.UnaryOp | ast.Constant
+"""The expressions that other text can be put in the place of."""
+
+
 @dataclass(frozen=True)
 class ReplaceExpression:
     """An attribute, a call or a comparison becomes other text: `xops.LowerTriangularMask` → `LowerTriangularMask`."""
 
-    node: ast.Attribute | ast.Call | ast.Compare | ast.Name | ast.UnaryOp | ast.Constant
+    node: Replaceable
     text: str
 
 

@@ -18,7 +18,7 @@ from xf2sdpa.flags import block, table
 from xf2sdpa.flags.table import Flag
 from xf2sdpa.flags.theirs import Setting, that_count
 from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME
-from xf2sdpa.model import FileResult, Finding, FlagsOutcome, FlagsPlace, SiteClass, Span
+from xf2sdpa.model import FileResult, Finding, FindingKind, FlagsOutcome, FlagsPlace, SiteClass, Span
 from xf2sdpa.project.entry_points import is_named_as_program, kind_of, might_run
 from xf2sdpa.project.files import Project
 
@@ -207,4 +207,4 @@ def _fail(result: FileResult, code: str, message: str, advice: str) -> None:
     """Put the file back as it was and say why."""
     result.new = result.old
     result.sites.clear()
-    result.findings[:] = [Finding(str(result.path), Span(1, 0, 1, 0), code, message, advice, is_error=True)]
+    result.findings[:] = [Finding(str(result.path), Span(1, 0, 1, 0), code, message, advice, FindingKind.ERROR)]

@@ -103,6 +103,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "code": finding.code,
         "message": finding.message,
         "advice": finding.advice,
+        "kind": finding.kind.value,
         "error": finding.is_error,
         **_place(finding.span),
     }

@@ -19,7 +19,18 @@ from xf2sdpa.flags.table import (
     Flag,
     named,
 )
-from xf2sdpa.model import FileResult, Finding, FlagsOutcome, FlagsPlace, Pin, Run, Site, SiteClass, TorchVersion
+from xf2sdpa.model import (
+    FileResult,
+    Finding,
+    FindingKind,
+    FlagsOutcome,
+    FlagsPlace,
+    Pin,
+    Run,
+    Site,
+    SiteClass,
+    TorchVersion,
+)
 
 _COLOURS = {
     SiteClass.EXACT: "green",
@@ -28,9 +39,8 @@ _COLOURS = {
     SiteClass.REMOVED: "green",
     SiteClass.LEFT: "red",
 }
-DROPPED = "XF144"
-NEEDING = ("XF401", "XF402", "XF403", "XF404", "XF405", "XF407", "XF408")
-"""Findings on a file that cannot do without xformers."""
+_WORDS = {FindingKind.DONE: "changed", FindingKind.DROPPED: "dropped", FindingKind.ERROR: "error  "}
+"""What a finding is called; "note" where it is none of these."""
 _ONE_LINE = 100
 WIDTH = 120
 """Of the sentences that belong to no place."""
@@ -81,17 +91,14 @@ def _outcome(site: Site) -> str:
 
 
 def _is_news(finding: Finding, result: FileResult) -> bool:
-    """Whether a finding is told in any case: a message that went; the first change of a file without a call."""
-    if finding.code == DROPPED or result.sites:
-        return finding.code == DROPPED
-    changes = (other for other in result.findings if other.code.startswith("XF1") and other.code != DROPPED)
-    return finding is next(changes, None)
+    """Whether a finding is told in any case: a message that went; a change in a file without a call."""
+    return finding.kind is FindingKind.DROPPED or (finding.kind is FindingKind.DONE and not result.sites)
 
 
 def _finding(finding: Finding, verbose: int) -> Iterator[str]:
     place = f"{finding.path}:{finding.span.line}:{finding.span.column + 1}:"
-    word = "dropped" if finding.code == DROPPED else "changed" if finding.code.startswith("XF1") else "note   "
-    kind = click.style("error  ", fg="red", bold=True) if finding.is_error else word
+    word = _WORDS.get(finding.kind, "note   ")
+    kind = click.style(word, fg="red", bold=True) if finding.is_error else word
     yield f"{click.style(place, bold=True)} {finding.code} {kind} {finding.message}"
     if finding.advice and (finding.is_error or verbose > 0):
         yield f"    help: {finding.advice}"
@@ -137,13 +144,18 @@ def _not_needed(run: Run) -> Iterator[str]:
 
 def _needing(run: Run, verbose: int) -> Iterator[str]:
     """The files that still need xformers, each with its first reason; with `verbose` all reasons stand above."""
-    firsts = [next((f for f in result.findings if f.code in NEEDING), None) for result in run.results]
-    found = [finding for finding in firsts if finding is not None]
+    found = [reason for result in run.results if (reason := _reason(result)) is not None]
     if found:
         told = " (see the notes above)." if verbose > 0 else ":"
         yield f"{_count(len(found), 'file')} still {'needs' if len(found) == 1 else 'need'} xformers{told}"
     for finding in found if verbose <= 0 else ():
         yield f"    {finding.path}:{finding.span.line}: {finding.code} {finding.message}"
+
+
+def _reason(result: FileResult) -> Finding | None:
+    """Why a file needs xformers: of several reasons the first that comes with advice, else the first."""
+    keeping = [finding for finding in result.findings if finding.kind is FindingKind.KEEPS]
+    return next((finding for finding in keeping if finding.advice), keeping[0] if keeping else None)
 
 
 def _helpers(run: Run, *, written: bool) -> Iterator[str]:

@@ -3,90 +3,96 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.sites import CallSite, find_sites
-from xf2sdpa.analysis.spans import span_of
+from xf2sdpa.analysis.spans import source_of, span_of
 from xf2sdpa.codes import GUARDED, IGNORED, IN_HELPER, NOT_EXACT, NOT_SELECTED
-from xf2sdpa.edits.kinds import AddImport, ArgumentEdit, CallEdit, Edit
+from xf2sdpa.edits.kinds import AddImport, ArgumentEdit, CallEdit
 from xf2sdpa.helper.text import exported
-from xf2sdpa.model import Finding, Note, SiteClass
+from xf2sdpa.model import Finding, FindingKind, Note, SiteClass
 from xf2sdpa.rewrite.options import Options
 from xf2sdpa.rewrite.registry import all_rules
 from xf2sdpa.rewrite.wishes import respect_wishes
-from xf2sdpa.rulekit.draft import CallDraft, FileDraft, Refusal, Settled
+from xf2sdpa.rulekit.draft import CallDraft, FileDraft, Refusal, Request, Settled
 from xf2sdpa.rulekit.helper_names import helper_name, renamed_call
 from xf2sdpa.rulekit.off_limits import bars_helper
-from xf2sdpa.rulekit.rule import Rule
 from xf2sdpa.rulekit.spelling import function_name
 
 _WISHES = frozenset({IGNORED, NOT_SELECTED, NOT_EXACT})
 _NEVER = frozenset({"XF218", "XF219", "XF220", "XF222"})
 """Why a call must stay with xformers, helper or not."""
+_LONGEST = 60
+"""Of the code that a finding quotes."""
 
 
-def decide(text: str, path: str, options: Options, *, probes_stay: bool = False) -> tuple[FileDraft, list[CallDraft]]:
+def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[CallDraft]]:
     """Let the rules look at a text: the file with all edits asked for, and the draft of each call.
 
-    Once more, with `probes_stay`, where a probe would go while another call of the file stays on xformers.
+    Where it shows only at the end that a call must be left (its import cannot change, its edit would touch another
+    one that is left), all is decided anew with that call left from the start. So no edit rests on a call that is left.
 
     Raises:
         SyntaxError: the text is not Python.
         RecursionError: it nests too deep.
     """
+    known_left: dict[int, Note] = {}
+    probes_stay = False
+    while True:
+        file, calls = _look(text, path, options, known_left, probes_stay=probes_stay)
+        further = {index: note for index, call in enumerate(calls) if (note := _left_late(call)) is not None}
+        left = bool(further) or any(call.kind is SiteClass.LEFT for call in calls)
+        if left and not probes_stay and any(call.code == "XF150" for call in calls):
+            probes_stay = True
+        elif further:
+            known_left |= further
+        else:
+            return file, calls
+
+
+def _look(
+    text: str, path: str, options: Options, known_left: Mapping[int, Note], *, probes_stay: bool
+) -> tuple[FileDraft, list[CallDraft]]:
+    """One look of all rules at a text, with some calls left in any case, by their index."""
+    file = _opened(text, path, options, probes_stay=probes_stay)
+    calls = []
+    for index, site in enumerate(file.sites):
+        note = known_left.get(index)
+        call = _left(file, site, note) if note else _decide_call(file, site, only_exact=options.only_exact)
+        calls.append(call)
+    for call in calls:
+        if call.kind is SiteClass.LEFT:
+            file.leave(call.site.node)
+    for call in calls:
+        _accept(call)
+    for rule in all_rules():
+        if rule.finish is not None:
+            before = len(file.requests)
+            rule.finish(file)
+            file.findings += _done(file, file.requests[before:], rule.codes)
+    return file, calls
+
+
+def _opened(text: str, path: str, options: Options, *, probes_stay: bool) -> FileDraft:
     tree = _parse(text)
-    names = Names(tree, options.meanings)
-    attributes = ClassAttributes(names)
-    file = FileDraft(
+    attributes = ClassAttributes(Names(tree, options.meanings))
+    return FileDraft(
         path,
         text,
         tree,
         attributes,
         options.settings,
-        find_sites(attributes, alone=options.alone),
+        find_sites(attributes, alone=options.loaded_alone),
         handed_on=options.handed_on,
         compat=options.compat,
+        migrated=options.reached and options.compat is not None,
+        migrating=options.migrating,
+        loaded_alone=options.loaded_alone,
+        probes_stay=probes_stay,
     )
-    file.migrated = options.reached and options.compat is not None
-    file.migrating, file.alone, file.probes_stay = options.migrating, options.alone, probes_stay
-    calls = [_decide_call(file, site, only_exact=options.only_exact) for site in file.sites]
-    for rule in all_rules():
-        if rule.finish is not None:
-            before = len(file.edits)
-            rule.finish(file)
-            file.findings += _done(file, rule, file.edits[before:])
-    checked = [_checked(call) for call in calls]
-    left = any(call.kind is SiteClass.LEFT for call in checked)
-    if left and not probes_stay and any(call.code == "XF150" for call in checked):
-        return decide(text, path, options, probes_stay=True)
-    return file, checked
-
-
-def _done(file: FileDraft, rule: Rule, edits: Sequence[Edit]) -> Iterator[Finding]:
-    """What a rule did to a file besides its calls, at the first place: a file without a call is named for it."""
-    code = next((code for code in rule.codes if code.startswith("XF1")), None)
-    nodes = [edit.node for edit in edits if not isinstance(edit, AddImport)]
-    nodes = nodes or [edit.after for edit in edits if isinstance(edit, AddImport) and edit.after is not None]
-    first = min(nodes, key=lambda node: node.lineno, default=None)
-    if code is not None and first is not None:
-        yield Finding(file.path, span_of(first, file.lines), code, rule.codes[code])
-
-
-def _checked(call: CallDraft) -> CallDraft:
-    """A call for the helper whose name still comes from xformers, as its guard cannot be resolved, is left."""
-    function, names = call.site.node.func, call.file.names
-    if call.kind is not SiteClass.COMPAT or not isinstance(function, ast.Name):
-        return call
-    scope = names.scope_at[id(call.site.node)]
-    imported = names.could_be(function.id, scope) or scope.owner(function.id) is None  # else it is an alias
-    if imported and function.id not in call.file.compat_names:
-        advice = "Take the import out of its guard, or make the guard set nothing but a flag."
-        note = Note(GUARDED, f"{call.message}; and the guard around the import does more than set a flag", advice)
-        return _left(call.file, call.site, note)
-    return call
 
 
 def _parse(text: str) -> ast.Module:
@@ -94,6 +100,25 @@ def _parse(text: str) -> ast.Module:
         return ast.parse(text)
     except ValueError as error:  # a NUL byte
         raise SyntaxError(str(error)) from error
+
+
+def _done(file: FileDraft, requests: list[Request], codes: Mapping[str, str]) -> Iterator[Finding]:
+    """What a rule did to a file besides its calls: each edit, at its place, with the code it was made to."""
+    for request in requests:
+        edit = request.edit
+        if not isinstance(edit, AddImport):
+            message = f"{codes[request.code]}: {_quoted(source_of(edit.node, file.lines))}"
+            yield Finding(file.path, span_of(edit.node, file.lines), request.code, message, kind=FindingKind.DONE)
+
+
+def _quoted(source: str) -> str:
+    """The beginning of a piece of code, on one line."""
+    first, *rest = source.strip().splitlines()
+    cut = first if len(first) <= _LONGEST else first[: _LONGEST - 1]
+    return cut if cut == first and not rest else f"{cut} …"
+
+
+# -- one call ----------------------------------------------------------------------------------------
 
 
 def _decide_call(file: FileDraft, site: CallSite, *, only_exact: bool) -> CallDraft:
@@ -105,7 +130,7 @@ def _decide_call(file: FileDraft, site: CallSite, *, only_exact: bool) -> CallDr
         if file.settings.style == "compat":
             raise Refusal(IN_HELPER, "as --style compat asks")
         respect_wishes(draft, only_exact=only_exact)
-        _accept(draft, [_call_edit(draft)])
+        draft.edits.insert(0, _call_edit(draft))
     except Settled:
         draft = _settled(draft, only_exact=only_exact)
     except Refusal as refusal:
@@ -117,15 +142,14 @@ def _settled(draft: CallDraft, *, only_exact: bool) -> CallDraft:
     try:
         respect_wishes(draft, only_exact=only_exact)
     except Refusal as refusal:
-        return _as_wished(draft.file, draft.site, refusal.note)
-    _accept(draft, [])
+        return _left(draft.file, draft.site, refusal.note)
     return draft
 
 
 def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool) -> CallDraft:
     """Hand a call that cannot be written inline to the helper module, if there may be one; else leave it."""
     if note.code in _WISHES | _NEVER:
-        return _as_wished(file, site, note)
+        return _left(file, site, note)
     if file.compat is None or site.bound.api not in exported() or bars_helper(file):
         return _left(file, site, note)
     draft = CallDraft(file, site, kind=SiteClass.COMPAT, code=IN_HELPER, message=note.message, notes=[note])
@@ -137,15 +161,8 @@ def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool)
     if op is not None and is_idle(op):
         draft.drop("op")
         function = helper_name(file, site.node.func, site.bound.api)
-        _accept(draft, [renamed_call(site.node, function, without=op)])
-    file.migrated = True
+        draft.edits.append(renamed_call(site.node, function, without=op))
     return draft
-
-
-def _as_wished(file: FileDraft, site: CallSite, note: Note) -> CallDraft:
-    """A call that is left because the user asked for it: no part of it changes."""
-    file.leave(site.node)
-    return _left(file, site, note)
 
 
 def _left(file: FileDraft, site: CallSite, note: Note) -> CallDraft:
@@ -158,12 +175,39 @@ def _call_edit(draft: CallDraft) -> CallEdit:
     return CallEdit(bound.node, function_name(draft.file, bound.node), arguments, draft.suffix)
 
 
-def _accept(draft: CallDraft, edits: list[Edit]) -> None:
+def _accept(call: CallDraft) -> None:
     """Make a decided call's edits part of the file's."""
-    file = draft.file
+    file = call.file
+    if call.kind is SiteClass.LEFT:
+        return
     file.migrated = True
-    file.edits += [edit for edit in (*edits, *draft.edits) if edit not in file.edits]
-    for node in (draft.site.node.func, *draft.lost):
-        file.take_away(node)
-    for node in draft.kept:
-        file.give_back(node)
+    for edit in call.edits:
+        call.objection = call.objection or file.objection(edit, call.code)
+        if edit not in file.edits:
+            file.requests.append(Request(edit))
+    if call.edits:
+        for node in (call.site.node.func, *call.lost):
+            file.take_away(node)
+        for node in call.kept:
+            file.give_back(node)
+
+
+def _left_late(call: CallDraft) -> Note | None:
+    """Why a call that was decided must be left after all, if it must.
+
+    One of its edits may not be made; or it is for the helper, but its name still comes from xformers, as the guard
+    around the import cannot be resolved or the user wants the import as it is.
+    """
+    if call.objection is not None or call.kind is not SiteClass.COMPAT:
+        return call.objection
+    function, file = call.site.node.func, call.file
+    if isinstance(function, ast.Name):
+        scope = file.names.scope_at[id(call.site.node)]
+        imported = file.names.could_be(function.id, scope) or scope.owner(function.id) is None  # else it is an alias
+        ours = imported and function.id not in file.compat_names
+    else:
+        ours = not file.is_gone(function)
+    if not ours:
+        return None
+    advice = "Take the import out of its guard, or make the guard set nothing but a flag."
+    return Note(GUARDED, f"{call.message}; and the import that brings its name has to stay", advice)

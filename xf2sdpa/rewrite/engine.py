@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xf2sdpa.codes import CHECK_FAILED, IN_HELPER, RUN_CODES, TOO_DEEP, UNPARSABLE
 from xf2sdpa.edits.selfcheck import CheckFailed, check
-from xf2sdpa.model import FileResult, Finding, Span
+from xf2sdpa.model import FileResult, Finding, FindingKind, Span
 from xf2sdpa.rewrite.carry_out import edited_text, site_of
 from xf2sdpa.rewrite.decide import decide
 from xf2sdpa.rewrite.options import Options
@@ -77,7 +77,7 @@ def _fail(result: FileResult, code: str, message: str, advice: str, span: Span =
     """Put the file back as it was and say why."""
     result.new = result.old
     result.sites.clear()
-    result.findings[:] = [Finding(str(result.path), span, code, message, advice, is_error=True)]
+    result.findings[:] = [Finding(str(result.path), span, code, message, advice, FindingKind.ERROR)]
 
 
 def _rewrite(result: FileResult, options: Options) -> None:
@@ -92,5 +92,5 @@ def _rewrite(result: FileResult, options: Options) -> None:
             raise CheckFailed(f"the new text does not parse, line {error.lineno}") from error
         check(result.old, result.new, draft.edits, second.edits)
     result.sites = [site_of(call, transcript) for call in calls]
-    result.findings = draft.findings
+    result.findings = sorted(draft.findings, key=lambda finding: (finding.span.line, finding.span.column))
     result.compat_names = frozenset(draft.compat_names.values())

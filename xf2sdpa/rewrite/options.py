@@ -22,5 +22,5 @@ class Options:
     """Whether files with call sites import something from this one: its flags then count as theirs."""
     migrating: bool = False
     """Whether the project has call sites at all."""
-    alone: bool = False
+    loaded_alone: bool = False
     """Whether the file is loaded by itself, without others of its project."""

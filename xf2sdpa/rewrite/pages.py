@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 
-from xf2sdpa.codes import RUN_CODES, WAYS_OUT
+from xf2sdpa.codes import RETIRED, RUN_CODES, WAYS_OUT
 from xf2sdpa.flags import table as flags
+from xf2sdpa.rulekit.rule import Rule
 
 
 def explain(word: str) -> str | None:
@@ -18,6 +20,8 @@ def explain(word: str) -> str | None:
     listed = all_codes()
     if code in listed:
         return _page(code, listed[code])
+    if code in retired_codes():
+        return _retired_page(code)
     beginning = [f"{other}  {line}" for other, line in listed.items() if other.startswith(code)]
     return "\n".join(beginning) + "\n" if beginning and code.startswith("XF") else None
 
@@ -41,16 +45,26 @@ def _page(code: str, title: str) -> str:
     from xf2sdpa.rewrite.registry import all_rules  # noqa: PLC0415 - loads every rule
 
     rule = next(rule for rule in all_rules() if code in rule.codes)
-    parts = [f"{code}: {title}", rule.page]
-    for example in rule.examples:
-        parts.append(_indented("before" if example.after else "left as it is", example.before))
-        if example.after:
-            parts.append(_indented("after", example.after))
-    parts.append(_wrapped(f"Way out: {WAYS_OUT[code[:3]]}"))
+    parts = [f"{code}: {title}", rule.page, *_examples(rule), _wrapped(f"Way out: {WAYS_OUT[code[:3]]}")]
     others = [f"  {other}  {line}" for other, line in rule.codes.items() if other != code]
     if others:
         parts.append("\n".join(["Codes of the same rule:", *others]))
     return "\n\n".join(parts) + "\n"
+
+
+def _retired_page(code: str) -> str:
+    from xf2sdpa.rewrite.registry import all_rules  # noqa: PLC0415 - loads every rule
+
+    rule = next(rule for rule in all_rules() if code in rule.retired)
+    told = f"{RETIRED} Nothing is reported under {code} any more; `--select` and `--ignore` take it and do nothing."
+    return "\n\n".join([f"{code}: retired ({rule.retired[code]})", _wrapped(told), rule.page, *_examples(rule)]) + "\n"
+
+
+def _examples(rule: Rule) -> Iterator[str]:
+    for example in rule.examples:
+        yield _indented("before" if example.after else "left as it is", example.before)
+        if example.after:
+            yield _indented("after", example.after)
 
 
 def _wrapped(text: str) -> str:
@@ -69,3 +83,18 @@ def all_codes() -> dict[str, str]:
     listed.update(flags.CODES)
     listed.update({code: page.title for code, page in RUN_CODES.items()})
     return dict(sorted(listed.items()))
+
+
+def retired_codes() -> dict[str, str]:
+    """Every code that nothing is reported under any more, with what it was."""
+    from xf2sdpa.rewrite.registry import all_rules  # noqa: PLC0415 - loads every rule
+
+    return dict(sorted((code, line) for rule in all_rules() for code, line in rule.retired.items()))
+
+
+def deciding_codes() -> set[str]:
+    """The codes of what a run does: calls, imports and guards, flags. The others only tell about it."""
+    from xf2sdpa.rewrite.registry import all_rules  # noqa: PLC0415 - loads every rule
+
+    notes = {code for rule in all_rules() for code in rule.notes}
+    return {code for code in all_codes() if code.startswith(("XF1", "XF5"))} - notes

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from xf2sdpa.analysis.flow import loads_of
+from xf2sdpa.analysis.imports import ImportNode, bound_name, scope_of
 from xf2sdpa.analysis.layers import ClassAttributes
-from xf2sdpa.analysis.names import Names
+from xf2sdpa.analysis.names import Names, Scope
 from xf2sdpa.analysis.sites import CallSite
-from xf2sdpa.analysis.spans import split_lines
-from xf2sdpa.edits.kinds import ArgumentEdit, Edit
-from xf2sdpa.model import Finding, Note, SiteClass, TorchVersion
+from xf2sdpa.analysis.spans import span_of, split_lines
+from xf2sdpa.codes import IGNORED, NOT_SELECTED
+from xf2sdpa.edits.kinds import (
+    AddImport,
+    ArgumentEdit,
+    CallEdit,
+    Edit,
+    ExpressionEdit,
+    RemoveAliases,
+    Rename,
+    Replaceable,
+    ReplaceExpression,
+    ReplaceStatement,
+    StatementEdit,
+    Unwrap,
+)
+from xf2sdpa.model import Finding, FindingKind, Note, SiteClass, TorchVersion
+from xf2sdpa.rulekit.ignore_comments import IgnoreComments
 from xf2sdpa.settings import Settings
 
 
@@ -24,9 +41,20 @@ class Refusal(Exception):
         self.note = Note(code, message, advice)
 
 
+@dataclass(frozen=True)
+class Request:
+    """An edit that a rule asked for, and the code under which it stands in the report; none for a part of a call's."""
+
+    edit: Edit
+    code: str = ""
+
+
 @dataclass
 class FileDraft:
-    """One file on its way: what is known of it, and the edits asked for so far.
+    """One file on its way: what is known of it, what rules asked for so far, and what they ask about it.
+
+    A call or an import that is left has no edit: `ask` refuses what would touch it, as it refuses what the user chose
+    not to have done.
 
     Attributes:
         compat: how this file imports the helper module (`._attention_compat`); None if there is to be none.
@@ -34,9 +62,8 @@ class FileDraft:
         handed_on: names that other files of the project import from this one.
         migrated: whether some call of this file is rewritten or removed.
         probes_stay: whether other calls of this file stay on xformers, which a probe in it then must go on trying out.
-        alone: whether the file is loaded by itself, so that it can have no helper.
+        loaded_alone: whether the file is loaded by itself, so that it can have no helper.
         migrating: whether the project that the file belongs to has calls.
-        gone: `id`s of the nodes that the edits take away; names that stand there count as used no longer.
     """
 
     path: str
@@ -45,27 +72,27 @@ class FileDraft:
     attributes: ClassAttributes
     settings: Settings
     sites: list[CallSite]
-    edits: list[Edit] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    gone: set[int] = field(default_factory=set)
-    untouched: set[int] = field(default_factory=set)
     handed_on: frozenset[str] = frozenset()
     off_limits: bool | None = None
     """Whether nothing in the file may be rewritten; None until somebody asks."""
     migrated: bool = False
     migrating: bool = False
     probes_stay: bool = False
-    alone: bool = False
+    loaded_alone: bool = False
     compat: str | None = None
     compat_names: dict[str, str] = field(default_factory=dict)
     bound_in_place: set[str] = field(default_factory=set)
     """Those of `compat_names` that an import standing elsewhere in the file was turned into."""
     bound_at_top: dict[str, int] = field(default_factory=dict)
     """Names that an import at the top of the file, which nothing guards, brings from the helper, and its line."""
-    for_the_top: dict[str, str] = field(default_factory=dict)
-    """Names of the helper that the imports at the top of the file bring, and that the first of them will."""
+    gathered: dict[str, str] = field(default_factory=dict)
+    """What the unguarded imports at the top of the file bring from the helper: the first of them will bring it all."""
     answers: dict[int, bool] = field(default_factory=dict)
     """Questions about the installed xformers that are settled, by `id` of the expression."""
+    _gone: set[int] = field(default_factory=set)
+    _left: set[int] = field(default_factory=set)
 
     @property
     def names(self) -> Names:
@@ -73,9 +100,144 @@ class FileDraft:
         return self.attributes.names
 
     @property
+    def edits(self) -> list[Edit]:
+        """All edits asked for."""
+        return [request.edit for request in self.requests]
+
+    @functools.cached_property
+    def lines(self) -> list[str]:
+        """The lines of the text, as `ast` counts them."""
+        return split_lines(self.text)
+
+    @functools.cached_property
+    def comments(self) -> IgnoreComments:
+        """What comments ask to leave as it is."""
+        return IgnoreComments(self.tree, self.lines)
+
+    @property
     def may_lose_imports(self) -> bool:
-        """Whether guards and imports are to be settled: not where a missing helper is the user's wish."""
-        return self.compat is not None or self.alone
+        """Whether guards and imports are to be settled: not where a missing helper is what the user asked for."""
+        return self.compat is not None or self.loaded_alone
+
+    # -- what rules ask for ----------------------------------------------------------------------
+
+    def drop(self, statement: ast.stmt, code: str) -> bool:
+        """Ask for a statement to go; whether it will."""
+        return self.replace(statement, "", code)
+
+    def replace(self, node: ast.stmt | Replaceable, text: str, code: str, keeping: Iterable[ast.AST] = ()) -> bool:
+        """Ask for other text in the place of a statement or an expression; whether it will stand there.
+
+        Args:
+            node: what is replaced; it counts as gone.
+            text: the new text.
+            code: what the edit is reported under.
+            keeping: parts of the node whose text goes on in the new one; they count as there.
+        """
+        edit = ReplaceStatement(node, text) if isinstance(node, ast.stmt) else ReplaceExpression(node, text)
+        if not self.ask(edit, code):
+            return False
+        self.take_away(node)
+        for part in keeping:
+            self.give_back(part)
+        return True
+
+    def drop_names(self, statement: ImportNode, bound: Collection[str], code: str) -> bool:
+        """Ask for names of an import to go, and for the import with the last of them; whether they will."""
+        if not self.ask(RemoveAliases(statement, frozenset(bound)), code):
+            return False
+        if len(bound) == len({alias.asname or alias.name for alias in statement.names}):
+            self.take_away(statement)
+        return True
+
+    def add_import(self, line: str, after: ast.stmt | None) -> None:
+        """Ask for one more import at the top of the file, unless it is asked for already."""
+        if not any(isinstance(edit, AddImport) and edit.text == line for edit in self.edits):
+            self.requests.append(Request(AddImport(line, after)))
+
+    def ask(self, edit: Edit, code: str) -> bool:
+        """Ask for any edit; whether it will be made."""
+        if self.objection(edit, code) is not None:
+            return False
+        if edit not in self.edits:
+            self.requests.append(Request(edit, code))
+        return True
+
+    def objection(self, edit: Edit, code: str) -> Note | None:
+        """Why an edit must not be made: the user chose so, or it would touch what is left."""
+        if not self.settings.selects(code):
+            return Note(NOT_SELECTED, f"left alone: {code} is not selected")
+        if isinstance(edit, AddImport):
+            return None
+        if self.comments.forbid(edit.node, code):
+            return Note(IGNORED, "left alone, as the comment asks")
+        if self._left and self._touches_what_is_left(edit):
+            return Note(IGNORED, "left alone, as it belongs to a call that is left")
+        return None
+
+    def _touches_what_is_left(self, edit: ExpressionEdit | StatementEdit) -> bool:
+        # What edits a call in place keeps its arguments, a call that is left among them.
+        inside = [edit.node] if isinstance(edit, CallEdit | Unwrap | Rename) else list(ast.walk(edit.node))
+        if any(id(part) in self._left for part in inside):
+            return True
+        imports = (part for part in inside if isinstance(part, ast.Import | ast.ImportFrom))
+        return any(self.is_needed_as_it_is(s, bound_name(s, alias)) for s in imports for alias in s.names)
+
+    def report(
+        self, node: ast.expr | ast.stmt, code: str, message: str, advice: str = "", kind: FindingKind = FindingKind.NOTE
+    ) -> None:
+        """Tell something about a place, unless the user asked not to be told."""
+        if not self.settings.ignores(code) and not self.comments.forbid(node, code):
+            self.findings.append(Finding(self.path, span_of(node, self.lines), code, message, advice, kind))
+
+    # -- what rules ask about --------------------------------------------------------------------
+
+    def is_gone(self, node: ast.AST) -> bool:
+        """Whether an edit takes a node away; a name that stands there is read no longer."""
+        return id(node) in self._gone
+
+    def anything_gone(self) -> bool:
+        """Whether some edit takes something away."""
+        return bool(self._gone)
+
+    def is_left(self, node: ast.AST) -> bool:
+        """Whether a node belongs to a call that is left."""
+        return id(node) in self._left
+
+    def readers(self, name: str, scope: Scope) -> list[ast.Name]:
+        """Where a variable of a scope is read and that will still be there."""
+        return [load for load in loads_of(self.names, name, scope) if id(load) not in self._gone]
+
+    def is_read(self, name: str, statement: ast.stmt, besides: Collection[int] = ()) -> bool:
+        """Whether something still reads a name that a statement binds: another file, or this one.
+
+        Args:
+            name: the variable.
+            statement: where it is bound.
+            besides: `id`s of readings that do not count.
+        """
+        readers = self.readers(name, scope_of(self.names, statement))
+        return name in self.handed_on or any(id(load) not in besides for load in readers)
+
+    def is_needed_as_it_is(self, statement: ast.stmt, name: str) -> bool:
+        """Whether a call that is left reads a name that a statement binds."""
+        if not self._left:
+            return False
+        return any(id(load) in self._left for load in loads_of(self.names, name, scope_of(self.names, statement)))
+
+    # -- the book of what goes and what stays ----------------------------------------------------
+
+    def leave(self, node: ast.AST) -> None:
+        """Count a node and all below it as left: no rule may touch it, nor the imports that it reads."""
+        self._left.update(_parts(node))
+
+    def take_away(self, node: ast.AST) -> None:
+        """Count a node and all below it as gone."""
+        self._gone.update(_parts(node))
+
+    def give_back(self, node: ast.AST) -> None:
+        """Count a node and all below it as there after all: its text goes on elsewhere."""
+        self._gone.difference_update(_parts(node))
 
     def pending(self) -> dict[str, str]:
         """The names of the helper for which no import has been found a place yet."""
@@ -86,22 +248,11 @@ class FileDraft:
         for name in names:
             self.bound_at_top.setdefault(name, statement.lineno)
 
-    @functools.cached_property
-    def lines(self) -> list[str]:
-        """The lines of the text, as `ast` counts them."""
-        return split_lines(self.text)
 
-    def leave(self, node: ast.AST) -> None:
-        """Count a node and all below it as not to be touched by any rule."""
-        self.untouched.update(id(child) for child in ast.walk(node))
-
-    def give_back(self, node: ast.AST) -> None:
-        """Count a node and all below it as there after all: its text goes on elsewhere."""
-        self.gone.difference_update(id(child) for child in ast.walk(node))
-
-    def take_away(self, node: ast.AST) -> None:
-        """Count a node and all below it as gone."""
-        self.gone.update(id(child) for child in ast.walk(node))
+def _parts(node: ast.AST) -> Iterator[int]:
+    """The `id`s of a node and all below it; not of `Load()`, `Add()` and the like, which a whole tree shares."""
+    shared = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
+    return (id(part) for part in ast.walk(node) if not isinstance(part, shared))
 
 
 @dataclass
@@ -134,6 +285,10 @@ class CallDraft:
     """Parts of `lost` whose text goes on in an edit."""
     settled: set[str] = field(default_factory=set)
     """Parameters that some rule has dealt with."""
+    parts: set[str] = field(default_factory=set)
+    """Codes of what is done along with the call, which the user may not want."""
+    objection: Note | None = None
+    """Why one of the edits may not be made, so that the call is left after all."""
 
     def argument(self, name: str) -> ast.expr | None:
         """The expression given for a parameter, if any."""

@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass, field
 
 from xf2sdpa.analysis.api import api_name, is_ours
-from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import (
     GuardNode,
     ImportNode,
@@ -28,7 +27,7 @@ from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper
 from xf2sdpa.rulekit.quoted import quoted_names
-from xf2sdpa.rulekit.readers import is_wanted_as_it_is
+from xf2sdpa.rulekit.spelling import import_line
 
 _AVAILABLE = re.compile(r"xformers\w*(avail|found|there|works|import)|(has|have|is|got)_?(xformers|xops)")
 """What is called like this says whether xformers is there."""
@@ -73,7 +72,7 @@ def _is_idle_lookup(file: FileDraft, statement: ast.stmt) -> bool:
     if not (isinstance(value, ast.Call) and is_lookup(value)):
         return False
     targets = statement.targets if isinstance(statement, ast.Assign) else []
-    return all(isinstance(t, ast.Name) and not _is_read(file, statement, t.id) for t in targets)
+    return all(isinstance(t, ast.Name) and not file.is_read(t.id, statement) for t in targets)
 
 
 def read_guard(file: FileDraft, node: GuardNode) -> Guard:
@@ -103,7 +102,7 @@ def read_guard(file: FileDraft, node: GuardNode) -> Guard:
     if guard.condition is not None and guard.settings:
         raise NotAGuard
     if guard.condition is not None:  # whether it is None says whether the switch is set
-        guard.switched = [name for name in guard.nones if _is_read(file, node, name)]
+        guard.switched = [name for name in guard.nones if file.is_read(name, node)]
         if any(not _is_only_asked_for(file, node, name) for name in guard.switched):
             raise NotAGuard
     return guard
@@ -111,15 +110,9 @@ def read_guard(file: FileDraft, node: GuardNode) -> Guard:
 
 def _is_only_asked_for(file: FileDraft, node: ast.stmt, name: str) -> bool:
     """Whether a variable is only compared with None."""
-    loads = loads_of(file.names, name, scope_of(file.names, node))
-    parents = [file.names.parents[id(load)] for load in loads if id(load) not in file.gone]
+    parents = [file.names.parents[id(load)] for load in file.readers(name, scope_of(file.names, node))]
     compared = all(isinstance(p, ast.Compare) and isinstance(p.ops[0], ast.Is | ast.IsNot) for p in parents)
     return compared and name not in file.handed_on
-
-
-def _is_read(file: FileDraft, node: ast.stmt, name: str) -> bool:
-    loads = loads_of(file.names, name, scope_of(file.names, node))
-    return name in file.handed_on or any(id(load) not in file.gone for load in loads)
 
 
 def _read_condition(file: FileDraft, node: ast.If) -> bool:
@@ -154,7 +147,7 @@ def _is_chosen(file: FileDraft, name: ast.Name) -> bool:
 def _read_body(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> None:
     """What happens when the import works."""
     for statement in statements:
-        if id(statement) in file.gone or is_message(statement) or isinstance(statement, ast.Pass):
+        if file.is_gone(statement) or is_message(statement) or isinstance(statement, ast.Pass):
             continue
         if isinstance(statement, ast.Import | ast.ImportFrom):
             _read_import(file, statement, guard)
@@ -246,7 +239,7 @@ def _read_import(file: FileDraft, statement: ImportNode, guard: Guard) -> None:
         if not is_ours(dotted) or name == "*":
             raise NotAGuard
         loads = loads_from(file.names, statement, name)
-        needed = name in file.handed_on or any(id(load) not in file.gone | inside for load in loads)
+        needed = name in file.handed_on or any(id(load) not in inside and not file.is_gone(load) for load in loads)
         quoted = name in quoted_names(file)
         api = api_name(dotted)
         if needed and not quoted and guard.condition is not None and _is_only_asked_for(file, guard.node, name):
@@ -254,7 +247,7 @@ def _read_import(file: FileDraft, statement: ImportNode, guard: Guard) -> None:
         needed |= quoted
         if needed and (isinstance(statement, ast.Import) or not has_helper(file, api)):
             raise NotAGuard
-        if is_wanted_as_it_is(file, statement, name):
+        if file.is_needed_as_it_is(statement, name):
             raise NotAGuard
         if needed and api is not None:
             guard.names[name] = api
@@ -284,3 +277,38 @@ def _constant(statement: ast.stmt, value: object) -> str | None:
     target = statement.targets[0]
     same = isinstance(statement.value, ast.Constant) and statement.value.value is value
     return target.id if same and isinstance(target, ast.Name) else None
+
+
+def written(guard: Guard, helper: str) -> str:
+    """The statements that a guard becomes; nothing, if nothing of it is needed.
+
+    Args:
+        guard: what was read of it.
+        helper: the module that the file imports the helper by.
+    """
+    imports = [import_line(helper, guard.names)] if guard.names else []
+    by_condition = guard.condition is not None and bool(guard.names or guard.flags or guard.switched)
+    if by_condition and guard.fallbacks:
+        return _either_way(guard, imports)
+    if imports and (guard.flags or guard.settings):
+        imports.append("")  # as formatters have it
+    if not by_condition:
+        return "\n".join([*imports, *(f"{flag} = True" for flag in guard.flags), *guard.settings])
+    asked = (f"{name} = True if {_bare(guard.condition or '')} else None" for name in guard.switched)
+    return "\n".join([*imports, *(f"{flag} = {guard.condition}" for flag in guard.flags), *asked])
+
+
+def _either_way(guard: Guard, imports: list[str]) -> str:
+    """An `if` on the condition, with what works in one arm and the fallbacks in the other."""
+    works = [*imports, *(f"{flag} = True" for flag in guard.flags)] or ["pass"]
+    fails = [*(f"{flag} = False" for flag in guard.flags), *guard.fallbacks]
+    return "\n".join([f"if {_bare(guard.condition or '')}:", *_indent(works), "else:", *_indent(fails)])
+
+
+def _bare(condition: str) -> str:
+    """A condition for a place where only its truth matters."""
+    return condition.removeprefix("bool(").removesuffix(")") if condition.startswith("bool(") else condition
+
+
+def _indent(statements: list[str]) -> list[str]:
+    return [f"    {line}" for statement in statements for line in statement.splitlines()]

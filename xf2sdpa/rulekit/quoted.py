@@ -49,7 +49,7 @@ def quoted_names(file: FileDraft) -> set[str]:
     found: set[str] = set()
     quoted = {id(node): node for node in file.names.strings if is_annotation(file, node)}
     for node in quoted.values():
-        found |= _names_in(node) if id(node) not in file.gone else set()
+        found |= _names_in(node) if not file.is_gone(node) else set()
     for edit in file.edits:  # what was rewritten still reads the rest of its names
         if isinstance(edit, ReplaceExpression) and id(edit.node) in quoted:
             found |= _names_in(ast.Constant(ast.literal_eval(edit.text)))

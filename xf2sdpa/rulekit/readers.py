@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from xf2sdpa.analysis.flow import loads_of
-from xf2sdpa.analysis.imports import scope_of
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.quoted import is_annotation, quoted_names
-
-
-def is_wanted_as_it_is(file: FileDraft, statement: ast.stmt, name: str) -> bool:
-    """Whether a call that the user asked to leave alone reads a name."""
-    return any(id(load) in file.untouched for load in loads_of(file.names, name, scope_of(file.names, statement)))
 
 
 def is_reexported(file: FileDraft, name: str, *, used: bool = False) -> bool:
@@ -25,7 +18,7 @@ def _strings(file: FileDraft) -> set[str]:
     """Names that stand in strings where a string is a name: `__all__`, `"xops" in globals()`, quoted annotations."""
     found = quoted_names(file)
     for node in file.names.strings:
-        stays = isinstance(node.value, str) and id(node) not in file.gone and not is_annotation(file, node)
+        stays = isinstance(node.value, str) and not file.is_gone(node) and not is_annotation(file, node)
         if stays and _names_something(file, node):
             found |= {str(node.value), str(node.value).partition(".")[0].rpartition("[")[2]}
     return found

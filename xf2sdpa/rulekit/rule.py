@@ -1,7 +1,9 @@
 """What a rule is.
 
-A rule module has a docstring (what it does, why, since which torch), `ORDER` (rules run by it), `CODES` (each code
-with one line about it), `EXAMPLES`, and one or both of
+A rule module has a docstring (what it does, why, since which torch), `STAGE` (when it looks), `AFTER` (rules of the
+same stage that must have looked before it; none, if it has no `AFTER`), `CODES` (each code that it reports under, with
+one line about it), `NOTES` (those of them that only go with another code), `RETIRED` (those that it reported under
+once), `EXAMPLES`, and one or both of
 `decide(draft: CallDraft)`, which fills in its part of one call or raises `Refusal`, and
 `finish(file: FileDraft)`, which sees the whole file after all calls are decided.
 """
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xf2sdpa.rulekit.draft import CallDraft, FileDraft
+from xf2sdpa.rulekit.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,12 @@ class Rule:
     """One rule, as its module tells."""
 
     name: str
-    order: int
+    stage: Stage
+    after: tuple[str, ...]
     page: str
     codes: dict[str, str]
+    retired: dict[str, str]
+    notes: tuple[str, ...]
     examples: tuple[Example, ...]
     decide: Callable[[CallDraft], None] | None
     finish: Callable[[FileDraft], None] | None

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from xf2sdpa.analysis.api import ROOTS
 from xf2sdpa.analysis.flow import end, in_two_arms, loads_of, start
 from xf2sdpa.analysis.names import Names, Scope, first_name
-from xf2sdpa.edits.kinds import AddImport, CstPath
+from xf2sdpa.edits.kinds import CstPath
 from xf2sdpa.rulekit.draft import FileDraft
 
 SDPA = "scaled_dot_product_attention"
@@ -96,8 +96,7 @@ def _import_functional(file: FileDraft, scope: Scope) -> str:
     text, spelling = (
         ("import torch.nn.functional as F", f"F.{SDPA}") if not taken else ("import torch.nn.functional", _HOME)
     )
-    if not any(isinstance(edit, AddImport) and edit.text == text for edit in file.edits):
-        file.edits.append(AddImport(text, last_import(file)))
+    file.add_import(text, last_import(file))
     return spelling
 
 
@@ -118,9 +117,7 @@ def torch_function(file: FileDraft, node: ast.expr, name: str) -> str:
     """How to call a function of torch at a place, with `import torch` added if the file has none."""
     scope = file.names.scope_at.get(id(first_name(node)), file.names.module)
     if file.names.resolve(ast.Name("torch", ast.Load()), scope) != "torch":
-        edit = AddImport("import torch", last_import(file))
-        if edit not in file.edits:
-            file.edits.append(edit)
+        file.add_import("import torch", last_import(file))
     return f"torch.{name}"
 
 

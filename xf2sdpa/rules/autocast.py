@@ -10,12 +10,14 @@ rewrite rests on an assumption. Assumptions stand in the report.
 from xf2sdpa.analysis.values import DType
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 30
+STAGE = Stage.INPUTS
+AFTER = ("heads_first",)
 CODES = {
     "XF204": "query, key or value is cast to float32, which SDPA would undo under autocast",
-    "XF301": "assumed: autocast does not change the dtype that the call computes in",
 }
+RETIRED = {"XF301": "assumed: autocast does not change the dtype that the call computes in"}
 EXAMPLES = (
     Example(
         """\

@@ -15,9 +15,11 @@ from xf2sdpa.edits.kinds import ReplaceStatement, Unwrap
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.spelling import heads_swap
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 60
-CODES = {"XF123": "a transpose made for xformers' layout cancels with SDPA's"}
+STAGE = Stage.RESULT
+CODES: dict[str, str] = {}
+RETIRED = {"XF123": "a transpose made for xformers' layout cancels with SDPA's"}
 EXAMPLES = (
     Example(
         before="""\

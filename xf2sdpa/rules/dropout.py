@@ -12,12 +12,13 @@ from xf2sdpa.edits.kinds import ArgumentEdit
 from xf2sdpa.model import Note
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 50
+STAGE = Stage.OPTIONS
 CODES = {
-    "XF120": "p becomes dropout_p",
     "XF303": "dropout that does not look at self.training is applied in eval too, as before",
 }
+RETIRED = {"XF120": "p becomes dropout_p"}
 EXAMPLES = (
     Example(
         before="""\

@@ -9,13 +9,15 @@ from __future__ import annotations
 import ast
 
 from xf2sdpa.analysis.imports import is_message
-from xf2sdpa.analysis.spans import source_of, span_of
-from xf2sdpa.model import Finding
+from xf2sdpa.analysis.spans import source_of
+from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 97
+STAGE = Stage.TIDYING
 CODES = {"XF144": "a message about xformers is dropped with the code around it"}
+NOTES = ("XF144",)
 EXAMPLES = (
     Example(
         before="""\
@@ -45,13 +47,13 @@ _LONGEST = 90
 
 def finish(file: FileDraft) -> None:
     """Name each message, and each exception raised, that no rule has a place for any more."""
-    if not file.gone:
+    if not file.anything_gone():
         return
     for node in ast.walk(file.tree):
-        if isinstance(node, ast.stmt) and id(node) in file.gone and (is_message(node) or _tells(file, node)):
+        if isinstance(node, ast.stmt) and file.is_gone(node) and (is_message(node) or _tells(file, node)):
             text = " ".join(source_of(node, file.lines).split())
             shown = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-            file.findings.append(Finding(file.path, span_of(node, file.lines), "XF144", shown))
+            file.report(node, "XF144", shown, kind=FindingKind.DROPPED)
 
 
 def _tells(file: FileDraft, node: ast.stmt) -> bool:

@@ -13,8 +13,10 @@ from xf2sdpa.analysis.flow import definition_before
 from xf2sdpa.model import Note
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 25
+STAGE = Stage.INPUTS
+AFTER = ("rank",)
 CODES = {"XF304": "the inputs look heads-first, so the call attends over heads, as before"}
 EXAMPLES = (
     Example(

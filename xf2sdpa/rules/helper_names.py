@@ -15,17 +15,16 @@ from xf2sdpa.analysis.api import CAUSAL, api_name, is_ours
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import scope_of
 from xf2sdpa.analysis.names import MODULES
-from xf2sdpa.analysis.spans import span_of
-from xf2sdpa.edits.kinds import ReplaceExpression, ReplaceStatement
-from xf2sdpa.model import Finding
+from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper, helper_name, is_kernel, is_switched, renamed_call
 from xf2sdpa.rulekit.off_limits import bars_helper, is_off_limits
 from xf2sdpa.rulekit.quoted import in_quotes, quoted_parts
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.spelling import torch_function
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 75
+STAGE = Stage.NAMES
 CODES = {
     "XF160": "a name of xformers.ops comes from the helper module",
     "XF402": "a part of xformers that torch has no equivalent for",
@@ -78,8 +77,7 @@ def finish(file: FileDraft) -> None:
     file.migrated |= helps and not barred
     for constant, text in quoted if file.migrated else ():
         if text != constant.value:
-            file.edits.append(ReplaceExpression(constant, in_quotes(file, constant, text)))
-            file.take_away(constant)
+            file.replace(constant, in_quotes(file, constant, text), "XF160")
     reported: set[str] = set()
     for chain, dotted in uses:
         api = api_name(dotted)
@@ -94,7 +92,7 @@ def finish(file: FileDraft) -> None:
 
 def _drop_masks(file: FileDraft) -> None:
     """Drop `mask = LowerTriangularMask()` in a function when all calls that read it were written inline."""
-    made = (call for call in file.names.calls if not call.args and not call.keywords and id(call) not in file.gone)
+    made = (call for call in file.names.calls if not call.args and not call.keywords and not file.is_gone(call))
     for call in made:
         statement = file.names.parents[id(call)]
         if not isinstance(statement, ast.Assign) or api_name(file.names.resolve(call.func)) != CAUSAL:
@@ -104,9 +102,8 @@ def _drop_masks(file: FileDraft) -> None:
         if not plain or not isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         loads = loads_of(file.names, target.id, scope)  # type: ignore[attr-defined]
-        if loads and all(id(load) in file.gone for load in loads) and id(statement) not in file.gone:
-            file.edits.append(ReplaceStatement(statement))
-            file.take_away(statement)
+        if loads and all(file.is_gone(load) for load in loads) and not file.is_gone(statement):
+            file.drop(statement, "XF160")
 
 
 def _brings_help(file: FileDraft, statement: ast.Import | ast.ImportFrom) -> bool:
@@ -126,7 +123,7 @@ def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
     }
     ours |= {load.id for load, dotted in file.names.from_stars() if is_ours(dotted)}
     for load in (load for name in sorted(ours) for load in file.names.loads.get(name, ())):
-        if id(load) in file.gone or id(load) in file.untouched:
+        if file.is_gone(load) or file.is_left(load):
             continue
         scope = file.names.scope_at[id(load)]
         node: ast.expr = load
@@ -149,8 +146,7 @@ def _is_asked_for(file: FileDraft, load: ast.Name) -> bool:
     if parent.left is not load or not (isinstance(side, ast.Constant) and side.value is None):
         return False
     if file.names.resolve(load) in MODULES | {"xformers"} and not is_switched(file, load):
-        file.edits.append(ReplaceExpression(parent, str(isinstance(parent.ops[0], ast.IsNot))))
-        file.take_away(parent)
+        file.replace(parent, str(isinstance(parent.ops[0], ast.IsNot)), "XF160")
         return True
     return False
 
@@ -179,16 +175,12 @@ def _rename(file: FileDraft, chain: ast.expr, text: str) -> None:
     """Write another name in the place of a dotted one (or of a bare one that is called)."""
     parent = file.names.parents[id(chain)]
     if isinstance(chain, ast.Attribute):
-        file.edits.append(ReplaceExpression(chain, text))
-        file.take_away(chain)
-    elif isinstance(parent, ast.Call) and parent.func is chain:
-        file.edits.append(renamed_call(parent, text))
+        file.replace(chain, text, "XF160")
+    elif isinstance(parent, ast.Call) and parent.func is chain and file.ask(renamed_call(parent, text), "XF160"):
         file.take_away(chain)
 
 
 def _report(file: FileDraft, chain: ast.expr, dotted: str) -> None:
     part = "Op" if is_kernel(api_name(dotted)) else next((part for part in dotted.split(".") if part in _ADVICE), "")
     advice = _ADVICE.get(part, "Keep xformers (or mslk) for this, or rewrite it by hand.")
-    file.findings.append(
-        Finding(file.path, span_of(chain, file.lines), "XF402", f"{dotted} stays: torch has no equivalent", advice)
-    )
+    file.report(chain, "XF402", f"{dotted} stays: torch has no equivalent", advice, FindingKind.KEEPS)

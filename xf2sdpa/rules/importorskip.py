@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import brings_ours, scope_of
 from xf2sdpa.analysis.names import imported_or_skipped
-from xf2sdpa.analysis.spans import span_of
-from xf2sdpa.edits.kinds import ReplaceStatement
-from xf2sdpa.model import Finding
+from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.off_limits import registered_operators
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 91
+STAGE = Stage.IMPORTS
+AFTER = ("imports",)
 CODES = {"XF145": "a line that skips tests where xformers is missing goes"}
 EXAMPLES = (
     Example(
@@ -51,18 +51,17 @@ _ADVICE = "Once nothing in this file needs xformers, delete the line: without xf
 
 def finish(file: FileDraft) -> None:
     """Let the statements go together, once nothing of xformers is used any more; else name them."""
-    statements = [statement for statement in _skipping(file) if id(statement) not in file.gone]
+    statements = [statement for statement in _skipping(file) if not file.is_gone(statement)]
     if not statements:
         return
     settled = file.migrated or bool(file.compat_names)
     if settled and not _needs_ours(file) and not any(_is_read(file, statement) for statement in statements):
         for statement in statements:
-            file.edits.append(ReplaceStatement(statement))
-            file.take_away(statement)
+            file.drop(statement, "XF145")
         return
     for statement in statements:
         message = "the tests after this are skipped, in silence, once xformers is uninstalled"
-        file.findings.append(Finding(file.path, span_of(statement, file.lines), "XF401", message, _ADVICE))
+        file.report(statement, "XF401", message, _ADVICE, FindingKind.KEEPS)
 
 
 def _skipping(file: FileDraft) -> Iterator[ast.stmt]:
@@ -74,9 +73,7 @@ def _skipping(file: FileDraft) -> Iterator[ast.stmt]:
 
 def _needs_ours(file: FileDraft) -> bool:
     """Whether the file imports something of xformers that stays, or reads operators that it registers."""
-    return any(brings_ours(s) and id(s) not in file.gone for s in file.names.imports) or bool(
-        registered_operators(file)
-    )
+    return any(brings_ours(s) and not file.is_gone(s) for s in file.names.imports) or bool(registered_operators(file))
 
 
 def _is_read(file: FileDraft, statement: ast.stmt) -> bool:
@@ -90,4 +87,4 @@ def _is_read(file: FileDraft, statement: ast.stmt) -> bool:
 
 def _name_is_read(file: FileDraft, statement: ast.stmt, name: str) -> bool:
     loads = loads_of(file.names, name, scope_of(file.names, statement))
-    return name in file.handed_on or any(id(load) not in file.gone for load in loads)
+    return name in file.handed_on or any(not file.is_gone(load) for load in loads)

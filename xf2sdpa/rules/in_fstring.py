@@ -6,8 +6,9 @@ import ast
 
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 6
+STAGE = Stage.SCOPE
 CODES = {"XF220": "the call stands inside an f-string"}
 EXAMPLES = (
     Example(

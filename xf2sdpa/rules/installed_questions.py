@@ -15,14 +15,15 @@ from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.flow import block_of
 from xf2sdpa.analysis.imports import is_lookup
 from xf2sdpa.analysis.names import called_name
-from xf2sdpa.analysis.spans import source_of, span_of
-from xf2sdpa.edits.kinds import ReplaceExpression, ReplaceStatement
-from xf2sdpa.model import Finding
+from xf2sdpa.analysis.spans import source_of
+from xf2sdpa.edits.kinds import ReplaceStatement
+from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 95
+STAGE = Stage.LEFTOVERS
 CODES = {
     "XF142": "a question whether xformers is installed is answered with True",
     "XF403": "the code still asks whether xformers is installed",
@@ -70,33 +71,34 @@ def finish(file: FileDraft) -> None:
         return
     for call in file.names.calls:
         _show_as_missing(file, call)
-    waiting = [call for call in file.names.calls if id(call) not in file.gone]
+    waiting = [call for call in file.names.calls if not file.is_gone(call)]
     asking = [call for call in waiting if _asks(file, call)]
     handed = list(_asks_by_name(file))
     for node in handed:
         message = "this may ask whether xformers is installed, by a name that is handed on and not followed"
         advice = "Say what the code should do now: the rewritten path needs no xformers."
-        file.findings.append(Finding(file.path, span_of(node, file.lines), "XF403", message, advice))
+        file.report(node, "XF403", message, advice, FindingKind.KEEPS)
     for call in asking:
         message = "this asks whether xformers is installed, and the answer is no once it is uninstalled"
         advice = "Say what the code should do now: the rewritten path needs no xformers."
-        file.findings.append(Finding(file.path, span_of(call, file.lines), "XF403", message, advice))
+        file.report(call, "XF403", message, advice, FindingKind.KEEPS)
     if asking or handed:  # one question answered and another not would be worse than none
         return
     for call in (call for call in waiting if _asks_for_us(file, call)):
         parent = file.names.parents[id(call)]
         if isinstance(parent, ast.Compare) and len(parent.ops) == 1 and isinstance(parent.ops[0], ast.Is | ast.IsNot):
             answer = isinstance(parent.ops[0], ast.IsNot)
-            edit = _again(file, parent, answer) or ReplaceExpression(parent, str(answer))
-            file.edits.append(edit)
-            file.take_away(edit.node)
+            said = _is_said_again(file, parent, answer)
+            if said is not None:
+                file.drop(said, "XF142")
+            else:
+                file.replace(parent, str(answer), "XF142")
         elif not isinstance(parent, ast.Attribute):
-            file.edits.append(ReplaceExpression(call, "True"))
-            file.take_away(call)
+            file.replace(call, "True", "XF142")
 
 
-def _again(file: FileDraft, question: ast.expr, answer: bool) -> ReplaceStatement | None:
-    """The edit that drops `FLAG = find_spec(…) is not None` where the guard behind it has become `FLAG = True`."""
+def _is_said_again(file: FileDraft, question: ast.expr, answer: bool) -> ast.stmt | None:
+    """`FLAG = find_spec(…) is not None`, where the guard behind it has become `FLAG = True`."""
     statement = file.names.parents[id(question)]
     if not (isinstance(statement, ast.Assign) and len(statement.targets) == 1 and answer):
         return None
@@ -104,13 +106,13 @@ def _again(file: FileDraft, question: ast.expr, answer: bool) -> ReplaceStatemen
     behind = next(iter(block[block.index(statement) + 1 :]), None)
     text = next((e.text for e in file.edits if isinstance(e, ReplaceStatement) and e.node is behind), "")
     said = f"{ast.unparse(statement.targets[0])} = True" in text.splitlines()
-    return ReplaceStatement(statement) if said else None
+    return statement if said else None
 
 
 def _asks_by_name(file: FileDraft) -> Iterator[ast.expr]:
     """Where "xformers" goes to a look-up by way of a function or a loop: `has("xformers")`, `for n in NAMES`."""
     for constant in file.names.strings:
-        if not is_ours(str(constant.value)) or re.search(r"[^\w.]", str(constant.value)) or id(constant) in file.gone:
+        if not is_ours(str(constant.value)) or re.search(r"[^\w.]", str(constant.value)) or file.is_gone(constant):
             continue
         parent = file.names.parents[id(constant)]
         if isinstance(parent, ast.Call) and constant in parent.args and _hands_on(file, parent):
@@ -166,10 +168,10 @@ def _show_as_missing(file: FileDraft, call: ast.Call) -> None:
     if not (isinstance(instead, str) and instead and _FLAG.fullmatch(called_name(test).lower())):
         return  # what is no text may be asked for
     before, part = source_of(statement, file.lines), source_of(choice, file.lines)
-    if id(call) in file.gone or not isinstance(statement, ast.Return | ast.Expr) or before.count(part) != 1:
+    if file.is_gone(call) or not isinstance(statement, ast.Return | ast.Expr) or before.count(part) != 1:
         return
-    file.edits.append(ReplaceStatement(statement, before.replace(part, source_of(choice.orelse, file.lines))))
-    file.take_away(choice)
+    if file.ask(ReplaceStatement(statement, before.replace(part, source_of(choice.orelse, file.lines))), "XF142"):
+        file.take_away(choice)
 
 
 def _asks(file: FileDraft, call: ast.Call) -> bool:
@@ -197,5 +199,5 @@ def _asks_for_us(file: FileDraft, call: ast.Call) -> bool:
 
 
 def _still_imports(file: FileDraft) -> bool:
-    statements = (s for s in file.names.imports if id(s) not in file.gone)
+    statements = (s for s in file.names.imports if not file.is_gone(s))
     return any(is_ours(getattr(s, "module", None) or s.names[0].name) for s in statements)

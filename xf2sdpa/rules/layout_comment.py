@@ -13,8 +13,10 @@ from xf2sdpa.edits.kinds import Unwrap
 from xf2sdpa.model import Note
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 65
+STAGE = Stage.RESULT
+AFTER = ("cancelled_transposes",)
 CODES = {"XF305": "a comment names a layout that the rewrite changes"}
 EXAMPLES = (
     Example(

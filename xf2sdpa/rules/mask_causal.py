@@ -24,9 +24,12 @@ from xf2sdpa.analysis.values import Mask
 from xf2sdpa.edits.kinds import ArgumentEdit, ReplaceStatement
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 41
-CODES = {
+STAGE = Stage.MASK
+AFTER = ("mask_none",)
+CODES: dict[str, str] = {}
+RETIRED = {
     "XF111": "LowerTriangularMask() becomes is_causal=True",
     "XF112": "LowerTriangularMask() under a condition becomes is_causal=condition",
 }

@@ -4,9 +4,11 @@ from xf2sdpa.analysis.masks import is_idle
 from xf2sdpa.analysis.values import NoneValue
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 40
-CODES = {"XF110": "attn_bias=None is SDPA's default and goes"}
+STAGE = Stage.MASK
+CODES: dict[str, str] = {}
+RETIRED = {"XF110": "attn_bias=None is SDPA's default and goes"}
 EXAMPLES = (
     Example(
         before="""\

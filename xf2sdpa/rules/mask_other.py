@@ -9,8 +9,10 @@ from xf2sdpa.analysis.api import CAUSAL
 from xf2sdpa.analysis.values import NONE, Mask, OneOf, Value
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 43
+STAGE = Stage.MASK
+AFTER = ("mask_tensor",)
 CODES = {
     "XF210": "a mask object that SDPA has no argument for",
     "XF211": "what attn_bias is cannot be told from the function",

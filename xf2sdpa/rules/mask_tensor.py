@@ -17,14 +17,16 @@ from xf2sdpa.edits.kinds import ArgumentEdit
 from xf2sdpa.model import Note
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 42
+STAGE = Stage.MASK
+AFTER = ("mask_causal",)
 CODES = {
-    "XF113": "a tensor mask becomes attn_mask=",
     "XF212": "a tensor mask whose dimensions are not proved to fit",
     "XF215": "a tensor mask goes through the helper, which guards it on an H200",
     "XF302": "masked SDPA can give NaN gradients on an H200 with torch 2.11 to 2.13",
 }
+RETIRED = {"XF113": "a tensor mask becomes attn_mask="}
 EXAMPLES = (
     Example(
         before="""\

@@ -9,10 +9,12 @@ helper: those parts take xformers' own mask objects only.
 from __future__ import annotations
 
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
-from xf2sdpa.rulekit.off_limits import is_comparison, is_off_limits, replaces_operator
+from xf2sdpa.rulekit.off_limits import is_comparison, is_off_limits
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 9
+STAGE = Stage.SCOPE
+AFTER = ("old_torch_arm",)
 CODES = {
     "XF214": "a test or benchmark that compares xformers with something else",
     "XF216": "xformers' operator is replaced in place",
@@ -37,10 +39,5 @@ def decide(draft: CallDraft) -> None:
     if is_comparison(draft.file):
         message = "this file compares xformers with something else, and a rewrite would make both equal"
         raise Refusal("XF214", message, "Once the code under test no longer uses xformers, delete the comparison.")
-    if not replaces_operator(draft.file):
-        advice = (
-            "xformers' private functions take xformers' masks only: rewrite the file by hand, or keep xformers for it."
-        )
-        raise Refusal("XF217", "this file works with private parts of xformers", advice)
     message = "this file puts another operator in the place of xformers'"
     raise Refusal("XF216", message, "Decide by hand what it should replace now.")

@@ -12,13 +12,15 @@ import ast
 from xf2sdpa.analysis.imports import bound_name, brings_ours, guards_around, loads_from
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.spans import source_of
-from xf2sdpa.edits.kinds import ReplaceStatement, TakeArm
+from xf2sdpa.edits.kinds import TakeArm
 from xf2sdpa.model import SiteClass
 from xf2sdpa.rulekit.draft import CallDraft, FileDraft, Refusal, Settled
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 8
+STAGE = Stage.SCOPE
+AFTER = ("in_fstring",)
 CODES = {"XF218": "an arm for a torch without scaled_dot_product_attention"}
 EXAMPLES = (
     Example(
@@ -84,13 +86,10 @@ def finish(file: FileDraft) -> None:
     if not (file.migrated and _may_go(file)):
         return
     for guard in _guards(file):
-        if id(guard) not in file.gone and not _is_needed(file, guard):
+        if not file.is_gone(guard) and not _is_needed(file, guard):
             kept = [statement for statement in guard.handlers[0].body if not isinstance(statement, ast.Pass)]
             text = "\n".join(source_of(statement, file.lines) for statement in kept)
-            file.edits.append(ReplaceStatement(guard, text))
-            file.take_away(guard)
-            for statement in kept:
-                file.give_back(statement)
+            file.replace(guard, text, "XF218", keeping=kept)
 
 
 def _may_go(file: FileDraft) -> bool:
@@ -118,9 +117,10 @@ def _is_bound(statement: ast.stmt) -> bool:
 
 def _is_needed(file: FileDraft, guard: ast.Try) -> bool:
     """Whether something that is left reads what a guard imports."""
-    inside = {id(node) for node in ast.walk(guard)} | file.gone
+    inside = {id(node) for node in ast.walk(guard)}
     return any(
-        name in file.handed_on or any(id(load) not in inside for load in loads_from(file.names, statement, name))
+        name in file.handed_on
+        or any(id(x) not in inside and not file.is_gone(x) for x in loads_from(file.names, statement, name))
         for statement in ast.walk(guard)
         if isinstance(statement, ast.Import | ast.ImportFrom)
         for name in (bound_name(statement, alias) for alias in statement.names)

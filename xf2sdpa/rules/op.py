@@ -12,9 +12,12 @@ from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.model import Note
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 52
+STAGE = Stage.OPTIONS
+AFTER = ("scale",)
 CODES = {"XF122": "op= is dropped: SDPA picks the kernel", "XF206": "op= is computed by a call"}
+NOTES = ("XF122",)
 EXAMPLES = (
     Example(
         """\
@@ -46,5 +49,6 @@ def decide(draft: CallDraft) -> None:
             "Compute it before the call, or drop it.",
         )
     draft.drop("op")
+    draft.parts.add("XF122")
     if not (isinstance(node, ast.Constant) and node.value is None):
         draft.notes.append(PINNED)

@@ -10,8 +10,10 @@ from __future__ import annotations
 from xf2sdpa.analysis.api import ATTENTION
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 10
+STAGE = Stage.SCOPE
+AFTER = ("off_limits",)
 CODES = {"XF208": "a variant of the operator that SDPA has no equivalent for"}
 EXAMPLES = (
     Example(

@@ -10,13 +10,15 @@ import re
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.imports import ImportNode, alias_name, bound_name, guards_around, loads_from, scope_of, whole_name
-from xf2sdpa.edits.kinds import AddImport, CallEdit, RemoveAliases, ReplaceExpression, ReplaceStatement
+from xf2sdpa.edits.kinds import AddImport, CallEdit, ReplaceExpression, ReplaceStatement
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.readers import is_reexported
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 98
-CODES = {"XF146": "an import that only what is gone read goes"}
+STAGE = Stage.TIDYING
+AFTER = ("dropped_messages",)
+CODES = {"XF146": "an import is removed, as all that read it was removed"}
 EXAMPLES = (
     Example(
         before="""\
@@ -49,16 +51,14 @@ _SERVING = frozenset(
 
 def finish(file: FileDraft) -> None:
     """Remove what nothing reads any more."""
-    if not file.gone:
+    if not file.anything_gone():
         return
     for statement in file.names.imports:
-        if id(statement) in file.gone or not _stands_free(file, statement):
+        if file.is_gone(statement) or not _stands_free(file, statement):
             continue
         unread = {alias_name(alias) for alias in statement.names if _is_unread(file, statement, alias)}
         if unread:
-            file.edits.append(RemoveAliases(statement, frozenset(unread)))
-        if len(unread) == len(statement.names):
-            file.take_away(statement)
+            file.drop_names(statement, unread, "XF146")
 
 
 def _stands_free(file: FileDraft, statement: ImportNode) -> bool:
@@ -73,8 +73,8 @@ def _is_unread(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool
     if whole.partition(".")[0] not in _SERVING or alias.name == "*":
         return False
     loads = loads_from(file.names, statement, name)
-    left = [load for load in loads if id(load) not in file.gone]
-    if not any(id(load) in file.gone for load in loads) or is_reexported(file, name, used=True):
+    left = [load for load in loads if not file.is_gone(load)]
+    if not any(file.is_gone(load) for load in loads) or is_reexported(file, name, used=True):
         return False
     if left and (isinstance(statement, ast.ImportFrom) or alias.asname or not _is_bound_elsewhere(file, statement)):
         return False
@@ -86,9 +86,7 @@ def _is_unread(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool
 def _is_bound_elsewhere(file: FileDraft, statement: ImportNode) -> bool:
     """Whether a second `import importlib.…` that stays binds the same package."""
     root = statement.names[0].name.partition(".")[0]
-    others = (
-        s for s in file.names.imports if s is not statement and id(s) not in file.gone and isinstance(s, ast.Import)
-    )
+    others = (s for s in file.names.imports if s is not statement and not file.is_gone(s) and isinstance(s, ast.Import))
     same = (a for s in others if scope_of(file.names, s) is scope_of(file.names, statement) for a in s.names)
     return len(statement.names) == 1 and any(a.asname is None and a.name.partition(".")[0] == root for a in same)
 

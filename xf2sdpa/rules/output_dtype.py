@@ -6,8 +6,10 @@ import ast
 
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 53
+STAGE = Stage.OPTIONS
+AFTER = ("op",)
 CODES = {"XF207": "output_dtype= has no counterpart in SDPA"}
 EXAMPLES = (
     Example(

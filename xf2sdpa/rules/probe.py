@@ -15,8 +15,10 @@ from xf2sdpa.model import SiteClass
 from xf2sdpa.rulekit.draft import CallDraft, Refusal, Settled
 from xf2sdpa.rulekit.helper_names import SWITCH
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 12
+STAGE = Stage.SCOPE
+AFTER = ("unpacked_arguments",)
 CODES = {
     "XF150": "a capability probe is removed",
     "XF219": "a probe whose answer decides whether another library uses xformers",

@@ -10,8 +10,9 @@ same file. Since torch 2.0.
 from xf2sdpa.edits.kinds import ArgumentEdit
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 20
+STAGE = Stage.INPUTS
 CODES = {
     "XF101": "a 4-D call: heads are moved with .transpose(1, 2)",
     "XF102": "a 3-D call: a head dimension is added with .unsqueeze(1)",

@@ -28,13 +28,14 @@ from xf2sdpa.analysis.imports import (
 from xf2sdpa.analysis.installed import Installed, Present, Release, Unanswered
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.spans import source_of
-from xf2sdpa.edits.kinds import ReplaceExpression, ReplaceStatement
+from xf2sdpa.edits.kinds import Edit, ReplaceExpression, ReplaceStatement
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper, is_switched
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 84
+STAGE = Stage.QUESTIONS
 CODES = {"XF143": "a question about the installed release is answered as the last one would"}
 EXAMPLES = (
     Example(
@@ -92,21 +93,26 @@ def finish(file: FileDraft) -> None:
     if not file.may_lose_imports or bars_helper(file) or not (file.migrated or file.compat_names or file.migrating):
         return
     plan = _planned(file)
-    if plan is None:
-        return
+    if plan is None or any(file.objection(edit, "XF143") for edit in _edits(file, plan)):
+        return  # one question answered and another not would be worse than none
     for statement in plan.going:
-        file.edits.append(ReplaceStatement(statement))
-        file.take_away(statement)
+        file.drop(statement, "XF143")
     for guard, text in plan.shown:
-        file.edits.append(ReplaceStatement(guard, text))
-        file.take_away(guard)
+        file.replace(guard, text, "XF143")
     for node, value in plan.answers.values():
         file.answers[id(node)] = value
-        if id(node) not in file.gone:
-            file.edits.append(_edit(file, node, str(value)))
+        if not file.is_gone(node):
+            file.ask(_edit(file, node, str(value)), "XF143")
         file.take_away(node)
     if not (file.migrated or file.compat_names):
         _drop_imports(file)
+
+
+def _edits(file: FileDraft, plan: _Plan) -> Iterator[Edit]:
+    """All that a plan would have done."""
+    yield from (ReplaceStatement(statement) for statement in plan.going)
+    yield from (ReplaceStatement(guard, text) for guard, text in plan.shown)
+    yield from (_edit(file, node, str(value)) for node, value in plan.answers.values())
 
 
 def _edit(file: FileDraft, node: ast.expr, text: str) -> ReplaceExpression | ReplaceStatement:
@@ -125,13 +131,12 @@ def _drop_imports(file: FileDraft) -> None:
     """
     for statement in file.names.imports:
         loads = [loads_from(file.names, statement, bound_name(statement, alias)) for alias in statement.names]
-        idle = any(loads) and all(id(load) in file.gone for each in loads for load in each)
+        idle = any(loads) and all(file.is_gone(load) for each in loads for load in each)
         tried = any(isinstance(guard, ast.Try | ast.With) for guard in guards_around(file.names, statement))
         handed = {bound_name(statement, alias) for alias in statement.names} & file.handed_on
         asked = all(loads) and all(serves_questions(whole_name(statement, alias)) for alias in statement.names)
         if (brings_ours(statement) or asked) and idle and not tried and not handed:
-            file.edits.append(ReplaceStatement(statement))
-            file.take_away(statement)
+            file.drop(statement, "XF143")
 
 
 def _planned(file: FileDraft) -> _Plan | None:
@@ -176,7 +181,7 @@ def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
         scope = names.scope_at[id(load)]
         owner = scope.owner(load.id)
         bindings = owner.bindings.get(load.id, ()) if owner else ()
-        if id(load) in file.gone:
+        if file.is_gone(load):
             continue
         if any(is_ours(binding.dotted) for binding in bindings):
             dotted = names.resolve(load, scope)
@@ -184,10 +189,10 @@ def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
                 yield load
         elif any(id(b.value) in asking for b in bindings) and _holds(installed, load):
             yield load
-    yield from (c for c in names.calls if is_lookup(c) and called_name(c.func) == "version" and id(c) not in file.gone)
+    yield from (c for c in names.calls if is_lookup(c) and called_name(c.func) == "version" and not file.is_gone(c))
     for constant in names.strings:
         parent = names.parents[id(constant)]
-        if isinstance(parent, ast.Compare) and parent.left is constant and id(parent) not in file.gone:
+        if isinstance(parent, ast.Compare) and parent.left is constant and not file.is_gone(parent):
             yield constant
 
 
@@ -299,4 +304,4 @@ def _plan_shown(file: FileDraft, plan: _Plan, assignment: ast.Assign, targets: l
 
 def _is_read(file: FileDraft, plan: _Plan, target: ast.Name) -> bool:
     loads = loads_of(file.names, target.id, scope_of(file.names, file.names.statement(target)))
-    return target.id in file.handed_on or any(id(load) not in plan.settled | file.gone for load in loads)
+    return target.id in file.handed_on or any(id(x) not in plan.settled and not file.is_gone(x) for x in loads)

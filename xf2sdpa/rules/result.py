@@ -11,9 +11,12 @@ from xf2sdpa.analysis.uses import uses_of
 from xf2sdpa.edits.kinds import Rename
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 70
-CODES = {"XF130": "the result is made contiguous, or its .view becomes .reshape"}
+STAGE = Stage.RESULT
+AFTER = ("layout_comment",)
+CODES: dict[str, str] = {}
+RETIRED = {"XF130": "the result is made contiguous, or its .view becomes .reshape"}
 EXAMPLES = (
     Example(
         before="""\

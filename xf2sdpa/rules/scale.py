@@ -10,9 +10,12 @@ import ast
 from xf2sdpa.edits.kinds import ArgumentEdit
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 51
-CODES = {"XF121": "scale becomes scale=, which needs torch 2.1"}
+STAGE = Stage.OPTIONS
+AFTER = ("dropout",)
+CODES: dict[str, str] = {}
+RETIRED = {"XF121": "scale becomes scale=, which needs torch 2.1"}
 EXAMPLES = (
     Example(
         before="""\

@@ -12,13 +12,14 @@ import ast
 
 from xf2sdpa.analysis.api import ATTENTION, is_ours
 from xf2sdpa.analysis.names import called_name
-from xf2sdpa.analysis.spans import span_of
-from xf2sdpa.model import Finding
+from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.off_limits import registered_operators
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 96
+STAGE = Stage.LEFTOVERS
+AFTER = ("installed_questions",)
 CODES = {
     "XF404": "an operator that xformers registers with torch",
     "XF405": "xformers is imported by a string",
@@ -42,7 +43,7 @@ def finish(file: FileDraft) -> None:
         advice = "Name the operators that torch's attention runs: aten._scaled_dot_product_*_attention."
         _report(file, node, "XF404", message, advice)
     for call in file.names.calls:
-        if id(call) not in file.gone:
+        if not file.is_gone(call):
             _look_at(file, call)
 
 
@@ -70,4 +71,5 @@ def _is_by_star(file: FileDraft, function: ast.Name) -> bool:
 
 
 def _report(file: FileDraft, node: ast.expr, code: str, message: str, advice: str) -> None:
-    file.findings.append(Finding(file.path, span_of(node, file.lines), code, message, advice))
+    kind = FindingKind.UNSURE if code == "XF406" else FindingKind.KEEPS
+    file.report(node, code, message, advice, kind)

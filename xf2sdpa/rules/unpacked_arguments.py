@@ -6,12 +6,12 @@ a mask or a scale could be among it, and SDPA's parameters have other names and 
 
 from __future__ import annotations
 
-import ast
-
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 11
+STAGE = Stage.SCOPE
+AFTER = ("operator_variants",)
 CODES = {"XF205": "the arguments of the call cannot be sorted to parameters"}
 EXAMPLES = (
     Example("import xformers.ops as xops\n\n\ndef f(qkv):\n    return xops.memory_efficient_attention(*qkv)\n"),
@@ -20,8 +20,6 @@ EXAMPLES = (
 
 def decide(draft: CallDraft) -> None:
     """Refuse what is unpacked, missing, or no parameter at all."""
-    if any(isinstance(parent, ast.JoinedStr) for parent in draft.file.names.ancestors(draft.site.node)):
-        raise Refusal("XF205", "the call stands inside an f-string", "Make the call before the string.")
     if draft.site.bound.problem:
         message = f"the call cannot be read: {draft.site.bound.problem}"
         raise Refusal("XF205", message, "Write the arguments out: query, key, value, attn_bias=, p=, scale=.")

@@ -9,12 +9,12 @@ import ast
 
 from xf2sdpa.analysis.api import ATTENTION, ATTENTION_VARIANTS, api_name, is_ours
 from xf2sdpa.analysis.names import Binding
-from xf2sdpa.analysis.spans import span_of
-from xf2sdpa.model import Finding
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.rule import Example
+from xf2sdpa.rulekit.stages import Stage
 
-ORDER = 80
+STAGE = Stage.NAMES
+AFTER = ("helper_names",)
 CODES = {
     "XF209": "the operator is used as a value",
     "XF213": "a name that may be xformers' operator or something else",
@@ -41,7 +41,7 @@ def finish(file: FileDraft) -> None:
     }
     for load in (load for name in suspects for load in file.names.loads.get(name, ())):
         node, parent = _whole(file, load)
-        if id(node) in file.gone or (isinstance(parent, ast.Call) and parent.func is node):
+        if file.is_gone(node) or (isinstance(parent, ast.Call) and parent.func is node):
             continue
         if api_name(file.names.resolve(node, file.names.scope_at[id(load)])) in {
             ATTENTION,
@@ -49,12 +49,11 @@ def finish(file: FileDraft) -> None:
         }:
             message = "the operator is used as a value here; whoever calls it passes xformers' layout"
             advice = "Hand on a function that transposes and calls scaled_dot_product_attention."
-            file.findings.append(Finding(file.path, span_of(node, file.lines), "XF209", message, advice))
+            file.report(node, "XF209", message, advice)
     for call in file.names.calls:
         if _is_uncertain(file, call):
             message = "this name may be xformers' operator or something else, depending on the import that worked"
-            span = span_of(call, file.lines)
-            file.findings.append(Finding(file.path, span, "XF213", message, "Give the two imports different names."))
+            file.report(call, "XF213", message, "Give the two imports different names.")
 
 
 def _could_be_ours(bindings: list[Binding]) -> bool:

@@ -94,15 +94,20 @@ def _reader_may_leave() -> Iterator[None]:
 
 def _settings(start: Path, options: dict[str, Any]) -> Settings:
     from xf2sdpa.files.pyproject import SettingsError
-    from xf2sdpa.run.configuration import load, overridden
+    from xf2sdpa.run.configuration import idle_codes, load, overridden, selects_nothing
 
     given = {key: options[key] for key in ("torch", "line_length", "device", "style", "flags")}
     given |= {key: _codes(options[key]) for key in ("select", "ignore")}
     given |= {key: list(options[key]) or None for key in ("include", "exclude", "flags_in")}
     try:
-        return overridden(load(start), **given)
+        settings = overridden(load(start), **given)
     except SettingsError as error:
         give_up(str(error))
+    for sentence in idle_codes(settings):
+        click.echo(f"xf2sdpa: warning: {sentence}", err=True)
+    if why := selects_nothing(settings):
+        give_up(why, "Name what a run does: XF1 calls and imports, XF5 flags; `xf2sdpa explain` lists all codes.")
+    return settings
 
 
 def _codes(text: str | None) -> list[str] | None:

@@ -98,12 +98,37 @@ def _codes(value: object) -> tuple[str, ...]:
     return codes
 
 
+def idle_codes(settings: Settings) -> list[str]:
+    """Sentences about codes in `select` and `ignore` that do nothing, as nothing is reported under them any more."""
+    named = [code for code in (*settings.select, *settings.ignore) if len(code) > len("XF1")]
+    if not named:
+        return []
+    from xf2sdpa.rewrite.pages import all_codes
+
+    idle = [code for code in named if not any(known.startswith(code) for known in all_codes())]
+    return [f"{code} is retired and does nothing here; `xf2sdpa explain {code}` says why" for code in idle]
+
+
+def selects_nothing(settings: Settings) -> str:
+    """Why a selection leaves everything as it is; empty where it does not, or names retired codes only."""
+    if not settings.select or any(code in ("XF", "XF1", "XF5") for code in settings.select):
+        return ""
+    from xf2sdpa.rewrite.pages import all_codes, deciding_codes
+
+    if any(code.startswith(settings.select) for code in deciding_codes()):
+        return ""
+    if not any(code.startswith(settings.select) for code in all_codes()):
+        return ""
+    told = ", ".join(code for code in all_codes() if code.startswith(settings.select))
+    return f"--select {','.join(settings.select)} would leave everything: {told} is only told about what is done"
+
+
 def _known(code: str) -> None:
     """Raise ValueError for a beginning that no code has."""
     from xf2sdpa.codes import FAMILIES
-    from xf2sdpa.rewrite.pages import all_codes
+    from xf2sdpa.rewrite.pages import all_codes, retired_codes
 
-    if not any(known.startswith(code) for known in all_codes()):
+    if not any(known.startswith(code) for known in (*all_codes(), *retired_codes())):
         families = ", ".join(f"{family} ({about})" for family, about in FAMILIES.items())
         raise ValueError(f"no code begins with {code!r}. There are {families}; `xf2sdpa explain` lists all codes")
 

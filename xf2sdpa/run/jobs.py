@@ -52,7 +52,7 @@ def jobs_of(project: Project, sources: Sequence[Source], settings: Settings, opt
                 meanings=handing.meanings_for(file),
                 reached=file in reached or (calls and not _SWITCHES.search(source.text)),
                 migrating=calls,
-                alone=alone,
+                loaded_alone=alone,
             ),
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from xf2sdpa.codes import RUN_CODES, UNREADABLE
 from xf2sdpa.files.search import Searcher
 from xf2sdpa.files.source import Source, SourceError, read
-from xf2sdpa.model import FileResult, Finding, Span
+from xf2sdpa.model import FileResult, Finding, FindingKind, Span
 from xf2sdpa.project.handed_on import names_of_ours
 
 COMMON_WORDS = frozenset({"import", "from", "as", "xformers", "mslk", "ops", "fmha", "attention"})
@@ -37,5 +37,7 @@ def _read_all(paths: Iterable[Path], sources: list[Source], failed: list[FileRes
 def failed_result(error: SourceError) -> FileResult:
     """The result of a file that could not be read or written."""
     span = Span(error.line, error.column, error.line, error.column)
-    finding = Finding(str(error.path), span, error.code, error.message, RUN_CODES[error.code].way_out, is_error=True)
+    finding = Finding(
+        str(error.path), span, error.code, error.message, RUN_CODES[error.code].way_out, FindingKind.ERROR
+    )
     return FileResult(error.path, findings=[finding])

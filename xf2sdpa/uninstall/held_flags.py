@@ -20,7 +20,7 @@ from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.imports import brings_ours, is_lookup
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.codes import SHIELD
-from xf2sdpa.model import FileResult, Finding, Span
+from xf2sdpa.model import FileResult, Finding, FindingKind, Span
 from xf2sdpa.project.files import Project
 from xf2sdpa.project.import_graph import Import, ImportGraph
 
@@ -153,7 +153,7 @@ def _held_back(results: Collection[FileResult], project: Project) -> Iterator[Fi
             place = f"`{ast.unparse(use)}` in {result.path}"
             asked |= {name: place for test in tests for name in text.names_in(test) if name not in asked}
     for result, place in _holders(results, project, asked):
-        kept = [finding for finding in result.findings if finding.code.startswith("XF4")]
+        kept = [finding for finding in result.findings if finding.needs_xformers]
         yield FileResult(result.path, result.old, result.old, findings=[_finding(result, place), *kept])
 
 
@@ -189,7 +189,7 @@ def _holders(
 def _finding(result: FileResult, place: str) -> Finding:
     message = f"left as it was, as its flag keeps {place} off xformers where that is not installed"
     advice = "Rewrite or delete that use, and run again: the flag can then stand for the fast path alone."
-    return Finding(str(result.path), Span(1, 0, 1, 0), SHIELD, message, advice)
+    return Finding(str(result.path), Span(1, 0, 1, 0), SHIELD, message, advice, FindingKind.KEEPS)
 
 
 def _guarded(text: _Text) -> Iterator[tuple[ast.stmt | ast.expr, list[ast.expr]]]:

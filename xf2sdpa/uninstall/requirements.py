@@ -43,7 +43,7 @@ def no_longer_needed(results: Collection[FileResult], start: Path) -> list[Liste
 
 def _needs(result: FileResult) -> bool:
     left = any(site.kind is SiteClass.LEFT for site in result.sites)
-    named = any(finding.is_error or finding.code.startswith("XF4") for finding in result.findings)
+    named = any(finding.needs_xformers for finding in result.findings)
     return left or named or _NEEDS.search(result.new) is not None
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from xf2sdpa.codes import STILL_BOUND
-from xf2sdpa.model import FileResult, Finding, Span
+from xf2sdpa.model import FileResult, Finding, FindingKind, Span
 from xf2sdpa.project.files import Project
 
 _NEEDS = re.compile(r"^(?:from[ \t]+|import[ \t]+(?:[^\n#]*,[ \t]*)?)(?:xformers|mslk)\b", re.MULTILINE)
@@ -39,7 +39,7 @@ def still_bound(results: Collection[FileResult], project: Project) -> Iterator[t
 def _finding(result: FileResult, statement: ast.stmt, target: str) -> Finding:
     span = Span(statement.lineno, statement.col_offset, statement.end_lineno or 0, statement.end_col_offset or 0)
     message = f"cannot be imported without xformers, as it imports {target}, which keeps it"
-    return Finding(str(result.path), span, STILL_BOUND, message, _ADVICE)
+    return Finding(str(result.path), span, STILL_BOUND, message, _ADVICE, FindingKind.KEEPS)
 
 
 def _imports(text: str) -> list[ast.stmt]:
