@@ -42,3 +42,8 @@ def test_contributing_shows_this_map() -> None:
     section = MAP.read_text("utf-8").partition("## The rooms\n")[2].partition("\n## ")[0]
     listed = re.findall(r"^\| `(\w+)(?:\.py|/)` \| ([^|]+) \|$", section, re.MULTILINE)
     assert dict(listed) == ROOMS
+
+
+def test_no_file_is_too_long_to_be_one_thing() -> None:
+    lines = {module: text.count("\n") for module, text in MODULES.items()}
+    assert {module: count for module, count in lines.items() if count > 450} == {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import xf2sdpa.compat
 
-ORDER = ("kernels", "sequences", "masks", "attention", "ops")
+ORDER = ("kernels", "sequences", "masks", "packed_masks", "attention", "ops")
 
 
 def assembled(*wanted: str) -> str:

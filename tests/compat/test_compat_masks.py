@@ -11,7 +11,7 @@ from compat_oracle import KINDS, _real_bias, biased_scores, case, expected, real
 from torch import Tensor
 
 from xf2sdpa import compat
-from xf2sdpa.compat import masks as our_masks
+from xf2sdpa.compat import packed_masks as our_masks
 
 OBJECTS = [kind for kind in KINDS if kind != "none" and not kind.startswith("tensor")]
 PACKED = [kind for kind in OBJECTS if kind.startswith("BlockDiagonal")]

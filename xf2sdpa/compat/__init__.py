@@ -1,16 +1,16 @@
 """A torch-only stand-in for the attention of `xformers.ops`, importable, and copied into users' packages.
 
-Five source modules, each using only those before it:
+Six source modules, each using only those before it:
 
 | module | holds |
 |---|---|
 | `kernels.py` | one attention on heads-first tensors: SDPA, the NaN guard, bands, packed sequences |
 | `sequences.py` | where packed sequences lie, and attention within each |
-| `masks.py` | the mask classes; each knows how to attend |
+| `masks.py`, `packed_masks.py` | the mask classes, of one sequence and of several; each knows how to attend |
 | `attention.py` | the entry points, and the names of ops |
 | `ops.py` | SwiGLU, RMSNorm, `index_select_cat`, `scaled_index_add` |
 
-**How a copy is assembled.** Put the five one behind the other in this order, drop the module docstrings and
+**How a copy is assembled.** Put the six one behind the other in this order, drop the module docstrings and
 the `from xf2sdpa.compat…` lines (no name is defined twice, none is renamed by an import), merge the other
 imports, and keep the top-level definitions that the wanted names reach, annotations and all. That is all:
 nothing registers itself, no statement at top level does anything but define. One lookup goes by string:
@@ -39,15 +39,6 @@ from xf2sdpa.compat.attention import (
 from xf2sdpa.compat.masks import (
     AttentionBias,
     AttentionMask,
-    BlockDiagonalCausalFromBottomRightMask,
-    BlockDiagonalCausalLocalAttentionFromBottomRightMask,
-    BlockDiagonalCausalLocalAttentionMask,
-    BlockDiagonalCausalLocalAttentionPaddedKeysMask,
-    BlockDiagonalCausalMask,
-    BlockDiagonalCausalWithOffsetPaddedKeysMask,
-    BlockDiagonalLocalAttentionPaddedKeysMask,
-    BlockDiagonalMask,
-    BlockDiagonalPaddedKeysMask,
     LocalAttentionFromBottomRightMask,
     LowerTriangularFromBottomRightLocalAttentionMask,
     LowerTriangularFromBottomRightMask,
@@ -62,6 +53,17 @@ from xf2sdpa.compat.ops import (
     rms_norm_add,
     scaled_index_add,
     swiglu,
+)
+from xf2sdpa.compat.packed_masks import (
+    BlockDiagonalCausalFromBottomRightMask,
+    BlockDiagonalCausalLocalAttentionFromBottomRightMask,
+    BlockDiagonalCausalLocalAttentionMask,
+    BlockDiagonalCausalLocalAttentionPaddedKeysMask,
+    BlockDiagonalCausalMask,
+    BlockDiagonalCausalWithOffsetPaddedKeysMask,
+    BlockDiagonalLocalAttentionPaddedKeysMask,
+    BlockDiagonalMask,
+    BlockDiagonalPaddedKeysMask,
 )
 from xf2sdpa.compat.standin import install, uninstall
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xf2sdpa.compat.kernels import _no_autocast, _sdpa
-from xf2sdpa.compat.masks import _as_bias
+from xf2sdpa.compat.packed_masks import _as_bias
 
 
 def memory_efficient_attention(

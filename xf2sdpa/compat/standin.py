@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from xf2sdpa.compat import attention, masks, ops, sequences
+from xf2sdpa.compat import attention, masks, ops, packed_masks, sequences
 
 VERSION = "0.0.35+xf2sdpa"
 """`xformers.__version__` while standing in: the release whose behaviour compat has."""
@@ -65,10 +65,8 @@ def uninstall() -> None:
 
 def _modules() -> dict[str, types.ModuleType]:
     """The stand-in modules by name, each an attribute of its parent as after an import."""
-    biases = _public(masks) | {
-        "_SeqLenInfo": sequences._SeqLenInfo,
-        "_PaddedSeqLenInfo": sequences._PaddedSeqLenInfo,
-    }
+    biases = _public(masks) | _public(packed_masks)
+    biases |= {"_SeqLenInfo": sequences._SeqLenInfo, "_PaddedSeqLenInfo": sequences._PaddedSeqLenInfo}
     shared = _public(attention)
     kernels = {name: _kernel(name) for name in _KERNELS}
     contents: dict[str, dict[str, Any]] = {

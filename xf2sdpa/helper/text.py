@@ -18,7 +18,7 @@ from xf2sdpa.model import Copy
 MODULE_NAME = "_attention_compat"
 FILE_NAME = f"{MODULE_NAME}.py"
 _FOLDER = Path(__file__).parents[1] / "compat"
-_MODULES = ("kernels", "sequences", "masks", "attention", "ops")
+_MODULES = ("kernels", "sequences", "masks", "packed_masks", "attention", "ops")
 _MARK = "# xf2sdpa-copy: "
 _HEADER = '''"""Attention with the names and the layout of xformers.ops, on torch alone.
 
