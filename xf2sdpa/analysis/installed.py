@@ -159,18 +159,15 @@ class Installed:
         return bool(_COMPARE[type(node.ops[0])](left, right))
 
     def _held_where(self, node: ast.Compare) -> bool | None:
-        """`"xops" in globals()`, `"xformers" in sys.modules`."""
+        """`"xops" in globals()`; what is in `sys.modules` is loaded, which is another question."""
         place, name = node.comparators[0], node.left
         if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
             return None
         if not isinstance(node.ops[0], ast.In | ast.NotIn):
             return None
-        if isinstance(place, ast.Call) and called_name(place.func) in ("globals", "locals", "vars") and not place.args:
-            bindings = self.names.module.bindings.get(name.value, ())
-            known = any(is_ours(binding.dotted) for binding in bindings)
-        else:
-            known = self.names.resolve(place) == "sys.modules" and is_ours(name.value)
-        if not known:
+        if not (isinstance(place, ast.Call) and called_name(place.func) in ("globals", "locals", "vars")) or place.args:
+            return None
+        if not any(is_ours(binding.dotted) for binding in self.names.module.bindings.get(name.value, ())):
             return None
         self.asked = True
         return isinstance(node.ops[0], ast.In)

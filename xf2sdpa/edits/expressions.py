@@ -7,19 +7,36 @@ of a kind in `ast` is the n-th in LibCST. A count that differs raises `PairingEr
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, cast
 
 import libcst as cst
 
 from xf2sdpa.edits.calls import parsed, rebuild_call
 from xf2sdpa.edits.errors import PairingError, Transcript
-from xf2sdpa.edits.kinds import CallEdit, ExpressionEdit, Rename, ReplaceExpression, Unwrap
+from xf2sdpa.edits.kinds import (
+    CallEdit,
+    DropOperands,
+    ExpressionEdit,
+    Rename,
+    ReplaceExpression,
+    TakeBranch,
+    Unwrap,
+)
 from xf2sdpa.edits.layout import Layout
 
-_PAIRED: tuple[type[ast.expr], ...] = (ast.Call, ast.Attribute, ast.Compare, ast.UnaryOp, ast.Name, ast.Constant)
+_PAIRED: tuple[type[ast.expr], ...] = (
+    ast.Call,
+    ast.Attribute,
+    ast.Compare,
+    ast.UnaryOp,
+    ast.Name,
+    ast.Constant,
+    ast.BoolOp,
+    ast.IfExp,
+)
 """Kinds of expressions that edits name, paired between the parsers by their order."""
-_SELDOM = (ast.UnaryOp, ast.Name, ast.Constant)
+_SELDOM = (ast.UnaryOp, ast.Name, ast.Constant, ast.BoolOp, ast.IfExp)
 """Those of them that are paired only in a statement that has an edit of the kind."""
 _COMPOUND_FIELDS = ("body", "orelse", "finalbody")
 
@@ -77,6 +94,7 @@ class _Collector(cst.CSTVisitor):
         super().__init__()
         self.found: dict[type[ast.expr], list[cst.CSTNode]] = {kind: [] for kind in _PAIRED}
         self.labels: set[cst.CSTNode] = set()  # names that are part of something else: attributes, keywords
+        self.links: set[cst.CSTNode] = set()  # `a and b` in `a and b and c`, which is one operation for `ast`
 
     def gather(self, node: cst.CSTNode) -> None:
         node.visit(self)
@@ -106,6 +124,15 @@ class _Collector(cst.CSTVisitor):
         self.found[ast.Constant].append(node)
         return False
 
+    def visit_BooleanOperation(self, node: cst.BooleanOperation) -> None:  # noqa: N802
+        if node not in self.links:
+            self.found[ast.BoolOp].append(node)
+        if _continues(node.left, node):
+            self.links.add(node.left)
+
+    def visit_IfExp(self, node: cst.IfExp) -> None:  # noqa: N802
+        self.found[ast.IfExp].append(node)
+
     def visit_UnaryOperation(self, node: cst.UnaryOperation) -> None:  # noqa: N802
         self.found[ast.UnaryOp].append(node)
 
@@ -127,6 +154,12 @@ class _Collector(cst.CSTVisitor):
     def visit_If(self, node: cst.If) -> bool:  # noqa: N802
         node.test.visit(self)
         return False
+
+
+def _continues(left: cst.BaseExpression, operation: cst.BooleanOperation) -> bool:
+    """Whether the left side is the same chain of `and`, or of `or`."""
+    same = isinstance(left, cst.BooleanOperation) and type(left.operator) is type(operation.operator)
+    return same and not left.lpar
 
 
 class _Transformer(cst.CSTTransformer):
@@ -152,6 +185,10 @@ class _Transformer(cst.CSTTransformer):
         edit = self.edits.get(original_node)
         if isinstance(edit, ReplaceExpression):
             return _in_parentheses_of(updated_node, edit.text)
+        if isinstance(edit, TakeBranch):
+            return _within(updated_node, updated_node.body if edit.answer else updated_node.orelse)
+        if isinstance(edit, DropOperands):
+            return _within(updated_node, _without_operands(original_node, updated_node, edit.dropped))
         return super().on_leave(original_node, updated_node)
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:  # noqa: N802
@@ -168,6 +205,24 @@ class _Transformer(cst.CSTTransformer):
     def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.Attribute:  # noqa: N802
         edit = self.edits.get(original_node)
         return updated_node.with_changes(attr=cst.Name(edit.name)) if isinstance(edit, Rename) else updated_node
+
+
+def _within(outer: Any, part: Any) -> Any:
+    """A part of an expression in the place of the whole, in the parentheses of both."""
+    return part.with_changes(lpar=[*outer.lpar, *part.lpar], rpar=[*part.rpar, *outer.rpar])
+
+
+def _without_operands(original: Any, updated: Any, dropped: Collection[int]) -> cst.BaseExpression:
+    """A chain of `and` or `or` without some of its operands, counted from the left."""
+    operands, operator = [updated.right], updated.operator
+    while _continues(original.left, original):
+        original, updated = original.left, updated.left
+        operands.insert(0, updated.right)
+    operands.insert(0, updated.left)
+    first, *others = (operand for index, operand in enumerate(operands) if index not in dropped)
+    for operand in others:
+        first = cst.BooleanOperation(first, operator, operand)
+    return cast("cst.BaseExpression", first)
 
 
 def _in_parentheses_of(old: Any, text: str) -> cst.BaseExpression:

@@ -56,7 +56,7 @@ class Rename:
     name: str
 
 
-Replaceable = ast.Attribute | ast.Call | ast.Compare | ast.Name | ast.UnaryOp | ast.Constant
+Replaceable = ast.Attribute | ast.Call | ast.Compare | ast.Name | ast.UnaryOp | ast.Constant | ast.BoolOp | ast.IfExp
 """The expressions that other text can be put in the place of."""
 
 
@@ -74,6 +74,29 @@ class ReplaceStatement:
 
     node: ast.stmt
     text: str = ""
+
+
+@dataclass(frozen=True)
+class TakeBranch:
+    """`a if test else b` becomes the branch that a known answer takes."""
+
+    node: ast.IfExp
+    answer: bool
+
+
+@dataclass(frozen=True)
+class DropOperands:
+    """`a and b and c` becomes the operands that stay; at least one does."""
+
+    node: ast.BoolOp
+    dropped: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Unguard:
+    """A `try` or `with` in which nothing can fail becomes what it does: its body, its `else`, its `finally`."""
+
+    node: ast.Try | ast.With
 
 
 @dataclass(frozen=True)
@@ -100,6 +123,6 @@ class AddImport:
     after: ast.stmt | None
 
 
-ExpressionEdit = CallEdit | Unwrap | Rename | ReplaceExpression
-StatementEdit = ReplaceStatement | TakeArm | RemoveAliases
+ExpressionEdit = CallEdit | Unwrap | Rename | ReplaceExpression | TakeBranch | DropOperands
+StatementEdit = ReplaceStatement | TakeArm | Unguard | RemoveAliases
 Edit = ExpressionEdit | StatementEdit | AddImport

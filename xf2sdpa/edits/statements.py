@@ -18,7 +18,16 @@ from xf2sdpa.edits.comments import blank_lines, kept_comments, without_blank_sta
 from xf2sdpa.edits.errors import PairingError, Transcript
 from xf2sdpa.edits.expressions import ExpressionEditor
 from xf2sdpa.edits.import_lines import after_preamble, without_aliases
-from xf2sdpa.edits.kinds import AddImport, Edit, ExpressionEdit, RemoveAliases, ReplaceStatement, StatementEdit, TakeArm
+from xf2sdpa.edits.kinds import (
+    AddImport,
+    Edit,
+    ExpressionEdit,
+    RemoveAliases,
+    ReplaceStatement,
+    StatementEdit,
+    TakeArm,
+    Unguard,
+)
 from xf2sdpa.edits.layout import Layout
 
 _Statement = cst.BaseStatement | cst.BaseSmallStatement
@@ -154,8 +163,35 @@ class _Editor:
             return self.parsed(edit.text, node) if edit.text else []
         if isinstance(edit, TakeArm):
             return self.arm(cast("cst.If", node), edit)
+        if isinstance(edit, Unguard):
+            return self.unguarded(node, edit.node)
         edited = self.expressions.edit(node, twin)
         return [cast("cst.BaseStatement", self.bodies(edited, node, twin))]
+
+    def unguarded(self, node: Any, twin: ast.Try | ast.With) -> list[cst.BaseStatement]:
+        """What a `try` or `with` does, without its frame: the statements of its body, its `else`, its `finally`."""
+        blocks = [(node.body, twin.body)]
+        if isinstance(twin, ast.Try):
+            blocks += [(node.orelse.body, twin.orelse)] if node.orelse is not None else []
+            blocks += [(node.finalbody.body, twin.finalbody)] if node.finalbody is not None else []
+        found: list[Any] = []
+        waiting: list[cst.EmptyLine] = list(node.leading_lines)
+        for body, statements in blocks:
+            if isinstance(body, cst.SimpleStatementSuite):
+                small = [
+                    e for part, s in zip(body.body, statements, strict=True) if (e := self.small(part, s)) is not None
+                ]
+                inner: list[Any] = [cst.SimpleStatementLine(small)] if small else []
+                comments: list[cst.EmptyLine] = []
+            else:
+                inner, orphans = self.block(body.body, statements)
+                comments = [*orphans, *body.footer]
+            if inner:
+                inner[0] = inner[0].with_changes(leading_lines=[*waiting, *without_blank_start(inner[0].leading_lines)])
+                waiting = []
+            found += inner
+            waiting += [line for line in comments if line.comment is not None]
+        return found
 
     def parsed(self, text: str, old: Any) -> list[cst.BaseStatement]:
         """The statements that a text holds, in the place of an old one, whose trailing comment they keep."""

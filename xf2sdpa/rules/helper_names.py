@@ -16,6 +16,7 @@ from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import scope_of
 from xf2sdpa.analysis.names import MODULES
 from xf2sdpa.model import FindingKind
+from xf2sdpa.rulekit.answers import answer
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper, helper_name, is_kernel, is_switched, renamed_call
 from xf2sdpa.rulekit.off_limits import bars_helper, is_off_limits
@@ -146,8 +147,7 @@ def _is_asked_for(file: FileDraft, load: ast.Name) -> bool:
     if parent.left is not load or not (isinstance(side, ast.Constant) and side.value is None):
         return False
     if file.names.resolve(load) in MODULES | {"xformers"} and not is_switched(file, load):
-        file.replace(parent, str(isinstance(parent.ops[0], ast.IsNot)), "XF160")
-        return True
+        return answer(file, parent, isinstance(parent.ops[0], ast.IsNot), "XF160")
     return False
 
 

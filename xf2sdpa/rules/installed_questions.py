@@ -18,6 +18,7 @@ from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.edits.kinds import ReplaceStatement
 from xf2sdpa.model import FindingKind
+from xf2sdpa.rulekit.answers import answer
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.rule import Example
@@ -87,14 +88,14 @@ def finish(file: FileDraft) -> None:
     for call in (call for call in waiting if _asks_for_us(file, call)):
         parent = file.names.parents[id(call)]
         if isinstance(parent, ast.Compare) and len(parent.ops) == 1 and isinstance(parent.ops[0], ast.Is | ast.IsNot):
-            answer = isinstance(parent.ops[0], ast.IsNot)
-            said = _is_said_again(file, parent, answer)
+            value = isinstance(parent.ops[0], ast.IsNot)
+            said = _is_said_again(file, parent, value)
             if said is not None:
                 file.drop(said, "XF142")
             else:
-                file.replace(parent, str(answer), "XF142")
+                answer(file, parent, value, "XF142")
         elif not isinstance(parent, ast.Attribute):
-            file.replace(call, "True", "XF142")
+            answer(file, call, True, "XF142")
 
 
 def _is_said_again(file: FileDraft, question: ast.expr, answer: bool) -> ast.stmt | None:

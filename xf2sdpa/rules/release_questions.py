@@ -28,7 +28,8 @@ from xf2sdpa.analysis.imports import (
 from xf2sdpa.analysis.installed import Installed, Present, Release, Unanswered
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.spans import source_of
-from xf2sdpa.edits.kinds import Edit, ReplaceExpression, ReplaceStatement
+from xf2sdpa.edits.kinds import Edit, Replaceable, ReplaceExpression, ReplaceStatement
+from xf2sdpa.rulekit.answers import answer, is_condition
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper, is_switched
 from xf2sdpa.rulekit.off_limits import bars_helper
@@ -70,7 +71,6 @@ def f(q, k, v):
         helper=True,
     ),
 )
-_Answerable = ast.Name | ast.Attribute | ast.Call | ast.Compare | ast.UnaryOp
 
 
 @dataclass
@@ -93,7 +93,7 @@ def finish(file: FileDraft) -> None:
     if not file.may_lose_imports or bars_helper(file) or not (file.migrated or file.compat_names or file.migrating):
         return
     plan = _planned(file)
-    if plan is None or any(file.objection(edit, "XF143") for edit in _edits(file, plan)):
+    if plan is None or any(file.objection(edit, "XF143") for edit in _edits(plan)):
         return  # one question answered and another not would be worse than none
     for statement in plan.going:
         file.drop(statement, "XF143")
@@ -102,25 +102,19 @@ def finish(file: FileDraft) -> None:
     for node, value in plan.answers.values():
         file.answers[id(node)] = value
         if not file.is_gone(node):
-            file.ask(_edit(file, node, str(value)), "XF143")
+            answer(file, node, value, "XF143")
         file.take_away(node)
     if not (file.migrated or file.compat_names):
         _drop_imports(file)
 
 
-def _edits(file: FileDraft, plan: _Plan) -> Iterator[Edit]:
+def _edits(plan: _Plan) -> Iterator[Edit]:
     """All that a plan would have done."""
     yield from (ReplaceStatement(statement) for statement in plan.going)
     yield from (ReplaceStatement(guard, text) for guard, text in plan.shown)
-    yield from (_edit(file, node, str(value)) for node, value in plan.answers.values())
-
-
-def _edit(file: FileDraft, node: ast.expr, text: str) -> ReplaceExpression | ReplaceStatement:
-    if isinstance(node, _Answerable):
-        return ReplaceExpression(node, text)
-    statement = file.names.statement(node)  # an assignment, as `_widest` sees to
-    assert isinstance(statement, ast.Assign)
-    return ReplaceStatement(statement, " = ".join([*map(ast.unparse, statement.targets), text]))
+    for node, value in plan.answers.values():
+        if isinstance(node, Replaceable):
+            yield ReplaceExpression(node, str(value))
 
 
 def _drop_imports(file: FileDraft) -> None:
@@ -149,7 +143,7 @@ def _planned(file: FileDraft) -> _Plan | None:
         except Unanswered:
             waiting.append((leaf, leaf, None))
     for _, top, value in waiting:  # first what goes, with all that is in it
-        if isinstance(value, bool) or _is_condition(file, top):
+        if isinstance(value, bool) or is_condition(file, top):
             _plan_answer(file, plan, top, bool(value)) if value is not None else None
     for leaf, top, value in waiting:
         if id(leaf) in plan.settled or _plan_rest(file, plan, top, value):
@@ -238,16 +232,6 @@ def _widest(file: FileDraft, installed: Installed, leaf: ast.expr) -> tuple[ast.
 def _is_replaceable(file: FileDraft, node: ast.expr) -> bool:
     """Whether something can be written in the place of an expression; `a and b` only as a whole assignment."""
     return not isinstance(node, ast.BoolOp) or isinstance(file.names.parents[id(node)], ast.Assign)
-
-
-def _is_condition(file: FileDraft, node: ast.expr) -> bool:
-    """Whether only the truth of an expression matters where it stands."""
-    parent = file.names.parents[id(node)]
-    if isinstance(parent, ast.UnaryOp):
-        return isinstance(parent.op, ast.Not)
-    if isinstance(parent, ast.BoolOp):
-        return _is_condition(file, parent)
-    return isinstance(parent, ast.If | ast.IfExp | ast.While | ast.Assert) and parent.test is node
 
 
 def _plan_answer(file: FileDraft, plan: _Plan, node: ast.expr, value: bool) -> None:

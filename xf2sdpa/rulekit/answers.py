@@ -1,0 +1,90 @@
+"""A question whose answer is known is settled where it is asked, with all that the answer makes idle.
+
+`if QUESTION: a else: b` becomes `a`, `x and QUESTION` becomes `x`, `a if QUESTION else b` becomes `a`: what a careful
+person would write, not `if True:`.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from xf2sdpa.analysis.effects import is_idle
+from xf2sdpa.analysis.masks import is_boolean
+from xf2sdpa.edits.kinds import DropOperands, Replaceable, ReplaceStatement, TakeArm, TakeBranch
+from xf2sdpa.rulekit.draft import FileDraft, Request
+
+
+def answer(file: FileDraft, question: ast.expr, value: bool, code: str) -> bool:
+    """Write the answer to a question in its place; whether it will stand there.
+
+    Args:
+        file: the file.
+        question: an expression that asks nothing but what is answered.
+        value: the answer.
+        code: what the edit is reported under.
+    """
+    parent = file.names.parents[id(question)]
+    if isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.Not):
+        return answer(file, parent, not value, code)
+    if isinstance(parent, ast.BoolOp):
+        return _among_others(file, parent, question, value, code)
+    if isinstance(parent, ast.IfExp) and parent.test is question:
+        return _take(file, TakeBranch(parent, value), [question, parent.orelse if value else parent.body], code)
+    if isinstance(parent, ast.If) and parent.test is question:
+        return _take(file, TakeArm(parent, value), [question, *(parent.orelse if value else parent.body)], code)
+    if isinstance(parent, ast.Assert) and parent.test is question and value:
+        return file.drop(parent, code)
+    return _constant(file, question, value, code)
+
+
+def is_condition(file: FileDraft, node: ast.expr) -> bool:
+    """Whether only the truth of an expression matters where it stands."""
+    parent = file.names.parents[id(node)]
+    if isinstance(parent, ast.UnaryOp):
+        return isinstance(parent.op, ast.Not)
+    if isinstance(parent, ast.BoolOp):
+        return is_condition(file, parent)
+    return isinstance(parent, ast.If | ast.IfExp | ast.While | ast.Assert) and parent.test is node
+
+
+def _among_others(file: FileDraft, operation: ast.BoolOp, question: ast.expr, value: bool, code: str) -> bool:
+    """A question among the operands of `and` or `or`: it decides all, or nothing."""
+    index = operation.values.index(question)
+    before = operation.values[:index]
+    if isinstance(operation.op, ast.And) is not value:  # `x and False`, `x or True`
+        if not before or (is_condition(file, operation) and all(is_idle(x) for x in before)):
+            return answer(file, operation, value, code)
+        return _constant(file, question, value, code)
+    told = next((e for e in file.edits if isinstance(e, DropOperands) and e.node is operation), None)
+    dropped = frozenset({index}) | (told.dropped if told is not None else frozenset())
+    if len(dropped) == len(operation.values):
+        return answer(file, operation, value, code)
+    left = [x for i, x in enumerate(operation.values) if i not in dropped]
+    ends_in_it = index > max(operation.values.index(x) for x in left)
+    if ends_in_it and not (is_condition(file, operation) or all(map(is_boolean, left))):
+        return _constant(file, question, value, code)  # `x and True` is True where x is true, whatever x is
+    if told is not None:
+        file.requests.remove(Request(told, code))
+    return _take(file, DropOperands(operation, dropped), [question], code)
+
+
+def _take(file: FileDraft, edit: TakeBranch | TakeArm | DropOperands, lost: list[ast.AST], code: str) -> bool:
+    if not file.ask(edit, code):
+        return False
+    for node in lost:
+        file.take_away(node)
+    return True
+
+
+def _constant(file: FileDraft, question: ast.expr, value: bool, code: str) -> bool:
+    """The answer as a constant, where nothing shorter can be said."""
+    if isinstance(question, Replaceable):
+        return file.replace(question, str(value), code)
+    statement = file.names.statement(question)
+    if not (isinstance(statement, ast.Assign) and statement.value is question):
+        return False
+    text = " = ".join([*map(ast.unparse, statement.targets), str(value)])
+    if not file.ask(ReplaceStatement(statement, text), code):
+        return False
+    file.take_away(question)
+    return True
