@@ -1,13 +1,15 @@
 """The check that every run makes of its own work, before anything is written.
 
 The new text parses (the caller sees to that: it looks at it again), is the old one to the byte outside the edited
-spans, and a second look finds nothing to do.
+spans, calls that are left are still xformers' to the byte, and a second look finds nothing to do.
 """
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from xf2sdpa.analysis.spans import split_lines
 from xf2sdpa.edits.kinds import AddImport, Edit, StatementEdit
@@ -17,12 +19,23 @@ class CheckFailed(Exception):
     """The rewrite is not what it should be; nothing may be written."""
 
 
-def check(old: str, new: str, edits: Sequence[Edit], further: Sequence[Edit]) -> None:
-    """Check a rewrite. `edits` belong to `old`; `further` is what a second look at `new` asks for.
+@dataclass(frozen=True)
+class Look:
+    """What one look of the rules at a text came to: the edits asked for, and the source of each call that is left."""
+
+    edits: Sequence[Edit]
+    left: Sequence[str]
+
+
+def check(old: str, new: str, first: Look, second: Look) -> None:
+    """Check a rewrite: `first` is the look at `old` that made `new`, `second` the look at that.
 
     Raises:
         CheckFailed: with what is wrong.
     """
+    edits, further = first.edits, second.edits
+    if lost := Counter(first.left) - Counter(second.left):
+        raise CheckFailed(f"a call that is left is no longer xformers': {next(iter(lost))[:80]}")
     if further:
         raise CheckFailed("a second run would change the file again")
     if not _same_outside(old, new, list(_kept(old, edits))):

@@ -17,8 +17,6 @@ _OURS = re.compile(
     r"^[ \t]*(?:from[ \t]+(?:xformers|mslk)|import[ \t]+[^\n]*(?:xformers|mslk))[^\n(]*(?:\([^)]*\))?",
     re.MULTILINE,
 )
-_DEEPEST = 4
-"""How far a name is followed from one file that hands it on to the next."""
 
 
 def names_of_ours(text: str) -> set[str]:
@@ -110,28 +108,23 @@ class HandedOn:
             for local, module in self._modules_bound(file, statement):
                 dotted = below(statement.source, statement.name) if statement.name else statement.module
                 dotted = dotted if statement.name or statement.bound else local
-                found |= {f"{dotted}.{name}": ours for name, ours in self._ours(module, 0).items()}
+                found |= {f"{dotted}.{name}": ours for name, ours in self._ours(module).items()}
             for module in self._sources(file, statement) if statement.name else ():
-                ours = self._ours(module, 0)
+                ours = self._ours(module)
                 names = ours if statement.name == "*" else ours.keys() & {statement.name}
                 found |= {below(statement.source, name): ours[name] for name in names}
         return found
 
-    def _ours(self, file: str, depth: int) -> dict[str, str]:
+    def _ours(self, file: str) -> dict[str, str]:
         """The names that a file binds to a part of xformers: by importing it, or another file that does."""
-        if file in self._bindings:
-            return self._bindings[file]
-        found = bindings_of_ours(self._texts[file])
-        for statement in self._graph.imports(file) if depth < _DEEPEST else ():
-            for source in self._sources(file, statement) - {file} if statement.name else ():
-                theirs = self._ours(source, depth + 1)
-                if statement.name == "*":
-                    found = {**theirs, **found}
-                elif statement.name in theirs:
-                    found.setdefault(statement.bound, theirs[statement.name])
-        if not depth:
-            self._bindings[file] = found
-        return found
+        if file not in self._bindings:
+            found = self._bindings[file] = bindings_of_ours(self._texts[file])  # what a circle of imports finds
+            for statement in self._graph.imports(file):
+                for source in self._sources(file, statement) - {file} if statement.name else ():
+                    theirs = self._ours(source)
+                    names = theirs if statement.name == "*" else {statement.bound: theirs.get(statement.name, "")}
+                    found |= {name: ours for name, ours in names.items() if ours and name not in found}
+        return self._bindings[file]
 
 
 def _unexplained(text: str) -> set[str]:

@@ -6,15 +6,18 @@ Nothing here reads or writes a file; `xf2sdpa.run` does that for many.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.codes import CHECK_FAILED, IN_HELPER, RUN_CODES, TOO_DEEP, UNPARSABLE
-from xf2sdpa.edits.selfcheck import CheckFailed, check
-from xf2sdpa.model import FileResult, Finding, FindingKind, Span
+from xf2sdpa.edits.selfcheck import CheckFailed, Look, check
+from xf2sdpa.model import FileResult, Finding, FindingKind, SiteClass, Span
 from xf2sdpa.rewrite.carry_out import edited_text, site_of
 from xf2sdpa.rewrite.decide import decide
 from xf2sdpa.rewrite.options import Options
+from xf2sdpa.rulekit.draft import CallDraft, FileDraft
 from xf2sdpa.settings import Settings
 
 NEEDLE = re.compile("memory_efficient_attention|merge_attentions")
@@ -73,6 +76,11 @@ def rewrite_with(text: str, path: str, options: Options) -> FileResult:
     return result
 
 
+def _look(draft: FileDraft, calls: Sequence[CallDraft]) -> Look:
+    left = [source_of(call.site.node, draft.lines) for call in calls if call.kind is SiteClass.LEFT]
+    return Look(draft.edits, left)
+
+
 def _fail(result: FileResult, code: str, message: str, advice: str, span: Span = _WHOLE_FILE) -> None:
     """Put the file back as it was and say why."""
     result.new = result.old
@@ -87,10 +95,10 @@ def _rewrite(result: FileResult, options: Options) -> None:
     if draft.edits:
         result.new, transcript = edited_text(draft, options.settings)
         try:
-            second, _ = decide(result.new, path, options)
+            second = decide(result.new, path, options)
         except SyntaxError as error:
             raise CheckFailed(f"the new text does not parse, line {error.lineno}") from error
-        check(result.old, result.new, draft.edits, second.edits)
+        check(result.old, result.new, _look(draft, calls), _look(*second))
     result.sites = [site_of(call, transcript) for call in calls]
     result.findings = sorted(draft.findings, key=lambda finding: (finding.span.line, finding.span.column))
     result.compat_names = frozenset(draft.compat_names.values())

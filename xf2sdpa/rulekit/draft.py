@@ -49,7 +49,7 @@ class Request:
     code: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class FileDraft:
     """One file on its way: what is known of it, what rules asked for so far, and what they ask about it.
 

@@ -26,7 +26,7 @@ from xf2sdpa.analysis.names import called_name, first_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper
-from xf2sdpa.rulekit.quoted import quoted_names
+from xf2sdpa.rulekit.quoted import is_quoted
 from xf2sdpa.rulekit.spelling import import_line
 
 _AVAILABLE = re.compile(r"xformers\w*(avail|found|there|works|import)|(has|have|is|got)_?(xformers|xops)")
@@ -240,7 +240,7 @@ def _read_import(file: FileDraft, statement: ImportNode, guard: Guard) -> None:
             raise NotAGuard
         loads = loads_from(file.names, statement, name)
         needed = name in file.handed_on or any(id(load) not in inside and not file.is_gone(load) for load in loads)
-        quoted = name in quoted_names(file)
+        quoted = is_quoted(file, name)
         api = api_name(dotted)
         if needed and not quoted and guard.condition is not None and _is_only_asked_for(file, guard.node, name):
             continue  # `read_guard` sees to it

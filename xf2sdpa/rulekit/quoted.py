@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.api import api_name, is_ours
@@ -44,15 +45,23 @@ def _expression_in(constant: ast.Constant) -> ast.expr | None:
         return None
 
 
-def quoted_names(file: FileDraft) -> set[str]:
-    """Every name that some quoted annotation reads, as the file is left."""
-    found: set[str] = set()
-    quoted = {id(node): node for node in file.names.strings if is_annotation(file, node)}
-    for node in quoted.values():
-        found |= _names_in(node) if not file.is_gone(node) else set()
-    for edit in file.edits:  # what was rewritten still reads the rest of its names
-        if isinstance(edit, ReplaceExpression) and id(edit.node) in quoted:
-            found |= _names_in(ast.Constant(ast.literal_eval(edit.text)))
+def is_quoted(file: FileDraft, name: str) -> bool:
+    """Whether some quoted annotation reads a name, as the file is left."""
+    if any(not file.is_gone(constant) for constant in _quoting(file).get(name, ())):
+        return True
+    # What was rewritten still reads the rest of its names.
+    rewritten = (e for e in file.edits if isinstance(e, ReplaceExpression) and isinstance(e.node, ast.Constant))
+    return any(name in _names_in(ast.Constant(ast.literal_eval(edit.text))) for edit in rewritten)
+
+
+@functools.lru_cache(maxsize=2)
+def _quoting(file: FileDraft) -> dict[str, list[ast.Constant]]:
+    """The quoted annotations that read each name, as they were."""
+    found: dict[str, list[ast.Constant]] = {}
+    for constant in file.names.strings:
+        if is_annotation(file, constant):
+            for name in _names_in(constant):
+                found.setdefault(name, []).append(constant)
     return found
 
 

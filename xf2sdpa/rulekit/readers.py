@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import ast
+import functools
 
 from xf2sdpa.rulekit.draft import FileDraft
-from xf2sdpa.rulekit.quoted import is_annotation, quoted_names
+from xf2sdpa.rulekit.quoted import is_annotation, is_quoted
 
 
 def is_reexported(file: FileDraft, name: str, *, used: bool = False) -> bool:
     """Whether somebody else reads a name. What an `__init__.py` imports and does not use itself, it hands on."""
     handed = file.path.endswith("__init__.py") and not used
-    return name in file.handed_on or handed or name in _strings(file)
+    return name in file.handed_on or handed or is_quoted(file, name) or _is_named(file, name)
 
 
-def _strings(file: FileDraft) -> set[str]:
-    """Names that stand in strings where a string is a name: `__all__`, `"xops" in globals()`, quoted annotations."""
-    found = quoted_names(file)
-    for node in file.names.strings:
-        stays = isinstance(node.value, str) and not file.is_gone(node) and not is_annotation(file, node)
-        if stays and _names_something(file, node):
-            found |= {str(node.value), str(node.value).partition(".")[0].rpartition("[")[2]}
+def _is_named(file: FileDraft, name: str) -> bool:
+    """Whether a string that stays is a name where it stands: `__all__`, `"xops" in globals()`, `getattr(m, "xops")`."""
+    return any(not file.is_gone(constant) for constant in _naming(file).get(name, ()))
+
+
+@functools.lru_cache(maxsize=2)
+def _naming(file: FileDraft) -> dict[str, list[ast.Constant]]:
+    """The strings that name each variable, as they were."""
+    found: dict[str, list[ast.Constant]] = {}
+    for constant in file.names.strings:
+        text = constant.value
+        if isinstance(text, str) and _names_something(file, constant) and not is_annotation(file, constant):
+            for name in {text, text.partition(".")[0].rpartition("[")[2]}:
+                found.setdefault(name, []).append(constant)
     return found
 
 
