@@ -270,7 +270,7 @@ RED: dict[str, str] = {
         "the helper's import, after a question in the middle",
     ),
     **red(
-        "the helper is imported in a try that cannot fail, and the message stays",
+        "a try around `_FAST = True` stays, with the message and a raise that nobody reaches",
         "a guard in the middle around the helper's import",
     ),
     **red(

@@ -270,7 +270,7 @@ RED: dict[str, str] = {
         "its flag is assigned",
     ),
     **red(
-        "the probe is taken out, so xformers' refusal no longer counts",
+        "the probe goes, or becomes SDPA, so a refusal by xformers no longer counts",
         "a probe decides a flag of its class",
         "a probe, then its method",
     ),
