@@ -138,19 +138,6 @@ RED: dict[str, str] = {
         "the call in the else, for any device",
         "the call in the else, style compat",
     ),
-    **red(
-        "`if False: raise` stays and reads a name that nothing binds",
-        "the error kept as text",
-        "the error kept",
-        "the error kept as text, for any device",
-        "the error kept as text, style compat",
-    ),
-    **red(
-        "`if True` stays, with a slow arm that nobody reaches",
-        "a handler that calls something and gives None",
-        "a handler that sets a setting of torch",
-        "two handlers",
-    ),
 }
 
 

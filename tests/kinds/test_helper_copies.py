@@ -223,18 +223,9 @@ RED: dict[str, str] = {
     **red(
         "imported by a path that exists from no place the project is started at",
         "a tree imported from its root, a package only in the depth",
-        "two packages in a tree without packages",
     ),
     **red(
         "the helper is deleted though a file uses it",
-        "still used: import _attention_compat as c",
-        "still used: import _attention_compat",
-        "still used: from _attention_compat import *",
-        "still used: from . import _attention_compat",
-        "still used: from . import _attention_compat as c",
-        "still used: from ._attention_compat import *",
-        "still used: from pk import _attention_compat",
-        "still used: import pk._attention_compat as c",
         "still used: import importlib\n\nc = importlib.import_module('pk._attention_compat')",
     ),
     **red(

@@ -161,26 +161,6 @@ CASES = [
 ]
 RED: dict[str, str] = {
     **red(
-        "answered with True: the check finds what is not loaded",
-        "an assertion",
-        "a condition",
-        "the negation",
-        "a submodule",
-        "modules by name",
-        "sys as another",
-        "a flag of another file",
-        "a function of another file",
-    ),
-    **red(
-        "answered with True: the stand-in is not made",
-        "a stand-in, early return",
-        "a stand-in, by setdefault",
-    ),
-    **red(
-        "answered with True: xformers is not switched off",
-        "xformers is switched off for another library",
-    ),
-    **red(
         "the import goes, the question how it went stays: the slow path",
         "how the import went, of the submodule",
     ),

@@ -319,27 +319,6 @@ RED: dict[str, str] = {
         "the flag that another library is handed becomes True",
         "two flags of one name, one read by another library",
     ),
-    **red(
-        "both flags are put back for the use that one of them guards: the slow path",
-        "two flags of one name, one guards what stays",
-    ),
-    **red(
-        "the other library's question counts as answered by the project's own file of that name",
-        "a question that another library answers is not answered here",
-    ),
-    **red(
-        "two files of one name, so the answer of neither counts",
-        "a question that one of two files answers",
-    ),
-    **red(
-        "the import stays for a name that is taken from another file of that name, and raises",
-        "a name that is taken from a file of another library",
-        "an attribute that is read of another file",
-    ),
-    **red(
-        "the project's own operator is taken for xformers', and its call rewritten",
-        "an own operator under the name that another file hands on",
-    ),
 }
 
 

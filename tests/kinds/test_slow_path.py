@@ -257,7 +257,6 @@ RED: dict[str, str] = {
     **red(
         "neither answered nor named: the slow path",
         "a flag and a release at once",
-        "a method that looks",
         "a module that a function loads, or None",
     ),
     **red(
