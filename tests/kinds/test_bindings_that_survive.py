@@ -235,7 +235,6 @@ RED: dict[str, str] = {
     **red(
         "the import goes although a star or a package hands the name on: AttributeError",
         "through a package",
-        "through __all__",
     ),
     **red(
         "the file asks for the release, so no question of it is answered: the slow path",

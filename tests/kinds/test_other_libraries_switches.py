@@ -242,32 +242,17 @@ CASES = [
 ]
 RED: dict[str, str] = {
     **red(
-        "the import goes, and the other library is told to use xformers",
-        "a flag of its object in the try",
-        "suppressed",
-    ),
-    **red(
         "the flag becomes True, and switches the other library as well",
         "a flag of another file",
         "a flag that own calls read as well",
     ),
     **red(
         "answered with True, and the other library's method fails",
-        "the release in the condition",
         "a function of another file",
-    ),
-    **red(
-        "answered with True, and the other library's option is set",
-        "an argument of its constructor",
-        "a dictionary of its options",
     ),
     **red(
         "the function returns True, and the other library asks it",
         "the question itself is handed over",
-    ),
-    **red(
-        "the flag of the other library becomes True",
-        "its flag is assigned",
     ),
     **red(
         "the probe goes, or becomes SDPA, so a refusal by xformers no longer counts",

@@ -228,19 +228,6 @@ CASES = [
 ]
 RED: dict[str, str] = {
     **red(
-        "the import goes, `del` stays, and its NameError switches the flag off",
-        "deleted after the import, any error caught",
-        "deleted after the import, ImportError and NameError caught",
-        "deleted in a function",
-        "deleted under a condition",
-    ),
-    **red(
-        "the import goes, `del` stays: NameError",
-        "deleted in the else",
-        "deleted with another name",
-        "deleted in a finally",
-    ),
-    **red(
         "the import in the function goes, so nothing is replaced, without a word",
         "an attribute is assigned, import in the function",
         "an attribute is assigned, module from its package",
@@ -254,7 +241,6 @@ RED: dict[str, str] = {
     ),
     **red(
         "the name is None later, but the question was answered for good",
-        "taken away by a global",
         "taken away by another file",
     ),
     **red(

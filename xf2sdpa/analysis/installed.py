@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from xf2sdpa.analysis.api import is_ours
-from xf2sdpa.analysis.imports import is_lookup
+from xf2sdpa.analysis.flow import block_of
+from xf2sdpa.analysis.imports import brings_ours, is_lookup
 from xf2sdpa.analysis.names import MODULES, Names, called_name
 
 LAST_RELEASE = "0.0.35"
@@ -135,6 +136,11 @@ class Installed:
                 raise Unanswered
             self.asked = True
             return LAST_RELEASE if name == "version" else PRESENT
+        if name == "get" and isinstance(node.func, ast.Attribute) and len(node.args) == 1:
+            key = node.args[0]
+            if isinstance(key, ast.Constant) and self._is_loaded_here(node.func.value, key, node):
+                self.asked = True
+                return PRESENT
         arguments = [self._value(argument, local) for argument in node.args]
         if node.keywords:
             raise Unanswered
@@ -159,18 +165,32 @@ class Installed:
         return bool(_COMPARE[type(node.ops[0])](left, right))
 
     def _held_where(self, node: ast.Compare) -> bool | None:
-        """`"xops" in globals()`; what is in `sys.modules` is loaded, which is another question."""
+        """`"xops" in globals()`; `"xformers" in sys.modules` only where it asks how an import before it went."""
         place, name = node.comparators[0], node.left
         if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
             return None
         if not isinstance(node.ops[0], ast.In | ast.NotIn):
             return None
-        if not (isinstance(place, ast.Call) and called_name(place.func) in ("globals", "locals", "vars")) or place.args:
-            return None
-        if not any(is_ours(binding.dotted) for binding in self.names.module.bindings.get(name.value, ())):
+        if isinstance(place, ast.Call) and called_name(place.func) in ("globals", "locals", "vars") and not place.args:
+            known = any(is_ours(binding.dotted) for binding in self.names.module.bindings.get(name.value, ()))
+        else:
+            known = self._is_loaded_here(place, name, node)
+        if not known:
             return None
         self.asked = True
         return isinstance(node.ops[0], ast.In)
+
+    def _is_loaded_here(self, place: ast.expr, name: ast.Constant, question: ast.expr) -> bool:
+        """Whether `sys.modules` is asked for xformers by a statement that stands behind an import of it in its block.
+
+        Elsewhere it asks what somebody else has loaded, and the answer is not the rewrite's to give.
+        """
+        if self.names.resolve(place) != "sys.modules" or not is_ours(str(name.value)):
+            return False
+        statement = self.names.statement(question)
+        block = block_of(self.names, statement)
+        before = (part for s in block[: block.index(statement)] for part in ast.walk(s))
+        return any(isinstance(part, ast.stmt) and brings_ours(part) for part in before)
 
     def _of_UnaryOp(self, node: ast.UnaryOp, local: Mapping[str, object]) -> object:  # noqa: N802
         if not isinstance(node.op, ast.Not):

@@ -80,6 +80,7 @@ class Names:
         scope_at: the scope in which each Name and Call node stands, by `id(node)`.
         parents: the parent of every node, by `id(node)`.
         loads: every reading of a name, by the name.
+        deletions: every `del` of a name, by the name.
         calls, imports, strings: every call, import statement and string constant, in no promised order.
     """
 
@@ -90,6 +91,7 @@ class Names:
         self.scope_at: dict[int, Scope] = {}
         self.parents: dict[int, ast.AST] = {}
         self.loads: dict[str, list[ast.Name]] = {}
+        self.deletions: dict[str, list[ast.Name]] = {}
         self.calls: list[ast.Call] = []
         self.imports: list[ast.Import | ast.ImportFrom] = []
         self.strings: list[ast.Constant] = []
@@ -119,10 +121,14 @@ class Names:
                 continue
             if binding.dotted is not None:
                 meanings.add(binding.dotted)
-            elif not binding.is_fallback:
+            elif not binding.is_fallback or self._is_taken_away(binding, owner):
                 aliased = self._resolve(binding.value, owner, depth + 1) if binding.value else None
                 meanings.add(aliased or "")
         return meanings.pop() if len(meanings) == 1 else self._one_home(meanings)
+
+    def _is_taken_away(self, binding: Binding, owner: Scope) -> bool:
+        """Whether a function sets a variable of the module to None, by `global`: whenever it is called."""
+        return owner is self.module and not isinstance(self.function(binding.node), ast.Module)
 
     @staticmethod
     def _one_home(meanings: set[str]) -> str | None:
@@ -229,6 +235,8 @@ class _Builder:
             self.names.loads.setdefault(node.id, []).append(node)
         else:
             scope.bind(node.id, Binding(node))
+        if isinstance(node.ctx, ast.Del):
+            self.names.deletions.setdefault(node.id, []).append(node)
 
     def visit_Call(self, node: ast.Call, scope: Scope) -> None:  # noqa: N802
         self.names.scope_at[id(node)] = scope

@@ -15,6 +15,7 @@ from xf2sdpa.analysis.imports import (
     GuardNode,
     ImportNode,
     bound_name,
+    brings_ours,
     is_lookup,
     is_message,
     loads_from,
@@ -27,6 +28,7 @@ from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper
 from xf2sdpa.rulekit.quoted import is_quoted
+from xf2sdpa.rulekit.readers import is_named
 from xf2sdpa.rulekit.spelling import import_line
 
 _AVAILABLE = re.compile(r"xformers\w*(avail|found|there|works|import)|(has|have|is|got)_?(xformers|xops)")
@@ -151,6 +153,8 @@ def _read_body(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> Non
             continue
         if isinstance(statement, ast.Import | ast.ImportFrom):
             _read_import(file, statement, guard)
+        elif isinstance(statement, ast.Delete) and _deletes_imports(guard, statement):
+            continue  # what the guard does not import needs no deleting
         elif (flag := _constant(statement, True)) is not None:
             guard.flags[flag] = None
         elif isinstance(statement, ast.Assign):
@@ -161,6 +165,13 @@ def _read_body(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> Non
             _read_body(file, [*statement.body, *statement.orelse], guard)
         elif not _is_idle_lookup(file, statement):
             raise NotAGuard
+
+
+def _deletes_imports(guard: Guard, statement: ast.Delete) -> bool:
+    """Whether a `del` is about nothing but names that the guard imports from xformers."""
+    imports = (s for s in ast.walk(guard.node) if isinstance(s, ast.Import | ast.ImportFrom) and brings_ours(s))
+    ours = {bound_name(s, alias) for s in imports for alias in s.names}
+    return all(isinstance(target, ast.Name) and target.id in ours for target in statement.targets)
 
 
 def _read_setting(file: FileDraft, statement: ast.Assign, guard: Guard) -> None:
@@ -240,14 +251,15 @@ def _read_import(file: FileDraft, statement: ImportNode, guard: Guard) -> None:
             raise NotAGuard
         loads = loads_from(file.names, statement, name)
         needed = name in file.handed_on or any(id(load) not in inside and not file.is_gone(load) for load in loads)
-        quoted = is_quoted(file, name)
+        quoted = is_quoted(file, name) or is_named(file, name)
         api = api_name(dotted)
         if needed and not quoted and guard.condition is not None and _is_only_asked_for(file, guard.node, name):
             continue  # `read_guard` sees to it
         needed |= quoted
         if needed and (isinstance(statement, ast.Import) or not has_helper(file, api)):
             raise NotAGuard
-        if file.is_needed_as_it_is(statement, name):
+        deletions = file.names.deletions.get(name, ())
+        if file.is_needed_as_it_is(statement, name) or any(id(node) not in inside for node in deletions):
             raise NotAGuard
         if needed and api is not None:
             guard.names[name] = api

@@ -12,10 +12,10 @@ from xf2sdpa.rulekit.quoted import is_annotation, is_quoted
 def is_reexported(file: FileDraft, name: str, *, used: bool = False) -> bool:
     """Whether somebody else reads a name. What an `__init__.py` imports and does not use itself, it hands on."""
     handed = file.path.endswith("__init__.py") and not used
-    return name in file.handed_on or handed or is_quoted(file, name) or _is_named(file, name)
+    return name in file.handed_on or handed or is_quoted(file, name) or is_named(file, name)
 
 
-def _is_named(file: FileDraft, name: str) -> bool:
+def is_named(file: FileDraft, name: str) -> bool:
     """Whether a string that stays is a name where it stands: `__all__`, `"xops" in globals()`, `getattr(m, "xops")`."""
     return any(not file.is_gone(constant) for constant in _naming(file).get(name, ()))
 

@@ -29,7 +29,7 @@ def is_unused(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool:
     loads = loads_from(file.names, statement, name)
     if isinstance(scope_of(file.names, statement).node, ast.ClassDef):
         return False  # an attribute, which anybody may read
-    if is_reexported(file, name, used=bool(loads)):
+    if is_reexported(file, name, used=bool(loads)) or not all(map(file.is_gone, file.names.deletions.get(name, ()))):
         return False
     if not all(map(file.is_gone, loads)):
         return False

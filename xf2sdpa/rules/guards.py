@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from xf2sdpa.analysis.imports import GuardNode, brings_ours, guards_around, is_lookup, scope_of
 from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.gates import is_others_matter
 from xf2sdpa.rulekit.guard import NotAGuard, read_guard, written
 from xf2sdpa.rulekit.helper_imports import import_above
 from xf2sdpa.rulekit.off_limits import bars_helper
@@ -80,6 +81,8 @@ def _answered(file: FileDraft) -> Iterator[ast.expr]:
 
 def _resolve(file: FileDraft, node: GuardNode) -> bool:
     """Put what a guard stands for in its place; whether that can be said."""
+    if is_others_matter(file, node):
+        return False
     try:
         guard = read_guard(file, node)
     except NotAGuard:

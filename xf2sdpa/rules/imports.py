@@ -28,6 +28,7 @@ from xf2sdpa.analysis.imports import (
 from xf2sdpa.edits.kinds import ReplaceStatement
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.frames import take_out
+from xf2sdpa.rulekit.gates import is_others_matter
 from xf2sdpa.rulekit.helper_imports import from_helper, gather
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.readers import is_reexported
@@ -89,6 +90,8 @@ def finish(file: FileDraft) -> None:
 
 def _remove(file: FileDraft, statement: ImportNode) -> bool:
     """Take the unused names out of an import; whether anything went."""
+    if any(is_others_matter(file, guard) for guard in guards_around(file.names, statement)):
+        return False
     unused = {alias_name(alias) for alias in statement.names if is_unused(file, statement, alias)}
     guard = outermost_guard(file.names, statement)
     if file.may_lose_imports and brings_ours(statement) and not bars_helper(file):

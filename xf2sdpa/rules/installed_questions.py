@@ -20,6 +20,7 @@ from xf2sdpa.edits.kinds import ReplaceStatement
 from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.answers import answer
 from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.gates import decides_for_others
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
@@ -85,7 +86,11 @@ def finish(file: FileDraft) -> None:
         file.report(call, "XF403", message, advice, FindingKind.KEEPS)
     if asking or handed:  # one question answered and another not would be worse than none
         return
-    for call in (call for call in waiting if _asks_for_us(file, call)):
+    ours = [call for call in waiting if _asks_for_us(file, call)]
+    for call in (call for call in ours if decides_for_others(file, call)):
+        message = "this asks whether xformers is installed, to decide whether another library uses it"
+        file.report(call, "XF403", message, "It can go with that library's switch.", FindingKind.KEEPS)
+    for call in (call for call in ours if not decides_for_others(file, call)):
         parent = file.names.parents[id(call)]
         if isinstance(parent, ast.Compare) and len(parent.ops) == 1 and isinstance(parent.ops[0], ast.Is | ast.IsNot):
             value = isinstance(parent.ops[0], ast.IsNot)

@@ -31,6 +31,7 @@ from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.edits.kinds import Edit, Replaceable, ReplaceExpression, ReplaceStatement
 from xf2sdpa.rulekit.answers import answer, is_condition
 from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.gates import decides_for_others
 from xf2sdpa.rulekit.helper_names import has_helper, is_switched
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.rule import Example
@@ -136,6 +137,8 @@ def _drop_imports(file: FileDraft) -> None:
 def _planned(file: FileDraft) -> _Plan | None:
     plan, installed = _Plan(), Installed(file.names, lambda name: is_switched(file, name))
     leaves = sorted(_leaves(file, installed), key=lambda node: (node.lineno, node.col_offset))
+    if any(decides_for_others(file, leaf) for leaf in leaves):
+        return None
     waiting: list[tuple[ast.expr, ast.expr, object]] = []
     for leaf in leaves:
         try:

@@ -1,0 +1,95 @@
+"""Where other libraries are told to use xformers, or shown a stand-in for it: what they do then is not the project's.
+
+A library that is switched on imports xformers itself. What decides about such a switch must give the same answers
+after a rewrite as before it, with xformers and without it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.names import Names, called_name
+
+_SELF = frozenset({"self", "cls"})
+_PUTTING = frozenset({"update", "setdefault", "__setitem__"})
+
+
+def switches(names: Names) -> Iterator[ast.stmt | ast.expr]:
+    """Calls, assignments and arguments that tell another library's object to use xformers; stand-ins put in its place.
+
+    `unet.enable_xformers_memory_efficient_attention()`, `unet.kind = "xformers"`, `options["kind"] = "xformers"`,
+    `UNet(kind="xformers" if … else "eager")`, `sys.modules["xformers"] = …`. What is done to `self`, to an object of a
+    class of the same file, or to a dictionary that no other library is given, is the project's own matter.
+    """
+    for call in names.calls:
+        if isinstance(call.func, ast.Attribute) and _is_foreign_call(names, call, call.func):
+            yield call
+    for node in ast.walk(names.module.node):
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(_tells_to_use_it(names, target, node.value) for target in targets):
+                yield node
+        elif isinstance(node, ast.IfExp) and _names_it(node) and _is_given_to_others(names, node):
+            yield node
+
+
+def is_own(names: Names, node: ast.expr) -> bool:
+    """Whether an object is the project's own: `self`, or made by a class of the file."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return False
+    if node.id in _SELF:
+        return True
+    scope = names.scope_at.get(id(node))
+    owner = scope.owner(node.id) if scope is not None else None
+    values = [binding.value for binding in owner.bindings[node.id]] if owner is not None else []
+    if values and all(isinstance(value, ast.Dict | ast.List) for value in values):
+        return not any(_is_given_to_others(names, load) for load in names.loads.get(node.id, ()))
+    return bool(values) and all(_makes_own(names, value) for value in values)
+
+
+def _makes_own(names: Names, value: ast.expr | None) -> bool:
+    made = value.func if isinstance(value, ast.Call) else None
+    bindings = names.module.bindings.get(made.id, ()) if isinstance(made, ast.Name) else ()
+    return bool(bindings) and all(isinstance(binding.node, ast.ClassDef) for binding in bindings)
+
+
+def _is_foreign_call(names: Names, call: ast.Call, function: ast.Attribute) -> bool:
+    if names.resolve(function.value) == "sys.modules":
+        return function.attr in _PUTTING and "xformers" in ast.dump(call)
+    named = "xformers" in function.attr.lower() and function.attr.lower().startswith(("enable", "set", "use", "_use"))
+    return named and not is_ours(names.resolve(function)) and not is_own(names, function.value)
+
+
+def _tells_to_use_it(names: Names, target: ast.expr, value: ast.expr | None) -> bool:
+    if isinstance(target, ast.Tuple):
+        return any(_tells_to_use_it(names, element, value) for element in target.elts)
+    given = value is not None and any(map(_is_its_name, ast.walk(value)))
+    if isinstance(target, ast.Subscript):
+        if names.resolve(target.value) == "sys.modules":
+            return _is_its_name(target.slice)
+        return value is not None and _is_its_name(value) and not is_own(names, target)
+    if not isinstance(target, ast.Attribute) or is_ours(names.resolve(target)) or is_own(names, target.value):
+        return False
+    return "xformers" in target.attr.lower() or given
+
+
+def _names_it(choice: ast.IfExp) -> bool:
+    return any(map(_is_its_name, (choice.body, choice.orelse)))
+
+
+def _is_its_name(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and is_ours(node.value)
+
+
+def _is_given_to_others(names: Names, node: ast.expr) -> bool:
+    """Whether an expression is an argument for making an object of a class that is imported."""
+    parent = names.parents[id(node)]
+    parent = names.parents[id(parent)] if isinstance(parent, ast.keyword) else parent
+    if not isinstance(parent, ast.Call) or parent.func is node:
+        return False
+    made = called_name(parent.func)
+    return made[:1].isupper() and names.resolve(parent.func) is not None
