@@ -242,22 +242,8 @@ CASES = [
 ]
 RED: dict[str, str] = {
     **red(
-        "the flag becomes True, and switches the other library as well",
-        "a flag of another file",
-        "a flag that own calls read as well",
-    ),
-    **red(
-        "answered with True, and the other library's method fails",
-        "a function of another file",
-    ),
-    **red(
-        "the function returns True, and the other library asks it",
-        "the question itself is handed over",
-    ),
-    **red(
         "the probe goes, or becomes SDPA, so a refusal by xformers no longer counts",
         "a probe decides a flag of its class",
-        "a probe, then its method",
     ),
 }
 

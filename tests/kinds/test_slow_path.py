@@ -240,32 +240,7 @@ CASES = [
 RED: dict[str, str] = {
     **red(
         "the function's answer for xformers is not written: the slow path",
-        "through a function of the same file",
-        "through a function of another file: find_spec",
-        "through a function of another file: bool of find_spec",
-        "through a function of another file: import_module",
-        "through a function of another file: __import__",
-        "through a function of another file: the release",
-        "through a function of another file: cached",
         "through a function of another file: with a release",
-        "through two functions of another file",
-        "through two functions of two files",
-        "a flag that such a function sets",
-        "through the package",
-        "an option that a class switches off",
-    ),
-    **red(
-        "neither answered nor named: the slow path",
-        "a flag and a release at once",
-        "a module that a function loads, or None",
-    ),
-    **red(
-        "the class refuses to be made above a migrated call",
-        "a class that refuses, ImportError",
-        "a class that refuses, ModuleNotFoundError",
-        "a class that refuses, ValueError",
-        "a class that asserts",
-        "a class that asks what its base refuses",
     ),
 }
 

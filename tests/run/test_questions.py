@@ -75,7 +75,7 @@ def test_no_answer_where_it_is_not_true_for_certain(tmp_path: Path, env: str) ->
 HANDED_ON = [
     "import importlib.util as u\n\nNAMES = ('xformers', 'apex')\nHAVE = {n: bool(u.find_spec(n)) for n in NAMES}\n",
     "from importlib.util import find_spec\n\nHAVE = {n: find_spec(n) for n in ['xformers', 'flash_attn']}\n",
-    "from importlib.util import find_spec\n\n\ndef has(n):\n    return bool(find_spec(n))\n\n\nOK = has('xformers')\n",
+    "from importlib.util import find_spec\n\n\ndef has(n):\n    return find_spec(n) or n\n\n\nOK = has('xformers')\n",
     "import importlib\n\nfor n in ('xformers', 'apex'):\n    try:\n        importlib.import_module(n)\n"
     "    except ImportError:\n        pass\n",
     "from importlib.metadata import version\n\n\ndef there(p):\n    return bool(version(p))\n\n\n"

@@ -87,6 +87,7 @@ def _opened(text: str, path: str, options: Options, *, probes_stay: bool) -> Fil
         options.settings,
         find_sites(attributes, alone=options.loaded_alone),
         handed_on=options.handed_on,
+        asking=options.asking,
         compat=options.compat,
         migrated=options.reached and options.compat is not None,
         migrating=options.migrating,

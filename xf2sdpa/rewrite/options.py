@@ -18,6 +18,8 @@ class Options:
     compat: str | None = None
     meanings: Mapping[str, str] = field(default_factory=dict)
     """What names of other files stand for, by the dotted path as this file has it: `.shared.xops` → `xformers.ops`."""
+    asking: Mapping[str, bool] = field(default_factory=dict)
+    """Functions of other files that are given a package's name; True for those that only say whether it is there."""
     reached: bool = False
     """Whether files with call sites import something from this one: its flags then count as theirs."""
     migrating: bool = False

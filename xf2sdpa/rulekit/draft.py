@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from xf2sdpa.analysis.flow import loads_of
@@ -60,6 +60,8 @@ class FileDraft:
         compat: how this file imports the helper module (`._attention_compat`); None if there is to be none.
         compat_names: what it needs from there, by the name it is bound to.
         handed_on: names that other files of the project import from this one.
+        asking: functions of other files that are given a package's name, by dotted path; True for those that only say
+            whether it is there.
         migrated: whether some call of this file is rewritten or removed.
         probes_stay: whether other calls of this file stay on xformers, which a probe in it then must go on trying out.
         loaded_alone: whether the file is loaded by itself, so that it can have no helper.
@@ -75,6 +77,7 @@ class FileDraft:
     requests: list[Request] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     handed_on: frozenset[str] = frozenset()
+    asking: Mapping[str, bool] = field(default_factory=dict)
     off_limits: bool | None = None
     """Whether nothing in the file may be rewritten; None until somebody asks."""
     migrated: bool = False

@@ -44,15 +44,16 @@ def decides_for_others(file: FileDraft, node: ast.AST, depth: int = 0) -> bool:
 def _chooses(file: FileDraft, parent: ast.AST, test: ast.AST) -> bool:
     """Whether a condition leads to a switch: in its arms, or behind it where it may leave the block."""
     if isinstance(parent, ast.IfExp | ast.If | ast.While) and parent.test is test:
-        if _holds_switch(file, [*ast.iter_child_nodes(parent)]):
+        if holds_switch(file, [*ast.iter_child_nodes(parent)]):
             return True
         if isinstance(parent, ast.If) and isinstance(parent.body[-1], _LEAVING):
             block = block_of(file.names, parent)
-            return _holds_switch(file, block[block.index(parent) + 1 :])
+            return holds_switch(file, block[block.index(parent) + 1 :])
     return False
 
 
-def _holds_switch(file: FileDraft, nodes: Iterable[ast.AST]) -> bool:
+def holds_switch(file: FileDraft, nodes: Iterable[ast.AST]) -> bool:
+    """Whether some code tells another library to use xformers."""
     return any(id(part) in _switches(file) for node in nodes for part in ast.walk(node))
 
 
@@ -79,7 +80,7 @@ def is_others_matter(file: FileDraft, guard: GuardNode) -> bool:
     there (nothing reads what it imports, it sets no flag), and acts on others where it is not, or speaks for a part of
     xformers that stays in use here.
     """
-    if _holds_switch(file, [guard]) or any(_acts_on_others(file, s) for s in _body(guard)):
+    if holds_switch(file, [guard]) or any(_acts_on_others(file, s) for s in _body(guard)):
         return True
     flags = list(_flags(guard))
     if any(decides_for_others(file, load) for name in flags for load in _loads(file, guard, name)):

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.asking import asks_for_argument, functions_of
 from xf2sdpa.analysis.flow import block_of
 from xf2sdpa.analysis.imports import is_lookup
 from xf2sdpa.analysis.names import called_name
@@ -129,6 +130,10 @@ def _asks_by_name(file: FileDraft) -> Iterator[ast.expr]:
 
 def _hands_on(file: FileDraft, call: ast.Call) -> bool:
     """Whether a function that is given a package's name asks for it, by what it is called or by what it does."""
+    if _asks_for_us(file, call):
+        return False  # answered, not handed on
+    if file.names.resolve(call.func) in file.asking:
+        return True
     name = called_name(call.func)
     owner = file.names.module.bindings.get(name, ())
     bodies = [b.node for b in owner if isinstance(b.node, ast.FunctionDef | ast.ClassDef)]
@@ -196,12 +201,19 @@ def _is_own(file: FileDraft, function: ast.expr) -> bool:
 
 
 def _asks_for_us(file: FileDraft, call: ast.Call) -> bool:
-    """`find_spec("xformers")`, of a submodule too."""
-    dotted = file.names.resolve(call.func) or ""
-    first = call.args[0] if len(call.args) == 1 else None
-    if dotted.rpartition(".")[2] != "find_spec" or not isinstance(first, ast.Constant):
+    """`find_spec("xformers")`, of a submodule too, and functions of the project that do no more than that."""
+    first = call.args[0] if len(call.args) == 1 and not call.keywords else None
+    if not (isinstance(first, ast.Constant) and isinstance(first.value, str) and is_ours(first.value)):
         return False
-    return isinstance(first.value, str) and is_ours(first.value)
+    dotted = file.names.resolve(call.func) or ""
+    return dotted.rpartition(".")[2] == "find_spec" or file.asking.get(dotted) is True or _own_asks(file, call)
+
+
+def _own_asks(file: FileDraft, call: ast.Call) -> bool:
+    """Whether a function of the file is called that says whether a package is there, and nothing else."""
+    functions = functions_of(file.tree)
+    own = functions.get(call.func.id) if isinstance(call.func, ast.Name) and _is_own(file, call.func) else None
+    return own is not None and asks_for_argument(own, functions)
 
 
 def _still_imports(file: FileDraft) -> bool:

@@ -13,6 +13,7 @@ from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.edits.kinds import ReplaceStatement
 from xf2sdpa.model import SiteClass
 from xf2sdpa.rulekit.draft import CallDraft, Refusal, Settled
+from xf2sdpa.rulekit.gates import holds_switch
 from xf2sdpa.rulekit.helper_names import SWITCH
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
@@ -52,7 +53,7 @@ _MADE_UP = frozenset({"torch.randn", "torch.rand", "torch.zeros", "torch.ones", 
 
 def decide(draft: CallDraft) -> None:
     """Remove a probe with the `try` around it."""
-    if _is_tried_out(draft) and SWITCH.search(draft.file.text):
+    if (_is_tried_out(draft) and SWITCH.search(draft.file.text)) or _leads_to_switch(draft):
         message = "this tries xformers out, to decide whether another library uses it"
         raise Refusal("XF219", message, "It can go with that library's switch: SDPA is diffusers' default.")
     guard = _guard(draft)
@@ -67,6 +68,16 @@ def decide(draft: CallDraft) -> None:
     draft.kind, draft.code = SiteClass.REMOVED, "XF150"
     draft.message = "a probe of whether xformers works"
     raise Settled
+
+
+def _leads_to_switch(draft: CallDraft) -> bool:
+    """Whether a call on made-up tensors in a `try` stands in a function that tells another library to use xformers."""
+    names = draft.file.names
+    around = list(names.ancestors(draft.site.node))
+    function = names.function(draft.site.node)
+    tried = any(isinstance(p, ast.Try) and p in around for p in ast.walk(function))
+    made = all(_is_made_up(draft, function, name) for name in ("query", "key", "value"))
+    return tried and made and holds_switch(draft.file, [function])
 
 
 def _is_tried_out(draft: CallDraft) -> bool:
@@ -115,7 +126,7 @@ def _keeps_to_itself(draft: CallDraft, guard: ast.Try) -> bool:
     return True
 
 
-def _is_made_up(draft: CallDraft, guard: ast.Try, name: str) -> bool:
+def _is_made_up(draft: CallDraft, guard: ast.AST, name: str) -> bool:
     node = draft.argument(name)
     if isinstance(node, ast.Name):
         values = [s.value for s in ast.walk(guard) if isinstance(s, ast.Assign) and _targets(s, node.id)]

@@ -10,6 +10,7 @@ from xf2sdpa.files.source import Source
 from xf2sdpa.helper.text import MODULE_NAME, is_copy
 from xf2sdpa.project.files import Project
 from xf2sdpa.project.handed_on import HandedOn
+from xf2sdpa.project.questions import Questions
 from xf2sdpa.rewrite.engine import NEEDLE
 from xf2sdpa.rewrite.options import Options
 from xf2sdpa.run.options import RunOptions
@@ -35,6 +36,7 @@ def jobs_of(project: Project, sources: Sequence[Source], settings: Settings, opt
     """The work on each source, told what it must know of the others."""
     handing = HandedOn(project.graph, project.texts)
     taken = handing.taken_from([str(source.path) for source in sources])
+    questions = Questions(project.graph, project.texts)
     reached = _reached(project, sources)
     calls = any(_CALLS.search(source.text) for source in sources)
     for source in sources:
@@ -50,6 +52,7 @@ def jobs_of(project: Project, sources: Sequence[Source], settings: Settings, opt
                 handed_on=taken[file],
                 compat=MODULE_NAME if options.helper and not alone else None,
                 meanings=handing.meanings_for(file),
+                asking=questions.known_to(file),
                 reached=file in reached or (calls and not _SWITCHES.search(source.text)),
                 migrating=calls,
                 loaded_alone=alone,

@@ -5,6 +5,8 @@ the installed package stays under it, `if HAS_XFORMERS: from xformers.components
 xformers is gone. A file that holds the flag and no call is therefore put back as it was; one with calls cannot be, and
 its remaining use is reported by its own code.
 
+The same holds for a flag that decides whether another library is told to use xformers: the library imports it itself.
+
 The other way round, who asks another file whether xformers is there needs no finding (XF403) once that one says True.
 """
 
@@ -17,8 +19,9 @@ from dataclasses import replace
 from functools import cached_property
 
 from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.foreign import switches
 from xf2sdpa.analysis.imports import brings_ours, is_lookup
-from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.names import Names, called_name
 from xf2sdpa.codes import SHIELD
 from xf2sdpa.model import FileResult, Finding, FindingKind, Span
 from xf2sdpa.project.files import Project
@@ -40,6 +43,7 @@ class _Text:
 
     def __init__(self, project: Project, file: str) -> None:
         self.file = file
+        self.tree = ast.Module([], [])
         self.nodes: list[ast.AST] = []
         self.top: list[ast.stmt] = []
         self.imported: dict[str, _Name] = {}
@@ -49,6 +53,7 @@ class _Text:
             tree = ast.parse(project.text(file))
         except (SyntaxError, ValueError, RecursionError):
             return
+        self.tree = tree
         self.top, self.nodes = tree.body, list(ast.walk(tree))
         for statement in project.imports(file):
             self._take(project.graph, statement)
@@ -149,12 +154,44 @@ def _held_back(results: Collection[FileResult], project: Project) -> Iterator[Fi
         if not _NEEDLE.search(result.new):
             continue
         text = _Text(after, str(result.path))
-        for use, tests in _guarded(text):
+        for use, tests in _guarded(text, list(_uses(text.nodes))):
             place = f"`{ast.unparse(use)}` in {result.path}"
             asked |= {name: place for test in tests for name in text.names_in(test) if name not in asked}
+    held: set[str] = set()
+    for result in results:
+        for use, tests in _told(project, result):
+            place = f"`{ast.unparse(use)}` in {result.path}"
+            text = _Text(project, str(result.path))
+            asked |= {name: place for test in tests for name in text.names_in(test) if name not in asked}
+            if str(result.path) not in held and _can_go_back(result) and any(map(_asks, tests)):
+                held.add(str(result.path))
+                yield _as_it_was(result, place)
     for result, place in _holders(results, project, asked):
-        kept = [finding for finding in result.findings if finding.needs_xformers]
-        yield FileResult(result.path, result.old, result.old, findings=[_finding(result, place), *kept])
+        if str(result.path) not in held:
+            yield _as_it_was(result, place)
+
+
+def _as_it_was(result: FileResult, place: str) -> FileResult:
+    """A file put back, with what there was to tell about it that still holds."""
+    kept = [finding for finding in result.findings if finding.needs_xformers]
+    return FileResult(result.path, result.old, result.old, findings=[_finding(result, place), *kept])
+
+
+def _told(project: Project, result: FileResult) -> Iterator[tuple[ast.stmt | ast.expr, list[ast.expr]]]:
+    """Where a file, as it was, tells another library to use xformers, and what decides whether it does, or what to."""
+    if "xformers" not in result.old.lower():
+        return
+    text = _Text(project, str(result.path))
+    found = list(switches(Names(text.tree))) if text.nodes else []
+    for use, tests in _guarded(text, found):
+        value = getattr(use, "value", None)
+        given = [*use.args, *(k.value for k in use.keywords)] if isinstance(use, ast.Call) else [value]
+        yield use, [*tests, *(part for part in given if isinstance(part, ast.expr))]
+
+
+def _asks(test: ast.expr) -> bool:
+    """Whether an expression asks the installation itself."""
+    return any(isinstance(part, ast.Call) and is_lookup(part) for part in ast.walk(test))
 
 
 def _can_go_back(result: FileResult) -> bool:
@@ -192,9 +229,8 @@ def _finding(result: FileResult, place: str) -> Finding:
     return Finding(str(result.path), Span(1, 0, 1, 0), SHIELD, message, advice, FindingKind.KEEPS)
 
 
-def _guarded(text: _Text) -> Iterator[tuple[ast.stmt | ast.expr, list[ast.expr]]]:
+def _guarded(text: _Text, uses: Sequence[ast.stmt | ast.expr]) -> Iterator[tuple[ast.stmt | ast.expr, list[ast.expr]]]:
     """Each use, with the tests that decide whether it is reached."""
-    uses = list(_uses(text.nodes))
     parents = {child: node for node in text.nodes for child in ast.iter_child_nodes(node)} if uses else {}
     for use in uses:
         yield use, list(_conditions(parents, use))
