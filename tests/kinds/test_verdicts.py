@@ -326,11 +326,6 @@ RED: dict[str, str] = {
         "the import in the function goes with the rewritten call although the operator is replaced",
         "replaced by a partial, in a function",
     ),
-    **red(
-        "told as left, though its text was rewritten",
-        "a name, op=None",
-        "a name, with a shape, all to the helper",
-    ),
 }
 
 

@@ -186,8 +186,10 @@ def _accept(call: CallDraft) -> None:
         call.objection = call.objection or file.objection(edit, call.code)
         if edit not in file.edits:
             file.requests.append(Request(edit))
+    function = call.site.node.func
+    keeps_its_name = call.kind is SiteClass.COMPAT and isinstance(function, ast.Name)  # the helper's, by its import
     if call.edits:
-        for node in (call.site.node.func, *call.lost):
+        for node in (*call.lost, *([] if keeps_its_name else [function])):
             file.take_away(node)
         for node in call.kept:
             file.give_back(node)
