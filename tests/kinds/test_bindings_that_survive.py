@@ -222,21 +222,6 @@ CASES = [
 ]
 RED: dict[str, str] = {
     **red(
-        "the call is migrated, the binding stays, and is None without xformers: the slow path",
-        "a star, tested",
-        "by the module",
-        "by the module as another",
-    ),
-    **red(
-        "the import goes although another file looks the name up",
-        "by getattr",
-        "asked by the names of the module",
-    ),
-    **red(
-        "the import goes although a star or a package hands the name on: AttributeError",
-        "through a package",
-    ),
-    **red(
         "the file asks for the release, so no question of it is answered: the slow path",
         "find_spec, the release in a function",
     ),

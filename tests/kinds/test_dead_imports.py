@@ -147,8 +147,6 @@ RED: dict[str, str] = {
         "told as still used, it raises in front of the migrated call",
         "done by name, where NameError says it is not there",
         "in the body of a class",
-        "in an arm that asks the globals",
-        "in an arm that asks the locals",
     ),
 }
 

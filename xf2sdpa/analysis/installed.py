@@ -102,12 +102,16 @@ class Installed:
         if dotted == "xformers._has_cpp_library":
             self.asked = True
             return True
+        handed = isinstance(node, ast.Attribute) and dotted in self.names.meanings.values()
+        if dotted in MODULES | {"xformers"} and (handed or not self._may_be_switched(node)):
+            self.asked = True
+            return PRESENT
         if isinstance(node, ast.Name):
-            if dotted in MODULES | {"xformers"} and not self._is_switched(node):
-                self.asked = True
-                return PRESENT
             return self._variable(node)
         raise Unanswered
+
+    def _may_be_switched(self, node: ast.Name | ast.Attribute) -> bool:
+        return isinstance(node, ast.Attribute) or self._is_switched(node)
 
     def _variable(self, node: ast.Name) -> object:
         """A variable that holds the version: `VERSION = xformers.__version__`, bound nowhere else but to a constant."""
@@ -172,7 +176,8 @@ class Installed:
         if not isinstance(node.ops[0], ast.In | ast.NotIn):
             return None
         if isinstance(place, ast.Call) and called_name(place.func) in ("globals", "locals", "vars") and not place.args:
-            known = any(is_ours(binding.dotted) for binding in self.names.module.bindings.get(name.value, ()))
+            scopes = (self.names.module, self.names.scopes[id(self.names.function(node))])
+            known = any(is_ours(binding.dotted) for s in scopes for binding in s.bindings.get(name.value, ()))
         else:
             known = self._is_loaded_here(place, name, node)
         if not known:

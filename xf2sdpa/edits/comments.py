@@ -26,6 +26,15 @@ def kept_comments(node: Any) -> list[cst.EmptyLine]:
     return list(lines) if kept else []
 
 
+def apart_from_import(statements: Sequence[Any]) -> list[Any]:
+    """Statements behind an import that is added: a function or class gets the blank lines that formatters want."""
+    first, *others = statements or [None]
+    if not isinstance(first, cst.FunctionDef | cst.ClassDef) or blank_lines(first):
+        return list(statements)
+    apart = [cst.EmptyLine(indent=False), cst.EmptyLine(indent=False)]
+    return [first.with_changes(leading_lines=[*apart, *first.leading_lines]), *others]
+
+
 def blank_lines(node: Any) -> list[cst.EmptyLine]:
     """The blank lines above a statement."""
     return [line for line in node.leading_lines if line.comment is None]

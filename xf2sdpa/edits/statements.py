@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import libcst as cst
 
-from xf2sdpa.edits.comments import blank_lines, kept_comments, without_blank_start
+from xf2sdpa.edits.comments import apart_from_import, blank_lines, kept_comments, without_blank_start
 from xf2sdpa.edits.errors import PairingError, Transcript
 from xf2sdpa.edits.expressions import ExpressionEditor
 from xf2sdpa.edits.import_lines import after_preamble, without_aliases
@@ -61,13 +61,15 @@ class _Editor:
     def run(self) -> tuple[cst.Module, Transcript]:
         body, spare = self.block(self.module.body, self.tree.body)
         for edit in self.imports.get(id(None), ()):
-            body.insert(
-                after_preamble(self.tree),
-                cst.parse_statement(edit.text, config=self.module.config_for_parsing),
-            )
+            place = after_preamble(self.tree)
+            body[place:] = [self.import_of(edit), *apart_from_import(body[place:])]
         self.check_all_made()
         footer = [*spare, *self.module.footer]
         return self.module.with_changes(body=body, footer=footer), self.expressions.transcript
+
+    def import_of(self, edit: AddImport) -> Any:
+        """The statement of an import that is added."""
+        return cst.parse_statement(edit.text, config=self.module.config_for_parsing)
 
     def check_all_made(self) -> None:
         """Every expression that is to change has changed, or went with its statement.
@@ -120,7 +122,7 @@ class _Editor:
             result += kept
             for twin in twins:
                 for edit in self.imports.get(id(twin), ()):
-                    added = cst.parse_statement(edit.text, config=self.module.config_for_parsing)
+                    added = self.import_of(edit)
                     result.append(added if kept else added.with_changes(leading_lines=blank_lines(node)))
                     gap = []
         if waiting:

@@ -42,6 +42,10 @@ def bindings_of_ours(text: str) -> dict[str, str]:
     return found
 
 
+_DEEPEST = 3
+"""How many stars a name is followed through."""
+
+
 class HandedOn:
     """Which names the files of a project take from one another, and what those names stand for.
 
@@ -60,19 +64,41 @@ class HandedOn:
 
         Who star-imports a file may take every name that its own text reads and does not import otherwise.
         """
-        found: dict[str, set[str]] = {file: set() for file in files}
-        for importer in self._texts:
-            if importer.endswith(".py"):
-                for statement in self._graph.imports(importer):
-                    for file, names in self._takes(importer, statement, found):
-                        found[file] |= names
-        return {file: frozenset(names) for file, names in found.items()}
+        passing = self._passing(files)
+        found: dict[str, set[str]] = {file: set() for file in {*files}.union(*passing.values())}
+        for importer in self._modules():
+            for statement in self._graph.imports(importer):
+                for file, names in self._takes(importer, statement, found):
+                    found[file] |= names
+        for _ in range(_DEEPEST):
+            for file, importers in passing.items():
+                found[file] |= set().union(*(found[importer] for importer in importers))
+        return {file: frozenset(found[file]) for file in files}
+
+    def _modules(self) -> list[str]:
+        return [file for file in self._texts if file.endswith(".py")]
+
+    def _passing(self, files: Collection[str]) -> dict[str, set[str]]:
+        """By file, the files that hand all its names on by a star; for some files, and those that do so for them."""
+        stars: dict[str, set[str]] = {}
+        for importer in self._modules():
+            for statement in self._graph.imports(importer):
+                for file in self._sources(importer, statement) if statement.name == "*" else ():
+                    stars.setdefault(file, set()).add(importer)
+        found: dict[str, set[str]] = {}
+        waiting = [file for file in files if file in stars]
+        while waiting:
+            file = waiting.pop()
+            if file not in found:
+                found[file] = stars[file]
+                waiting += [importer for importer in stars[file] if importer in stars]
+        return found
 
     def _takes(self, importer: str, statement: Import, wanted: Collection[str]) -> Iterator[tuple[str, set[str]]]:
         """The wanted files that one import statement takes names from, and which."""
         for local, file in self._modules_bound(importer, statement):
             if file in wanted:
-                yield file, set(re.findall(rf"\b{re.escape(local)}\.(\w+)", self._texts[importer]))
+                yield file, _attributes(self._texts[importer], local)
         if statement.name:
             for file in self._sources(importer, statement) & set(wanted):
                 yield file, _unexplained(self._texts[importer]) if statement.name == "*" else {statement.name}
@@ -125,6 +151,16 @@ class HandedOn:
                     names = theirs if statement.name == "*" else {statement.bound: theirs.get(statement.name, "")}
                     found |= {name: ours for name, ours in names.items() if ours and name not in found}
         return self._bindings[file]
+
+
+def _attributes(text: str, module: str) -> set[str]:
+    """The names that a text reads of a module that it calls so: as attributes, by `getattr`, or any by `dir`."""
+    name = re.escape(module)
+    found = set(re.findall(rf"\b{name}\.(\w+)", text))
+    found |= set(re.findall(rf"""\b(?:get|has|set|del)attr\(\s*{name}\s*,\s*["'](\w+)["']""", text))
+    if re.search(rf"\b(?:dir|vars)\(\s*{name}\s*\)|\b{name}\.__dict__", text):
+        found |= set(re.findall(r"""["'](\w+)["']""", text))
+    return found
 
 
 def _unexplained(text: str) -> set[str]:

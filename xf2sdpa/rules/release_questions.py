@@ -26,7 +26,7 @@ from xf2sdpa.analysis.imports import (
     whole_name,
 )
 from xf2sdpa.analysis.installed import Installed, Present, Release, Unanswered
-from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.names import MODULES, called_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.edits.kinds import Edit, Replaceable, ReplaceExpression, ReplaceStatement
 from xf2sdpa.rulekit.answers import answer, is_condition
@@ -186,11 +186,28 @@ def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
                 yield load
         elif any(id(b.value) in asking for b in bindings) and _holds(installed, load):
             yield load
+    yield from _handed_over(file)
     yield from (c for c in names.calls if is_lookup(c) and called_name(c.func) == "version" and not file.is_gone(c))
     for constant in names.strings:
         parent = names.parents[id(constant)]
         if isinstance(parent, ast.Compare) and parent.left is constant and not file.is_gone(parent):
             yield constant
+
+
+def _handed_over(file: FileDraft) -> Iterator[ast.expr]:
+    """Uses of a module of ours that another file hands on: by a star, or as an attribute of that file's module."""
+    for load, dotted in file.names.from_stars():
+        if dotted in MODULES | {"xformers"} and not file.is_gone(load):
+            yield load
+    taken = {path.rpartition(".")[2] for path, ours in file.names.meanings.items() if ours in MODULES | {"xformers"}}
+    for loads in file.names.loads.values() if taken else ():
+        for load in loads:
+            node: ast.expr = load
+            while isinstance(parent := file.names.parents[id(node)], ast.Attribute):
+                node = parent
+                if node.attr in taken and file.names.resolve(node) in MODULES | {"xformers"} and not file.is_gone(node):
+                    yield node
+                    break
 
 
 def _asking(file: FileDraft) -> set[int]:
