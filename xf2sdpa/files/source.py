@@ -14,6 +14,8 @@ import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
+from xf2sdpa.files.reading import read_regular
+
 UNPARSABLE = "XF901"
 """The text is not Python (raised by those who parse it)."""
 UNREADABLE = "XF902"
@@ -106,10 +108,18 @@ def read(path: Path) -> Source:
         SourceError: XF902, it cannot be read, and all that `decode` raises.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise SourceError(path, 1, 0, UNREADABLE, f"cannot be read: {error.strerror or error}") from error
     return decode(data, path)
+
+
+def text_or_nothing(path: Path) -> str:
+    """The file's text; empty where it cannot be read, which only matters to who must work on it."""
+    try:
+        return read(path).text
+    except SourceError:
+        return ""
 
 
 def write(path: Path, data: bytes, *, expected: bytes | None = None) -> None:
@@ -133,7 +143,7 @@ def write(path: Path, data: bytes, *, expected: bytes | None = None) -> None:
         try:
             _write_draft(draft, data, status)
             # As late as can be: what somebody saves after this line is lost.
-            if expected is not None and target.read_bytes() != expected:
+            if expected is not None and read_regular(target) != expected:
                 raise SourceError(path, 1, 0, UNWRITABLE, "has changed on disk since it was read")
             draft.replace(target)
         except BaseException:

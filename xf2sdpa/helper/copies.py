@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from xf2sdpa.files.listing import list_files
 from xf2sdpa.files.search import Searcher
-from xf2sdpa.files.source import Source, SourceError, read
+from xf2sdpa.files.source import Source, SourceError, read, text_or_nothing
 from xf2sdpa.helper.placing import Imports, packages_of, places, scripts_of
 from xf2sdpa.helper.text import FILE_NAME, held, is_copy, is_untouched, with_text
 from xf2sdpa.model import Copy, FileResult
@@ -54,7 +55,7 @@ def finished_copies(copies: Sequence[Copy], results: Mapping[Path, FileResult], 
     Copies of one top-level name are alike, each with what any of them needs: a process that comes to several of their
     folders, such as pytest, imports one of them for all.
     """
-    unused, standing = _standing_copies(files, {copy.path.resolve() for copy in copies})
+    unused, standing = _standing_copies(files, {Path(os.path.realpath(copy.path)) for copy in copies})
     names = {
         copy.path: frozenset().union(*(results[user].compat_names for user in copy.modules))
         for copy in (*copies, *standing)
@@ -72,7 +73,7 @@ def _standing_copies(files: Sequence[str], planned: Collection[Path]) -> tuple[l
     for path in (Path(file) for file in files if file.endswith(FILE_NAME)):
         if path.name != FILE_NAME or path.resolve() in planned:
             continue
-        old = read(path).text
+        old = text_or_nothing(path)
         if is_copy(old) and is_untouched(old):
             if _has_user(path, files):
                 standing.append(Copy(path, {}))
@@ -87,7 +88,7 @@ def _is_top_level(copy: Copy, files: Sequence[str]) -> bool:
         return _HELPER in copy.modules.values()
     importing = [path for path in Searcher(files).matching({_HELPER.encode()}) if path.name != FILE_NAME]
     near = (path for path in importing if _nearest_copy(path) == copy.path.resolve())
-    return any(not s.dots and s.module == _HELPER for path in near for s in imports_in(read(path).text))
+    return any(not s.dots and s.module == _HELPER for path in near for s in imports_in(text_or_nothing(path)))
 
 
 def _nearest_copy(path: Path) -> Path | None:
@@ -103,6 +104,6 @@ def _has_user(copy: Path, files: Sequence[str]) -> bool:
         around = around.parent
     for listed in (files, list_files([around])):
         importing = (path for path in Searcher(listed).matching({_HELPER.encode()}) if path.name != FILE_NAME)
-        if any(taken_from(read(path).text, _HELPER) for path in importing):
+        if any(taken_from(text_or_nothing(path), _HELPER) for path in importing):
             return True
     return False

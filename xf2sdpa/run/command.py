@@ -112,6 +112,7 @@ def _codes(text: str | None) -> list[str] | None:
 def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]) -> Run:
     from xf2sdpa.files.errors import DiscoverError
     from xf2sdpa.files.listing import list_files
+    from xf2sdpa.run.refused import refuse_broken_helpers
     from xf2sdpa.run.rewrite_files import rewrite_files
     from xf2sdpa.run.wish import Wish
 
@@ -132,7 +133,9 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
         jobs=options["jobs"] or os.cpu_count() or 1,
         progress=_progress(options),
     )
-    return rewrite_files(files, settings, wish)
+    run = rewrite_files(files, settings, wish)
+    refuse_broken_helpers(run)
+    return run
 
 
 def _flags(settings: Settings, *, only_exact: bool) -> tuple[str, ...] | None:

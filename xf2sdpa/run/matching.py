@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from xf2sdpa.codes import RUN_CODES, UNREADABLE
+from xf2sdpa.files.reading import read_regular
 from xf2sdpa.files.search import Searcher
 from xf2sdpa.files.source import Source, SourceError, read
 from xf2sdpa.flags.block import MARK as FLAGS_MARK
@@ -18,7 +19,14 @@ COMMON_WORDS = frozenset({"import", "from", "as", "xformers", "mslk", "ops", "fm
 def with_flags_block(files: Sequence[str]) -> list[str]:
     """The files that hold a block of flags."""
     naming = Searcher(files).matching({b"xf2sdpa"})
-    return [str(path) for path in naming if FLAGS_MARK.encode() in path.read_bytes()]
+    return [str(path) for path in naming if _holds(path, FLAGS_MARK.encode())]
+
+
+def _holds(path: Path, mark: bytes) -> bool:
+    try:
+        return mark in read_regular(path)
+    except OSError:
+        return False
 
 
 def read_matching(files: Sequence[str]) -> tuple[list[Source], list[FileResult]]:
