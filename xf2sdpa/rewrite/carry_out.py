@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from xf2sdpa.analysis.spans import source_of, span_of
+from xf2sdpa.edits.hidden import Hidden, nests_too_deep
 from xf2sdpa.edits.layout import Layout
 from xf2sdpa.edits.selfcheck import CheckFailed
 from xf2sdpa.model import Note, Site, SiteClass
@@ -21,13 +22,17 @@ def edited_text(draft: FileDraft, settings: Settings) -> tuple[str, Transcript]:
 
     Raises:
         CheckFailed: LibCST cannot read the text, or does not see the program that `ast` sees.
+        RecursionError: a statement that changes nests too deep for LibCST.
     """
     import libcst as cst  # noqa: PLC0415 - heavy, and only changed files need it
 
     from xf2sdpa.edits.errors import PairingError  # noqa: PLC0415
     from xf2sdpa.edits.statements import apply_edits  # noqa: PLC0415
 
-    body, blank = _split_end(draft.text)
+    hidden = Hidden(draft.text, draft.tree, draft.edits)
+    body, blank = _split_end(hidden.text)
+    if nests_too_deep(body):
+        raise RecursionError
     layout = Layout.of(draft.text, settings.wrap_at())
     try:
         module, transcript = apply_edits(cst.parse_module(body), draft.tree, draft.edits, layout)
@@ -35,7 +40,7 @@ def edited_text(draft: FileDraft, settings: Settings) -> tuple[str, Transcript]:
         raise CheckFailed(f"LibCST cannot read the file, line {error.raw_line}") from error
     except PairingError as error:
         raise CheckFailed(str(error)) from error
-    return module.code + blank, transcript
+    return hidden.restored(module.code) + blank, transcript
 
 
 def _split_end(text: str) -> tuple[str, str]:
