@@ -17,7 +17,8 @@ from xf2sdpa.analysis.spans import split_lines
 from xf2sdpa.edits.kinds import AddImport, Edit, StatementEdit
 
 _NAME = "_xf2sdpa_hidden_{}_"
-_HIDDEN = re.compile(r"_xf2sdpa_hidden_(\d+)_")
+_HIDDEN = re.compile(r"#_xf2sdpa_hidden_(\d+)_\n|[ \t]*#_xf2sdpa_hidden_(\d+)_ [^\n\r]*|[ \t]*_xf2sdpa_hidden_(\d+)_")
+"""A form feed in a comment above a statement; a comment; a statement."""
 _DEEPEST = 2_000
 """Operators of one logical line that LibCST's parser, which nests them, is trusted with; it dies at some 8,000."""
 _BLOCKS = ("body", "orelse", "finalbody")
@@ -52,6 +53,7 @@ class Hidden:
 
     Attributes:
         text: what LibCST is to see; it has as many statements as the whole, in the same blocks.
+        tail: what follows the last statement; LibCST loses some of it.
     """
 
     def __init__(self, text: str, tree: ast.Module, edits: Sequence[Edit]) -> None:
@@ -61,11 +63,15 @@ class Hidden:
         self._whole = {id(edit.node) for edit in edits if isinstance(edit, StatementEdit)}
         if _HIDDEN.search(text) is None:
             self._hide(tree.body)
-        self.text = "".join(self._lines)
+            self._hide_feeds(tree.body)
+        end = tree.body[-1].end_lineno if tree.body else 0
+        self.text, self.tail = "".join(self._lines[:end]), "".join(self._lines[end:])
 
     def restored(self, text: str) -> str:
         """A text with the hidden statements in the place of their names."""
-        return _HIDDEN.sub(lambda match: self._kept[int(match[1])], text) if self._kept else text
+        return (
+            _HIDDEN.sub(lambda match: self._kept[int(match[match.lastindex or 1])], text) if self._kept else text
+        ) + self.tail
 
     def _hide(self, block: Sequence[ast.stmt]) -> None:
         """Hide the statements of a block; of those with edits, the statements in their own blocks."""
@@ -74,12 +80,42 @@ class Hidden:
             before = block[index - 1].end_lineno if index else None
             after = first_line(block[index + 1]) if index + 1 < len(block) else None
             if self._touched(node):
-                # What moves to another indentation must be seen.
                 if id(node) not in self._whole:
                     for inner in _blocks_of(node):
                         self._hide(inner)
+                elif after is not None:  # nothing in it is hidden: it may move to another indentation
+                    self._set_apart(node, after)
             elif before != first and after != last and self._is_alone(node, first):
                 self._replace(first, last)
+
+    def _hide_feeds(self, block: Sequence[ast.stmt]) -> None:
+        """Put a form feed that stands before a statement into a comment above it."""
+        for number in {first_line(node) for node in block}:
+            line = self._lines[number - 1]
+            rest = line.lstrip("\f")
+            if rest != line:
+                self._lines[number - 1] = "#" + _NAME.format(len(self._kept)) + "\n" + rest
+                self._kept.append(line[: len(line) - len(rest)])
+
+    def _set_apart(self, node: ast.stmt, after: int) -> None:
+        """Let comments below a compound statement, up to the next one, stand as such.
+
+        A comment or blank line that is indented, whatever stands between, is else one of its last block, and may go
+        with it.
+        """
+        body = next(reversed([block for block in _blocks_of(node) if block]), [])
+        if not body:
+            return
+        inside, own = (re.match(r"\s*", self._lines[n - 1])[0] for n in (body[-1].lineno, first_line(node)))  # type: ignore[index]
+        below = False
+        for index in range(node.end_lineno or node.lineno, after - 1):
+            line = self._lines[index].rstrip("\r\n")
+            words = line.strip()
+            below |= bool(words) and not line.startswith(inside)
+            if below and line and not line.startswith(own + "#"):
+                name = _NAME.format(len(self._kept))
+                self._lines[index] = f"{own}#{name} {words}{self._lines[index][len(line) :]}"
+                self._kept.append(line)
 
     def _is_alone(self, node: ast.stmt, first: int) -> bool:
         """Whether a statement is the first on its line; an `elif` belongs to the `if` above."""
@@ -91,15 +127,16 @@ class Hidden:
         return column == node.col_offset and re.match(r"elif\b", start) is None
 
     def _replace(self, first: int, last: int) -> None:
-        """Put a name in the place of lines; their indentation and the end of the last one stay."""
+        """Put a name in the place of lines; its indentation and the end of the last line stay.
+
+        LibCST takes a form feed for a part of the indentation, which Python counts anew behind it.
+        """
         whole = "".join(self._lines[first - 1 : last])
-        inside = whole.lstrip(" \t\f")
-        kept = inside.rstrip("\r\n")
-        name = _NAME.format(len(self._kept))
+        kept = whole.rstrip("\r\n")
+        indent = whole[: len(whole) - len(whole.lstrip(" \t\f"))].rpartition("\f")[2]
+        line = indent + _NAME.format(len(self._kept)) + whole[len(kept) :]
         self._kept.append(kept)
-        self._lines[first - 1 : last] = [whole[: len(whole) - len(inside)] + name + inside[len(kept) :]] + [""] * (
-            last - first
-        )
+        self._lines[first - 1 : last] = [line, *[""] * (last - first)]
 
 
 def _blocks_of(node: ast.stmt) -> Iterator[list[ast.stmt]]:
