@@ -105,7 +105,7 @@ def test_ctrl_c_at_any_moment_is_130(tmp_path: Path) -> None:
     for number in range(60):
         (tmp_path / f"m{number}.py").write_text(EXACT)
     code = "import os, sys; import xf2sdpa.__main__ as m; print(flush=True); m.main()"
-    for wait in (0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7):
+    for wait in (0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.7):
         for file in tmp_path.iterdir():
             file.write_text(EXACT)
         process = subprocess.Popen(

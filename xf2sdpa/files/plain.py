@@ -21,6 +21,18 @@ def plain(text: str) -> str:
     return text.replace("##[", "#\\#[")
 
 
+def plain_json(document: str) -> str:
+    """Return a JSON document that means the same and does nothing when it is printed; it is valid UTF-8, too."""
+    if not document.replace("\n", "").isprintable():
+        document = "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in document)
+    return document.replace("##[", "#\\u0023[")
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[first : first + 4]}" for first in range(0, len(units), 4))
+
+
 def _shown(character: str) -> str:
     if character.isprintable():
         return character
