@@ -14,6 +14,10 @@ _HARMLESS = frozenset({"--check", "--no-helper", "--no-new-files", "--strict", "
 """Options that change nothing, save what is printed, where no file matches."""
 
 
+_HELPER = b"_attention_compat"
+"""The helper module: whether it stands where a file imports it must be seen."""
+
+
 def main() -> None:
     """Run the command line."""
     before = _signal.getsignal(_signal.SIGINT)
@@ -55,7 +59,7 @@ def _nothing_to_do(arguments: list[str]) -> bool:
         searcher = Searcher(list_files(paths))
     except DiscoverError:
         return False
-    if searcher.first() or searcher.unreadable:
+    if searcher.first(_HELPER) or searcher.unreadable:
         return False
     if options.isdisjoint({"--quiet", "-q"}):
         print("No call of xformers' attention found.", flush=True)

@@ -12,7 +12,7 @@ StrPath = str | os.PathLike[str]
 
 
 def project_of(path: StrPath) -> str:
-    """Return the project's folder for a path: its git work tree, or where pyproject.toml lies, or the path's own folder.
+    """Return the folder of a path's project: its git work tree, or where pyproject.toml lies, or the path's own folder.
 
     The path's last link is not followed.
     """

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FIRST_NEEDLES: tuple[bytes, ...] = (b"xformers", b"mslk")
 """What a file must name, in any case, before anything else about it is asked. To be written in lower case."""
 
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
+"""How a file in UTF-16 or UTF-32 begins."""
 _CHUNK = 1 << 17
 _WINDOW = 4 << 20
 """How much of a file is looked at in one piece; larger ones are searched piece by piece."""
@@ -46,13 +48,16 @@ class Searcher:
         self._left = [os.fspath(file) for file in files]
         self._asked: set[bytes] = set()
 
-    def first(self) -> list[Path]:
-        """Return the files that hold one of FIRST_NEEDLES, in any case, anywhere."""
+    def first(self, *further: bytes) -> list[Path]:
+        """Return the files that hold one of FIRST_NEEDLES, or of further ones in lower case, in any case, anywhere."""
+        needles = FIRST_NEEDLES + further
 
         # Lower case and plain search take a tenth of what a regular expression that ignores case takes.
         def hit(data: bytes) -> bool:
             lowered = data.lower()
-            for needle in FIRST_NEEDLES:  # noqa: SIM110 -- any() costs a generator for every file
+            if data[:2] in _WIDE:  # Python does not take such a file; whoever reads it will say so
+                lowered = lowered.replace(b"\0", b"")
+            for needle in needles:  # noqa: SIM110 -- any() costs a generator for every file
                 if needle in lowered:
                     return True
             return False

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import functools
 import os
+import re
 import stat
+import time
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,9 @@ UNWRITABLE = "XF904"
 """The file cannot be written, or must not be because it has changed meanwhile."""
 
 _WIDE_MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF32_BE: "UTF-32"}
+_DRAFT = re.compile(r"\.xf2sdpa-[0-9a-f]{16}\.tmp")
+_OLD = 60
+"""Seconds after which nobody is at work on a draft any more."""
 _ASCII_ONLY = bytes(byte if byte < 0x80 else ord("?") for byte in range(256))
 
 
@@ -134,6 +140,7 @@ def write(path: Path, data: bytes, *, expected: bytes | None = None) -> None:
             as it was.
     """
     target = Path(os.path.realpath(path))
+    _sweep(target.parent)
     # A name of its own, not one made from the target's: that may be as long as names may be.
     draft = target.with_name(f".xf2sdpa-{os.urandom(8).hex()}.tmp")
     try:
@@ -152,6 +159,16 @@ def write(path: Path, data: bytes, *, expected: bytes | None = None) -> None:
     except OSError as error:
         message = f"cannot be written: {error.strerror or error}"
         raise SourceError(path, 1, 0, UNWRITABLE, message) from error
+
+
+@functools.lru_cache(maxsize=4096)  # once a folder
+def _sweep(folder: Path) -> None:
+    """Delete what a run left in a folder that was killed while it wrote there; a draft lives for moments."""
+    with contextlib.suppress(OSError):
+        for draft in folder.glob(".xf2sdpa-*.tmp"):
+            status = draft.lstat()
+            if _DRAFT.fullmatch(draft.name) and stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > _OLD:
+                draft.unlink()
 
 
 def _check_writable(path: Path, target: Path, status: os.stat_result) -> None:

@@ -80,11 +80,14 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
         sys.exit(_standard_input(paths, options))
     settings = _settings(Path(paths[0]) if paths else Path(), options)
     written = not (options["check"] or options["diff"])
-    run = _rewrite(paths, settings, options)
-    if written:
-        from xf2sdpa.run.write import write_back
+    from xf2sdpa.run.lock import alone
 
-        write_back(run)
+    with alone(paths[0] if paths else settings.file or ".") if written else contextlib.nullcontext():
+        run = _rewrite(paths, settings, options)
+        if written:
+            from xf2sdpa.run.write import write_back
+
+            write_back(run)
     from xf2sdpa.uninstall.requirements import no_longer_needed
     from xf2sdpa.uninstall.torch_pin import project_torch
 
@@ -126,6 +129,7 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
     from xf2sdpa.files.errors import DiscoverError
     from xf2sdpa.files.listing import list_files
     from xf2sdpa.run.refused import refuse_broken_helpers, refuse_ways_out, without_links_out
+    from xf2sdpa.run.restored import missing_helpers
     from xf2sdpa.run.rewrite_files import rewrite_files
     from xf2sdpa.run.wish import Wish
 
@@ -150,6 +154,8 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
         progress=_progress(options),
     )
     run = rewrite_files(files, settings, wish)
+    if wish.new_files:
+        run.copies += missing_helpers(files, [copy.path for copy in run.copies])
     refuse_broken_helpers(run)
     run.results = sorted([*run.results, *refused], key=lambda result: result.path)
     return run

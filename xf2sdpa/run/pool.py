@@ -15,6 +15,7 @@ from xf2sdpa.files.source import SourceError
 from xf2sdpa.model import FileResult
 from xf2sdpa.rewrite.engine import rewrite_with
 from xf2sdpa.rewrite.options import Options
+from xf2sdpa.run import lock
 from xf2sdpa.run.jobs import Job
 from xf2sdpa.run.matching import failed_result
 
@@ -92,6 +93,7 @@ def _one_by_one(work: Sequence[Job]) -> Generator[FileResult, None, None]:
 
 def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lock.let_go()
 
 
 def _run_chunk(jobs: Sequence[Job]) -> list[FileResult]:

@@ -1,4 +1,4 @@
-"""What a run must not touch: links out of the project, files whose helper is none. Each is named, and stays as it was."""
+"""What a run must not touch: links out of the project, files whose helper is none. Each is named, and stays so."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def without_links_out(files: Sequence[str], named: Iterable[StrPath]) -> tuple[l
 
 
 def refuse_ways_out(file: Path, key: str, paths: Iterable[StrPath]) -> None:
-    """End the run if a path that pyproject.toml names lies outside of its project: only a person may name such a one."""
+    """End the run if a path that pyproject.toml names lies outside of its project: only a person may name it."""
     root = project_of(file)
     for path in paths:
         if not is_below(path, [root]):
