@@ -15,8 +15,8 @@ HOME = Path(__file__).parents[1] / "xf2sdpa"
 
 ROOMS = {
     "model": "records that pass between rooms",
-    "console": "how a command ends that cannot go on",
     "files": "a file's bytes and text, git's listing, patterns, a search of many files",
+    "console": "how a command ends that cannot go on",
     "settings": "what a project or a command line asks for, as plain data",
     "codes": "the codes of the run itself, and the families of codes",
     "compat": "the torch-only stand-in for what cannot be inline; the static half reads it as text only",

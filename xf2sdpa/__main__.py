@@ -6,31 +6,37 @@ click and the analysis are imported, which takes ten times as long as the answer
 
 from __future__ import annotations
 
-import errno
+import _signal  # type: ignore[import-not-found]  # signal itself would cost the time of a search
 import os
 import sys
 
-_UNTOLD = (errno.ENOSPC, errno.EPIPE, errno.EIO)
-"""Where a report goes to that cannot be printed: a full disk, a closed pipe, a terminal that is gone."""
 _HARMLESS = frozenset({"--check", "--no-helper", "--no-new-files", "--strict", "--quiet", "-q", "--flags=keep"})
 """Options that change nothing, save what is printed, where no file matches."""
 
 
+_HELPER = b"_attention_compat"
+"""The helper module: whether it stands where a file imports it must be seen."""
+
+
 def main() -> None:
     """Run the command line."""
+    before = _signal.getsignal(_signal.SIGINT)
+    if before is _signal.default_int_handler:
+        # Up to here nothing is written, and an exception might come in the middle of an import that swallows it.
+        _signal.signal(_signal.SIGINT, lambda *_: os._exit(130))
     try:
         if _nothing_to_do(sys.argv[1:]):
             return
         from xf2sdpa.cli import cli  # noqa: PLC0415 - click, and only when something is run
 
         cli(prog_name="xf2sdpa")
-    except OSError as error:
-        if error.errno not in _UNTOLD:
-            raise
-        from xf2sdpa.console import silence  # noqa: PLC0415 - likewise
+    except Exception as error:
+        from xf2sdpa.console import UNTOLD, give_up_over, say, silence  # noqa: PLC0415 - likewise
 
+        if not isinstance(error, OSError) or error.errno not in UNTOLD:
+            give_up_over(error)
         silence()
-        print(f"xf2sdpa: the output cannot be written: {error.strerror}", file=sys.stderr)
+        say(f"xf2sdpa: the output cannot be written: {error.strerror}")
         sys.exit(2)
 
 
@@ -40,8 +46,9 @@ def _nothing_to_do(arguments: list[str]) -> bool:
     Whatever is out of the ordinary (a table of ours in pyproject.toml, a path that is none, a file that cannot be
     read) is left to `cli`. Blocks of flags are not looked for: without an option they are what they should be.
     """
-    options = {argument for argument in arguments if argument.startswith("-")}
-    paths = [argument for argument in arguments[1:] if not argument.startswith("-")]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = {argument for argument in arguments[:end] if argument.startswith("-")}
+    paths = [argument for argument in arguments[1:end] if not argument.startswith("-")] + arguments[end + 1 :]
     if arguments[:1] != ["rewrite"] or not paths or not options <= _HARMLESS or _is_configured(paths[0]):
         return False
     from xf2sdpa.files.errors import DiscoverError  # noqa: PLC0415 - nor for --help
@@ -52,7 +59,7 @@ def _nothing_to_do(arguments: list[str]) -> bool:
         searcher = Searcher(list_files(paths))
     except DiscoverError:
         return False
-    if searcher.first() or searcher.unreadable:
+    if searcher.first(_HELPER) or searcher.unreadable:
         return False
     if options.isdisjoint({"--quiet", "-q"}):
         print("No call of xformers' attention found.", flush=True)

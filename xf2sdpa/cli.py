@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from xf2sdpa import __version__
-
-INTERRUPTED = 130
-"""The exit status after Ctrl-C: 128 and the number of the signal, as shells have it."""
-
+from xf2sdpa.console import INTERRUPTED, UNTOLD, give_up_over, interruptible, say
+from xf2sdpa.files.plain import plain
 
 _ROOMS = {
     "bench": "xf2sdpa.bench.command",
@@ -37,14 +38,52 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(_ROOMS[cmd_name]).command
         return command
 
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run the command line; whatever happens, it ends with a sentence and a status that means what it says."""
+        if not standalone_mode:
+            return self._run(args, extra)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # an encoding that lacks a character is no reason to stop
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            status = self._run(args, extra)
+        except click.ClickException as error:
+            _show(error)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            sys.exit(INTERRUPTED)
+        except OSError as error:
+            if error.errno in UNTOLD:
+                raise
+            give_up_over(error)
+        except Exception as error:
+            give_up_over(error)
+        sys.exit(status if isinstance(status, int) else 0)
+
+    def _run(self, args: tuple[Any, ...], extra: dict[str, Any]) -> Any:
+        run: Callable[..., Any] = super().main
+        return run(*args, standalone_mode=False, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; Ctrl-C ends it with the status that shells know, not with one that means something here."""
         ctx.color = _colour_wish()
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("xf2sdpa: interrupted; no file is half written", err=True)
-            ctx.exit(INTERRUPTED)
+        with interruptible() as asked:
+            try:
+                result = super().invoke(ctx)
+                if not asked:  # else something has swallowed the exception
+                    return result
+            except KeyboardInterrupt:
+                pass
+        say("xf2sdpa: interrupted; no file is half written")
+        return ctx.exit(INTERRUPTED)
+
+
+def _show(error: click.ClickException) -> None:
+    """Say what is wrong with the command line, which a file's name may be a part of."""
+    shown = io.StringIO()
+    error.show(shown)
+    for line in shown.getvalue().splitlines():
+        say(plain(line))
 
 
 def _colour_wish() -> bool | None:

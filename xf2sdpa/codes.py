@@ -14,6 +14,7 @@ IGNORED = "XF906"
 NOT_SELECTED = "XF907"
 NOT_EXACT = "XF908"
 TOO_DEEP = "XF909"
+BROKEN_OFF = "XF910"
 IN_HELPER = "XF161"
 GUARDED = "XF162"
 STILL_BOUND = "XF407"
@@ -146,5 +147,12 @@ RUN_CODES = {
         "An expression in it goes deeper than the interpreter's recursion limit.",
         "total = 1 + 1 + 1 + 1  # and some thousands more",
         "Split the expression, or exclude the file with `--exclude FILE`.",
+    ),
+    BROKEN_OFF: Page(
+        "the work on the file broke off",
+        "An error of xf2sdpa's own, or the death of the process that worked on the file, as for want of memory. The "
+        "file is as it was, and the others were worked on.",
+        "model.py:1:1: XF910 error   the work on it broke off: KeyError: 'x' (rules/scale.py, line 30)",
+        "Please report it, with the file if you may; `--exclude FILE` passes it over until then.",
     ),
 }

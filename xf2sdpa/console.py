@@ -2,20 +2,77 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from typing import NoReturn
 
-import click
+from xf2sdpa.files.plain import plain
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C: 128 and the number of the signal, as shells have it."""
+UNTOLD = (errno.ENOSPC, errno.EPIPE, errno.EIO)
+"""Where a report goes to that cannot be printed: a full disk, a closed pipe, a terminal that is gone."""
 
 
 def give_up(message: str, advice: str = "") -> NoReturn:
     """Say why the command cannot go on, and what would help; ends it with status 2."""
-    click.echo(f"xf2sdpa: {message}" + (f"\n    help: {advice}" if advice else ""), err=True)
+    say(f"xf2sdpa: {plain(message)}" + (f"\n    help: {plain(advice)}" if advice else ""))
     sys.exit(2)
+
+
+def give_up_over(error: BaseException) -> NoReturn:
+    """End the command with status 2 over an error that nobody foresaw; 1 would say that something would change."""
+    give_up(
+        f"the work broke off: {told(error)}",
+        "No file is half written. Please report this, with the file if one is named; `--exclude FILE` passes it over.",
+    )
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Let Ctrl-C raise KeyboardInterrupt; yields a list that holds the signal once it came, raised or swallowed."""
+    asked: list[int] = []
+
+    def interrupt(number: int, _: object) -> NoReturn:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before in (signal.SIG_IGN, None) or threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def say(line: str) -> None:
+    """Print a line on standard error, whatever its encoding; nothing where there is none."""
+    if sys.stderr is not None:
+        encoding = sys.stderr.encoding or "utf-8"
+        print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr, flush=True)
+
+
+def told(error: BaseException) -> str:
+    """What an error says, and where in our own code it was raised; enough for a report."""
+    said = plain(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
+    place, here = "", error.__traceback__
+    while here is not None:
+        file = here.tb_frame.f_code.co_filename
+        if os.sep + "xf2sdpa" + os.sep in file:
+            place = f" ({file.rpartition(os.sep + 'xf2sdpa' + os.sep)[2]}, line {here.tb_lineno})"
+        here = here.tb_next
+    return said + place
 
 
 def silence() -> None:
     """Send what is still to be printed nowhere, so that the interpreter does not stumble over it at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -181,6 +181,7 @@ class Copy:
         old: its text before, None if there is none.
         text: its text after; empty if it is to be deleted; None if a person edited it, so that it stays.
         missing: names that its users need and an edited copy lacks.
+        broken: why what stands in its place is no module at all; its users then stay as they were.
     """
 
     path: Path
@@ -188,6 +189,7 @@ class Copy:
     old: str | None = None
     text: str | None = None
     missing: tuple[str, ...] = ()
+    broken: str = ""
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ def test_one_git_process_at_the_top_of_a_work_tree(repository: Path, monkeypatch
     output = git_module._output
 
     def spy(command: list[str], environment: dict[str, str]) -> bytes | None:
-        commands.append(command[5])
+        commands.append(next(word for word in command if word in {"ls-files", "check-ignore"}))
         return output(command, environment)
 
     monkeypatch.setattr(git_module, "_output", spy)

@@ -8,7 +8,6 @@ positions; inside one statement, calls and attributes are paired by the order of
 from __future__ import annotations
 
 import ast
-import bisect
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -17,6 +16,7 @@ import libcst as cst
 from xf2sdpa.edits.comments import apart_from_import, blank_lines, kept_comments, without_blank_start
 from xf2sdpa.edits.errors import PairingError, Transcript
 from xf2sdpa.edits.expressions import ExpressionEditor
+from xf2sdpa.edits.hidden import Touched
 from xf2sdpa.edits.import_lines import after_preamble, without_aliases
 from xf2sdpa.edits.kinds import (
     AddImport,
@@ -54,9 +54,7 @@ class _Editor:
         for edit in edits:
             if isinstance(edit, AddImport):
                 self.imports.setdefault(id(edit.after), []).append(edit)
-        lines = [e.node.lineno for e in edits if not isinstance(e, AddImport)]
-        lines += [e.after.lineno for e in edits if isinstance(e, AddImport) and e.after is not None]
-        self.lines = sorted(lines)
+        self.touches = Touched(edits)
 
     def run(self) -> tuple[cst.Module, Transcript]:
         body, spare = self.block(self.module.body, self.tree.body)
@@ -83,13 +81,6 @@ class _Editor:
                 raise PairingError(
                     f"line {edit.node.lineno}: {ast.unparse(edit.node)} cannot be edited where it stands"
                 )
-
-    def touches(self, node: ast.stmt) -> bool:
-        """Whether some edit lies in a statement (by lines: quick, and never too few)."""
-        end = node.end_lineno or node.lineno
-        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
-        nearest = bisect.bisect_left(self.lines, first)
-        return nearest < len(self.lines) and self.lines[nearest] <= end
 
     # -- statements ------------------------------------------------------------------------------
 

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from xf2sdpa.files.reading import read_regular
 
 
 class SettingsError(Exception):
@@ -26,7 +29,7 @@ class SettingsError(Exception):
 
 def find_pyproject(start: Path) -> Path | None:
     """Return the nearest pyproject.toml at or above `start`."""
-    start = start.resolve()
+    start = Path(os.path.realpath(start))  # resolve() trips over a circle of links
     for folder in (start, *start.parents):
         file = folder / "pyproject.toml"
         if file.is_file():
@@ -43,7 +46,10 @@ def parse_toml(text: str) -> dict[str, Any]:
     import importlib
 
     parser = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    parsed: dict[str, Any] = parser.loads(text)
+    try:
+        parsed: dict[str, Any] = parser.loads(text)
+    except RecursionError:
+        raise ValueError("nests too deep") from None
     return parsed
 
 
@@ -54,7 +60,7 @@ def read_bytes(file: Path) -> bytes:
         SettingsError: it cannot be read.
     """
     try:
-        return file.read_bytes()
+        return read_regular(file)
     except OSError as error:
         raise SettingsError(file, "", f"cannot be read: {error.strerror or error}") from error
 

@@ -13,7 +13,7 @@ import sys
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from xf2sdpa.files.patterns import StrPath
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 FIRST_NEEDLES: tuple[bytes, ...] = (b"xformers", b"mslk")
 """What a file must name, in any case, before anything else about it is asked. To be written in lower case."""
 
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
+"""How a file in UTF-16 or UTF-32 begins."""
 _CHUNK = 1 << 17
+_WINDOW = 4 << 20
+"""How much of a file is looked at in one piece; larger ones are searched piece by piece."""
+_OVERLAP = 1 << 10
+_LARGEST = 64 << 20
+"""A file that is no source text, whatever it is called: it is named, and not read to its end."""
 _SMALLEST_SHARE = 256
 _FEW_WORDS = 16
 _WORD_BYTES = bytes(
@@ -41,13 +48,16 @@ class Searcher:
         self._left = [os.fspath(file) for file in files]
         self._asked: set[bytes] = set()
 
-    def first(self) -> list[Path]:
-        """Return the files that hold one of FIRST_NEEDLES, in any case, anywhere."""
+    def first(self, *further: bytes) -> list[Path]:
+        """Return the files that hold one of FIRST_NEEDLES, or of further ones in lower case, in any case, anywhere."""
+        needles = FIRST_NEEDLES + further
 
         # Lower case and plain search take a tenth of what a regular expression that ignores case takes.
         def hit(data: bytes) -> bool:
             lowered = data.lower()
-            for needle in FIRST_NEEDLES:  # noqa: SIM110 -- any() costs a generator for every file
+            if data[:2] in _WIDE:  # Python does not take such a file; whoever reads it will say so
+                lowered = lowered.replace(b"\0", b"")
+            for needle in needles:  # noqa: SIM110 -- any() costs a generator for every file
                 if needle in lowered:
                     return True
             return False
@@ -96,7 +106,7 @@ def _sift(files: Sequence[str], hit: Hit) -> Sifted:
     failed: list[tuple[str, str]] = []
     for file in files:
         try:
-            if hit(_read(file)):
+            if any(map(hit, _read(file))):
                 hits.append(file)
         except OSError as error:
             failed.append((file, error.strerror or str(error)))
@@ -148,13 +158,23 @@ def _fork(files: list[str], hit: Hit) -> tuple[int, int]:
         os._exit(status)  # whatever happened: nothing of the parent's may run twice
 
 
-def _read(file: str) -> bytes:
-    """Return the file's bytes; open() does the same with four more system calls."""
+def _read(file: str) -> Iterator[bytes]:
+    """Yield the file's bytes, in one piece unless it is large; open() does the same with four more system calls."""
     descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        chunks = []
+        chunks, held, total = [], 0, 0
         while chunk := os.read(descriptor, _CHUNK):
             chunks.append(chunk)
+            held += len(chunk)
+            if held > _WINDOW:
+                window = b"".join(chunks)
+                yield window
+                chunks, total = [window[-_OVERLAP:]], total + held  # a needle may lie across the border
+                held = _OVERLAP
+                if total > _LARGEST:
+                    import errno
+
+                    raise OSError(errno.EFBIG, f"larger than {_LARGEST >> 20} MiB")
     finally:
         os.close(descriptor)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    yield chunks[0] if len(chunks) == 1 else b"".join(chunks)

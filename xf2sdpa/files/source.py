@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import functools
 import os
+import re
 import stat
+import time
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
+
+from xf2sdpa.files.reading import read_regular
 
 UNPARSABLE = "XF901"
 """The text is not Python (raised by those who parse it)."""
@@ -24,6 +29,9 @@ UNWRITABLE = "XF904"
 """The file cannot be written, or must not be because it has changed meanwhile."""
 
 _WIDE_MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF32_BE: "UTF-32"}
+_DRAFT = re.compile(r"\.xf2sdpa-[0-9a-f]{16}\.tmp")
+_OLD = 60
+"""Seconds after which nobody is at work on a draft any more."""
 _ASCII_ONLY = bytes(byte if byte < 0x80 else ord("?") for byte in range(256))
 
 
@@ -106,10 +114,18 @@ def read(path: Path) -> Source:
         SourceError: XF902, it cannot be read, and all that `decode` raises.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise SourceError(path, 1, 0, UNREADABLE, f"cannot be read: {error.strerror or error}") from error
     return decode(data, path)
+
+
+def text_or_nothing(path: Path) -> str:
+    """The file's text; empty where it cannot be read, which only matters to who must work on it."""
+    try:
+        return read(path).text
+    except SourceError:
+        return ""
 
 
 def write(path: Path, data: bytes, *, expected: bytes | None = None) -> None:
@@ -124,6 +140,7 @@ def write(path: Path, data: bytes, *, expected: bytes | None = None) -> None:
             as it was.
     """
     target = Path(os.path.realpath(path))
+    _sweep(target.parent)
     # A name of its own, not one made from the target's: that may be as long as names may be.
     draft = target.with_name(f".xf2sdpa-{os.urandom(8).hex()}.tmp")
     try:
@@ -133,7 +150,7 @@ def write(path: Path, data: bytes, *, expected: bytes | None = None) -> None:
         try:
             _write_draft(draft, data, status)
             # As late as can be: what somebody saves after this line is lost.
-            if expected is not None and target.read_bytes() != expected:
+            if expected is not None and read_regular(target) != expected:
                 raise SourceError(path, 1, 0, UNWRITABLE, "has changed on disk since it was read")
             draft.replace(target)
         except BaseException:
@@ -142,6 +159,16 @@ def write(path: Path, data: bytes, *, expected: bytes | None = None) -> None:
     except OSError as error:
         message = f"cannot be written: {error.strerror or error}"
         raise SourceError(path, 1, 0, UNWRITABLE, message) from error
+
+
+@functools.lru_cache(maxsize=4096)  # once a folder
+def _sweep(folder: Path) -> None:
+    """Delete what a run left in a folder that was killed while it wrote there; a draft lives for moments."""
+    with contextlib.suppress(OSError):
+        for draft in folder.glob(".xf2sdpa-*.tmp"):
+            status = draft.lstat()
+            if _DRAFT.fullmatch(draft.name) and stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > _OLD:
+                draft.unlink()
 
 
 def _check_writable(path: Path, target: Path, status: os.stat_result) -> None:

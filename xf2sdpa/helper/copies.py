@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def finished_copies(copies: Sequence[Copy], results: Mapping[Path, FileResult], 
         results: what became of each file.
         project: the files as they will be.
     """
-    unused, standing = _standing_copies(project, {copy.path.resolve() for copy in copies})
+    unused, standing = _standing_copies(project, {Path(os.path.realpath(copy.path)) for copy in copies})
     names = {
         copy.path: frozenset().union(*(results[user].compat_names for user in copy.modules))
         for copy in (*copies, *standing)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xf2sdpa import __version__
+from xf2sdpa.files.reading import read_regular
 from xf2sdpa.model import Copy
 
 MODULE_NAME = "_attention_compat"
@@ -32,10 +34,13 @@ It is yours: edit it, or delete it once nothing imports it. xf2sdpa updates a co
 
 def with_text(copy: Copy, names: Collection[str]) -> Copy:
     """The copy with the text that it should have, for what its users need and what it already holds."""
-    if not copy.path.exists():
+    try:
+        old = _standing(copy.path)
+        held = _held(old or "")
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        return replace(copy, old="", broken=_why(error))
+    if old is None:
         return replace(copy, text=assemble(names))
-    old = copy.path.read_text("utf-8")
-    held = _held(old)
     if is_untouched(old):
         return replace(copy, old=old, text=assemble({*names, *held}))
     return replace(copy, old=old, missing=tuple(sorted(set(names) - held)))
@@ -43,7 +48,26 @@ def with_text(copy: Copy, names: Collection[str]) -> Copy:
 
 def held(path: Path) -> frozenset[str]:
     """The names of the API that the copy at a path defines; none where there is none."""
-    return _held(path.read_text("utf-8")) if path.exists() else frozenset()
+    try:
+        return _held(_standing(path) or "")
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+        return frozenset()
+
+
+def _standing(path: Path) -> str | None:
+    """The text of a copy, None where there is none.
+
+    Raises:
+        OSError, ValueError: what stands there is no text.
+    """
+    return read_regular(path).decode("utf-8").replace("\r\n", "\n") if os.path.lexists(path) else None
+
+
+def _why(error: Exception) -> str:
+    """Why what stands in a helper's place is none."""
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or error}"
+    return "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "does not parse"
 
 
 def _held(text: str) -> frozenset[str]:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from xf2sdpa.files.reading import read_regular
 from xf2sdpa.model import FileResult
 from xf2sdpa.project.entry_points import is_other
 from xf2sdpa.project.import_graph import Import, ImportGraph
@@ -33,7 +34,7 @@ class Texts(Mapping[str, str]):
         text = self._texts[file]
         if text is None:
             try:
-                text = Path(file).read_bytes().decode("utf-8", "replace")
+                text = read_regular(file).decode("utf-8", "replace")
             except OSError:
                 text = ""
             self._texts[file] = text

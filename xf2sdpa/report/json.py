@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from xf2sdpa import __version__
+from xf2sdpa.files.plain import plain_json
 from xf2sdpa.flags.table import named
 from xf2sdpa.model import Copy, FileResult, Finding, FlagsOutcome, Note, Pin, Run, Site, SiteClass, Span, TorchVersion
 
@@ -17,7 +18,7 @@ FORMAT_VERSION = 1
 
 def render(run: Run, pin: Pin | None, *, written: bool) -> str:
     """The whole report as one JSON document."""
-    return json.dumps(document(run, pin, written=written), indent=2, ensure_ascii=False) + "\n"
+    return plain_json(json.dumps(document(run, pin, written=written), indent=2, ensure_ascii=False)) + "\n"
 
 
 def document(run: Run, pin: Pin | None, *, written: bool) -> dict[str, Any]:

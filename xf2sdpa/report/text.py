@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from xf2sdpa.files.plain import plain, shell_word
 from xf2sdpa.flags.table import (
     FIRST_TORCH_WITH_CUDNN,
     INSERTED,
@@ -31,6 +33,7 @@ from xf2sdpa.model import (
     SiteClass,
     TorchVersion,
 )
+from xf2sdpa.report.shown import shown
 
 _COLOURS = {
     SiteClass.EXACT: "green",
@@ -55,6 +58,8 @@ def lines(run: Run, pin: Pin | None, *, written: bool, verbose: int = 0) -> Iter
         written: whether the changes are in the files (not with --check and --diff).
         verbose: below 0 only what failed; above 0 advice and notes as well.
     """
+    added = [shell_word(copy.path) for copy in run.copies if copy.old is None]
+    run, pin = shown(run), shown(pin)
     flagged = {place.path for place in run.flags.places}
     for result in run.results:
         for finding in result.findings:
@@ -66,7 +71,7 @@ def lines(run: Run, pin: Pin | None, *, written: bool, verbose: int = 0) -> Iter
             if result.changed and not (result.sites or result.findings or str(result.path) in flagged):
                 yield f"{click.style(f'{result.path}:1:1:', bold=True)} changed"
     if verbose >= 0:
-        yield from _totals(run, pin, written=written, verbose=verbose)
+        yield from _totals(run, pin, added, written=written, verbose=verbose)
 
 
 def _site(site: Site, verbose: int) -> Iterator[str]:
@@ -86,7 +91,7 @@ def _outcome(site: Site) -> str:
         return f"by the helper module: {site.message}"
     if site.kind in (SiteClass.LEFT, SiteClass.REMOVED):
         return site.message
-    joined = " ".join(site.after.split()).replace("( ", "(").replace(", )", ")").replace(" )", ")")
+    joined = plain(" ".join(site.after.split())).replace("( ", "(").replace(", )", ")").replace(" )", ")")
     return joined if len(joined) <= _ONE_LINE else joined[: _ONE_LINE - 1] + "…"
 
 
@@ -104,13 +109,13 @@ def _finding(finding: Finding, verbose: int) -> Iterator[str]:
         yield f"    help: {finding.advice}"
 
 
-def _totals(run: Run, pin: Pin | None, *, written: bool, verbose: int) -> Iterator[str]:
+def _totals(run: Run, pin: Pin | None, added: list[str], *, written: bool, verbose: int) -> Iterator[str]:
     counts = {kind: run.count(kind) for kind in SiteClass}
     total = sum(counts.values())
     failed = sum(result.failed for result in run.results)
     if not total and not failed:
         yield "No call of xformers' attention found."
-        yield from _helpers(run, written=written)
+        yield from _helpers(run, added, written=written)
         yield from _flags(run.flags, verbose)
         yield from _needing(run, verbose)
         yield from _not_needed(run)
@@ -118,7 +123,7 @@ def _totals(run: Run, pin: Pin | None, *, written: bool, verbose: int) -> Iterat
     parts = [f"{count} {kind.value}" for kind, count in counts.items() if count or kind is SiteClass.LEFT]
     if total:
         yield f"{_count(total, 'call site')}: {', '.join(parts)}."
-    yield from _helpers(run, written=written)
+    yield from _helpers(run, added, written=written)
     changed = len(run.changed)
     if changed:
         yield f"{_count(changed, 'file')} {'rewritten' if written else 'would be rewritten'}."
@@ -158,13 +163,13 @@ def _reason(result: FileResult) -> Finding | None:
     return next((finding for finding in keeping if finding.advice), keeping[0] if keeping else None)
 
 
-def _helpers(run: Run, *, written: bool) -> Iterator[str]:
+def _helpers(run: Run, added: list[str], *, written: bool) -> Iterator[str]:
     """New and changed helper modules, and those that a person has taken over."""
     new = [copy for copy in run.copies if copy.old is None]
     for copy in new:
         yield f"{'New' if written else 'Would make'} {copy.path}, for {_count(len(copy.modules), 'file')}."
     if new and written:
-        yield f"    git add {' '.join(str(copy.path) for copy in new)}"
+        yield f"    git add {' '.join(added)}"
     for copy in run.copies:
         if copy.old is not None and copy.text == "":
             yield f"{'Deleted' if written else 'Would delete'} {copy.path}: nothing imports it any more."
@@ -264,7 +269,8 @@ def _unified(path: Path, old: str | None, new: str | None) -> Iterator[str]:
     import difflib  # noqa: PLC0415 - only for --diff
 
     before, after = (
-        "/dev/null" if text is None else f"{side}/{str(path).lstrip('/')}" for side, text in (("a", old), ("b", new))
+        "/dev/null" if text is None else _quoted(f"{side}/{str(path).lstrip('/')}")
+        for side, text in (("a", old), ("b", new))
     )
     was, will_be = ((text or "").splitlines(keepends=True) for text in (old, new))
     for line in difflib.unified_diff(was, will_be, before, after):
@@ -272,3 +278,11 @@ def _unified(path: Path, old: str | None, new: str | None) -> Iterator[str]:
             yield line
         else:
             yield f"{line}\n\\ No newline at end of file\n"
+
+
+def _quoted(name: str) -> str:
+    """A name in the heading of a diff, quoted as git does where it would not be read as it is."""
+    if plain(name) == name:
+        return name
+    quoted = (chr(b) if 32 <= b < 127 and b not in b'"#\\' else f"\\{b:03o}" for b in os.fsencode(name))
+    return f'"{"".join(quoted)}"'

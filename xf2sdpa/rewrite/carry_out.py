@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from xf2sdpa.analysis.spans import source_of, span_of
+from xf2sdpa.edits.hidden import Hidden, nests_too_deep
 from xf2sdpa.edits.layout import Layout
 from xf2sdpa.edits.selfcheck import CheckFailed
 from xf2sdpa.model import Note, Site, SiteClass
@@ -21,13 +21,18 @@ def edited_text(draft: FileDraft, settings: Settings) -> tuple[str, Transcript]:
 
     Raises:
         CheckFailed: LibCST cannot read the text, or does not see the program that `ast` sees.
+        RecursionError: a statement that changes nests too deep for LibCST.
     """
     import libcst as cst  # noqa: PLC0415 - heavy, and only changed files need it
 
     from xf2sdpa.edits.errors import PairingError  # noqa: PLC0415
     from xf2sdpa.edits.statements import apply_edits  # noqa: PLC0415
 
-    body, blank = _split_end(draft.text)
+    hidden = Hidden(draft.text, draft.tree, draft.edits)
+    old_mac = "\r" in draft.text and "\n" not in draft.text  # line ends that LibCST does not keep
+    body = hidden.text.replace("\r", "\n") if old_mac else hidden.text
+    if nests_too_deep(body):
+        raise RecursionError
     layout = Layout.of(draft.text, settings.wrap_at())
     try:
         module, transcript = apply_edits(cst.parse_module(body), draft.tree, draft.edits, layout)
@@ -35,16 +40,8 @@ def edited_text(draft: FileDraft, settings: Settings) -> tuple[str, Transcript]:
         raise CheckFailed(f"LibCST cannot read the file, line {error.raw_line}") from error
     except PairingError as error:
         raise CheckFailed(str(error)) from error
-    return module.code + blank, transcript
-
-
-def _split_end(text: str) -> tuple[str, str]:
-    """The text up to its last code, and blank lines behind it: LibCST drops white space there."""
-    body = text.rstrip(" \t\r\n\f")
-    rest = text[len(body) :]
-    first = re.match(r"[ \t]*(?:\r\n|\r|\n)?", rest)
-    cut = len(body) + (first.end() if first else 0)
-    return text[:cut], text[cut:]
+    code = module.code.replace("\n", "\r") if old_mac else module.code
+    return hidden.restored(code), transcript
 
 
 def site_of(call: CallDraft, transcript: Transcript | None) -> Site:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,7 +26,18 @@ SOME = 8
 """Files from which on a progress bar is worth its line."""
 
 
-@click.command("rewrite")
+class _Rewrite(click.Command):
+    """A command that is often given names that nobody looked at."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse an option that may be the name of a file: a hook or a shell's `*` may have meant that."""
+        for word in itertools.takewhile(lambda word: word != "--", args):
+            if word.startswith("-") and word != "-" and os.path.lexists(word):
+                give_up(f"{word} is the name of a file here, and may be an option", "Put -- before names of files.")
+        return super().parse_args(ctx, args)
+
+
+@click.command("rewrite", cls=_Rewrite)
 @click.argument("paths", nargs=-1, type=click.Path(path_type=str, allow_dash=True))
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; print the diff; exit 1 if something would change.")
@@ -67,11 +80,14 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
         sys.exit(_standard_input(paths, options))
     settings = _settings(Path(paths[0]) if paths else Path(), options)
     written = not (options["check"] or options["diff"])
-    run = _rewrite(paths, settings, options)
-    if written:
-        from xf2sdpa.run.write import write_back
+    from xf2sdpa.run.lock import alone
 
-        write_back(run)
+    with alone(paths[0] if paths else settings.file or ".") if written else contextlib.nullcontext():
+        run = _rewrite(paths, settings, options)
+        if written:
+            from xf2sdpa.run.write import write_back
+
+            write_back(run)
     from xf2sdpa.uninstall.requirements import no_longer_needed
     from xf2sdpa.uninstall.torch_pin import project_torch
 
@@ -118,16 +134,21 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
     from xf2sdpa.files.errors import DiscoverError
     from xf2sdpa.files.listing import list_files
     from xf2sdpa.run.options import RunOptions
+    from xf2sdpa.run.refused import refuse_broken_helpers, refuse_ways_out, without_links_out
+    from xf2sdpa.run.restored import missing_helpers
     from xf2sdpa.run.rewrite_files import rewrite_files
 
     base = settings.file.parent if settings.file else None
     chosen: list[str | Path] = list(paths) or [(base or Path()) / path for path in settings.paths]
+    if settings.file and not paths:
+        refuse_ways_out(settings.file, "paths", chosen)
     if not chosen:
         give_up("no paths given, and none configured", "Name files or folders, or set `paths` in [tool.xf2sdpa].")
     try:
         files = list_files(chosen, include=settings.include, exclude=settings.all_exclude, base=base)
     except DiscoverError as error:
         give_up(str(error))
+    files, refused = without_links_out(files, chosen)
     how = RunOptions(
         flags=_flags(settings, only_exact=options["only"] == "exact"),
         flags_in=_named(settings, options["flags_in"]),
@@ -137,7 +158,12 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
         jobs=options["jobs"] or os.cpu_count() or 1,
         progress=_progress(options),
     )
-    return rewrite_files(files, settings, how)
+    run = rewrite_files(files, settings, how)
+    if how.new_files:
+        run.copies += missing_helpers(files, [copy.path for copy in run.copies])
+    refuse_broken_helpers(run)
+    run.results = sorted([*run.results, *refused], key=lambda result: result.path)
+    return run
 
 
 def _flags(settings: Settings, *, only_exact: bool) -> tuple[str, ...] | None:
@@ -154,6 +180,10 @@ def _named(settings: Settings, given: tuple[str, ...]) -> tuple[str, ...]:
     """The files of `--flags-in`, or of the configuration."""
     base = settings.file.parent if settings.file and not given else Path()
     named = [os.path.normpath(base / name) for name in settings.flags_in]
+    if settings.file and not given:
+        from xf2sdpa.run.refused import refuse_ways_out
+
+        refuse_ways_out(settings.file, "flags-in", named)
     for name in named:
         if not Path(name).is_file():
             give_up(f"--flags-in: {name} is no file")
@@ -177,13 +207,30 @@ def _report(run: Run, pin: Pin | None, options: dict[str, Any], *, written: bool
     from xf2sdpa.report import json, text
 
     if options["output_format"] == "json":
-        click.echo(json.render(run, pin, written=written), nl=False)
+        click.echo(json.render(run, pin, written=written).encode("utf-8"), nl=False)
         return
     if options["diff"]:
-        click.echo(_coloured("".join(text.diff(run))), nl=False)
+        click.echo(_coloured(_for_readers(text.diff(run))), nl=False)
     verbose = -1 if options["quiet"] else int(options["verbose"])
     for line in text.lines(run, pin, written=written, verbose=verbose):
         click.echo(line, err=bool(options["diff"]))
+
+
+def _for_readers(diff: Iterable[str]) -> str:
+    """A diff as it is, for files and pipes; where it is shown, without what does something there."""
+    from xf2sdpa.report.shown import plain_code
+
+    runner = os.environ.get("GITHUB_ACTIONS") == "true" and not _is_file(sys.stdout)
+    if not (runner or sys.stdout.isatty()):
+        return "".join(diff)
+    return "".join(plain_code(line.rstrip("\r\n")) + "\n" for line in diff)
+
+
+def _is_file(stream: Any) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _coloured(diff: str) -> str:
@@ -214,14 +261,16 @@ def _standard_input(paths: tuple[str, ...], options: dict[str, Any]) -> int:
 
     settings = _settings(Path(options["stdin_filename"]).absolute().parent, options)
     only_exact = options["only"] == "exact"
+    if sys.stdin is None:
+        give_up("there is no standard input to read")
     data = sys.stdin.buffer.read()
     result, output = rewrite_bytes(data, options["stdin_filename"], settings, only_exact=only_exact)
     run = Run([result] if result.sites or result.findings else [])
     written = not (options["check"] or options["diff"])
     if options["output_format"] == "json":
-        click.echo(json.render(run, None, written=written), nl=False)
+        click.echo(json.render(run, None, written=written).encode("utf-8"), nl=False)
     elif options["diff"]:
-        click.echo("".join(text.diff(run)), nl=False)
+        click.echo(_for_readers(text.diff(run)), nl=False)
     elif written:
         sys.stdout.buffer.write(output)
     if options["output_format"] == "text":

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xf2sdpa.codes import UNREADABLE, UNWRITABLE
+from xf2sdpa.files.links import leads_out, project_of
 from xf2sdpa.files.source import SourceError, read, write
 from xf2sdpa.model import Copy, Run
 from xf2sdpa.run.matching import failed_result
@@ -46,6 +47,8 @@ def write_back(run: Run) -> None:
 
 def _write_copy(copy: Copy) -> None:
     if copy.text:
+        if leads_out(copy.path, {project_of(copy.path)}):
+            raise SourceError(copy.path, 1, 0, UNWRITABLE, "is a link that leads out of the project")
         write(copy.path, copy.text.encode("utf-8"))
         return
     try:

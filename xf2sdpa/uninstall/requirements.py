@@ -9,6 +9,7 @@ from pathlib import Path
 
 from xf2sdpa.files.errors import DiscoverError
 from xf2sdpa.files.listing import list_files
+from xf2sdpa.files.reading import read_regular
 from xf2sdpa.files.search import Searcher
 from xf2sdpa.files.source import SourceError, read
 from xf2sdpa.model import FileResult, Listed, SiteClass
@@ -31,7 +32,7 @@ def no_longer_needed(results: Collection[FileResult], start: Path) -> list[Liste
     """
     if not any(result.changed for result in results) or any(map(_needs, results)):
         return []
-    start = start.resolve()
+    start = Path(os.path.realpath(start))  # resolve() trips over a circle of links
     for folder in (start, *start.parents):
         found = list(_listed(folder))
         if found:
@@ -50,7 +51,7 @@ def _needs(result: FileResult) -> bool:
 def _listed(folder: Path) -> Iterator[Listed]:
     for file in (file for pattern in _FILES for file in sorted(folder.glob(pattern))):
         try:
-            lines = file.read_text("utf-8", "replace").splitlines()
+            lines = read_regular(file).decode("utf-8", "replace").splitlines()
         except OSError:
             continue
         for number, line in enumerate(lines, 1):

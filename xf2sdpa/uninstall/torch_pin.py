@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 import configparser
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from xf2sdpa.files.pyproject import parse_toml
+from xf2sdpa.files.reading import read_regular
 from xf2sdpa.model import Pin, TorchVersion
 
 # torch, but not torchvision, torch-geometric or torch.py.
@@ -28,7 +30,7 @@ def project_torch(start: Path) -> Pin | None:
     The search ends at the top of a git work tree. Where the files say different things, the lowest counts,
     as somebody may install by it. A file that cannot be read or parsed says nothing.
     """
-    start = start.resolve()
+    start = Path(os.path.realpath(start))  # resolve() trips over a circle of links
     for folder in (start, *start.parents):  # a file as the first "folder" has nothing in it
         pins = list(_pins(folder))
         if pins:
@@ -123,7 +125,7 @@ def _of_setup_cfg(text: str) -> list[str]:
 def _text(file: Path) -> str:
     """Return the file's text, "" if there is none. (`pip freeze >` in PowerShell writes UTF-16.)"""
     try:
-        data = file.read_bytes()
+        data = read_regular(file)
     except OSError:
         return ""
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

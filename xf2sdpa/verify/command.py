@@ -11,9 +11,12 @@ import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from xf2sdpa.console import give_up, say
+from xf2sdpa.files.plain import plain
 
 # Imports where they are needed: `--help` needs neither torch nor the analysis.
 # ruff: noqa: PLC0415
@@ -112,9 +115,9 @@ def _verify(ctx: click.Context, paths: tuple[str, ...], given: dict[str, Any]) -
     """Do it all; the exit status."""
     program: list[str] | None = ctx.meta.get("xf2sdpa.program")
     if program is not None and not program:
-        _give_up("no program behind --")
+        give_up("no program behind --")
     if importlib.util.find_spec("torch") is None:
-        _give_up("verify needs torch, which is not installed here", "pip install 'xf2sdpa[verify]'")
+        give_up("verify needs torch, which is not installed here", "pip install 'xf2sdpa[verify]'")
     earlier = _checked(given)
     settings, files = _project(paths)
     texts, plan = _planned(files, settings, given, with_program=program is not None)
@@ -136,14 +139,14 @@ def _checked(given: dict[str, Any]) -> str | None:
         if file is None:
             continue
         if not file.parent.is_dir():
-            _give_up(f"{file}: cannot be written: there is no folder {file.parent}")
+            give_up(f"{file}: cannot be written: there is no folder {file.parent}")
         if not os.access(file if file.exists() else file.parent, os.W_OK):
-            _give_up(f"{file}: cannot be written: no permission")
+            give_up(f"{file}: cannot be written: no permission")
     if given["device"] == "cuda":
         import torch
 
         if not torch.cuda.is_available():
-            _give_up("there is no CUDA device", "--device cpu runs small shapes")
+            give_up("there is no CUDA device", "--device cpu runs small shapes")
     source: Path | None = given["baseline"]
     if source is None:
         return None
@@ -153,7 +156,7 @@ def _checked(given: dict[str, Any]) -> str | None:
         earlier = source.read_text("utf-8")
         json.load(earlier)
     except (OSError, ValueError) as error:
-        _give_up(f"{source}: {error}")
+        give_up(f"{source}: {error}")
     return earlier
 
 
@@ -168,7 +171,7 @@ def _project(paths: tuple[str, ...]) -> tuple[Settings, list[str]]:
         base = settings.file.parent if settings.file else None
         return settings, list_files(paths, include=settings.include, exclude=settings.all_exclude, base=base)
     except (SettingsError, DiscoverError) as error:
-        _give_up(str(error))
+        give_up(str(error))
 
 
 def _planned(
@@ -180,10 +183,10 @@ def _planned(
     try:
         texts = collect(files, given["before"], given["rev"], settings)
     except OldTextError as error:
-        _give_up(str(error), error.advice)
+        give_up(str(error), error.advice)
     found = plan(texts, settings, with_program=with_program)
     if not found.sites:
-        _give_up("there is no call of xformers' attention in these files that the rewrite would change", WAYS_OUT)
+        give_up("there is no call of xformers' attention in these files that the rewrite would change", WAYS_OUT)
     return texts, found
 
 
@@ -226,7 +229,7 @@ def _with_program(texts: OldTexts, plan: Plan, program: list[str], options: Opti
         try:
             status = launch.run(program, given, Path(folder))
         except launch.LaunchError as error:
-            _give_up(str(error))
+            give_up(str(error))
         return status, merge(plan, Path(folder), environment)
 
 
@@ -257,7 +260,7 @@ def _show(report: Report, given: dict[str, Any], earlier: str | None, *, beside_
     comparison = baseline.compare(report, earlier) if earlier is not None else None
     shared = {"min_speedup": given["min_speedup"], "comparison": comparison}
     if given["output_format"] == "json":
-        click.echo(json.render(report), nl=False)
+        click.echo(json.render(report).encode("utf-8"), nl=False)
     elif given["output_format"] == "markdown":
         click.echo(markdown.render(report, **shared), nl=False)
     else:
@@ -278,11 +281,6 @@ def _write(file: Path, text: str) -> bool:
     try:
         file.write_text(text, "utf-8")
     except OSError as error:
-        click.echo(f"xf2sdpa: {file}: cannot be written: {error.strerror or error}", err=True)
+        say(plain(f"xf2sdpa: {file}: cannot be written: {error.strerror or error}"))
         return False
     return True
-
-
-def _give_up(message: str, advice: str = "") -> NoReturn:
-    click.echo(f"xf2sdpa: {message}" + (f"\n    help: {advice}" if advice else ""), err=True)
-    sys.exit(2)

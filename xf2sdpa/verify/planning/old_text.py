@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xf2sdpa.files.git import blobs, changed_files, commit_of, git_complaint, work_tree
 from xf2sdpa.files.search import FIRST_NEEDLES, Searcher
 from xf2sdpa.files.source import Source, SourceError, decode, read
 from xf2sdpa.flags.block import without
@@ -222,65 +222,35 @@ def _changed_since(trees: Mapping[Path, Sequence[Path]], rev: str) -> dict[Path,
     """A revision's texts of the files that differ from it; the helper is no file of the old tree."""
     found = {}
     for top, members in trees.items():
-        changed = _changed(top, rev) or set()
-        for path in members:
-            relative = path.resolve().relative_to(top).as_posix()
-            if relative in changed and path.name != FILE_NAME:
-                old = _shown(top, rev, relative, path)
+        paths = {path.resolve().relative_to(top).as_posix(): path for path in members if path.name != FILE_NAME}
+        changed = changed_files(str(top), commit_of(str(top), rev), paths)
+        for name, old in zip(changed, blobs(str(top), changed.values()), strict=True):
+            with contextlib.suppress(SourceError):
                 if old is not None:
-                    found[path] = old
+                    found[paths[name]] = decode(old, paths[name])
     return found
 
 
 def _why_not(top: Path, rev: str) -> str:
     """Why git has no such revision; empty if it has."""
+    if commit_of(str(top), rev):
+        return ""
     try:
-        command = ["git", "-C", str(top), "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}"]
-        done = subprocess.run(command, capture_output=True, check=False)
+        told = git_complaint(str(top), "rev-parse", "--verify", "--quiet", "HEAD")
     except OSError as error:
         return f"--rev {rev}: git cannot be run: {error.strerror or error}"
-    if done.returncode == 0:
-        return ""
-    told = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return f"--rev {rev}: git says in {top}: {told[0]}" if told else f"git knows no revision {rev!r} in {top}"
+    return f"--rev {rev}: git says in {top}: {told}" if told else f"git knows no revision {rev!r} in {top}"
 
 
 def _by_work_tree(files: Iterable[str]) -> Iterator[tuple[Path, list[Path]]]:
     """The files of each work tree of git."""
-    tops: dict[Path, Path | None] = {}
+    tops: dict[Path, str | None] = {}
     members: dict[Path, list[Path]] = {}
     for file in files:
         folder = Path(file).resolve().parent
         if folder not in tops:
-            tops[folder] = _top(folder)
+            tops[folder] = work_tree(str(folder))
         top = tops[folder]
         if top is not None:
-            members.setdefault(top, []).append(Path(file))
+            members.setdefault(Path(top), []).append(Path(file))
     yield from members.items()
-
-
-def _top(folder: Path) -> Path | None:
-    """The nearest folder, at or above, that git works in."""
-    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), None)
-
-
-def _changed(top: Path, rev: str) -> set[str] | None:
-    output = _git(top, "diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", rev, "--")
-    return None if output is None else set(output.decode("utf-8", "surrogateescape").split("\0"))
-
-
-def _shown(top: Path, rev: str, relative: str, path: Path) -> Source | None:
-    output = _git(top, "show", f"{rev}:{relative}")
-    try:
-        return None if output is None else decode(output, path)
-    except SourceError:
-        return None
-
-
-def _git(top: Path, *arguments: str) -> bytes | None:
-    """What git prints, or None if it fails or is not there."""
-    try:
-        done = subprocess.run(["git", "-C", str(top), *arguments], capture_output=True, check=False)
-    except OSError:
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from xf2sdpa import __version__
+from xf2sdpa.files.plain import plain_json
 from xf2sdpa.verify.model import FORMAT_VERSION, Report, Status
 from xf2sdpa.verify.plain import made, plain
 
@@ -18,7 +19,7 @@ _plain, _made = plain, made
 
 def render(report: Report) -> str:
     """The whole report as one JSON document."""
-    return json.dumps(document(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return plain_json(json.dumps(document(report), indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def document(report: Report) -> dict[str, Any]:

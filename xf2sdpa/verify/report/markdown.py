@@ -7,7 +7,9 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 
+from xf2sdpa.files.plain import plain
 from xf2sdpa.page import numbers
+from xf2sdpa.report.shown import plain_code
 from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.report import words
 from xf2sdpa.verify.report.baseline import Comparison
@@ -122,7 +124,7 @@ def _details(report: Report, sites: list[SiteReport]) -> Iterator[tuple[str, str
             lines += [f"  * {_text(words.failure(check))}\n" for _, check in of_one]
         lines += [f"* {numbers.count(len(found) - _SHOWN, 'check')} more\n"] if len(found) > _SHOWN else []
         diff = words.diff(site)  # a call of the helper is what it was
-        lines += [_fenced("".join(f"{sign} {line}\n" for sign, line in diff))] if diff else []
+        lines += [_fenced("".join(f"{sign} {plain_code(line)}\n" for sign, line in diff))] if diff else []
         advice = "" if report.environment.is_reference else site.advice
         lines += [f"\n{_text(text)}\n" for text in (words.speed_note(report, site), advice) if text]
         yield "folded block", "".join([*lines, "\n</details>\n"])
@@ -142,7 +144,7 @@ def _text(text: str) -> str:
 
 def _html(text: str) -> str:
     """Text in HTML. A joiner of no width keeps GitHub from taking a decorator for a person and notifying them."""
-    return html.escape(" ".join(text.split()), quote=False).replace("@", "@\u2060")
+    return html.escape(plain(" ".join(text.split())), quote=False).replace("@", "@\u2060")
 
 
 def _code(text: str) -> str:

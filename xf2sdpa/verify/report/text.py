@@ -11,6 +11,7 @@ import click
 from xf2sdpa.judging.model import Case
 from xf2sdpa.page import numbers
 from xf2sdpa.page.tables import Tone
+from xf2sdpa.report.shown import shown
 from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.report import words
 from xf2sdpa.verify.report.baseline import Comparison
@@ -40,6 +41,7 @@ def lines(
         min_speedup: what the user asked for; sites below are named.
         comparison: with an earlier run.
     """
+    report, comparison = shown(report), shown(comparison)
     room = width or shutil.get_terminal_size((120, 24)).columns
     say = _reference if report.environment.is_reference else str
     sites = sorted(report.sites, key=lambda site: (site.path, site.line, site.id))
