@@ -76,7 +76,7 @@ class _Collector(cst.CSTVisitor):
     def __init__(self) -> None:
         super().__init__()
         self.found: dict[type[ast.expr], list[cst.CSTNode]] = {kind: [] for kind in _PAIRED}
-        self.labels: set[cst.CSTNode] = set()  # `cst.Name` nodes that `ast` holds as plain strings: attributes, keywords
+        self.labels: set[cst.CSTNode] = set()  # `cst.Name` nodes that `ast` holds as str: attributes, keywords
 
     def gather(self, node: cst.CSTNode) -> None:
         node.visit(self)
