@@ -11,7 +11,7 @@ class Shape:
 
     Attributes:
         name: the case that it represents.
-        storage: the inputs' memory layout, see `Build.whole`; `packed`: query, key and value are parts of one tensor.
+        storage: how query, key and value are stored: `BMHK`; `BHMK`, viewed as BMHK; `packed`, as slices of one tensor.
         low: whether scores are strongly negative.
         timed: whether it is large enough to be timed on a GPU.
     """
