@@ -1,16 +1,15 @@
-"""The guide's "option 2", in one line: H200 backend flags and SDPA attention processors, set while a program runs.
+"""Sets H200 backend flags and SDPA attention processors while a program runs.
 
     from xf2sdpa import h200
-    model = h200.apply(model)               # and it stays so
-    with h200.applied(model) as model: …    # put back at the end
-    with h200.apply(): …                    # flags alone
+    model = h200.apply(model)               # permanently
+    with h200.applied(model) as model: …    # restored at the end
+    with h200.apply(): …                    # only the flags
 
-The flags are those of `xf2sdpa explain flags`, set only on a Hopper GPU, only where they do something, and never
-against what the program has set itself.
-diffusers' xformers attention processors are swapped for its SDPA ones, on any device,
-with their own weights.
+The flags are those of `xf2sdpa explain flags`. They are set only on a Hopper GPU, only where they have an effect, and
+never if the program has set them itself. diffusers' xformers attention processors are swapped for its SDPA ones, on any
+device, keeping their weights.
 
-"Option 1", code that imports xformers and cannot be edited: `xf2sdpa.compat.install()` first (see `xf2sdpa.compat`).
+For code that imports xformers and cannot be edited, call `xf2sdpa.compat.install()` first.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ PROCESSORS: Mapping[str, tuple[str, ...]] = {
     "CustomDiffusionXFormersAttnProcessor": ("CustomDiffusionAttnProcessor2_0",),
     "IPAdapterXFormersAttnProcessor": ("IPAdapterAttnProcessor2_0",),
 }
-"""diffusers' processors by class name, and what computes the same with SDPA, in the module of the first."""
+"""diffusers' xformers processors by class name, and the SDPA processors of the same module that compute the same."""
 _REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _Undo = Callable[[], object]
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -49,13 +48,13 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTra
 
 @dataclass
 class Applied:
-    """What `apply` did: lines that say so, and the way back. As a context manager it goes back at the end."""
+    """What `apply` did, as lines of text, and `undo`; as a context manager, it calls `undo` at the end."""
 
     said: list[str] = field(default_factory=list)
     _undo: list[_Undo] = field(default_factory=list)
 
     def undo(self) -> None:
-        """Put everything back as it was, last change first; a second call does nothing."""
+        """Restore everything, last change first; a second call does nothing."""
         while self._undo:
             self._undo.pop()()
 
@@ -80,7 +79,7 @@ def apply(model: Any = None, *, quiet: bool = False) -> Any:
         quiet: print nothing.
 
     Returns:
-        The model; without one, what was done, which is a context manager that puts the flags back.
+        The model; without one, an `Applied`, a context manager that restores the flags.
     """
     done = _apply(model, quiet=quiet)
     return done if model is None else model
@@ -88,7 +87,7 @@ def apply(model: Any = None, *, quiet: bool = False) -> Any:
 
 @contextlib.contextmanager
 def applied(model: Model, *, quiet: bool = False) -> Iterator[Model]:
-    """`apply(model)` for the time of a `with` block; then flags and processors are as they were before."""
+    """`apply(model)` within a `with` block; at its end, flags and processors are restored."""
     with _apply(model, quiet=quiet):
         yield model
 
@@ -119,7 +118,7 @@ def _modules(model: Any) -> Iterator[nn.Module]:
 
 
 def _not_hopper() -> str:
-    """Why this is no Hopper GPU; empty if it is one."""
+    """Why the current device is not a Hopper GPU; empty if it is one."""
     if not torch.cuda.is_available():
         return "there is no CUDA device"
     capability = torch.cuda.get_device_capability()
@@ -138,7 +137,7 @@ def _set_tf32(done: Applied, modules: list[nn.Module]) -> None:
         return
     try:
         before = torch.get_float32_matmul_precision()
-    except RuntimeError:  # the program has used the newer API; reading the older state then raises
+    except RuntimeError:  # reading this setting raises once the program has used the newer API
         done.said.append(f"{TF32.name} not set: the program sets fp32_precision itself")
         return
     if before != "highest":
@@ -150,7 +149,7 @@ def _set_tf32(done: Applied, modules: list[nn.Module]) -> None:
 
 
 def _precision_back(before: str) -> _Undo:
-    """How to restore the precision; with torch >= 2.9 also the newer API's state, which the older setter overwrites."""
+    """A function that restores the precision, and the newer API's (torch >= 2.9), which the older setter overwrites."""
     states = [(matmul, matmul.fp32_precision) for matmul in _matmuls() if _has_precision(matmul)]
 
     def back() -> None:
@@ -193,7 +192,7 @@ def _set_cudnn_benchmark(done: Applied, modules: list[nn.Module]) -> None:
 
 
 def _swap(done: Applied, module: nn.Module) -> None:
-    """Put an SDPA processor in the place of a module's xformers one, if it has one."""
+    """Replace a module's xformers processor, if it has one, by the SDPA one."""
     old = getattr(module, "processor", None)
     name = type(old).__name__
     if name not in PROCESSORS:
@@ -210,7 +209,7 @@ def _swap(done: Applied, module: nn.Module) -> None:
 
 
 def _counterpart(module: nn.Module, old: Any) -> tuple[Any, str]:
-    """A processor that computes with SDPA what the old one does, or why there is none."""
+    """A processor that computes the same with SDPA, and an empty text; or None and the reason why there is none."""
     home = sys.modules[type(old).__module__]
     cls = next((getattr(home, name) for name in PROCESSORS[type(old).__name__] if hasattr(home, name)), None)
     if cls is None:
@@ -231,7 +230,7 @@ def _counterpart(module: nn.Module, old: Any) -> tuple[Any, str]:
 
 
 def _has_usual_scale(module: nn.Module) -> bool:
-    """Whether an attention module scales its scores as SDPA does by itself, as far as its attributes tell."""
+    """Whether an attention module scales its scores by SDPA's default, as far as its attributes tell."""
     scale, heads = getattr(module, "scale", None), getattr(module, "heads", None)
     width = getattr(getattr(module, "to_q", None), "out_features", None)
     if scale is None or not heads or not width:
@@ -240,7 +239,7 @@ def _has_usual_scale(module: nn.Module) -> bool:
 
 
 def _with_weights(new: Any, old: Any) -> tuple[Any, str]:
-    """The new processor with the old one's own layers, so that optimisers and hooks still know them."""
+    """The new processor with the old one's layer objects, which optimisers and hooks may refer to."""
     if isinstance(old, nn.Module):
         if not isinstance(new, nn.Module) or set(new.state_dict()) != set(old.state_dict()):
             return None, f"{type(new).__name__} has other weights"
@@ -261,7 +260,7 @@ def _set_processor(module: nn.Module, processor: Any) -> None:
 
 
 def _reset_backend(done: Applied, module: nn.Module) -> None:
-    """Newer processors ask a dispatcher; one that was told "xformers" goes back to torch's own attention."""
+    """Switch a processor of newer diffusers, which has a choice of backends, from "xformers" to torch's own."""
     processor = getattr(module, "processor", None)
     backend = getattr(processor, "_attention_backend", None)
     if processor is None or str(getattr(backend, "value", backend)) != "xformers":

@@ -1,4 +1,4 @@
-"""The same rewrite as a LibCST command, one file at a time and without a helper module.
+"""The rewrite as a LibCST codemod command, one file at a time and without a helper module.
 
 python -m libcst.tool codemod --no-format -x xf2sdpa.libcst_command.RewriteAttention src/
 """
@@ -12,12 +12,12 @@ from xf2sdpa.rewrite.engine import rewrite_text
 
 
 class RewriteAttention(CodemodCommand):
-    """Rewrites the calls of one file; a file that cannot be worked on is a warning and stays as it was."""
+    """Rewrites the calls of one file; a file that cannot be rewritten gives a warning and stays as it was."""
 
     DESCRIPTION = "Rewrite xformers' memory_efficient_attention into torch's scaled_dot_product_attention."
 
     def transform_module_impl(self, tree: cst.Module) -> cst.Module:
-        """The module rewritten."""
+        """The rewritten module."""
         result = rewrite_text(tree.code, self.context.filename or "<string>")
         for finding in result.findings:
             if finding.is_error:

@@ -52,14 +52,14 @@ def test_a_library_that_cannot_be_loaded(fresh: None, monkeypatch: pytest.Monkey
     library = types.SimpleNamespace(_cpp_library_load_exception=told)
     monkeypatch.setitem(sys.modules, "xformers._cpp_lib", library)
     monkeypatch.setattr(old_path, "preload_runtime", lambda: "pip install nvidia-cuda-runtime-cu12")
-    monkeypatch.setattr(old_path, "_try", lambda fmha: fmha.no_such_kernel)
+    monkeypatch.setattr(old_path, "_try_small_call", lambda fmha: fmha.no_such_kernel)
     description = find_old_path().description
     assert description.startswith("reference: xformers cannot load its library (libcudart.so.12: cannot open")
     assert description.endswith("pip install nvidia-cuda-runtime-cu12")
 
 
 def test_one_that_computes(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(old_path, "_try", lambda fmha: "FlashAttention-3")
+    monkeypatch.setattr(old_path, "_try_small_call", lambda fmha: "FlashAttention-3")
     found = find_old_path()
     assert found.version == sys.modules["xformers"].__version__
     assert found.description == f"xformers {found.version} (FlashAttention-3)"
@@ -101,7 +101,7 @@ def test_installed_beside_the_real_masks() -> None:
 def test_installed_where_there_is_none() -> None:
     q, k, v = tensors()
     before = sys.modules["xformers.ops"]
-    with old_path._standing_in():
+    with old_path._standin_installed():
         import xformers.ops as standing  # noqa: PLC0415
         from xformers.ops.fmha.attn_bias import BlockDiagonalMask  # noqa: PLC0415
 
@@ -112,7 +112,7 @@ def test_installed_where_there_is_none() -> None:
         torch.testing.assert_close(out, want)
         assert standing.memory_efficient_attention_forward_requires_grad(q, k, v)[1].shape == (1, 2, 6)
         seen: list[Call] = []
-        with calls.intercepted(lambda call, operator: seen.append(call) or call.by(operator, p=0.0)):
+        with calls.intercepted(lambda call, operator: seen.append(call) or call.answered_by(operator, p=0.0)):
             standing.memory_efficient_attention(q, k, v, None, 0.5)
             standing.memory_efficient_attention_forward_requires_grad(q, k, v)
         assert [(call.variant, call.p) for call in seen] == [(calls.PLAIN, 0.5), (calls.WITH_LSE, 0.0)]

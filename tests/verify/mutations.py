@@ -183,7 +183,7 @@ LOW = {
     "k": "torch.randn(2, 192, 3, 64, generator=drawn).index_fill(3, torch.tensor([0]), -30.0).to(device, dtype)",
     "v": (2, 192, 3, 64),
 }
-"""Key length 64 modulo 128, every log-sum-exp near -107: the corner where cuDNN's gradient is NaN (MEASURED §4)."""
+"""Key length 64 modulo 128, every log-sum-exp near -107: where cuDNN's gradient is NaN (benchmarks/nan_corner.py)."""
 
 TABLE: tuple[Mutation, ...] = (
     # -------------------------------------------------------------------------------------------------- layout

@@ -1,4 +1,4 @@
-"""Speed and advice from timings: pure arithmetic, with the figures of MEASURED.md where there are some."""
+"""Speed and advice from timings: pure arithmetic."""
 
 from __future__ import annotations
 

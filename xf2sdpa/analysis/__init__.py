@@ -1,1 +1,1 @@
-"""What the code says, read from the standard `ast`: names, ranks, masks. Nothing here edits."""
+"""What the code of one file says, read from the standard `ast`: names, ranks, dtypes, masks. Nothing here edits."""

@@ -6,7 +6,7 @@ Source: xformers 0.0.13 to 0.0.35, and `mslk.attention.fmha`, to which the imple
 from __future__ import annotations
 
 ROOTS = ("xformers", "mslk")
-"""Top-level packages whose names are ours to resolve."""
+"""The top-level packages whose names this project resolves; comments call them "ours"."""
 
 _PREFIXES = (
     "xformers.ops.fmha.attn_bias.",
@@ -29,7 +29,7 @@ ATTENTION_VARIANTS = frozenset(
 CAUSAL = "LowerTriangularMask"
 
 PARAMETERS = ("query", "key", "value", "attn_bias", "p", "scale")
-"""Positional parameters of `memory_efficient_attention`, in order (0.0.16 and later)."""
+"""Positional parameters of `memory_efficient_attention`, in order (xformers 0.0.16 and later)."""
 KEYWORDS = frozenset({*PARAMETERS, "op", "output_dtype"})
 
 
@@ -47,5 +47,5 @@ def api_name(dotted: str | None) -> str | None:
 
 
 def is_ours(dotted: str | None) -> bool:
-    """Whether a dotted path lies in xformers or mslk at all."""
+    """Whether a dotted path starts with xformers or mslk."""
     return dotted is not None and dotted.partition(".")[0] in ROOTS

@@ -1,4 +1,4 @@
-"""What a call is worth: torch and einops by their tables, functions and modules of this file by their bodies."""
+"""Evaluates calls: torch and einops by tables, functions and modules of this file by walking their bodies."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ MASK_MAKERS = frozenset(
      "make_local_attention_from_bottomright", "add_bias", "to"}
 )  # fmt: skip
 CONVENTIONS = {"head_to_batch_dim": 3, "reshape_heads_to_batch_dim": 3}
-"""Methods of diffusers' Attention that are called on objects whose class is not in sight, and the rank they give."""
+"""Methods of diffusers' Attention, called on objects whose class this file does not show, and their result's rank."""
 MASK_CONVENTION = "prepare_attention_mask"
-"""The method that gives a mask for them: 3-D, or None for none."""
+"""The method of diffusers' Attention that returns the mask for such calls: a 3-D tensor, or None."""
 _NEW_TENSORS = frozenset({"zeros", "ones", "empty", "full", "rand", "randn"})
 _EINOPS = frozenset({"rearrange", "repeat", "reduce"})
 _NUMERIC_BUILTINS = frozenset({"len", "int", "float", "bool", "str", "min", "max", "abs", "round", "isinstance"})
 
 
 class CallValues(Expressions):
-    """Evaluation of calls, on top of that of other expressions."""
+    """Adds the evaluation of calls to that of other expressions."""
 
     def of_Call(self, node: ast.Call) -> Value:  # noqa: N802
         site = self.sites.get(id(node))
@@ -200,7 +200,7 @@ class CallValues(Expressions):
         return self._tensor_method(base, func, arguments)
 
     def _own_method(self, method: Function, arguments: Arguments, node: ast.AST) -> Value:
-        """What a method of this file gives: what every override in sight gives too, assuming that there are no more."""
+        """The result of a method of this file, joined with those of its overrides here; assumes there are no others."""
         if arguments.unpacked:
             return Unknown(arguments.token)
         name, owner = getattr(method.node, "name", ""), method.owner
@@ -223,9 +223,9 @@ class CallValues(Expressions):
         return self._inherited(result, given, node)
 
     def _inherited(self, value: Value, given: frozenset[str], node: ast.AST, *place: int) -> Value:
-        """A method's result, as far as it is evidence: ranks under an assumption, but neither constants nor masks.
+        """What the result of an overridable method proves: ranks under an assumption, but neither constants nor masks.
 
-        A hook that returns None is there for subclasses to return something else.
+        A base class's method that returns None may exist only for subclasses to return something else.
         """
         token = self.token(("inherited", id(node), place))
         if isinstance(value, Tensor):
@@ -242,7 +242,7 @@ class CallValues(Expressions):
         return Unknown(token)
 
     def _inherited_items(self, value: Items, given: frozenset[str], node: ast.AST, *place: int) -> Value:
-        """Tensors one by one; of sizes not even how many there are, as `view` would take that for a rank."""
+        """A tuple of tensors keeps its items; a tuple of sizes loses its length, which `view` would take for a rank."""
         unknown = Unknown(self.token(("inherited", id(node), place)))
         if value.items is None:
             return Items(None, each=self._inherited(value.each or unknown, given, node, *place, 0))
@@ -323,7 +323,7 @@ class CallValues(Expressions):
         return Items(None, each=each)
 
     def _call_value(self, value: Value, arguments: Arguments, node: ast.AST) -> Value:
-        """Call a function or a module object."""
+        """The result of calling a function or a module object."""
         if isinstance(value, Function):
             if not arguments.unpacked:
                 return self.apply(value, arguments.positional, arguments.keywords, node)
@@ -351,12 +351,12 @@ class CallValues(Expressions):
 
 
 def _is_mangled(name: str) -> bool:
-    """Whether a method's name is private to its class: `__name`."""
+    """Whether Python mangles a method's name, so that no subclass can override it: `__name`."""
     return name.startswith("__") and not name.endswith("__")
 
 
 def _made(name: str, method: str) -> str:
-    """The class that a mask's factory gives, as far as call sites must tell them apart."""
+    """The class of mask that a factory method returns, as far as call sites must distinguish them."""
     makers = {
         "make_causal": "BlockDiagonalCausalMask",
         "make_causal_from_bottomright": "BlockDiagonalCausalFromBottomRightMask",

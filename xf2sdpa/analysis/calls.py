@@ -1,4 +1,4 @@
-"""A call of `memory_efficient_attention`, its arguments sorted to the parameters they are for."""
+"""Binds the arguments of a call of `memory_efficient_attention` to its parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xf2sdpa.analysis.api import KEYWORDS, PARAMETERS
 
 @dataclass(frozen=True)
 class BoundCall:
-    """A call site and its arguments by parameter name; `problem` says why they cannot be sorted, if so."""
+    """A call site and its arguments by parameter name; `problem` says why they cannot be bound, empty if they can."""
 
     node: ast.Call
     api: str
@@ -19,7 +19,7 @@ class BoundCall:
 
 
 def bind(node: ast.Call, api: str) -> BoundCall:
-    """Sort the arguments of a call, as Python would."""
+    """Bind the arguments of a call to parameters, as Python would."""
     if any(isinstance(argument, ast.Starred) for argument in node.args) or any(k.arg is None for k in node.keywords):
         return BoundCall(node, api, _explicit(node), "the arguments are unpacked with * or **")
     if len(node.args) > len(PARAMETERS):

@@ -1,4 +1,4 @@
-"""What a condition tells: its truth where constants decide it, and the rank it states of a variable."""
+"""What a condition says: whether it is true, where constants decide that, and which rank it states for a variable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[object, object], bool]] = {
 
 
 def truth(test: ast.expr, evaluate: Callable[[ast.expr], Value]) -> bool | None:
-    """Whether a condition certainly holds or certainly does not; None if it depends."""
+    """True or False where the known values decide a condition; None where they do not."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         inner = truth(test.operand, evaluate)
         return None if inner is None else not inner
@@ -50,9 +50,10 @@ def _is_something(value: Value) -> bool:
 
 
 def stated_rank(test: ast.expr, holds: bool) -> tuple[str, int] | None:
-    """The variable of which a condition states the rank, and the rank.
+    """The variable whose rank a condition states, and the rank; None if it states none.
 
-    `q.ndim == 4`, `q.dim() == 4`, `len(q.shape) == 4`, `out.size() == (b, n, h, d)`; with `!=` if it does not hold.
+    `q.ndim == 4`, `q.dim() == 4`, `len(q.shape) == 4` and `out.size() == (b, n, h, d)` state one if the condition
+    `holds`; the same with `!=` if it does not hold.
     """
     if not (isinstance(test, ast.Compare) and len(test.ops) == 1):
         return None

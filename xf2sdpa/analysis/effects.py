@@ -1,4 +1,4 @@
-"""Whether evaluating an expression can do anything besides giving a value."""
+"""Whether evaluating an expression can have side effects."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import ast
 
 
 def is_idle(node: ast.expr) -> bool:
-    """Whether evaluating an expression can have no effect."""
+    """Whether evaluating an expression certainly has no side effect: it holds no call, `await`, `:=` or `yield`."""
     return not any(isinstance(part, ast.Call | ast.Await | ast.NamedExpr | ast.Yield) for part in ast.walk(node))

@@ -8,9 +8,9 @@ _TOKEN = re.compile(r"\([^()]*\)|\.\.\.|…|[^\s()]+")
 
 
 def side_ranks(pattern: str) -> tuple[int | None, int | None] | None:
-    """The ranks of both sides of a pattern; a side with an ellipsis is None. None for what is no pattern.
+    """The ranks of both sides of a pattern, None for a side with an ellipsis. None if the text is not a pattern.
 
-    Source: einops' grammar: a side is a list of axes, a parenthesised group is one axis.
+    By einops' grammar, a side is a list of axes and a parenthesised group is one axis.
     """
     left, arrow, right = pattern.partition("->")
     if not arrow or left.count("(") != left.count(")") or right.count("(") != right.count(")"):

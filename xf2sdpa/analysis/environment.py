@@ -1,4 +1,4 @@
-"""What the walk carries along: the variables at a point, the function it is in, what it saw at each site."""
+"""The state of the walk: the variables at a point, the functions it is in, what it saw at each call site."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from xf2sdpa.analysis.values import Rank, Value
 
 @dataclass
 class SiteFacts:
-    """What the walk saw at one call site, over all the ways that lead there."""
+    """What the walk saw at one call site, joined over all paths that lead there.
+
+    Attributes:
+        path: the blocks and arms around the site.
+        order: the evidence book's clock when the walk was last at the site.
+        arguments: the values of the arguments, by parameter.
+        result: the rank of the call's result.
+    """
 
     path: Path
     order: int
@@ -21,7 +28,7 @@ class SiteFacts:
 
 @dataclass
 class Environment:
-    """The variables at one point, and the sites that have run on the way."""
+    """The variables at one point, and the call sites executed before it (`done`, by `id` of the call)."""
 
     variables: dict[str, Value] = field(default_factory=dict)
     done: frozenset[int] = frozenset()
@@ -29,13 +36,13 @@ class Environment:
     """Inside `with torch.autocast("cuda", enabled=False)`."""
 
     def copy(self) -> Environment:
-        """An environment that can go its own way."""
+        """A copy whose variables can change independently."""
         return Environment(dict(self.variables), self.done, self.autocast_is_off)
 
 
 @dataclass
 class Frame:
-    """One function being walked."""
+    """One function being walked; call sites in it are recorded only if it is `primary`."""
 
     node: ast.AST
     owner: ast.ClassDef | None
@@ -43,6 +50,8 @@ class Frame:
     is_sealed: bool = False
     """Whether `self` is of exactly the class `owner`."""
     given: frozenset[str] = frozenset()
-    """What must hold for the function to be the one that is called."""
+    """The assumptions under which this function is the one that is called."""
     returned: list[Value] = field(default_factory=list)
+    """The value of each `return` so far."""
     left_loop: list[Environment] = field(default_factory=list)
+    """The environments at the `break` and `continue` statements so far."""

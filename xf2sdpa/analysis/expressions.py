@@ -1,4 +1,4 @@
-"""What an expression is worth, given what is known of the variables in it."""
+"""Evaluates expressions abstractly, from what is known of the variables in them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Expressions:
         ) -> Value: ...
 
     def evaluate(self, node: ast.expr) -> Value:
-        """The value of an expression, with the evidence so far taken into account."""
+        """What is known of an expression's value, with the evidence so far taken into account."""
         method: Any = getattr(self, f"of_{type(node).__name__}", None)
         return self.settle(method(node) if method else self.of_other(node))
 
@@ -101,7 +101,7 @@ class Expressions:
         return Unknown(self.token(("name", node.id)))
 
     def _is_plain(self, node: ast.FunctionDef) -> bool:
-        """Not changed by a decorator that could be anything."""
+        """Whether all decorators of a function are torch's, which do not change what it returns."""
         return all((self.names.resolve(d) or "").startswith("torch.") for d in node.decorator_list)
 
     def of_NamedExpr(self, node: ast.NamedExpr) -> Value:  # noqa: N802
@@ -118,7 +118,7 @@ class Expressions:
                     items.extend(value.items)
                     continue
                 if isinstance(value, ShapeOf):
-                    # `(*x.shape[:-1], h, d)` of an unknown rank: as long as x has dimensions, and some more
+                    # `(*x.shape[:-1], h, d)` where x's rank is unknown: a length relative to that rank
                     rest = self.of_Tuple(ast.Tuple(node.elts[node.elts.index(element) + 1 :], ast.Load()))
                     if isinstance(rest, Items) and rest.items is not None:
                         return ShapeOf(value.rank.plus(len(items) + len(rest.items)))
@@ -177,7 +177,7 @@ class Expressions:
         return result
 
     def combine(self, left: Value, right: Value, node: ast.AST) -> Value:
-        """Arithmetic: numbers keep a tensor as it is, two tensors broadcast, tuples are joined end to end."""
+        """The result of arithmetic: a number leaves a tensor as it is, two tensors broadcast, tuples concatenate."""
         if isinstance(left, Scalar) and isinstance(right, Scalar):
             return NUMBER
         if isinstance(left, Tensor) and isinstance(right, Scalar):
@@ -233,13 +233,13 @@ class Expressions:
         return tensor if node.attr in ("T", "mT", "data") else NUMBER
 
     def _self_frame(self, node: ast.expr) -> Frame | None:
-        """The method whose `self` an expression is, here."""
+        """The frame of the method whose `self` an expression is; None if it is not `self`."""
         if isinstance(node, ast.Name) and node.id == "self":
             return next((frame for frame in reversed(self.frames) if frame.owner is not None), None)
         return None
 
     def _own_module(self, node: ast.Attribute) -> Module | None:
-        """The module that `self.name` is, here."""
+        """The module that `self.name` holds in the method being walked, if the class shows it."""
         frame = self._self_frame(node.value)
         if frame is None or frame.owner is None:
             return None
@@ -263,7 +263,7 @@ class Expressions:
         return self._indexed(tensor, indices, node)
 
     def _indexed(self, tensor: Tensor, indices: Sequence[object], node: ast.AST) -> Value:
-        """An int takes a dimension away, None adds one, a slice keeps it; anything else is not known."""
+        """The result of indexing: an int removes a dimension, None adds one, a slice keeps it; else unknown."""
         change = 0
         for index in indices:
             if isinstance(index, ast.Slice | Slice) or (isinstance(index, Scalar) and index.value is ...):
@@ -301,14 +301,14 @@ class Expressions:
         return Unknown(self.token(id(node)))
 
     def _literal(self, node: ast.expr | None) -> Any:
-        """A literal int or None; "?" for anything else."""
+        """The value of a literal int or of a missing bound (None); "?" for anything else."""
         if node is None:
             return None
         value = self.evaluate(node)
         return value.value if isinstance(value, Scalar) and isinstance(value.value, int) else "?"
 
     def element(self, value: Value, node: ast.AST) -> Value:
-        """What iterating over a value gives, where each item is alike."""
+        """One value that stands for every item that iterating over a value gives."""
         token = self.token(("element", id(node)))
         if isinstance(value, Items):
             if value.items:

@@ -1,4 +1,4 @@
-"""Which readings of a variable a given assignment can reach: by blocks and positions, erring on the side of more."""
+"""Which reads of a variable an assignment can reach, from blocks and positions; in doubt, a read counts as reached."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Position = tuple[int, int]
 
 
 def start(node: ast.stmt | ast.expr | ast.arg) -> Position:
-    """Where a node begins."""
+    """The line and column where a node begins."""
     return node.lineno, node.col_offset
 
 
 def end(node: ast.stmt | ast.expr) -> Position:
-    """Where a node ends."""
+    """The line and column where a node ends."""
     return node.end_lineno or node.lineno, node.end_col_offset or node.col_offset
 
 
 def block_of(names: Names, statement: ast.stmt) -> list[ast.stmt]:
-    """The list of statements that a statement is one of."""
+    """The list of statements that contains a statement."""
     parent = names.parents[id(statement)]
     for field in ("body", "orelse", "finalbody"):
         block = getattr(parent, field, None)
@@ -32,7 +32,7 @@ def block_of(names: Names, statement: ast.stmt) -> list[ast.stmt]:
 
 
 def enclosing(names: Names, statement: ast.stmt) -> Iterator[ast.stmt]:
-    """A statement and the statements around it, up to the function."""
+    """A statement and the statements around it, innermost first, up to the function."""
     current: ast.AST | None = statement
     while current is not None and not isinstance(current, ast.FunctionDef | ast.AsyncFunctionDef | ast.Module):
         if isinstance(current, ast.stmt):
@@ -41,7 +41,7 @@ def enclosing(names: Names, statement: ast.stmt) -> Iterator[ast.stmt]:
 
 
 def binds(statement: ast.stmt, name: str) -> bool:
-    """Whether a statement certainly gives a variable a new value, whatever happens in it."""
+    """Whether a statement certainly assigns a variable, whichever branch it takes."""
     if isinstance(statement, ast.Assign):
         return any(_in_target(target, name) for target in statement.targets)
     if isinstance(statement, ast.AnnAssign):
@@ -62,12 +62,12 @@ def _in_target(target: ast.expr, name: str) -> bool:
 
 
 def loads_of(names: Names, name: str, owner: Scope) -> list[ast.Name]:
-    """Every reading of the variable `name` of a scope, inner functions included."""
+    """Every read of the variable `name` of a scope, also in inner functions."""
     return [node for node in names.loads.get(name, ()) if names.scope_at[id(node)].owner(name) is owner]
 
 
 def reached_loads(names: Names, name: str, definition: ast.stmt) -> list[ast.Name] | None:
-    """The readings that an assignment can reach; None where the variable is shared with other functions."""
+    """The reads that an assignment can reach; None where the variable is shared with other functions."""
     owner = names.scopes[id(names.function(definition))].owner(name)
     if owner is None or not isinstance(owner.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Module):
         return None
@@ -78,7 +78,7 @@ def reached_loads(names: Names, name: str, definition: ast.stmt) -> list[ast.Nam
 
 
 def reached_updates(names: Names, name: str, definition: ast.stmt) -> list[ast.Name]:
-    """The `name += …` that an assignment can reach, for a tensor changes in place."""
+    """The targets of the `name += …` that an assignment can reach: these change a tensor in place."""
     function = names.function(definition)
     targets = (node.target for node in ast.walk(function) if isinstance(node, ast.AugAssign))
     same = [target for target in targets if isinstance(target, ast.Name) and target.id == name]
@@ -86,7 +86,7 @@ def reached_updates(names: Names, name: str, definition: ast.stmt) -> list[ast.N
 
 
 def _reached(names: Names, name: str, definition: ast.stmt, uses: Sequence[ast.Name]) -> list[ast.Name]:
-    """Those of the uses of a variable that may see what an assignment gave it."""
+    """Those uses of a variable that may see the value of an assignment."""
     loop = next((s for s in enclosing(names, definition) if isinstance(s, _LOOPS)), None)
     first = start(loop) if loop is not None else end(definition)
     return [
@@ -98,13 +98,13 @@ def _reached(names: Names, name: str, definition: ast.stmt, uses: Sequence[ast.N
 
 
 def is_repeated(names: Names, definition: ast.stmt, use: ast.expr) -> bool:
-    """Whether a loop comes by a use more often than by the assignment that it sees."""
+    """Whether one assigned value is used in several iterations: a loop encloses the use but not the assignment."""
     around = list(enclosing(names, definition))
     return any(isinstance(s, _LOOPS) and s not in around for s in enclosing(names, names.statement(use)))
 
 
 def in_two_arms(names: Names, one: ast.expr | ast.stmt, other: ast.expr) -> bool:
-    """Whether two uses, the first before the second, stand in the two arms of one `if`, or the first returns."""
+    """Whether no execution reaches both uses: they stand in two arms of an `if`, or the first one's block returns."""
     lasts = (_block_or_none(names, statement)[-1] for statement in enclosing(names, names.statement(one)))
     if any(isinstance(last, ast.Return) and end(last) <= start(other) for last in lasts):
         return True
@@ -112,7 +112,7 @@ def in_two_arms(names: Names, one: ast.expr | ast.stmt, other: ast.expr) -> bool
 
 
 def _in_other_arm(names: Names, definition: ast.stmt, load: ast.expr, loop: ast.stmt | None) -> bool:
-    """Whether a definition and a reading stand in the two arms of one `if`, and no loop leads from one to the other."""
+    """Whether a definition and a read stand in the two arms of one `if` inside `loop`, the definition's own loop."""
     around = {id(statement) for statement in enclosing(names, names.statement(load))}
     inner: ast.stmt = definition
     for statement in enclosing(names, definition):
@@ -127,7 +127,7 @@ def _in_other_arm(names: Names, definition: ast.stmt, load: ast.expr, loop: ast.
 
 
 def _is_rebound_before(names: Names, name: str, definition: ast.stmt, load: ast.Name) -> bool:
-    """Whether a statement that a reading always comes after gives the variable a new value past the definition."""
+    """Whether the variable is certainly assigned again between the definition and the read."""
     wrapped = start(load) < end(definition)
     if not wrapped and any(end(later) <= start(load) for later in _rebindings_after(names, name, definition)):
         return True
@@ -140,7 +140,7 @@ def _is_rebound_before(names: Names, name: str, definition: ast.stmt, load: ast.
 
 
 def _rebindings_after(names: Names, name: str, definition: ast.stmt) -> Iterator[ast.stmt]:
-    """Statements behind a definition, in its block and those around, that every way on from it passes."""
+    """Later statements of the definition's block, and of the blocks around it, that certainly assign the variable."""
     for statement in enclosing(names, definition):
         block = _block_or_none(names, statement)
         yield from (later for later in block[block.index(statement) + 1 :] if binds(later, name))
@@ -154,9 +154,9 @@ def _block_or_none(names: Names, statement: ast.stmt) -> list[ast.stmt]:
 
 
 def definition_before(names: Names, name: str, use: ast.AST) -> ast.stmt | None:
-    """The one assignment that a reading sees, if it stands before it in the same or an outer block.
+    """The one assignment whose value a read sees, if it stands before the read in the same or an outer block.
 
-    None if another assignment could come in between, or there is no such statement.
+    None if there is none, or another assignment stands between the two.
     """
     statement = names.statement(use)
     owner = names.scopes[id(names.function(use))].owner(name)

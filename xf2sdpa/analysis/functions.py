@@ -1,6 +1,6 @@
-"""Functions of the file entered by the walk: their parameters, their results, and what was seen at each call site.
+"""How the walk enters functions of the file: their parameters, their results, and what was seen at each call site.
 
-An unknown value is a token, one per place and chain of calls; evidence about it goes into the book.
+Each unknown value has a token, one per place and chain of calls; evidence about it is recorded in the evidence book.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ MAX_DEPTH = 4
 
 
 class Functions(CallValues):
-    """Entering functions, on top of the evaluation of calls; the walk over statements executes their bodies.
+    """Adds entering functions to the evaluation of calls; the walk over statements executes their bodies.
 
     Attributes:
-        facts: what was seen at each site, by `id(call)`.
-        book: the evidence gathered on the way.
-        through: a function whose sites are looked at where it is called.
+        facts: what was seen at each call site, by `id(call)`.
+        book: the evidence gathered so far.
+        through: a function whose call sites are recorded with the arguments of its callers.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Functions(CallValues):
     # -- entry -----------------------------------------------------------------------------------
 
     def walk_unit(self, unit: FunctionNode | ast.Module | ast.ClassDef) -> None:
-        """Walk a whole function (or a module's top level), knowing nothing of its parameters."""
+        """Walk a whole function (or a module's or class's body), knowing only the annotations of its parameters."""
         self.env, self.path, self.frames = Environment(), (), []
         if isinstance(unit, ast.Module | ast.ClassDef):
             with self._frame(Frame(unit, None, primary=True)):
@@ -73,7 +73,7 @@ class Functions(CallValues):
             self.walk_definition(unit, self._owner(unit))
 
     def walk_definition(self, node: FunctionNode, owner: ast.ClassDef | None) -> None:
-        """Walk a function for its own sake, with parameters of which only annotations are known."""
+        """Walk a function by itself, not for a call: of its parameters only the annotations are known."""
         outer = self.env
         self.env = Environment(self._closure(node, outer), frozenset())
         for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
@@ -89,7 +89,7 @@ class Functions(CallValues):
         self.env = outer
 
     def _closure(self, node: FunctionNode, outer: Environment) -> dict[str, Value]:
-        """Variables of the function around, as far as they have one value only."""
+        """The variables of the enclosing function that are bound only once."""
         scope = self.names.scopes[id(node)].parent
         if scope is None or not outer.variables:
             return {}
@@ -97,7 +97,10 @@ class Functions(CallValues):
         return {name: value for name, value in outer.variables.items() if name in single}
 
     def _annotated(self, token: int, annotation: ast.expr | None) -> Value:
-        """What an annotation claims and nothing enforces: `Float[Tensor, "b n h d"]`, `attn: Attention`."""
+        """A parameter's value by its annotation, under the assumption that callers respect it.
+
+        `Float[Tensor, "b n h d"]` gives a rank, `attn: Attention` a class of this file.
+        """
         if annotation is None:
             return Unknown(token)
         local = self.attributes.local_class(annotation)
@@ -128,7 +131,7 @@ class Functions(CallValues):
             self.path = path
             self.frames.pop()
 
-    # -- what expressions ask for ----------------------------------------------------------------
+    # -- called by the evaluation of expressions ---------------------------------------------------
 
     def token(self, key: object) -> int:
         """A stable number for an unknown, one per place and chain of calls."""
@@ -136,22 +139,22 @@ class Functions(CallValues):
         return self._tokens.setdefault(full, len(self._tokens) + 1)
 
     def note_rank(self, rank: Rank, number: int) -> None:
-        """The code just stated that a value has `number` dimensions."""
+        """Record that the code at this point states that a value has `number` dimensions."""
         given = frozenset().union(*(frame.given for frame in self.frames))
         self.book.add(rank, number, self.path, self.env.done, given)
 
     def settle(self, value: Value) -> Value:
-        """A value with its rank as a number, where evidence up to here gives one."""
+        """The value with its rank as a number, if the evidence so far gives one."""
         if isinstance(value, Tensor) and value.rank.token is not None:
             rank, given = self.book.here(value.rank, self.path)
             return replace(value, rank=rank, given=value.given | given)
-        if isinstance(value, Unknown):  # what has a rank is a tensor
+        if isinstance(value, Unknown):  # a value with evidence for its rank is a tensor
             rank, given = self.book.here(Rank(0, value.token), self.path)
             return Tensor(rank, given=given) if rank.known is not None else value
         return value
 
     def hedged(self, tensor: Tensor, node: ast.AST) -> Tensor:
-        """A tensor whose shape is asked for; what rests on an assumed rank is to rest on the assumption too."""
+        """The tensor for a look at its shape; an assumed rank becomes a token, so that results carry the assumption."""
         if not tensor.given or tensor.rank.known is None:
             return tensor
         rank = Rank(0, self.token(("shape", id(node))))
@@ -160,7 +163,7 @@ class Functions(CallValues):
 
     @contextmanager
     def perhaps(self, node: ast.AST, arm: int = 0) -> Iterator[None]:
-        """A part of an expression or a block that may not be executed."""
+        """Within this context, code is evaluated that runs on some executions only: arm `arm` of `node`."""
         path, self.path = self.path, (*self.path, (id(node), arm))
         try:
             yield
@@ -168,13 +171,13 @@ class Functions(CallValues):
             self.path = path
 
     def record(self, bound: BoundCall, arguments: dict[str, Value]) -> Rank:
-        """Note the arguments of a call site; the rank of its result."""
+        """Record the arguments of a call site; return the rank of its result."""
         given = {n: t for n in ("query", "key", "value") if (t := as_tensor(arguments.get(n, NONE)))}
         known = [t.rank for t in given.values() if self.book.here(t.rank, self.path)[0].known is not None]
         result = known[0] if known else Rank(0, self.token(id(bound.node)))
         if not self.frames[-1].primary:
             return result
-        if self.env.autocast_is_off:  # as good as what autocast lowered: it changes no dtype here
+        if self.env.autocast_is_off:  # autocast changes no dtype here, as with dtypes that it has lowered already
             arguments = {**arguments, **{name: replace(tensor, dtype=DType.AUTOCAST) for name, tensor in given.items()}}
         self.book.clock += 1
         site = id(bound.node)
@@ -191,7 +194,7 @@ class Functions(CallValues):
     def apply(
         self, function: Function, positional: Sequence[Value], keywords: Mapping[str, Value], call: ast.AST
     ) -> Value:
-        """What a function of this file returns for these arguments, by walking its body."""
+        """The value that a function of this file returns for these arguments, found by walking its body."""
         token = self.token(id(call))
         nested = [frame.node for frame in self.frames]
         if len(self.frames) > MAX_DEPTH or function.node in nested:
@@ -245,5 +248,5 @@ class Functions(CallValues):
         return result
 
     def holds_site(self, node: ast.AST) -> bool:
-        """Whether a call site stands somewhere below a node."""
+        """Whether a node contains a call site."""
         return any(id(child) in self.sites for child in ast.walk(node))

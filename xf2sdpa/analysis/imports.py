@@ -1,4 +1,4 @@
-"""Import statements, the guards around them, and what guards are made of: look-ups of the package, messages."""
+"""Import statements, the guards around them, and what guards contain: look-ups of the package, messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAYING = frozenset(
 
 
 def alias_name(alias: ast.alias) -> str:
-    """What an import calls a thing: its alias, else its full name."""
+    """The alias of an imported name if it has one, else its full name."""
     return alias.asname or alias.name
 
 
@@ -38,14 +38,17 @@ def whole_name(statement: ImportNode, alias: ast.alias) -> str:
 
 
 def brings_ours(statement: ast.stmt) -> bool:
-    """Whether a statement imports something of xformers."""
+    """Whether a statement imports something from xformers."""
     if not isinstance(statement, ast.Import | ast.ImportFrom):
         return False
     return any(is_ours(whole_name(statement, alias)) for alias in statement.names)
 
 
 def serves_questions(dotted: str) -> bool:
-    """Whether something is what asks for releases or warns of them: it may go with its last question about xformers."""
+    """Whether a module serves to look up releases or to warn of them.
+
+    Its import may be dropped once nothing uses it any more because a question about xformers was removed.
+    """
     return dotted.partition(".")[0] in _ASKING
 
 
@@ -56,9 +59,9 @@ def scope_of(names: Names, statement: ast.stmt) -> Scope:
 
 
 def loads_from(names: Names, statement: ImportNode, name: str) -> list[ast.Name]:
-    """The readings of a name that an import can be the source of.
+    """The reads of a name that may see what an import binds to it.
 
-    A parameter of the same name is another thing: `def f(xformers): if xformers: import xformers.ops`.
+    Reads of a parameter of the same name do not count: `def f(xformers): if xformers: import xformers.ops`.
     """
     owner = scope_of(names, statement)
     owner = owner.elsewhere.get(name, owner)
@@ -81,7 +84,7 @@ def guards_around(names: Names, statement: ast.stmt) -> list[GuardNode]:
 
 
 def is_suppressing(node: ast.AST) -> TypeGuard[ast.With]:
-    """Whether a statement is `with suppress(ImportError):`, a `try` whose `except` passes."""
+    """Whether a statement is `with suppress(…):`, which acts as a `try` whose `except` passes."""
     if not isinstance(node, ast.With) or len(node.items) != 1:
         return False
     context = node.items[0].context_expr
@@ -89,12 +92,12 @@ def is_suppressing(node: ast.AST) -> TypeGuard[ast.With]:
 
 
 def outermost_guard(names: Names, statement: ast.stmt) -> GuardNode | None:
-    """The outermost of them."""
+    """The outermost of the guards around a statement."""
     return next(iter(guards_around(names, statement)), None)
 
 
 def is_message(statement: ast.stmt) -> bool:
-    """A print, a warning or a log line."""
+    """Whether a statement prints, warns or logs."""
     if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
         return False
     return called_name(statement.value.func) in _SAYING

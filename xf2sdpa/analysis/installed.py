@@ -1,7 +1,7 @@
-"""What code asks of the installed xformers, answered as the last release would answer it.
+"""Evaluates what code asks about the installed xformers, as if the last release were installed.
 
-`xformers.__version__.startswith("0.0.18")` asks for a defect of an old release, `xops is not None` whether the import
-worked. A few functions on strings, numbers and versions are known; nothing is run.
+`xformers.__version__.startswith("0.0.18")` asks for an old release with a defect, `xops is not None` whether the import
+worked. Only a few functions on strings, numbers and versions are known; none of the user's code is run.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _BUILTINS: dict[str, Callable[[object], object]] = {
 
 
 class Unanswered(Exception):
-    """The expression asks something else, or something more."""
+    """The expression does not ask about xformers, or its value depends on something else as well."""
 
 
 class Present:
-    """What stands for the imported module itself: it is there, and true."""
+    """Stands for the imported module itself: not None, and true."""
 
 
 PRESENT = Present()
@@ -49,10 +49,10 @@ class Release(tuple[int, ...]):
 
 
 class Installed:
-    """Answers expressions of one module.
+    """Evaluates such expressions of one module.
 
     Attributes:
-        asked: whether the last answer rested on xformers at all.
+        asked: whether the last expression asked about xformers.
     """
 
     def __init__(self, names: Names, is_switched: Callable[[ast.Name], bool]) -> None:
@@ -65,7 +65,7 @@ class Installed:
         """The value of an expression.
 
         Raises:
-            Unanswered: it is not a question about xformers alone.
+            Unanswered: the value does not depend on the installed xformers, or not only on it.
         """
         self.asked = False
         try:
@@ -114,7 +114,10 @@ class Installed:
         return isinstance(node, ast.Attribute) or self._is_switched(node)
 
     def _variable(self, node: ast.Name) -> object:
-        """A variable that holds the version: `VERSION = xformers.__version__`, bound nowhere else but to a constant."""
+        """The value of a variable that holds a version, `VERSION = xformers.__version__`.
+
+        Other assignments to it may only assign constants, as a fallback does.
+        """
         owner = self.names.scope_at[id(node)].owner(node.id)
         bindings = owner.bindings.get(node.id, []) if owner else []
         only = bindings[0].value if len(bindings) == 1 else None
@@ -248,7 +251,7 @@ class Installed:
 
 
 def _parsed(text: str) -> Release:
-    """The numbers of a version; what follows them does not matter here."""
+    """The numbers of a version, without trailing zeros; suffixes such as `.dev1` or `+cu121` are ignored."""
     numbers = [int(part) for part in re.findall(r"\d+", re.split(r"[^\d.]", text, maxsplit=1)[0])]
     while numbers and numbers[-1] == 0:
         numbers.pop()

@@ -1,4 +1,4 @@
-"""What the layers of `torch.nn` do to rank and dtype, and what `self.name` of a class is.
+"""What the layers of `torch.nn` do to rank and dtype, and which module `self.name` of a class holds.
 
 Sources: the shape sections of torch.nn's own documentation, and autocast's op lists
 (docs.pytorch.org/docs/stable/amp.html): linear and convolutions run in the lower precision,
@@ -30,7 +30,7 @@ _CONTAINERS = {"Sequential", "ModuleList"}
 
 
 class ClassAttributes:
-    """What `self.name` is in the classes of one module, from the assignments in their methods."""
+    """What `self.name` holds in the classes of one file, from the assignments in their methods."""
 
     def __init__(self, names: Names) -> None:
         self.names = names
@@ -39,14 +39,14 @@ class ClassAttributes:
         self._others: dict[int, list[ast.ClassDef]] = {}
 
     def lookup(self, owner: ast.ClassDef, attribute: str, *, is_sealed: bool = False) -> Module | None:
-        """The module that `self.attribute` holds, if every assignment to it agrees.
+        """The module that `self.attribute` holds, if all assignments to it agree; else None.
 
-        Bases count, if the class does not assign it itself; so do classes of this file that derive from it, unless
-        the object is of exactly this class (`is_sealed`).
+        The nearest of the class and its bases that assigns it counts, and so do classes of this file that derive from
+        the class, unless the object is of exactly this class (`is_sealed`).
         """
         key = (id(owner), attribute, is_sealed)
         if key not in self._found:
-            self._found[key] = None  # a class that refers to itself is not known
+            self._found[key] = None  # ends the recursion where a class holds an object of itself
             assigned = list(self._assigned(owner, attribute))
             for klass in () if is_sealed else self.others(owner):
                 assigned += self._assignments(klass).get(attribute, ())
@@ -56,7 +56,7 @@ class ClassAttributes:
         return self._found[key]
 
     def method(self, owner: ast.ClassDef, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-        """The method `name` of a class or of its bases in this file; not a property or a static method."""
+        """The method `name` of a class or of its bases in this file; None if there is none or it has decorators."""
         for klass in self.lineage(owner):
             for statement in klass.body:
                 if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == name:
@@ -64,9 +64,9 @@ class ClassAttributes:
         return None
 
     def overriding(self, owner: ast.ClassDef, name: str) -> list[Function] | None:
-        """What objects of classes of this file that derive from one may have in a method's place.
+        """The methods that override a method in classes of this file that derive from its class.
 
-        None if one of them, or the class itself, puts something there that is no plain method.
+        None if one of these classes, or the class itself, assigns something other than a plain method to the name.
         """
         others = self.others(owner)
         if any(name in self._assignments(klass) for klass in (*self.lineage(owner), *others)):
@@ -83,7 +83,7 @@ class ClassAttributes:
         return found
 
     def others(self, owner: ast.ClassDef) -> list[ast.ClassDef]:
-        """The classes of this file that an object of a class may be of as well: what derives from it, by name."""
+        """The classes of this file that derive from a class, judged by names, with their other bases."""
         if id(owner) not in self._others:
             classes = [s.node for s in self.names.scopes.values() if isinstance(s.node, ast.ClassDef)]
             derived: list[ast.ClassDef] = []
@@ -97,7 +97,7 @@ class ClassAttributes:
         return self._others[id(owner)]
 
     def lineage(self, owner: ast.ClassDef) -> Iterator[ast.ClassDef]:
-        """A class and its bases as far as this file shows them, nearest first."""
+        """A class and those of its bases that this file defines, nearest first."""
         seen: set[int] = set()
         waiting = [owner]
         while waiting:
@@ -117,7 +117,7 @@ class ClassAttributes:
         return only if isinstance(only, ast.ClassDef) else None
 
     def _assigned(self, owner: ast.ClassDef, attribute: str) -> list[ast.expr]:
-        """What is assigned to `self.attribute`, in the nearest class that does so."""
+        """What is assigned to `self.attribute` in the nearest class that assigns it."""
         for klass in self.lineage(owner):
             found = self._assignments(klass).get(attribute)
             if found:
@@ -137,7 +137,7 @@ class ClassAttributes:
         return self._indexed[id(klass)]
 
     def of_expression(self, node: ast.expr) -> Module | None:
-        """The module that an expression makes: `nn.Linear(…)`, a class of this file, either arm of a condition."""
+        """The module that an expression creates: `nn.Linear(…)`, a class of this file, `A() if c else B()`."""
         if isinstance(node, ast.IfExp):
             return _merge({self.of_expression(node.body), self.of_expression(node.orelse)})
         if not isinstance(node, ast.Call):
@@ -165,7 +165,7 @@ class ClassAttributes:
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
-    """The attributes of `self` in a target, and what each gets: the whole value, if it is not taken apart."""
+    """The attributes of `self` in a target, each with its assigned value: the whole one where it cannot be split."""
     if is_self_attribute(target):
         yield target.attr, value
     elif isinstance(target, ast.Tuple | ast.List):
@@ -195,7 +195,7 @@ def is_self_attribute(node: ast.AST) -> TypeGuard[ast.Attribute]:
 
 
 def _merge(kinds: set[Module | None]) -> Module | None:
-    """One module for several: layers that all keep the rank are as good as one."""
+    """One module that stands for all of these; layers of different kinds merge, as all keep the rank."""
     if not kinds or None in kinds:
         return None
     if len(kinds) == 1:

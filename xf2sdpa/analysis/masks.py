@@ -1,4 +1,4 @@
-"""What kind of thing an `attn_bias` argument is, where the code chooses between a causal mask and none."""
+"""Recognises `attn_bias` arguments that are a causal mask or None, depending on a condition."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from xf2sdpa.analysis.spans import source_of
 
 @dataclass(frozen=True)
 class CausalChoice:
-    """Causal if `test` holds (or, `negated`, if it does not), else no mask.
+    """Causal if `test` is true (with `negated`, if it is false), else no mask.
 
-    `statements` are all that serve the choice; in the place of the last, the condition is evaluated.
+    `statements` are those that only assign the mask; the condition is evaluated in the place of the last of them.
     """
 
     test: ast.expr
@@ -36,14 +36,14 @@ def conditional_expression(node: ast.expr, names: Names) -> CausalChoice | None:
 
 
 def choice(test: ast.expr, *, negated: bool, statements: tuple[ast.stmt, ...] = ()) -> CausalChoice:
-    """A choice by a condition; `not c` counts as `c` the other way round. The last statement is kept."""
+    """A choice by a condition; a leading `not` goes into `negated`."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         test, negated = test.operand, not negated
     return CausalChoice(test, negated, statements)
 
 
 def conditional_definition(node: ast.Name, names: Names) -> CausalChoice | None:
-    """The same, assigned to a variable that only this call reads.
+    """The same choice, assigned to a variable that only this call reads.
 
     `mask = LowerTriangularMask() if c else None`; an if/else that assigns both; `mask = None` and an `if` after it.
     """
@@ -64,7 +64,7 @@ def conditional_definition(node: ast.Name, names: Names) -> CausalChoice | None:
 
 
 def _default_before(names: Names, node: ast.Name) -> ast.stmt | None:
-    """`mask = None` just before an `if` that overwrites it: both reach the call."""
+    """The `mask = None` before an `if` that may overwrite it, in the call's block; both assignments reach the call."""
     statement = names.statement(node)
     block = block_of(names, statement)
     index = block.index(statement)
@@ -88,7 +88,7 @@ def _if_else(statement: ast.stmt, name: str, names: Names) -> CausalChoice | Non
 
 
 def _overwritten_default(default: ast.Assign, node: ast.Name, names: Names) -> CausalChoice | None:
-    """`mask = None`, then, in the same block, `if c: mask = LowerTriangularMask()`; or the other way round."""
+    """The choice of `mask = None` and, later in the same block, `if c: mask = LowerTriangularMask()`; or swapped."""
     block = block_of(names, default)
     later = [s for s in block[block.index(default) + 1 :] if isinstance(s, ast.If) and _mentions_target(s, node.id)]
     if len(default.targets) != 1 or len(later) != 1:
@@ -107,7 +107,7 @@ def _overwritten_default(default: ast.Assign, node: ast.Name, names: Names) -> C
 
 
 def bindings_between(names: Names, node: ast.Name, definition: ast.stmt) -> int:
-    """How many other assignments to the variable stand between a definition of it and a reading."""
+    """How many other assignments to the variable stand between a definition of it and a read."""
     owner = names.scopes[id(names.function(node))].owner(node.id)
     places = [start(b.node) for b in owner.bindings[node.id] if isinstance(b.node, ast.stmt)] if owner else []
     return sum(end(definition) <= place < start(node) for place in places)
@@ -130,14 +130,14 @@ def _is_none(node: ast.expr) -> bool:
 
 
 def _is_causal(node: ast.expr, names: Names) -> bool:
-    """A causal mask made on the spot, of arguments that have no effects."""
+    """Whether an expression creates a causal mask, without calls in its arguments."""
     if not isinstance(node, ast.Call) or any(isinstance(part, ast.Call) for a in node.args for part in ast.walk(a)):
         return False
     return api_name(names.resolve(node.func)) == CAUSAL
 
 
 def is_idle(node: ast.expr, names: Names) -> bool:
-    """Whether a mask's expression can be left out: it calls nothing but the causal mask's class, and `to` of that."""
+    """Whether a mask's expression has no side effect: it calls nothing but the causal mask's class and its `to`."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "to":
         return all(is_idle(part, names) for part in (node.func.value, *node.args, *(k.value for k in node.keywords)))
     acting = (ast.Await, ast.NamedExpr, ast.Yield, ast.YieldFrom)
@@ -147,7 +147,7 @@ def is_idle(node: ast.expr, names: Names) -> bool:
 
 
 def is_boolean(node: ast.expr) -> bool:
-    """Whether an expression is a real bool by its form."""
+    """Whether an expression is certainly a bool, not a tensor or another true or false value."""
     if isinstance(node, ast.Compare):
         return all(isinstance(op, ast.Is | ast.IsNot | ast.In | ast.NotIn) for op in node.ops) or _plain_comparison(
             node
@@ -166,7 +166,7 @@ def is_boolean(node: ast.expr) -> bool:
 
 
 def _plain_comparison(node: ast.Compare) -> bool:
-    """A comparison of plain names with a number or string; one with a call in it (`mask.sum() > 0`) may be a tensor."""
+    """Whether a comparison involves a constant and no call: one with a call, `mask.sum() > 0`, may be a tensor."""
     sides = (node.left, *node.comparators)
     called = any(isinstance(part, ast.Call) for side in sides for part in ast.walk(side))
     return not called and any(isinstance(side, ast.Constant) for side in sides)

@@ -1,8 +1,8 @@
-"""What each name means where it stands: imports, aliases, rebinding and shadowing, by Python's scope rules.
+"""What each name refers to at its place: imports, aliases, rebinding and shadowing, by Python's scope rules.
 
-One walk over the tree gathers the bindings of every scope; a name is resolved when somebody asks.
-A name is what an import says only if nothing else binds it in the same scope, save a fallback to a constant
-(`xformers = None`), the idiom of guarded imports.
+One walk over the tree gathers the bindings of every scope; names are resolved on demand.
+A name refers to what an import binds only if nothing else binds it in the same scope; a fallback to a constant
+(`xformers = None`), as guarded imports have it, does not count.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ MODULES = frozenset({"xformers.ops", "xformers.ops.fmha", "mslk.attention.fmha"}
 """Modules that hold the whole API."""
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _UNMISTAKABLE = frozenset({"xformers", "torch"})
-"""Package names that nobody gives to anything else."""
+"""Package names that code does not use for anything else."""
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @dataclass(frozen=True)
 class Binding:
-    """One place that gives a name its meaning in a scope.
+    """One place that binds a name in a scope.
 
     Exactly one of `dotted` (an import) and `value` (an assigned expression) may be set; neither for parameters,
     loop targets, definitions and the like.
@@ -36,7 +36,7 @@ class Binding:
 
     @property
     def is_fallback(self) -> bool:
-        """What stands in for an import that failed: `xops = None`, `xops = False`."""
+        """Whether it is what guarded imports assign where the import failed: `xops = None`, `xops = False`."""
         return isinstance(self.value, ast.Constant) and self.value.value in (None, False)
 
 
@@ -58,7 +58,7 @@ class Scope:
         self.elsewhere.get(name, self).bindings.setdefault(name, []).append(binding)
 
     def owner(self, name: str) -> Scope | None:
-        """The scope whose binding of `name` is seen from here (class bodies are not seen from functions)."""
+        """The scope whose binding of `name` is visible here (functions do not see bindings of class bodies)."""
         scope: Scope | None = self
         while scope is not None:
             if name in scope.elsewhere:
@@ -70,10 +70,10 @@ class Scope:
 
 
 class Names:
-    """The scopes of one module, and the meaning of names and dotted expressions in them.
+    """The scopes of one module, and what names and dotted expressions in them refer to.
 
     Attributes:
-        meanings: what names of other files of the project stand for, by their dotted path as this file writes it:
+        meanings: what names of other files of the project refer to, by their dotted path as this file writes it:
             `.shared.xops` → `xformers.ops`.
         module: the module's own scope.
         scopes: scope of every node that opens one, by `id(node)`.
@@ -100,7 +100,7 @@ class Names:
         _Builder(self).build(tree)
 
     def resolve(self, node: ast.AST, scope: Scope | None = None) -> str | None:
-        """The dotted path that an expression stands for, `torch.nn.functional.linear`, or None if not certain."""
+        """The dotted path that an expression refers to, `torch.nn.functional.linear`, or None if not certain."""
         return self._resolve(node, scope or self.scope_at.get(id(node)), 0)
 
     def _resolve(self, node: ast.AST, scope: Scope | None, depth: int) -> str | None:
@@ -132,14 +132,14 @@ class Names:
 
     @staticmethod
     def _one_home(meanings: set[str]) -> str | None:
-        """The API has lived in several packages: a name that comes from either is the same name."""
+        """One path for a name of the API that is imported from several packages; None if the meanings differ."""
         if meanings and meanings <= MODULES:
             return "xformers.ops"
         names = {api_name(meaning) for meaning in meanings}
         return f"xformers.ops.{names.pop()}" if len(names) == 1 and None not in names else None
 
     def _stands_in(self, binding: Binding, owner: Scope, name: str) -> bool:
-        """Whether a binding is what an `except` puts in the place of an import of ours that failed."""
+        """Whether a binding is the fallback in the `except` of a failed import of xformers."""
         handlers = [parent for parent in self.ancestors(binding.node) if isinstance(parent, ast.ExceptHandler)]
         guard = self.parents.get(id(handlers[0])) if handlers else None
         if not isinstance(guard, ast.Try) or any(isinstance(p, ast.Raise) for s in guard.body for p in ast.walk(s)):
@@ -148,7 +148,7 @@ class Names:
         return any(is_ours(b.dotted) and id(b.node) in inside for b in owner.bindings[name])
 
     def _from_star(self, name: str) -> str | None:
-        """What a name is that nothing here binds: brought by `from … import *`, if one explains it."""
+        """The dotted path of a name that nothing here binds, if one `from … import *` can have brought it."""
         stars = self.module.stars
         if stars and name in _UNMISTAKABLE:
             return name
@@ -158,7 +158,7 @@ class Names:
         return below(stars[0], name) if len(stars) == 1 else None
 
     def from_stars(self) -> Iterator[tuple[ast.Name, str]]:
-        """Every reading of a name that only a star import explains, and what it stands for."""
+        """Every read of a name that only a star import can have bound, and the dotted path it refers to."""
         for name, loads in self.loads.items():
             if self.module.stars and not hasattr(builtins, name) and not name.startswith("__"):
                 dotted = self._from_star(name)
@@ -166,7 +166,7 @@ class Names:
                 yield from ((load, dotted) for load in unbound if dotted is not None)
 
     def could_be(self, name: str, scope: Scope) -> set[str]:
-        """Every dotted path that some import binds `name` to, for a name that `resolve` is not certain of."""
+        """Every dotted path that an import binds to `name`, for a name that `resolve` is not certain of."""
         owner = scope.owner(name)
         return {b.dotted for b in owner.bindings.get(name, ()) if b.dotted} if owner else set()
 
@@ -192,12 +192,12 @@ class Names:
 
 
 def below(module: str, name: str) -> str:
-    """The dotted path of a name in a module, which may be no more than dots."""
+    """The dotted path of a name in a module; the module may consist of dots only, as in `from . import x`."""
     return f"{module}{'' if module.endswith('.') else '.'}{name}"
 
 
 class _Builder:
-    """The walk that fills a `Names`. `global` is honoured only when it precedes the binding, as Python demands."""
+    """The walk that fills a `Names`. `global` counts only for bindings after it, which is the order Python requires."""
 
     def __init__(self, names: Names) -> None:
         self.names = names
@@ -384,19 +384,19 @@ class _Builder:
 
 
 def first_name(node: ast.expr) -> ast.expr:
-    """The `a` of `a.b.c`; a node that is no dotted expression is its own first name."""
+    """The `a` of `a.b.c`; the node itself if it is not a dotted expression."""
     while isinstance(node, ast.Attribute):
         node = node.value
     return node
 
 
 def called_name(function: ast.expr) -> str:
-    """The last part of what is called: `version` for `importlib.metadata.version`; empty if it has no name."""
+    """The last part of a called function's name: `version` for `importlib.metadata.version`; empty if it has none."""
     return str(getattr(function, "attr", None) or getattr(function, "id", ""))
 
 
 def imported_or_skipped(node: ast.expr) -> str | None:
-    """The module of ours that `pytest.importorskip("xformers.ops")` imports: it returns the submodule itself."""
+    """The module that `pytest.importorskip("xformers.ops")` imports and returns, if it is of xformers; else None."""
     if not isinstance(node, ast.Call) or called_name(node.func) != "importorskip" or not node.args:
         return None
     module = node.args[0].value if isinstance(node.args[0], ast.Constant) else None

@@ -1,7 +1,7 @@
 """A forward walk over one function that keeps, for each variable, what is known of its rank and dtype.
 
 Statements are executed abstractly: both arms of a branch, a loop until nothing changes, functions and methods of
-the same file by their bodies. At each call site the values of the arguments are noted.
+the same file by their bodies. At each call site the values of the arguments are recorded.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from xf2sdpa.analysis.values import (
 MAX_LOOP_PASSES = 3
 MAX_UNROLLED = 8
 _AUTOCAST = {"torch.autocast": False, "torch.amp.autocast": False, "torch.cuda.amp.autocast": True}
-"""Whether each is for CUDA only, where xformers' operator runs."""
+"""Autocast's classes, and whether each is for CUDA only (else the first argument names the device)."""
 
 
 class Walk(Functions):
-    """The walk over the statements of the functions of one module that hold call sites."""
+    """The walk over the statements of those functions of one module that contain call sites."""
 
     # -- statements ------------------------------------------------------------------------------
 
     def block(self, statements: Sequence[ast.stmt]) -> tuple[bool, bool]:
-        """Execute statements; whether the end is reached, and whether some way out left before it."""
+        """Execute statements; return whether the end is reached, and whether a return or break may occur before it."""
         path, partial = self.path, False
         try:
             for statement in statements:
                 falls, leaves = self.statement(statement)
                 if not falls:
                     return False, partial or leaves
-                if leaves:  # what follows is executed on some ways only
+                if leaves:  # what follows is not executed in every case
                     partial = True
                     self.path = (*self.path, (id(statement), -1))
             return True, partial
@@ -55,7 +55,7 @@ class Walk(Functions):
             self.path = path
 
     def statement(self, node: ast.stmt) -> tuple[bool, bool]:
-        """Execute one statement, by its kind."""
+        """Execute one statement by the method for its kind; the result is as for `block`."""
         method = getattr(self, f"do_{type(node).__name__}", None)
         if method is not None:
             outcome = method(node)
@@ -84,7 +84,7 @@ class Walk(Functions):
         # an in-place operation on a tensor changes neither its rank nor its dtype
 
     def assign(self, target: ast.expr, value: Value) -> None:
-        """Bind a target, taking a tuple apart; unpacking a shape states the rank."""
+        """Assign a value to a target, also by unpacking; to unpack a shape states the rank."""
         if isinstance(target, ast.Name):
             self.env.variables[target.id] = value
         elif isinstance(target, ast.Tuple | ast.List):
@@ -131,7 +131,7 @@ class Walk(Functions):
         self.assume(node.test)
 
     def assume(self, test: ast.expr, *, holds: bool = True) -> None:
-        """Take a condition for true (or false) from here on."""
+        """Record the ranks that a condition states, if it is true (or, with `holds` false, if it is false)."""
         if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
             return self.assume(test.operand, holds=not holds)
         decisive = ast.And if holds else ast.Or
@@ -169,7 +169,7 @@ class Walk(Functions):
         return bool(ends), leaves
 
     def _meet(self, ends: Sequence[Environment], node: ast.AST) -> Environment | None:
-        """One environment where several ways meet."""
+        """The environment where several paths meet; None if there are none."""
         if not ends:
             return None
         merged = ends[0].copy()
@@ -247,7 +247,7 @@ class Walk(Functions):
     do_AsyncWith = do_With  # noqa: N815
 
     def _turns_autocast_off(self, node: ast.expr) -> bool:
-        """Whether this is `torch.autocast("cuda", enabled=False)`, or what it was called before."""
+        """Whether an expression is `torch.autocast("cuda", enabled=False)`, under any of its names."""
         dotted = self.names.resolve(node.func) if isinstance(node, ast.Call) else None
         if not isinstance(node, ast.Call) or dotted not in _AUTOCAST:
             return False
@@ -259,7 +259,7 @@ class Walk(Functions):
         return here and isinstance(enabled, ast.Constant) and enabled.value is False
 
     def _forget_autocast(self) -> None:
-        """Across an autocast switch, a projection's result may have the other dtype."""
+        """Forget dtypes that autocast decided: on the other side of a switch they may differ."""
         self.env.variables = {name: _without_autocast(value) for name, value in self.env.variables.items()}
 
     def do_Try(self, node: ast.Try) -> tuple[bool, bool]:  # noqa: N802
@@ -320,7 +320,7 @@ class Walk(Functions):
 
 
 def _without_autocast(value: Value) -> Value:
-    """A value whose dtype autocast may have decided otherwise than it would here."""
+    """The value with every dtype that autocast decided made unknown."""
     if isinstance(value, Tensor) and value.dtype is DType.AUTOCAST:
         return replace(value, dtype=DType.UNKNOWN)
     if isinstance(value, Items):

@@ -1,4 +1,4 @@
-"""Where xformers' attention is called, and what the walk over those functions found out."""
+"""Where a file calls xformers' attention, and what the walk over those functions found out about the arguments."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ QKV = ("query", "key", "value")
 
 @dataclass(frozen=True)
 class CallSite:
-    """One call, with where it stands and what is known of its arguments.
+    """One call, where it stands, and what is known of its arguments.
 
     Attributes:
-        rank: dimensions of query, key and value (xformers takes only equal ones), or None.
+        qualname: the qualified name of the function around it.
+        ordinal: its 0-based index among the calls of that function.
+        rank: number of dimensions of query, key and value (xformers takes only equal ones), or None if not known.
         conflict: whether the evidence for the rank disagrees.
-        given: what must hold, beyond what the code shows, for the rank to be this.
+        given: the assumptions, beyond what the code shows, under which the rank is right.
         dtypes: where the dtypes of query, key and value come from.
-        bias: what `attn_bias` is worth; None where the walk did not come by.
+        bias: what is known of `attn_bias`; None if it is not given or the walk did not reach the call.
     """
 
     bound: BoundCall
@@ -45,10 +47,10 @@ class CallSite:
         return self.bound.node
 
 
-def find_sites(attributes: ClassAttributes, *, alone: bool = False) -> list[CallSite]:
-    """All call sites of a module, in the order of the source, with their facts.
+def find_sites(attributes: ClassAttributes, *, loaded_alone: bool = False) -> list[CallSite]:
+    """All call sites of a file, in the order of the source, with what is known of each.
 
-    In a file that is loaded by itself (`alone`), a private method is called by what the file shows and by nobody else.
+    In a file that is loaded by itself (`loaded_alone`), a private method has no callers but those in the file.
     """
     names = attributes.names
     bound = {}
@@ -66,12 +68,12 @@ def find_sites(attributes: ClassAttributes, *, alone: bool = False) -> list[Call
         ordinal = ordinals.get(qualname, 0)
         ordinals[qualname] = ordinal + 1
         site = _with_facts(CallSite(call, qualname, ordinal), walk.facts.get(id(call.node)), walk.book)
-        found.append(_as_called(attributes, site) if alone and site.rank is None and not site.conflict else site)
+        found.append(_as_called(attributes, site) if loaded_alone and site.rank is None and not site.conflict else site)
     return found
 
 
 def _as_called(attributes: ClassAttributes, site: CallSite) -> CallSite:
-    """A site in a private method, with what all calls of the method pass it; as it was, if they do not agree."""
+    """A site in a private method, with what the calls of the method pass; unchanged if they do not agree on a rank."""
     names = attributes.names
     method = names.function(site.node)
     if not isinstance(method, ast.FunctionDef) or not method.name.startswith("_") or method.name.startswith("__"):
@@ -90,7 +92,7 @@ def _as_called(attributes: ClassAttributes, site: CallSite) -> CallSite:
 
 
 def _callers(names: Names, method: ast.FunctionDef) -> list[FunctionNode] | None:
-    """The methods of the same class that call a method by `self`; None if it is used in any other way."""
+    """The methods of the same class that call a method on `self`; None if it is used in any other way."""
     owner, found = names.parents[id(method)], []
     uses = [n for n in ast.walk(names.module.node) if isinstance(n, ast.Attribute) and n.attr == method.name]
     for use in uses:
@@ -106,7 +108,7 @@ def _callers(names: Names, method: ast.FunctionDef) -> list[FunctionNode] | None
 
 
 def _units(names: Names, calls: Iterable[ast.Call]) -> list[FunctionNode | ast.Module | ast.ClassDef]:
-    """The functions to walk: the outermost around each site, but not beyond a class."""
+    """The functions to walk: the outermost around each call within its class or module; else that body itself."""
     units: dict[int, FunctionNode | ast.Module | ast.ClassDef] = {}
     for call in calls:
         unit: FunctionNode | ast.Module | ast.ClassDef | None = None
@@ -133,11 +135,11 @@ def _with_facts(site: CallSite, facts: SiteFacts | None, book: EvidenceBook) -> 
         return site
     tensors = [tensor for name in QKV if (tensor := as_tensor(facts.arguments.get(name, NONE)))]
     known = [(tensor.rank, tensor.given) for tensor in tensors]
-    if facts.result.token is not None:  # else it says no more than the arguments
+    if facts.result.token is not None:  # else it was copied from an argument
         known.append((facts.result, frozenset()))
     call = id(site.node)
     proofs = [(*book.at_site(rank, call, facts.path, facts.order), given) for rank, given in known]
-    # xformers takes only equal ranks: the argument that needs no assumption speaks for all
+    # xformers takes only equal ranks, so the argument that needs the fewest assumptions decides for all
     settled = sorted(
         ((rank.known, less | given) for rank, less, given in proofs if rank.known is not None), key=lambda x: len(x[1])
     )
@@ -154,13 +156,13 @@ def _with_facts(site: CallSite, facts: SiteFacts | None, book: EvidenceBook) -> 
 
 
 def _shown_dtype(tensor: Tensor, given: frozenset[str]) -> DType:
-    """Where a dtype comes from, unless that rests on more than the site does; an upcast counts in any case."""
+    """A dtype's origin; unknown if it needs assumptions that the rank does not, unless it is a visible upcast."""
     shown = tensor.given <= given or tensor.dtype is DType.FLOAT32
     return tensor.dtype if shown else DType.UNKNOWN
 
 
 def _settled_bias(facts: SiteFacts, call: int, book: EvidenceBook) -> Value | None:
-    """The value of `attn_bias`, with evidence for its rank taken in."""
+    """The value of `attn_bias`, with the evidence for its rank applied."""
     bias = facts.arguments.get("attn_bias")
     if isinstance(bias, OneOf):
         options = (_settled_option(option, facts, call, book) for option in bias.options)

@@ -12,12 +12,12 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text with their ends, as `ast` counts them: a form feed or U+2028 ends none."""
+    """The lines of a text with their line ends, as `ast` counts them: a form feed or U+2028 does not end a line."""
     return _LINE.findall(text)
 
 
 def span_of(node: ast.expr | ast.stmt, lines: Sequence[str]) -> Span:
-    """Where a node stands in the text."""
+    """Where a node stands in the text, in lines from 1 and characters from 0."""
     end_line = node.end_lineno or node.lineno
     return Span(
         node.lineno,

@@ -1,7 +1,7 @@
-"""What tensor operations do to rank and dtype: one small function an operation, in one table.
+"""What tensor operations do to rank and dtype: one small function per operation, in one table.
 
-An operation is the same whether written `x.transpose(1, 2)` or `torch.transpose(x, 1, 2)`: the receiver is the
-first argument of both. Where the outcome depends on sizes (`squeeze`), it is unknown.
+`x.transpose(1, 2)` and `torch.transpose(x, 1, 2)` are treated alike: `x` is the receiver in both. Where the resulting
+rank depends on sizes (`squeeze`), it is unknown.
 Sources: the signatures in torch's documentation; autocast's op lists.
 """
 
@@ -26,10 +26,10 @@ from xf2sdpa.analysis.values import (
 
 @dataclass(frozen=True)
 class Arguments:
-    """The evaluated arguments after the receiver; `token` names an unknown result.
+    """The evaluated arguments after the receiver; `token` identifies the result if its rank is unknown.
 
-    `unpacked` is true where a `*star` hides how many there are; if all of them are sizes and the star is a shape,
-    `star_sizes` is how many.
+    `unpacked` is true where a `*star` hides how many arguments there are; if the star unpacks a shape, `star_sizes`
+    is their number.
     """
 
     positional: tuple[Value, ...]
@@ -62,7 +62,7 @@ def keep(x: Tensor, arguments: Arguments) -> Value:
 
 
 def permute(x: Tensor, arguments: Arguments) -> Value:
-    """`permute(0, 2, 1, 3)` names every dimension: its arguments count them."""
+    """`permute(0, 2, 1, 3)`: as many dimensions as arguments."""
     rank = sizes_rank(arguments)
     return replace(x, rank=rank) if rank else x
 
@@ -76,7 +76,7 @@ def view(x: Tensor, arguments: Arguments) -> Value:
 
 
 def sizes_rank(arguments: Arguments) -> Rank | None:
-    """How many sizes the arguments hold: `(b, n, h, d)`, `((b, n, h, d))`, `(*x.shape[:-1], h, d)`."""
+    """The number of sizes in the arguments: `(b, n, h, d)`, `((b, n, h, d))`, `(*x.shape[:-1], h, d)`."""
     if arguments.unpacked:
         return arguments.star_sizes
     sizes = arguments.positional
@@ -106,12 +106,12 @@ def unsqueeze(x: Tensor, arguments: Arguments) -> Value:
 
 
 def unknown_rank(x: Tensor, arguments: Arguments) -> Value:
-    """A tensor of the same dtype; how many dimensions depends on what is not seen."""
+    """A tensor of the same dtype and unknown rank."""
     return replace(x, rank=Rank(0, arguments.token))
 
 
 def flatten(x: Tensor, arguments: Arguments) -> Value:
-    """`flatten(start, end)`; `flatten(2)` leaves three dimensions whatever there were."""
+    """`flatten(start, end)`; `flatten(2)` leaves three dimensions however many there were."""
     start = arguments.integer(0, "start_dim")
     end = arguments.integer(1, "end_dim")
     if arguments.get(0, "start_dim") is None:
@@ -131,7 +131,7 @@ def flatten(x: Tensor, arguments: Arguments) -> Value:
 
 
 def unflatten(x: Tensor, arguments: Arguments) -> Value:
-    """`unflatten(dim, sizes)`: one dimension becomes as many as there are sizes."""
+    """`unflatten(dim, sizes)`: one dimension becomes as many dimensions as there are sizes."""
     sizes = arguments.get(1, "sizes", "unflattened_size")
     if isinstance(sizes, Items) and sizes.items is not None:
         return replace(x, rank=x.rank.plus(len(sizes.items) - 1))
@@ -164,12 +164,12 @@ def reduce_dims(x: Tensor, arguments: Arguments) -> Value:
 
 
 def sum_dims(x: Tensor, arguments: Arguments) -> Value:
-    """The same for what autocast runs in float32: `sum`, `prod`, `norm`."""
+    """The same for reductions that autocast runs in float32: `sum`, `prod`, `norm`."""
     return reduce_dims(replace(x, dtype=DType.FLOAT32), arguments)
 
 
 def norm(x: Tensor, arguments: Arguments) -> Value:
-    """`norm(dim=-1, keepdim=True)`; its first position is the kind of norm, not a dimension."""
+    """`norm(dim=-1, keepdim=True)`; its first positional argument is the order of the norm, not a dimension."""
     if arguments.positional:
         return float32(unknown_rank(x, arguments), arguments)  # type: ignore[arg-type]
     return sum_dims(x, arguments)
@@ -181,7 +181,7 @@ def like_new(x: Tensor, arguments: Arguments) -> Value:
 
 
 def to(x: Tensor, arguments: Arguments) -> Value:
-    """`.to(…)`: the rank stays; the dtype is that of whatever is named, if it can be told."""
+    """`.to(…)`: the rank stays; the dtype is that of the dtype or tensor passed, if it is known."""
     dtype = x.dtype
     candidates = (*arguments.positional, *(arguments.keywords.get(n) for n in ("dtype", "other")))
     for value in candidates:
@@ -214,7 +214,7 @@ def projection(x: Tensor, arguments: Arguments) -> Value:
 
 
 def matmul(x: Tensor, arguments: Arguments) -> Value:
-    """A product: rank of the wider side where both are known and at least 2."""
+    """A matrix product: the larger of the two ranks, where both are known and at least 2."""
     other = as_tensor(arguments.get(0, "other", "mat2") or NoneValue())
     left, right = x.rank.known, other.rank.known if other else None
     known = left is not None and right is not None and min(left, right) >= 2
@@ -243,7 +243,7 @@ def size(x: Tensor, arguments: Arguments) -> Value:
 
 
 def shape_of(x: Tensor) -> Value:
-    """`x.shape`: as many numbers as dimensions."""
+    """`x.shape`: as many numbers as x has dimensions."""
     if x.rank.known is None:
         return ShapeOf(x.rank)
     return Items((Scalar(),) * max(x.rank.known, 0), is_size=True)
@@ -296,7 +296,7 @@ OPERATIONS: dict[str, Operation] = {
     "ndimension": dimension_count,
     "size": size,
 }  # fmt: skip
-"""By the name used in both spellings, `x.name(…)` and `torch.name(x, …)` (or torch.nn.functional's)."""
+"""Operations by the name common to `x.name(…)`, `torch.name(x, …)` and `torch.nn.functional.name(x, …)`."""
 
 ASKING = frozenset({"dim", "ndimension", "size"})
 """Operations that ask for the shape of the receiver."""

@@ -1,6 +1,7 @@
-"""What becomes of a call's result: reshaped at once, viewed, or handed on to where nobody can see.
+"""What is done with a call's result: it is reshaped, viewed, or passed on to code that cannot be followed.
 
-Decides whether the strided result of SDPA may stay as it is (SEMANTICS C.6: `.view` on it can raise).
+Decides whether the result of SDPA may stay non-contiguous: xformers' is contiguous, and `.view` raises on strides that
+it cannot express.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ MAX_HOPS = 6
 
 @dataclass
 class ResultUse:
-    """All that is done with a result: the views to turn into reshapes, and whether anything else is done with it."""
+    """What is done with a result.
+
+    Attributes:
+        views: the `.view` and `.view_as` on it, which must become `.reshape` and `.reshape_as`.
+        escapes: whether anything is done with it that may depend on its strides.
+    """
 
     views: list[ast.Attribute] = field(default_factory=list)
     escapes: bool = False
@@ -76,7 +82,7 @@ class _Follower:
         if loads is None:
             self.use.escapes = True
             return
-        # A reshape that copies is no alias any more: what is written through one use must be seen through the other.
+        # `.view` shares memory, `.reshape` may copy: two uses in one execution could then miss each other's writes.
         touching = [load for load in loads if not self._is_described(load)]
         touching += reached_updates(self.names, name, definition)
         pairs = itertools.combinations(touching, 2)
@@ -86,7 +92,7 @@ class _Follower:
             self.follow(load, hops + 1)
 
     def _is_described(self, load: ast.Name) -> bool:
-        """Whether only the form of a tensor is read: `out.shape`."""
+        """Whether a read asks only for a tensor's metadata: `out.shape`."""
         parent = self.names.parents[id(load)]
         return isinstance(parent, ast.Attribute) and parent.attr in _READING - {"isnan"}
 
@@ -113,7 +119,7 @@ class _Follower:
             self.use.escapes = True
 
     def _layer(self, call: ast.Call) -> Layer | None:
-        """The layer that `self.name(…)` calls, where the class shows it."""
+        """What kind of layer `self.name(…)` calls, if the class shows it."""
         if not (isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)):
             return None
         owner = next((p for p in self.names.ancestors(call) if isinstance(p, ast.ClassDef)), None)
@@ -124,7 +130,7 @@ class _Follower:
 
 
 def _views_sizes(call: ast.Call) -> bool:
-    """Whether `.view(…)` is given sizes: `.view(dtype)` reinterprets bytes and has no `.reshape`."""
+    """Whether `.view(…)` is given sizes: `.view(dtype)` reinterprets bytes, which `.reshape` cannot do."""
     if call.keywords:
         return False
     if len(call.args) > 1:

@@ -1,6 +1,6 @@
-"""What the walk over a function knows of a value: its rank, where its dtype comes from, what kind of thing it is.
+"""What the walk over a function knows of a value: its kind, its rank, and where its dtype comes from.
 
-Every value is immutable and comparable; `join` is what is known where two paths meet.
+Every value is immutable and comparable; `join` gives what is known where two paths meet.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 
 
 class DType(enum.Enum):
-    """Where a tensor's dtype comes from: decides whether it can be float32 while autocast is on."""
+    """Where a tensor's dtype comes from, which decides whether it can be float32 while autocast is on."""
 
     UNKNOWN = "unknown"
     AUTOCAST = "autocast"
     """The result of an operation on autocast's lower-precision list (linear, conv, matmul, einsum)."""
     HALF = "half"
-    """Cast to float16 or bfloat16 in plain sight."""
+    """Visibly cast to float16 or bfloat16."""
     FLOAT32 = "float32"
-    """Cast up in plain sight, or made by an operation on autocast's float32 list (softmax, layer norm)."""
+    """Visibly cast to float32 or float64, or made by an operation on autocast's float32 list (softmax, layer norm)."""
 
     def join(self, other: DType) -> DType:
-        """The dtype where two paths meet: one visible float32 is enough to be careful."""
+        """The dtype where two paths meet; float32 on either path counts as float32, the cautious answer."""
         if self is other:
             return self
         both = {self, other}
@@ -34,7 +34,7 @@ class DType(enum.Enum):
 
 @dataclass(frozen=True)
 class Rank:
-    """A number of dimensions: `offset` itself, or `offset` more than the unknown rank of `token`."""
+    """A number of dimensions: `offset`, or, with a `token`, the unknown rank with that token plus `offset`."""
 
     offset: int
     token: int | None = None
@@ -45,19 +45,19 @@ class Rank:
 
     @property
     def known(self) -> int | None:
-        """The rank as a number, where it is one."""
+        """The rank as a number; None if it is unknown."""
         return self.offset if self.token is None else None
 
 
 class Value:
-    """Anything that an expression can be worth."""
+    """What is known of the value of an expression."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
 class Unknown(Value):
-    """Could be anything; `token` stands for its rank, should it turn out to be a tensor."""
+    """Could be anything; `token` stands for its rank, in case it turns out to be a tensor."""
 
     token: int
 
@@ -69,29 +69,29 @@ class Tensor(Value):
     rank: Rank
     dtype: DType = DType.UNKNOWN
     given: frozenset[str] = frozenset()
-    """What must hold, beyond what the code shows, for the rank to be this."""
+    """The assumptions, beyond what the code shows, under which the rank is right."""
 
 
 @dataclass(frozen=True)
 class Items(Value):
-    """A tuple or list: its items one by one, or (`items` None) only what each of them is."""
+    """A tuple or list: its items one by one, or, with `items` None, one value that describes each of them."""
 
     items: tuple[Value, ...] | None
     each: Value | None = None
     is_size: bool = False
-    """Made of numbers: a shape or a part of one."""
+    """Whether all items are numbers: a shape or a part of one."""
 
 
 @dataclass(frozen=True)
 class ShapeOf(Value):
-    """`x.shape` of a tensor whose rank is not a number yet."""
+    """`x.shape` of a tensor whose rank is unknown so far."""
 
     rank: Rank
 
 
 @dataclass(frozen=True)
 class Scalar(Value):
-    """A Python number, string or bool; `value` where it is a known constant."""
+    """A Python number, string or bool; if `is_constant`, with the value `value`."""
 
     value: object = None
     is_constant: bool = False
@@ -109,7 +109,7 @@ class NoneValue(Value):
 
 @dataclass(frozen=True)
 class DTypeOf(Value):
-    """`x.dtype`, or a dtype named outright."""
+    """`x.dtype`, or a dtype named directly, as `torch.float16`."""
 
     dtype: DType
 
@@ -123,16 +123,16 @@ class Mask(Value):
 
 @dataclass(frozen=True)
 class Function(Value):
-    """A function or lambda whose body is in sight, with the variables around it."""
+    """A function or lambda defined in this file, with the variables of the enclosing function."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     closure: Mapping[str, Value] = field(default_factory=dict, compare=False, hash=False)
     owner: ast.ClassDef | None = None
-    """The class of a bound method: `self` is then given."""
+    """The class of a bound method, whose first parameter is `self`."""
     is_sealed: bool = False
-    """Whether `self` is of exactly that class, and of none that derives from it."""
+    """Whether `self` is of exactly that class, not of one that derives from it."""
     given: frozenset[str] = frozenset()
-    """What must hold for this to be what is called."""
+    """The assumptions under which this function is the one that is called."""
 
 
 class Layer(enum.Enum):
@@ -152,12 +152,12 @@ class Module(Value):
     parts: tuple[Value, ...] | None = None
     """Of a container (Sequential, ModuleList), in order."""
     given: frozenset[str] = frozenset()
-    """What must hold for the object to be this."""
+    """The assumptions under which the object is this module."""
 
 
 @dataclass(frozen=True)
 class OneOf(Value):
-    """One of a few different kinds of thing: `None` or a mask, a mask or a tensor."""
+    """One of a few values of different kinds: None or a mask, a mask or a tensor."""
 
     options: frozenset[Value]
 
@@ -167,7 +167,7 @@ NUMBER = Scalar()
 
 
 def join(left: Value, right: Value, token: int) -> Value:
-    """What is known where a value comes from two paths; `token` names the unknown that may result."""
+    """What is known of a value that comes from two paths; `token` identifies it if the result is unknown."""
     if left == right:
         return left
     options = _options(left) | _options(right)
@@ -203,7 +203,7 @@ def _join_items(left: Value, right: Value, token: int) -> Value:
 
 
 def as_tensor(value: Value) -> Tensor | None:
-    """The tensor that a value must be if a tensor operation on it is to succeed; None if it cannot be one."""
+    """The value as a tensor, as a tensor operation on it requires; None if it cannot be one."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, Unknown):

@@ -1,4 +1,4 @@
-"""What this device reaches at best, measured in the same run: a large matrix product by dtype, a copy in its memory."""
+"""Measures the device's peak rates in the same run: a large matrix product per dtype, and a copy in its memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GPU_COPY, CPU_COPY = 2**31, 2**25
 
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
-    """float32 matrix products in `highest` (IEEE) or `high` (TF32) precision, then as before."""
+    """Within this context, float32 matrix products have `highest` (IEEE) or `high` (TF32) precision."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(name)
     try:
@@ -28,7 +28,7 @@ def precision(name: str) -> Iterator[None]:
 
 
 def measure(device: str, budget: float) -> list[Ceiling]:
-    """Ceilings of a device (`cpu` or `cuda`), within a budget in seconds; those that came to no figure are left out."""
+    """Ceilings of a device (`cpu` or `cuda`), within a budget in seconds; those not measured in time are left out."""
     side = CPU_SIDE if device == "cpu" else GPU_SIDE
     found = []
     for name in DTYPES:

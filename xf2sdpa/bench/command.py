@@ -11,7 +11,7 @@ import click
 
 from xf2sdpa.bench.model import PARTS
 
-# torch and what needs it are imported when something is measured: a page can be made from a document without it.
+# torch is imported only to measure: a page can be made from a JSON document without it.
 # ruff: noqa: PLC0415
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _read(source: Path) -> Result:
 def _measure(
     device: str | None, budget: float | None, shapes: Path | None, only: tuple[str, ...], quick: bool
 ) -> Result:
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else torch's profiler announces each start and stop
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else torch's profiler logs each start and stop
     try:
         import torch
     except ModuleNotFoundError as error:
@@ -123,7 +123,7 @@ def _measure(
 
 
 def _spelled(device: str | None, budget: float | None, shapes: Path | None, only: tuple[str, ...], quick: bool) -> str:
-    """The command line that measures the same again; where output goes is left out."""
+    """The command line that repeats the measurement, without the options for output."""
     words = ["xf2sdpa", "bench"]
     words += ["--device", device] if device else []
     words += ["--budget", f"{budget:g}"] if budget else []

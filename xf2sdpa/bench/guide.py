@@ -1,6 +1,7 @@
-"""The performance guide's claims, word by word, and what each is held against.
+"""The performance guide's claims, word for word, and the judge of each.
 
-`CLAIMS` is the whole guide: a test reads its text and finds every sentence and every table row of it here.
+The guide is `tests/bench/performance_guide.txt`. `CLAIMS` covers all of it: a test checks that every sentence and table
+row of the guide is quoted here.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from xf2sdpa.bench.model import BACKENDS, EMITTED, Outcome, Result, Verdict
 
 @dataclass(frozen=True)
 class Figures:
-    """The guide's figures for one implementation at its shape: forward time, relative speed, memory."""
+    """The guide's figures for one implementation at the guide's shape: forward time, relative speed, memory."""
 
     milliseconds: float
     lowest: float
@@ -49,7 +50,7 @@ class Figures:
 
     @property
     def speed(self) -> str:
-        """As the guide's table has it."""
+        """The relative speed as the guide's table writes it."""
         return f"{self.lowest}x" if self.lowest == self.highest else f"{self.lowest}–{self.highest}x"
 
 
@@ -66,11 +67,11 @@ class Claim:
     """One claim.
 
     Attributes:
-        id: short, stable.
+        id: short and stable.
         section: the guide's heading.
-        quote: its words; several places that say the same are separated by ` … `.
-        guide: its figure, or its point in few words.
-        judge: what it is held against.
+        quote: the guide's words; separate passages are joined by ` … `.
+        guide: the guide's figure, or its point in a few words.
+        judge: decides whether the run bears the claim out.
     """
 
     id: str
@@ -421,7 +422,7 @@ CLAIMS: tuple[Claim, ...] = (
 
 
 def judge(result: Result) -> list[Outcome]:
-    """One line a claim, in the guide's order. On a CPU nothing but opinions is judged: the figures are shown."""
+    """The outcome of each claim, in the guide's order. On a CPU, figures are shown but claims about them not judged."""
     return [_outcome(claim, result) for claim in CLAIMS]
 
 

@@ -1,7 +1,7 @@
-"""The ways of computing attention that are measured against each other, each with a reason where it is not there.
+"""The implementations of attention that are measured against each other; those not available say why.
 
-Every one takes query, key, value as xformers does, `[B, M, H, K]` (`[B, M, K]` for 3-D shapes), so that all start from
-the same memory: that of a linear layer's result.
+Each takes query, key and value as xformers does, `[B, M, H, K]` (`[B, M, K]` for 3-D shapes), so that all start from
+the same memory layout, that of a linear layer's result.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from xf2sdpa.timing.pinning import pinned
 Call = Callable[..., Any]
 
 LARGEST_SCORES = 6 * 2**30
-"""Bytes of scores in float32 beyond which the unfused ways are not tried: they hold several such matrices."""
+"""Bytes of float32 scores above which unfused implementations are not tried: they hold several such matrices."""
 
 INLINE_MASKS = {"none", "LowerTriangularMask", "tensor"}
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An implementation for one workload: a function of query, key and value, or the reason why there is none."""
+    """An implementation for one workload: a function of query, key and value, or the reason why it is not available."""
 
     name: str
     label: str
@@ -53,11 +53,11 @@ LABELS = {
     "inline": "what the rewrite emits inline",
     "compat": "what the rewrite's helper runs",
 }
-"""All implementations in the order of the tables."""
+"""All implementations with their labels, in the order of the tables."""
 
 
 def find_old(device: str) -> OldPath:
-    """xformers where it can compute on this device, else why not; what stands in for it is not measured here."""
+    """xformers if it works on this device, else the reason; the plain reference is not measured in its place."""
     old = find_old_path()
     if device == "cpu" and old.version is not None:
         return dataclasses.replace(old, version=None, description="reference: xformers has no CPU kernels", module=None)
@@ -69,8 +69,8 @@ def candidates(work: Workload, old: OldPath, *, backward: bool) -> list[Candidat
 
     Args:
         work: shape, tensors and mask.
-        old: xformers, or why there is none.
-        backward: whether the gradients must work as well.
+        old: xformers, or why it is not available.
+        backward: whether gradients are computed as well.
     """
     sdpa = sdpa_of(work)
     by_backend = _pinned(work, sdpa, backward)
@@ -80,7 +80,7 @@ def candidates(work: Workload, old: OldPath, *, backward: bool) -> list[Candidat
 
 
 def sdpa_of(work: Workload) -> Candidate:
-    """SDPA as one writes it by hand: heads first, the result left so."""
+    """SDPA as written by hand: inputs transposed to `[B, H, M, K]`, the result not transposed back."""
     label, kind = LABELS["sdpa"], work.row["mask"]
     if kind not in INLINE_MASKS:
         return Candidate("sdpa", label, reason=f"no one SDPA call says {kind}: the rewrite sends it to its helper")
@@ -112,7 +112,7 @@ def _options(work: Workload) -> dict[str, Any]:
 
 
 def _pinned(work: Workload, sdpa: Candidate, backward: bool) -> dict[str, Candidate]:
-    """SDPA under each backend alone."""
+    """SDPA pinned to each backend."""
     call, too_large = sdpa.call, _too_large(work)
     taken = pinnable(call, work, backward=backward) if call else {}
     found = {}
@@ -125,14 +125,14 @@ def _pinned(work: Workload, sdpa: Candidate, backward: bool) -> dict[str, Candid
 
 
 def pinnable(call: Call, work: Workload, *, backward: bool) -> dict[str, Call]:
-    """The call under each SDPA backend that takes it; under the unfused one only where its scores are not too large."""
+    """The call pinned to each SDPA backend that accepts it; to the unfused one only if its scores are not too large."""
     tried = _without_math(call) if _too_large(work) else call
     names = timing.backends(tried, work.leaves, backward=backward)
     return {name: functools.partial(pinned, name, call) for name in names}
 
 
 def _without_math(call: Call) -> Call:
-    """The call, refusing to run where only the unfused backend may."""
+    """The call, raising RuntimeError where only the unfused backend is enabled."""
 
     def guarded(*leaves: Tensor) -> Any:
         fused = (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.mem_efficient_sdp_enabled)
@@ -150,7 +150,7 @@ def _too_large(work: Workload) -> str:
 
 
 def _xformers(work: Workload, old: OldPath) -> list[Candidate]:
-    """xformers by its own choice, and with one kernel family forced by `op=`."""
+    """xformers with the kernel it chooses, and with one kernel family forced by `op=`."""
     parts = {name: (name, LABELS[name]) for name in ("xformers", "xformers_fa2", "xformers_cutlass")}
     fmha = old.module
     if fmha is None:
@@ -159,21 +159,21 @@ def _xformers(work: Workload, old: OldPath) -> list[Candidate]:
     is_plain = work.mask is None or isinstance(work.mask, Tensor)
     bias = work.mask if is_plain else workloads.mask_of(work.row, fmha.attn_bias, work.device)
 
-    def by(op: Any) -> Call:
+    def with_op(op: Any) -> Call:
         return lambda query, key, value: old.operator(query, key, value, bias, op=op)
 
-    found = [Candidate(*parts["xformers"], by(None))]
+    found = [Candidate(*parts["xformers"], with_op(None))]
     for name, module in (("xformers_fa2", "flash"), ("xformers_cutlass", "cutlass")):
         family = getattr(fmha, module, None)
         if family is None:
             found.append(Candidate(*parts[name], reason=f"this xformers has no fmha.{module}"))
         else:
-            found.append(Candidate(*parts[name], by((family.FwOp, family.BwOp))))
+            found.append(Candidate(*parts[name], with_op((family.FwOp, family.BwOp))))
     return found
 
 
 def _flash_attention_2(work: Workload, torchs_own: Candidate) -> Candidate:
-    """The `flash_attn` package where it is installed, else the FlashAttention-2 that torch brings, named as such."""
+    """The `flash_attn` package if it is installed, else torch's own FlashAttention-2, labelled as such."""
     name, label = "flash_attention_2", LABELS["flash_attention_2"]
     try:
         package = importlib.import_module("flash_attn")
@@ -192,7 +192,7 @@ def _flash_attention_2(work: Workload, torchs_own: Candidate) -> Candidate:
 
 
 def _standard(work: Workload) -> Candidate:
-    """`softmax(query @ key.T * scale + bias) @ value`, as a textbook has it."""
+    """The textbook form, `softmax(query @ key.T * scale + bias) @ value`."""
     name, label = "standard", LABELS["standard"]
     kind, heads = work.row["mask"], work.row["heads"]
     if kind not in INLINE_MASKS or len(heads) == 2:
@@ -218,7 +218,7 @@ def _standard(work: Workload) -> Candidate:
 
 
 def _inline(work: Workload, sdpa: Candidate) -> Candidate:
-    """SDPA with the transposes that the rewrite puts around it."""
+    """SDPA with the transposes that the rewrite adds around it."""
     if sdpa.call is None:
         return Candidate("inline", LABELS["inline"], reason=sdpa.reason)
     call = sdpa.call
@@ -239,7 +239,7 @@ def _compat(work: Workload) -> Candidate:
 
 
 def _tried(candidate: Candidate, work: Workload, backward: bool) -> Candidate:
-    """The candidate, or the reason why it failed when it was called once."""
+    """The candidate after one call, or with the reason why that call failed."""
     if candidate.call is None:
         return candidate
     try:

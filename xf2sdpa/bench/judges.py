@@ -1,6 +1,6 @@
-"""How a claim is held against a run: each function here makes a judge, a function of the run's result.
+"""Judges of claims: functions of a run's result. The functions here are judges, or return one.
 
-A judge raises `Missing` where what it needs was not measured. `SAME` is the tolerance wherever the guide gives none.
+A judge raises `Missing` if what it needs was not measured. `SAME` is the tolerance where the guide gives none.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OPTIMISED = {"sdpa": "SDPA", "xformers": "xformers", "flash_attention_2": "FA2"}
 
 
 class Judged(NamedTuple):
-    """What a judge says: the verdict, the figure found, and how to read it."""
+    """The result of a judge: the verdict, the figure found, and how to read it."""
 
     verdict: Verdict
     measured: str
@@ -38,24 +38,24 @@ class Judged(NamedTuple):
 
 
 class Missing(Exception):
-    """What a judge needs was not measured; the text says why."""
+    """What a judge needs was not measured; the message says why."""
 
 
 Judge = Callable[[Result], Judged]
 
 
 def opinion(reason: str) -> Judge:
-    """A statement that no measurement decides."""
+    """For a statement that no measurement can decide."""
     return lambda _: Judged(Verdict.OPINION, "", reason)
 
 
 def unmeasured(reason: str) -> Judge:
-    """A statement that could be measured, but not by this command."""
+    """For a statement that could be measured, but not by this command."""
     return lambda _: Judged(Verdict.NOT_MEASURED, "", reason)
 
 
 def on_h200(judge: Judge) -> Judge:
-    """A statement about an H200: on another GPU the figure is shown and not judged (on a CPU nothing is)."""
+    """For a statement about an H200: on another GPU the figure is shown but not judged."""
 
     def judged(result: Result) -> Judged:
         found = judge(result)
@@ -69,22 +69,22 @@ def on_h200(judge: Judge) -> Judge:
 
 
 def verdict(holds: bool) -> Verdict:
-    """Holds, or does not hold here."""
+    """`HOLDS` or `FAILS`."""
     return Verdict.HOLDS if holds else Verdict.FAILS
 
 
-# What was measured
+# Measured figures, or `Missing`
 
 
 def guide_shape(result: Result) -> ShapeResult:
-    """The guide's shape, or `Missing`."""
+    """The result at the guide's shape; raises `Missing` if it was not measured."""
     if result.guide_shape is None:
         raise Missing("the guide's shape was not measured in this run")
     return result.guide_shape
 
 
 def entry(shape: ShapeResult, name: str) -> tuple[Entry, Timing]:
-    """An implementation with its timing, or `Missing` with the reason why it has none."""
+    """An implementation with its timing; raises `Missing` with the reason if it has none."""
     found = shape.entry(name)
     if found is None:
         raise Missing(f"{name} was not measured")
@@ -94,7 +94,7 @@ def entry(shape: ShapeResult, name: str) -> tuple[Entry, Timing]:
 
 
 def ceiling(result: Result, name: str) -> float:
-    """A ceiling, or `Missing`."""
+    """A ceiling's value; raises `Missing` if it was not measured."""
     value = result.ceiling(name)
     if value is None:
         raise Missing(f"the ceiling ({name}) was not measured in this run")
@@ -102,7 +102,7 @@ def ceiling(result: Result, name: str) -> float:
 
 
 def module(result: Result, name: str) -> tuple[ModuleResult, float, float]:
-    """A module with its times in inference and in a training step, or `Missing`."""
+    """A module with its times of inference and of a training step; raises `Missing` if they were not measured."""
     found = result.module(name)
     if found is None:
         raise Missing(f"{name} was not measured in this run")
@@ -112,7 +112,7 @@ def module(result: Result, name: str) -> tuple[ModuleResult, float, float]:
 
 
 def geometric_mean(values: Iterable[float]) -> float:
-    """Of positive numbers, of which there must be one."""
+    """The geometric mean of positive numbers, at least one."""
     logs = [math.log(value) for value in values]
     return math.exp(sum(logs) / len(logs))
 
@@ -120,9 +120,9 @@ def geometric_mean(values: Iterable[float]) -> float:
 def compared(
     result: Result, ours: tuple[str, ...], theirs: tuple[str, ...], faster: Callable[[Timing, Timing], float] = speedup
 ) -> dict[str, float]:
-    """For each shape that has both: the first of `ours` that it has against the fastest of `theirs`.
+    """For each shape that has both, how many times as fast the first available of `ours` is as the fastest of `theirs`.
 
-    `faster` says by what factor; by default of forward and backward where the shape has one. Above 1: ours is faster.
+    `faster` computes that factor; by default from forward and backward if the shape has it. Above 1, ours is faster.
     """
     ratios = {}
     for shape in result.shapes:
@@ -148,7 +148,7 @@ def _why_none(result: Result, names: tuple[str, ...]) -> str:
 
 
 def milliseconds(name: str, said: float) -> Judge:
-    """An absolute forward time at the guide's shape."""
+    """For an absolute forward time at the guide's shape."""
 
     def judged(result: Result) -> Judged:
         found, timing = entry(guide_shape(result), name)
@@ -159,7 +159,7 @@ def milliseconds(name: str, said: float) -> Judge:
 
 
 def relative_speed(name: str, low: float, high: float) -> Judge:
-    """Speed relative to SDPA at the guide's shape, forward: SDPA's time over that of the implementation."""
+    """For a speed relative to SDPA at the guide's shape: SDPA's forward time divided by the implementation's."""
 
     def judged(result: Result) -> Judged:
         shape = guide_shape(result)
@@ -172,7 +172,7 @@ def relative_speed(name: str, low: float, high: float) -> Judge:
 
 
 def gigabytes(names: tuple[str, ...], said: float) -> Judge:
-    """Peak memory of a forward pass at the guide's shape, query, key and value counted."""
+    """For the peak memory of a forward pass at the guide's shape, query, key and value included."""
 
     def judged(result: Result) -> Judged:
         sizes = _sizes(result, names)
@@ -198,7 +198,7 @@ def _listed(values: dict[str, float], form: str) -> str:
 
 
 def memory_against_sdpa(name: str, holds: Callable[[float], bool]) -> Judge:
-    """Peak memory relative to SDPA's at the guide's shape."""
+    """For peak memory relative to SDPA's at the guide's shape."""
 
     def judged(result: Result) -> Judged:
         found, _ = entry(guide_shape(result), name)
@@ -210,7 +210,7 @@ def memory_against_sdpa(name: str, holds: Callable[[float], bool]) -> Judge:
 
 
 def least_memory(result: Result) -> Judged:
-    """SDPA's memory against the least of all at the guide's shape."""
+    """Whether SDPA needs the least memory of all at the guide's shape, within `SAME`."""
     sizes = {found.label: found.forward_memory for found in guide_shape(result).entries if found.forward_memory}
     if not sizes:
         raise Missing("memory is measured on a GPU only")
@@ -221,9 +221,9 @@ def least_memory(result: Result) -> Judged:
 
 
 def same_everywhere(ours: tuple[str, ...], theirs: tuple[str, ...], *, slower_only: bool) -> Judge:
-    """Ours against the fastest of theirs at every shape, in forward and with backward.
+    """For the speed of ours against the fastest of theirs at every shape, in forward and with backward.
 
-    It holds where all are the same within `SAME`, or (`slower_only`) ours is nowhere slower than that.
+    Holds if all times are equal within `SAME`, or, with `slower_only`, if ours is nowhere slower by more than that.
     """
 
     def judged(result: Result) -> Judged:
@@ -245,7 +245,7 @@ def _spread(ratios: dict[str, float], count: int) -> str:
 
 
 def faster_on_average(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Judge:
-    """Ours against theirs by the geometric mean over the shapes."""
+    """For ours being faster than the fastest of theirs in the geometric mean over the shapes."""
 
     def judged(result: Result) -> Judged:
         ratios = compared(result, ours, theirs)
@@ -255,7 +255,7 @@ def faster_on_average(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Judge:
 
 
 def same_at_guide_shape(ours: str, theirs: str, *, slower_only: bool = False) -> Judge:
-    """Two implementations at the guide's shape, forward, and forward and backward; as in `same_everywhere`."""
+    """As `same_everywhere`, for two implementations at the guide's shape."""
 
     def judged(result: Result) -> Judged:
         shape = guide_shape(result)
@@ -269,7 +269,7 @@ def same_at_guide_shape(ours: str, theirs: str, *, slower_only: bool = False) ->
 
 
 def selected(names: tuple[str, ...], word: str) -> Judge:
-    """The operator that SDPA took for kinds of calls, by the profiler."""
+    """For the operator that SDPA picks for kinds of calls, by the profiler: its name must contain `word`."""
 
     def judged(result: Result) -> Judged:
         found = [selection for name in names if (selection := result.selection(name))]
@@ -282,7 +282,7 @@ def selected(names: tuple[str, ...], word: str) -> Judge:
 
 
 def kernels(holds: Callable[[dict[str, str]], bool]) -> Judge:
-    """The kernels that ran at the guide's shape, by the profiler."""
+    """For the kernels of the optimised implementations at the guide's shape, by the profiler."""
 
     def judged(result: Result) -> Judged:
         shape = guide_shape(result)
@@ -301,7 +301,7 @@ def family(kernel: str) -> str:
 
 
 def product_peak(name: str, said: float, unit: str, least: float) -> Judge:
-    """A peak of the data sheet: a measurement cannot reach it, only contradict it."""
+    """For a peak of the data sheet: holds if the measured rate is at least the share `least` of it and at most all."""
 
     def judged(result: Result) -> Judged:
         value = ceiling(result, name) / (1e3 if unit == "TB/s" else 1.0)
@@ -316,7 +316,7 @@ def product_peak(name: str, said: float, unit: str, least: float) -> Judge:
 
 
 def bandwidth_bound(result: Result) -> Judged:
-    """At the guide's shape: which ceiling is nearer, that of the copy or that of the product."""
+    """Whether SDPA at the guide's shape comes nearer to the copy's ceiling than to the matrix product's."""
     shape = guide_shape(result)
     _, timing = entry(shape, "sdpa")
     compute, memory = shares(result, shape, timing)
@@ -324,7 +324,7 @@ def bandwidth_bound(result: Result) -> Judged:
 
 
 def shares(result: Result, shape: ShapeResult, timing: Timing) -> tuple[float, float]:
-    """Of the ceilings measured in the same run: TFLOP/s, GB/s; or `Missing`."""
+    """The shares of the ceilings, in TFLOP/s and GB/s, that a shape reaches; raises `Missing` without ceilings."""
     compute, memory = result.flops_share(shape, timing), result.bytes_share(shape, timing)
     if compute is None or memory is None:
         raise Missing("the ceilings were not measured in this run")
@@ -332,7 +332,7 @@ def shares(result: Result, shape: ShapeResult, timing: Timing) -> tuple[float, f
 
 
 def bandwidth_share(result: Result) -> Judged:
-    """At the guide's shape: each optimised implementation's share of the copy's bandwidth."""
+    """Whether each optimised implementation reaches 80 to 90 % of the copy's bandwidth at the guide's shape."""
     shape = guide_shape(result)
     found = {}
     for name, label in OPTIMISED.items():
@@ -347,7 +347,7 @@ def bandwidth_share(result: Result) -> Judged:
 
 
 def rarely_compute_bound(result: Result) -> Judged:
-    """Over all shapes: where TFLOP/s are nearer to their ceiling than GB/s are to theirs."""
+    """Whether at most a quarter of the shapes are nearer to the compute ceiling than to that of the bandwidth."""
     bound = []
     for shape in result.shapes:
         seen = shape.timing("sdpa") or shape.timing("compat")
@@ -361,7 +361,7 @@ def rarely_compute_bound(result: Result) -> Judged:
 
 
 def product_speedup(said: float) -> Judge:
-    """TF32 against float32 for a large matrix product alone: at least what the guide says."""
+    """For the speed-up of TF32 over float32 in a large matrix product: at least what the guide says."""
 
     def judged(result: Result) -> Judged:
         ratio = ceiling(result, "matmul tf32") / ceiling(result, "matmul float32")
@@ -371,7 +371,7 @@ def product_speedup(said: float) -> Judge:
 
 
 def module_speedup(ours: str, theirs: str, least: float, what: str) -> Judge:
-    """One module setting against another: both inference and training must reach the factor."""
+    """For the speed-up of one module setting over another: inference and training must both reach the factor."""
 
     def judged(result: Result) -> Judged:
         _, forward, step = module(result, ours)
@@ -385,14 +385,14 @@ def module_speedup(ours: str, theirs: str, least: float, what: str) -> Judge:
 
 
 def uses_sdpa(result: Result) -> Judged:
-    """The operators that ran inside the example."""
+    """Whether the example ran fused SDPA operators in inference and in training."""
     found, _, _ = module(result, "encoder bf16")
     fused = [part for part in found.operators.split("; ") if "_scaled_dot_product_" in part and "_math" not in part]
     return Judged(verdict(len(fused) == 2), found.operators)
 
 
 def nothing_faster(result: Result) -> Judged:
-    """The example as it stands against the other settings measured."""
+    """Whether no other measured setting of the example is faster than the guide's."""
     _, forward, step = module(result, "encoder bf16")
     better = []
     for other in result.modules:
@@ -404,7 +404,7 @@ def nothing_faster(result: Result) -> Judged:
 
 
 def overhead(result: Result) -> Judged:
-    """A shape so small that Python and launches are all it costs."""
+    """Whether SDPA is faster than xformers at a shape so small that Python and launches take all the time."""
     shape = next((shape for shape in result.shapes if shape.name == "tiny"), None)
     if shape is None:
         raise Missing("the shape for it (tiny) was not measured in this run")

@@ -1,4 +1,4 @@
-"""What a bench run finds out, as plain data. Nothing here imports torch. Times are milliseconds, memory is bytes."""
+"""The results of a bench run as plain data. Nothing here imports torch. Times are milliseconds, memory is bytes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from xf2sdpa.timing.model import Environment, Timing
 
 FORMAT_VERSION = 1
-"""Grows when a key of the JSON report changes its meaning or goes."""
+"""Increased when a key of the JSON report is removed or changes its meaning."""
 
 GUIDE_SHAPE = "the guide's shape"
 NO_TIME = "no time was left"
 PARTS = ("ceilings", "selection", "guide", "modules", "shapes")
-"""Of a run, in the order in which they are measured."""
+"""The parts of a run, in the order in which they are measured."""
 BACKENDS = {"sdpa_cudnn": "cuDNN", "sdpa_flash": "FLASH", "sdpa_efficient": "EFFICIENT", "sdpa_math": "MATH"}
-"""SDPA with one backend alone: keys of `Entry`, `sdpa_` before the name in `timing.pinning`, and what people say."""
+"""SDPA pinned to one backend: names of `Entry` (`sdpa_` and the name in `timing.pinning`), and labels."""
 EMITTED = ("inline", "compat")
-"""What the rewrite makes of a call, the first that the shape has."""
+"""What the rewrite turns a call into: inline SDPA where possible, else a call of the helper module."""
 
 
 class Verdict(str, enum.Enum):
-    """What became of one claim of the guide."""
+    """The result for one claim of the guide."""
 
     HOLDS = "holds"
     FAILS = "does not hold here"
@@ -31,12 +31,12 @@ class Verdict(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One claim next to what was measured.
+    """One claim with the measured figure.
 
     Attributes:
-        id: of the claim, in `guide.CLAIMS`.
+        id: the claim's id in `guide.CLAIMS`.
         guide: the guide's figure or statement, short.
-        measured: the figure found here; empty only where nothing was measured that bears on it.
+        measured: the measured figure; empty only if nothing that concerns the claim was measured.
         reason: why it could not be judged, or how to read the figure.
     """
 
@@ -50,17 +50,17 @@ class Outcome:
 
 
 def forward_time(timing: Timing) -> float:
-    """Milliseconds of a forward pass as a program waits for it: on the device, or in Python where that takes longer."""
+    """Milliseconds of a forward pass: the device's time, or Python's where that is longer."""
     return max(timing.forward, timing.forward_paced or 0.0)
 
 
 def total_time(timing: Timing) -> float | None:
-    """The same of forward and backward, None where that was not measured."""
+    """The same for forward and backward; None if not measured."""
     return None if timing.total is None else max(timing.total, timing.total_paced or 0.0)
 
 
 def speedup(ours: Timing, theirs: Timing) -> float:
-    """Their time over ours: of forward and backward where both have it, else of forward. Above 1: ours is faster."""
+    """Their time divided by ours: of forward and backward if both have it, else of forward. Above 1, ours is faster."""
     mine, other = total_time(ours), total_time(theirs)
     if mine is None or other is None:
         return forward_time(theirs) / forward_time(ours)
@@ -73,10 +73,10 @@ class Entry:
 
     Attributes:
         name: key of the implementation, such as `sdpa` or `xformers_fa2`.
-        label: for a person; it names what really ran where that differs (`torch's own FlashAttention-2`).
-        timing: forward, and forward with backward where the shape has one.
-        forward_memory: bytes that forward alone holds at its peak, its inputs counted; None on the CPU.
-        reason: why it is empty.
+        label: name for display; says what really ran if that differs (`torch's own FlashAttention-2`).
+        timing: forward, and forward with backward if the shape has a backward pass.
+        forward_memory: peak bytes of the forward pass, inputs included; None on the CPU.
+        reason: why there is no timing.
     """
 
     name: str
@@ -91,12 +91,12 @@ class ShapeResult:
     """All implementations at one shape.
 
     Attributes:
-        shape: for a person: `q 32×1024×16×64, bfloat16`.
-        source: where the shape comes from.
-        forward_flops: of the two products, over the pairs that the mask lets through.
-        total_flops: of forward and backward (3.5 times forward, as in the FlashAttention papers); None without one.
-        forward_bytes: what must be read and written at the least: query, key, value, bias, result.
-        input_bytes: query, key and value.
+        shape: for display: `q 32×1024×16×64, bfloat16`.
+        source: where the shape comes from, as its row says; may be empty.
+        forward_flops: FLOP of the two products, over the (query, key) pairs that the mask leaves.
+        total_flops: FLOP of forward and backward (3.5 times forward, as in the FlashAttention papers), or None.
+        forward_bytes: bytes that must be read and written at least: query, key, value, bias, result.
+        input_bytes: bytes of query, key and value.
     """
 
     name: str
@@ -113,7 +113,7 @@ class ShapeResult:
         return next((entry for entry in self.entries if entry.name == name), None)
 
     def timing(self, name: str) -> Timing | None:
-        """How long an implementation took, if it was measured."""
+        """The times of an implementation; None if it was not measured."""
         entry = self.entry(name)
         return entry.timing if entry else None
 
@@ -126,13 +126,13 @@ class ShapeResult:
         return self.total_flops / timing.total / 1e9 if self.total_flops and timing.total else None
 
     def gigabytes(self, timing: Timing) -> float:
-        """GB/s that the forward pass needs at the least."""
+        """GB/s of the forward pass, counting only the bytes that must be moved."""
         return self.forward_bytes / timing.forward / 1e6
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What this device reaches at best: a large matrix product, or a copy within its memory.
+    """A peak rate of this device: that of a large matrix product, or of a copy within its memory.
 
     `name` is `copy`, or `matmul` with a dtype: `matmul bfloat16`, `matmul tf32`. `value` is TFLOP/s, of a copy GB/s
     (bytes read and written).
@@ -149,11 +149,11 @@ class ModuleResult:
 
     Attributes:
         name: key, such as `encoder bf16`.
-        label: for a person.
+        label: name for display.
         forward: inference, `eval()` without gradients.
         step: forward and backward in training, gradients of all parameters.
         operators: attention operators that ran, `inference: …; training: …`, by torch's profiler.
-        reason: why it is empty.
+        reason: why there are no timings.
     """
 
     name: str
@@ -166,7 +166,7 @@ class ModuleResult:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which attention operator SDPA took for one kind of call: `causal`, `no mask`, `tensor mask`, `complex`."""
+    """Which attention operator SDPA picked for one kind of call: `causal`, `no mask`, `tensor mask`, `complex`."""
 
     name: str
     call: str
@@ -176,12 +176,12 @@ class Selection:
 
 @dataclass
 class Result:
-    """One run of bench."""
+    """The results of one run of bench."""
 
     environment: Environment
     is_gpu: bool
     budget: float
-    """Seconds that the run was allowed."""
+    """The time limit of the run in seconds."""
     seconds: float = 0.0
     """Seconds that it took."""
     ceilings: list[Ceiling] = field(default_factory=list)
@@ -191,20 +191,20 @@ class Result:
     outcomes: list[Outcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
-    """What was not measured because time ran out or because it was not asked for."""
+    """What was not measured, because time ran out or the options left it out."""
 
     @property
     def is_h200(self) -> bool:
-        """Whether this is the guide's own machine."""
+        """Whether the run was made on an H200, the GPU that the guide is about."""
         return self.is_gpu and "H200" in self.environment.device
 
     @property
     def guide_shape(self) -> ShapeResult | None:
-        """The guide's own shape."""
+        """The result at the guide's shape."""
         return next((shape for shape in self.shapes if shape.name == GUIDE_SHAPE), None)
 
     def ceiling(self, name: str) -> float | None:
-        """A ceiling by name."""
+        """A ceiling's value by name."""
         return next((ceiling.value for ceiling in self.ceilings if ceiling.name == name), None)
 
     def module(self, name: str) -> ModuleResult | None:
@@ -216,12 +216,12 @@ class Result:
         return next((selection for selection in self.selections if selection.name == name), None)
 
     def flops_share(self, shape: ShapeResult, timing: Timing) -> float | None:
-        """Forward TFLOP/s as a part of what a large matrix product of that dtype reached in this run."""
+        """Forward TFLOP/s as a share of those of a large matrix product of the same dtype in this run."""
         dtype = shape.shape.rpartition(", ")[2]
         ceiling = self.ceiling(f"matmul {dtype}")
         return shape.tflops(timing) / ceiling if ceiling else None
 
     def bytes_share(self, shape: ShapeResult, timing: Timing) -> float | None:
-        """Forward GB/s as a part of what a copy reached in this run."""
+        """Forward GB/s as a share of those of a copy in this run."""
         ceiling = self.ceiling("copy")
         return shape.gigabytes(timing) / ceiling if ceiling else None

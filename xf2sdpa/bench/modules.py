@@ -1,8 +1,8 @@
-"""The guide's code example, a `TransformerEncoder` of 24 layers, and `nn.MultiheadAttention`, in the settings it names.
+"""The guide's code example, a `TransformerEncoder` of 24 layers, and `nn.MultiheadAttention`, in the guide's settings.
 
 Every setting is measured twice: `forward` is inference (`eval()`, no gradients), `step` a training step without its
 optimizer (`train()`, the default dropout of 0.1, gradients of all parameters). Dtypes, flags and autocast are set and
-put back within each call, so that settings can be measured in turn.
+restored within each call, so that settings can be measured in turn.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from xf2sdpa.bench.model import NO_TIME, ModuleResult
 
 @dataclass(frozen=True)
 class Size:
-    """Of the example: the guide's on a GPU, a small one on a CPU."""
+    """The size of the example: the guide's on a GPU, a small one on a CPU."""
 
     layers: int
     width: int
@@ -47,7 +47,7 @@ class Setting:
     """How a module is run.
 
     Attributes:
-        tf32: float32 matrix products in TF32.
+        tf32: whether float32 matrix products run in TF32.
         autocast: dtype of autocast, or None.
         weights: dtype of parameters and input.
         batch_first: layout of the input, `[B, M, C]` or `[M, B, C]`.
@@ -85,14 +85,14 @@ ENCODER = (
 
 
 def encoder_settings(device: str) -> tuple[Setting, ...]:
-    """Those that mean something on the device: a CPU has no TF32 and no cuDNN."""
+    """The settings that make sense on the device: a CPU has no TF32 and no cuDNN."""
     unmeant = {"encoder tf32", "encoder bf16, no cudnn.benchmark"} if device == "cpu" else set()
     return tuple(setting for setting in ENCODER if setting.name not in unmeant)
 
 
 @contextlib.contextmanager
 def applied(setting: Setting, device: str) -> Iterator[None]:
-    """The flags and autocast of a setting, then as before."""
+    """Within this context, the flags and autocast of a setting apply."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = setting.cudnn_benchmark
     dtype = setting.autocast
@@ -106,7 +106,7 @@ def applied(setting: Setting, device: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Subject:
-    """A module in a setting, with its input."""
+    """A module in a setting, with its input, to be measured."""
 
     setting: Setting
     module: nn.Module
@@ -121,7 +121,7 @@ class Subject:
             return self.run(self.source)
 
     def step(self, _: Tensor) -> Tensor:
-        """Forward and backward in training; the gradients are made and dropped."""
+        """Forward and backward in training; the gradients are discarded."""
         self.module.train()
         with torch.enable_grad():
             with applied(self.setting, self.device):
@@ -136,14 +136,14 @@ def encoder(setting: Setting, size: Size, device: str) -> Subject:
     torch.manual_seed(0)
     made: dict[str, Any] = {"device": device, "dtype": setting.weights}
     layer = nn.TransformerEncoderLayer(size.width, size.heads, batch_first=setting.batch_first, **made)
-    module = nn.TransformerEncoder(layer, size.layers, enable_nested_tensor=False)  # of no effect without padding
+    module = nn.TransformerEncoder(layer, size.layers, enable_nested_tensor=False)  # nesting needs padding
     shape = (size.batch, size.length) if setting.batch_first else (size.length, size.batch)
     source = torch.randn(*shape, size.width, **made)
     return Subject(setting, module, module, source, device)
 
 
 def attentions(size: Size, device: str) -> dict[str, Subject]:
-    """`nn.MultiheadAttention` as it is called by default, without weights, and its projections around SDPA; bf16."""
+    """In bf16: `nn.MultiheadAttention` with defaults, with `need_weights=False`, and its projections around SDPA."""
     torch.manual_seed(0)
     mha = nn.MultiheadAttention(size.width, size.heads, batch_first=True, device=device, dtype=_BF16)
     source = torch.randn(size.batch, size.length, size.width, device=device, dtype=_BF16)
@@ -169,7 +169,7 @@ def attentions(size: Size, device: str) -> dict[str, Subject]:
 
 
 def measure(subjects: dict[str, Subject], budget: float) -> list[ModuleResult]:
-    """Subjects in turn, inference first, within a budget in seconds; each that failed or came too late says why."""
+    """Measure subjects in turn, inference first, within a budget in seconds; those not measured say why."""
     began = time.monotonic()
     usable, found = {}, {}
     for name, subject in subjects.items():
@@ -190,7 +190,7 @@ def measure(subjects: dict[str, Subject], budget: float) -> list[ModuleResult]:
 
 
 def _tried(subject: Subject) -> tuple[str, str]:
-    """The attention operators that a subject runs, or why it cannot be run."""
+    """The attention operators that a subject runs and an empty reason; or "" and why it cannot be run."""
     try:
         return _operators(subject), ""
     except RuntimeError as error:  # out of memory, or a dtype that the device does not have
@@ -207,14 +207,14 @@ _INNER = ("_flash_attention_forward", "_efficient_attention_forward", "_native_m
 
 
 def operators_of(call: Callable[[], Any]) -> str:
-    """The attention operators of torch that a call runs forward, by the profiler: `_scaled_dot_product_…`, …
+    """The attention operators of torch that a call runs in forward, by the profiler: `_scaled_dot_product_…`, …
 
-    Operators of the CPU thread only: they say which way torch took, on a GPU as on a CPU. The outer operator stands
-    for those that it calls.
+    Only operators as the CPU thread sees them: they show which implementation torch picked, on a GPU too. Operators
+    called by another attention operator are left out.
     """
-    with torch.autograd.profiler.profile() as profile:  # of operators: no tracing library, nothing on the GPU
+    with torch.autograd.profiler.profile() as profile:  # CPU operators only; records nothing on the GPU
         call()
-    results = profile.kineto_results  # the bare events: to sum them up takes longer than to run them
+    results = profile.kineto_results  # the raw events: torch's summary of them takes longer than the call
     names = {event.name().removeprefix("aten::") for event in results.events()} if results else set()
     names = {name for name in names if name.startswith(_ATTENTION) and "backward" not in name}
     outer = {name for name in names if not name.startswith(_INNER)}
@@ -222,7 +222,7 @@ def operators_of(call: Callable[[], Any]) -> str:
 
 
 def free(device: str) -> None:
-    """Give back the memory of a GPU that the last subjects held."""
+    """Free the GPU memory that the last subjects held."""
     if device != "cpu":
         gc.collect()
         torch.cuda.empty_cache()

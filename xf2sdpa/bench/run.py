@@ -1,4 +1,4 @@
-"""A run: the parts in the order of their weight, each within its share of the time; what did not fit is named."""
+"""Runs the parts of a benchmark in order, each within its share of the time, and records what was left out."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ BUDGETS = {("cuda", False): 240.0, ("cuda", True): 120.0, ("cpu", False): 90.0, 
 
 QUICK_SHAPES = ("seed guide, causal", "Stable Diffusion, cross", "tiny")
 LEAST = 0.15
-"""Of a step's share of the time: with less than that left it is not begun."""
+"""A step is skipped if less than this share of its time is left."""
 MOST = 3.0
-"""Times what a step is worth that it may take where the budget is large or earlier steps were quick."""
+"""A step may take at most this many times its nominal seconds, if the budget allows more."""
 
 Progress = Callable[[str], None]
 
@@ -43,7 +43,7 @@ class Plan:
         budget: seconds for all of it.
         parts: some of `PARTS`.
         shapes: a table in the form of `shapes.toml`, or None for the package's own.
-        quick: fewer shapes.
+        quick: measure fewer shapes.
     """
 
     device: str
@@ -55,7 +55,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Step:
-    """One piece of work: what it is called, how many seconds it is worth, and what does it within a budget."""
+    """One piece of work: its name, its part, its nominal seconds, and a function that does it within a budget."""
 
     name: str
     part: str
@@ -68,9 +68,9 @@ def run(plan: Plan, command: str, progress: Progress, clock: Callable[[], float]
 
     Args:
         plan: what to measure on which device.
-        command: as the user typed it; it goes into the report.
-        progress: gets one line a step.
-        clock: seconds; a test brings its own.
+        command: the command line, for the report.
+        progress: is called with one line per step.
+        clock: returns seconds; tests pass their own.
 
     Raises:
         ShapesError: the table of shapes cannot be used.
@@ -91,7 +91,7 @@ def run(plan: Plan, command: str, progress: Progress, clock: Callable[[], float]
 
 @contextlib.contextmanager
 def _steady(device: str) -> Iterator[None]:
-    """One thread on a CPU: with more, small shapes wait for threads that the machine runs something else on."""
+    """Use one thread on a CPU: with more, small shapes wait for cores that are busy with other work."""
     before = torch.get_num_threads()
     if device == "cpu":
         torch.set_num_threads(1)
@@ -102,9 +102,9 @@ def _steady(device: str) -> Iterator[None]:
 
 
 def _measured(steps: list[Step], result: Result, plan: Plan, progress: Progress, passed: Callable[[], float]) -> None:
-    """Each step within its share of what is left of the budget; what has no place in it is named in the result.
+    """Run each step within its share of the remaining budget; skipped steps are named in `result.cut`.
 
-    What a step does not use goes to those after it; none takes more than `MOST` times what it is worth.
+    Time that a step does not use is left for those after it; none gets more than `MOST` times its nominal seconds.
     """
     wanted = sum(step.seconds for step in steps)
     least = LEAST * min(1.0, plan.budget / wanted) if wanted else 0.0
@@ -122,13 +122,13 @@ def _measured(steps: list[Step], result: Result, plan: Plan, progress: Progress,
 def _carried_out(step: Step, seconds: float, result: Result, device: str) -> None:
     try:
         step.run(seconds)
-    except RuntimeError as error:  # above all out of memory: the other steps go on
+    except RuntimeError as error:  # mostly out of memory; the other steps still run
         result.cut.append(f"{step.name}: {str(error).splitlines()[0][:160]}")
     modules.free(device)
 
 
 def _steps(plan: Plan, result: Result, rows: list[Row], old: OldPath) -> list[Step]:
-    """Everything that the plan asks for, the guide's own things first."""
+    """The steps of the plan, the guide's own shape and modules first."""
     is_gpu = result.is_gpu
     note_small = "" if is_gpu else ", small"
     size = modules.GUIDE if is_gpu else modules.SMALL
@@ -167,7 +167,7 @@ def _steps(plan: Plan, result: Result, rows: list[Row], old: OldPath) -> list[St
 
 
 def _rows(plan: Plan) -> list[Row]:
-    """The guide's shape, then the table's others; on a CPU all of them small."""
+    """The guide's shape, then the other rows of the table; shrunk on a CPU."""
     table: Iterable[Row] = workloads.read_table(plan.shapes)
     rows = [row for row in table if plan.shapes or row["name"] != workloads.GUIDE_ROW]
     if plan.quick:
@@ -177,7 +177,7 @@ def _rows(plan: Plan) -> list[Row]:
 
 
 def measure_shape(row: Row, device: str, old: OldPath, budget: float) -> ShapeResult:
-    """All implementations at one shape, in turn, within a budget in seconds.
+    """Measure all implementations at one shape, in turn, within a budget in seconds.
 
     Raises:
         RuntimeError: the tensors do not fit into the device's memory.

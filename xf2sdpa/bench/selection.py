@@ -1,4 +1,4 @@
-"""Which attention operator SDPA takes by default for the kinds of call that the guide names: the profiler says."""
+"""Finds out by the profiler which attention operator SDPA picks for the kinds of call that the guide names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xf2sdpa.bench.modules import operators_of
 
 
 def measure(device: str) -> list[Selection]:
-    """One call each: causal, no mask, a tensor mask; and 5-D input, which no fused kernel takes."""
+    """The operators of one call each: causal, no mask, a tensor mask, and 5-D input, which no fused kernel takes."""
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
 
     def made(*sizes: int) -> Tensor:

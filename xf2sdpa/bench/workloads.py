@@ -1,7 +1,7 @@
-"""Shapes to measure at: rows of `shapes.toml`, their work in FLOP and bytes, and tensors made for them.
+"""The shapes to measure: rows of `shapes.toml`, their work in FLOP and bytes, and tensors made for them.
 
 A row is plain data: batch, m queries, n keys, `heads` (`[H]`; `[]` is 3-D input, `[G, H]` 5-D grouped), head size k,
-dtype, a mask by xformers' name. `benchmarks/shapes.py` measures the same rows.
+dtype, and a mask by xformers' name. `benchmarks/shapes.py` measures the same rows.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from xf2sdpa.bench.model import GUIDE_SHAPE
 Row = dict[str, Any]
 
 SHRINK = 16
-"""Of batch and lengths, where a shape must be small enough for a CPU."""
+"""Batch and lengths are divided by this on a CPU."""
 
 BACKWARD = 2.5
-"""FLOP of the backward pass, in forward passes: five products to two, as FlashAttention's papers count."""
+"""FLOP of the backward pass relative to forward: five products to two, as the FlashAttention papers count."""
 
 GUIDE_ROW = "seed guide"
-"""The row of `shapes.toml` that is the guide's own configuration."""
+"""The name of the row of `shapes.toml` with the guide's configuration."""
 
 
 class ShapesError(Exception):
-    """A table of shapes that cannot be used; the text is for a person."""
+    """A table of shapes cannot be used; the message is for the user."""
 
 
 MASKS = {
@@ -43,16 +43,16 @@ MASKS = {
     "LowerTriangularFromBottomRightMask": "causal from bottom right",
     "LowerTriangularMask": "causal",
 }
-"""Masks that a row may name, by xformers' names, and what people call them."""
+"""The masks that a row may name, by xformers' class name (or `none`, `tensor`), and their labels."""
 
 _NEEDED = {"name", "batch", "m", "n", "heads", "k"}
 
 
 def read_table(file: Path | None = None) -> list[Row]:
-    """The rows of a table in the form of `shapes.toml`, defaults filled in; without a file, of the package's own.
+    """The rows of a table in the form of `shapes.toml`, with defaults filled in; by default the package's own table.
 
     Raises:
-        ShapesError: the file cannot be read, is no TOML, or a row lacks a key.
+        ShapesError: the file cannot be read, is not TOML, or a row lacks a key.
     """
     parser = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
@@ -78,7 +78,7 @@ def guide_row() -> Row:
 
 
 def shrunk(row: Row) -> Row:
-    """The same row, small enough for a CPU, and in float32, which every CPU computes well."""
+    """The row made small enough for a CPU, and in float32, which is fast on every CPU."""
     small: Row = {name: max(1, row[name] // SHRINK) for name in ("batch", "m", "n")}
     small["dtype"] = "float32"
     if blocks := row.get("blocks"):
@@ -89,7 +89,7 @@ def shrunk(row: Row) -> Row:
 
 
 def described(row: Row) -> str:
-    """`q 32×1024×16×64, bfloat16`, with the key length where it differs, and the mask."""
+    """A row for display: `q 32×1024×16×64, bfloat16`, with the number of keys if it differs, and the mask."""
     sizes = (row["batch"], row["m"], *row["heads"], row["k"])
     text = "q " + "×".join(map(str, sizes))
     if row["m"] != row["n"]:
@@ -100,7 +100,7 @@ def described(row: Row) -> str:
 
 
 def visible_pairs(row: Row) -> int:
-    """How many (query, key) pairs of one head and batch the mask lets through."""
+    """How many (query, key) pairs per head and batch the mask leaves."""
     m, n, kind = row["m"], row["n"], row["mask"]
     if kind == "BlockDiagonalMask":
         return sum(int(block["count"]) * int(block["length"]) ** 2 for block in row["blocks"])
@@ -112,12 +112,12 @@ def visible_pairs(row: Row) -> int:
 
 
 def flops(row: Row) -> float:
-    """Of the forward pass: two products over the visible pairs, a multiply and an add each."""
+    """FLOP of the forward pass: two products over the visible pairs, a multiplication and an addition each."""
     return float(4 * row["batch"] * math.prod(row["heads"]) * visible_pairs(row) * row["k"])
 
 
 def score_bytes(row: Row) -> int:
-    """Size of the score matrix in float32, which the unfused ways build."""
+    """Bytes of the score matrix in float32, which unfused implementations build."""
     return int(4 * row["batch"] * math.prod(row["heads"]) * row["m"] * row["n"])
 
 
@@ -137,7 +137,7 @@ class Workload:
 
     @property
     def moved_bytes(self) -> int:
-        """What forward must read and write at the least. Keys that a group shares count once, expanded masks too."""
+        """Bytes that forward must read and write at least; keys shared by a group and expanded masks count once."""
         query, key, value = self.leaves
         stored = query.nbytes * 2 + sum(_stored(tensor) for tensor in (key, value))
         return int(stored + (_stored(self.mask) if hasattr(self.mask, "stride") else 0))
@@ -154,7 +154,7 @@ def _stored(tensor: Any) -> int:
 
 
 def make(row: Row, device: str, seed: int = 0) -> Workload:
-    """Random tensors, `[B, M, H, K]` as xformers takes them, and the mask, for a row."""
+    """Random tensors for a row, `[B, M, *heads, K]` as xformers takes them, and its mask."""
     import torch
 
     from xf2sdpa import compat
@@ -165,13 +165,13 @@ def make(row: Row, device: str, seed: int = 0) -> Workload:
         torch.randn(row["batch"], length, *heads, row["k"], device=device, dtype=dtype)
         for length in (row["m"], row["n"], row["n"])
     ]
-    if len(heads) == 2:  # grouped: one key head a group, expanded
+    if len(heads) == 2:  # grouped: one key head per group, expanded
         leaves[1:] = [leaf[:, :, :, :1].contiguous().expand(leaf.shape) for leaf in leaves[1:]]
     return Workload(row, device, tuple(leaves), mask_of(row, compat, device))
 
 
 def mask_of(row: Row, namespace: Any, device: str) -> Any:
-    """The bias of a row: a tensor, or an object of the namespace's classes (xformers' `attn_bias`, or `compat`)."""
+    """The bias of a row: None, a tensor, or an object of a class in `namespace` (xformers' `attn_bias`, `compat`)."""
     import torch
 
     kind, batch, m, n = row["mask"], row["batch"], row["m"], row["n"]

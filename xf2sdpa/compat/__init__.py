@@ -1,20 +1,20 @@
 """A torch-only stand-in for the attention of `xformers.ops`, importable, and copied into users' packages.
 
-Six source modules, each using only those before it:
+Six source modules, each of which uses only those before it:
 
-| module | holds |
+| module | contains |
 |---|---|
-| `kernels.py` | one attention on heads-first tensors: SDPA, the NaN guard, bands, packed sequences |
-| `sequences.py` | where packed sequences lie, and attention within each |
-| `masks.py`, `packed_masks.py` | the mask classes, of one sequence and of several; each knows how to attend |
+| `kernels.py` | attention on heads-first tensors: SDPA, the guard against cuDNN's NaN, bands, packed sequences |
+| `sequences.py` | the offsets of packed sequences, and attention within each sequence |
+| `masks.py`, `packed_masks.py` | the mask classes for one sequence and for several; each computes its attention |
 | `attention.py` | the entry points, and the names of ops |
 | `ops.py` | SwiGLU, RMSNorm, `index_select_cat`, `scaled_index_add` |
 
-**How a copy is assembled.** Put the six one behind the other in this order, drop the module docstrings and
-the `from xf2sdpa.compat…` lines (no name is defined twice, none is renamed by an import), merge the other
-imports, and keep the top-level definitions that the wanted names reach, annotations and all. That is all:
-nothing registers itself, no statement at top level does anything but define. One lookup goes by string:
-`_as_bias` asks `globals()` for a mask class, and finds those that the copy kept. `standin.py` stays here.
+**How a copy is assembled.** The six modules are joined in this order, without the module docstrings and the
+`from xf2sdpa.compat…` lines (no name is defined twice or renamed by an import). The other imports are merged,
+and only the top-level definitions are kept that the wanted names use, directly or not, annotations included.
+This works because top-level statements only define names. The one lookup by string is in `_as_bias`, which
+looks for a mask class in `globals()` and finds those that the copy contains. `standin.py` is not copied.
 """
 
 from __future__ import annotations

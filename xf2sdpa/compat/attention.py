@@ -1,4 +1,4 @@
-"""The entry points of `xformers.ops`: `memory_efficient_attention` and its forward-only relatives."""
+"""The entry points of `xformers.ops`: `memory_efficient_attention` and its forward-only variants."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def memory_efficient_attention(
     op: Any = None,
     output_dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """`softmax(scale * query @ key.T + attn_bias) @ value` per head, as `xformers.ops` has it.
+    """`softmax(scale * query @ key.T + attn_bias) @ value` per head, as in `xformers.ops`.
 
     Shapes: query `[B, M, H, K]`, key `[B, N, H, K]`, value `[B, N, H, Kv]`; or `[B, M, K]` for one head;
     or `[B, M, G, H, K]` for grouped queries. Returns `[*query.shape[:-1], Kv]`, contiguous, in query's dtype,
-    under autocast too.
+    also under autocast.
 
     attn_bias: None, a mask object, or a tensor of query's dtype that is added to the scaled scores: `[B, H, M, N]`
-    (for 3-D `[B, M, N]`, for 5-D `[B, G, H, M, N]`), or what older versions took: `[M, N]`, `[B * H, M, N]`.
-    p: dropout probability, applied in eval mode too. scale: K ** -0.5 unless given. op: accepted, not used.
-    output_dtype: only where no input requires a gradient, as in xformers.
+    (for 3-D `[B, M, N]`, for 5-D `[B, G, H, M, N]`), or, as in older versions, `[M, N]` or `[B * H, M, N]`.
+    p: dropout probability, applied in eval mode too. scale: K ** -0.5 by default. op: accepted, not used.
+    output_dtype: ignored if an input requires a gradient, as in xformers.
 
-    Raises ValueError for shapes, dtypes or devices that do not fit, TypeError for a bool or unknown mask.
+    Raises ValueError for shapes, dtypes or devices that do not match, TypeError for a bool or unknown mask.
     """
     out = _attention(query, key, value, attn_bias, p, scale)
     trains = query.requires_grad or key.requires_grad or value.requires_grad
@@ -72,8 +72,8 @@ def memory_efficient_attention_forward_requires_grad(
     """`memory_efficient_attention_forward` and the row log-sum-exp of the biased scores.
 
     The latter is float32 (float64 for float64), natural logarithm, `[B, H, M]` (for 5-D `[B, G, H, M]`);
-    xformers' CUTLASS pads its M to a multiple of 32, this one does not. It is computed apart, in chunks, at
-    the price of a second Q @ K.T. NotImplementedError with dropout.
+    unlike xformers' CUTLASS, M is not padded to a multiple of 32. It is computed separately, in chunks, which
+    costs a second Q @ K.T. Raises NotImplementedError with dropout.
     """
     if p != 0.0:
         raise NotImplementedError("dropout is not supported on the non-autograd API")
@@ -96,7 +96,7 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, attn_bias: Any, p: flo
 
 
 def _check_inputs(query: Tensor, key: Tensor, value: Tensor, p: float) -> None:
-    """What xformers checks: one rank (3 to 5), device and dtype; batch and heads equal, never broadcast."""
+    """Check as xformers does: one rank (3 to 5), device and dtype; equal batch and heads, not broadcast."""
     q, k, v = query.shape, key.shape, value.shape
     if len(q) not in (3, 4, 5) or len(k) != len(q) or len(v) != len(q):
         raise ValueError(f"Query/Key/Value should all have BMGHK, BMHK or BMK shape: {q}, {k}, {v}")
@@ -113,9 +113,9 @@ def _check_inputs(query: Tensor, key: Tensor, value: Tensor, p: float) -> None:
 
 
 def _grouped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """5-D keys and values that were expanded over H, back to one a group: SDPA shares them without a copy.
+    """5-D keys and values that were expanded over H, reduced to one per group: SDPA shares them without a copy.
 
-    Not under gradients, which would miss the expanded tensor; xformers takes 5-D in inference only.
+    Not with gradients, which would not reach the expanded tensor; xformers supports 5-D only in inference.
     """
     trains = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
     if query.ndim != 5 or trains or key.stride(3) or value.stride(3):
@@ -124,7 +124,7 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _heads_first(x: Tensor) -> Tensor:
-    """`[B, M, K]`, `[B, M, H, K]` or `[B, M, G, H, K]` as `[B, G * H, M, K]`: fused kernels take 4-D only."""
+    """`[B, M, K]`, `[B, M, H, K]` or `[B, M, G, H, K]` as `[B, G * H, M, K]`, as fused kernels need 4-D."""
     if x.ndim == 3:
         return x.unsqueeze(1)
     if x.ndim == 5:
@@ -138,9 +138,9 @@ def _is_tensor(attn_bias: Any) -> bool:
 
 
 def _as_mask(attn_bias: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """A bias tensor as a mask that broadcasts to `[B, H, M, N]` the way xformers means it.
+    """A bias tensor as a mask that broadcasts to `[B, H, M, N]` as in xformers.
 
-    SDPA alone would lay the batch of a 3-D mask onto the heads, without an error where B is 1 or H.
+    SDPA itself would take the batch of a 3-D mask for the heads, without an error if B is 1 or H.
     """
     if attn_bias.dtype == torch.bool:
         raise TypeError("a bool attn_bias is not supported, as in xformers: use 0 and -inf in query's dtype")
@@ -148,7 +148,7 @@ def _as_mask(attn_bias: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Te
         raise RuntimeError(f"invalid dtype for bias - should match query's dtype: {attn_bias.dtype}, {query.dtype}")
     batch, heads, rows = query.shape[0], tuple(query.shape[2:-1]), (query.shape[1], key.shape[1])
     if not (query.requires_grad or key.requires_grad or value.requires_grad):
-        attn_bias = attn_bias.detach()  # as xformers; and torch up to 2.13 reads out of bounds for it on CUDA
+        attn_bias = attn_bias.detach()  # as in xformers; its gradient alone reads out of bounds in torch <= 2.13, CUDA
     shape = tuple(attn_bias.shape)
     if shape == (batch, *heads, *rows):
         return attn_bias.reshape(batch, math.prod(heads), *rows)
@@ -159,7 +159,7 @@ def _as_mask(attn_bias: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Te
     raise ValueError(f"Invalid shape for attention bias: {shape} (expected {(batch, *heads, *rows)})")
 
 
-_CHUNK = 2**26  # scores that `_logsumexp` holds at a time
+_CHUNK = 2**26  # how many scores `_logsumexp` holds at a time
 
 
 def _logsumexp(query: Tensor, key: Tensor, attn_bias: Any, scale: float | None) -> Tensor:
@@ -181,13 +181,13 @@ def _logsumexp(query: Tensor, key: Tensor, attn_bias: Any, scale: float | None) 
             rows = slice(start, start + step)
             bias = mask[:, :, rows]
             scores = q[:, :, rows] @ k.transpose(-2, -1) + bias
-            scores.masked_fill_(bias.isneginf(), float("-inf"))  # the key of a slot not in use may be NaN
+            scores.masked_fill_(bias.isneginf(), float("-inf"))  # unused slots may contain NaN keys
             lse[:, :, rows] = scores.logsumexp(-1)
         return lse.view(batch, *(query.shape[2:-1] or (1,)), m)
 
 
 class AttentionOpBase:
-    """A kernel of xformers, by name only: for `op=`, annotations and `isinstance`. Torch chooses its own."""
+    """The name of an xformers kernel, for `op=`, annotations and `isinstance`. Torch chooses its own kernels."""
 
     NAME = ""
 

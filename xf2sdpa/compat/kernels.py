@@ -1,7 +1,7 @@
-"""The torch side: attention on heads-first tensors, each time in the best form that the running torch has.
+"""Attention by torch on heads-first tensors, each time in the best form that the running torch has.
 
 Everything here takes query, key and value as `[B, H, M, K]`, `[B, G, N, K]`, `[B, G, N, Kv]` and returns
-`[B, H, M, Kv]`. G is H, or divides H: then each key head serves H / G neighbouring query heads.
+`[B, H, M, Kv]`. G is H or divides H: then H / G neighbouring query heads share a key head.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _HALF = (torch.float16, torch.bfloat16)
 
 
 def _no_autocast(device_type: str) -> AbstractContextManager[Any]:
-    """Autocast off, where it is on: SDPA is on its list, xformers computes in the dtype it is given."""
-    if device_type == "meta":  # autocast does not know it, and asking raises
+    """Switches autocast off: it would cast SDPA's inputs, but xformers computes in the given dtype."""
+    if device_type == "meta":  # unknown to autocast; asking raises
         return nullcontext()
     if _TORCH >= (2, 4):
         on = torch.is_autocast_enabled(device_type)
@@ -32,14 +32,13 @@ def _no_autocast(device_type: str) -> AbstractContextManager[Any]:
 
 
 def _without_cudnn() -> AbstractContextManager[Any]:
-    """SDPA by FLASH, else EFFICIENT, else MATH: what is left when cuDNN may not run.
+    """Restricts SDPA to FLASH, EFFICIENT and MATH, excluding cuDNN, which torch has since 2.5.
 
-    Torch has had cuDNN attention since 2.5. FLASH refuses every mask by itself, so a masked call gets
-    EFFICIENT, the kernel that xformers used for it.
+    FLASH refuses all masks, so a masked call gets EFFICIENT, the kernel that xformers uses for it.
     """
     if _TORCH < (2, 5):
         return nullcontext()
-    from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: PLC0415 - not there before torch 2.3
+    from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: PLC0415 - missing before torch 2.3
 
     return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 
@@ -52,10 +51,10 @@ def _is_hopper(device: torch.device) -> bool:
 def _cudnn_gradient_is_nan(query: Tensor, key: Tensor, is_causal: bool) -> bool:
     """Whether cuDNN, the default on Hopper from torch 2.11, may return NaN as the query's gradient.
 
-    Seen on H100 and H200 for key length % 128 == 64, every query length and head size up to 256, with any
-    mask and with none, where exp(-lse) of a row times the gradient that reaches it overflows the dtype: for a
-    gradient near 1, lse below -88 in bfloat16 but below -12 in float16, and sooner under a loss scaler. Never
-    with `is_causal`, never in the gradients of key and value (pytorch#196678).
+    Seen on H100 and H200 for key length % 128 == 64, with all query lengths, head sizes up to 256, and any mask
+    or none, if exp(-lse) of a row times its upstream gradient overflows the dtype: with a gradient near 1, for
+    lse below -88 in bfloat16 or -12 in float16; with a loss scaler, for higher lse too. Never with `is_causal`,
+    and never in the gradients of key and value (pytorch#196678).
     """
     return (
         query.is_cuda
@@ -69,7 +68,7 @@ def _cudnn_gradient_is_nan(query: Tensor, key: Tensor, is_causal: bool) -> bool:
 
 
 def _fits_flash(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    """Whether torch's flash kernel takes these: NVIDIA from 8.0 on, half, head sizes 8, 16 … 256."""
+    """Whether torch's flash kernel accepts these: NVIDIA from 8.0 on, half, head sizes 8, 16 … 256."""
     return (
         q.is_cuda
         and q.dtype in _HALF
@@ -82,7 +81,7 @@ def _fits_flash(q: Tensor, k: Tensor, v: Tensor) -> bool:
 
 
 def _takes_groups(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool) -> bool:
-    """Whether a fused kernel takes fewer key heads than query heads: flash does, by `enable_gqa`."""
+    """Whether a fused kernel accepts fewer key heads than query heads; flash does, with `enable_gqa`."""
     square = q.shape[-2] == k.shape[-2] or not is_causal
     return _TORCH >= (2, 5) and mask is None and square and (not q.is_cuda or _fits_flash(q, k, v))
 
@@ -95,13 +94,13 @@ def _spread(x: Tensor, heads: int) -> Tensor:
 def _sdpa(
     q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None, mask: Tensor | None = None, is_causal: bool = False
 ) -> Tensor:
-    """One dense attention; `mask` is added to the scaled scores and broadcasts to `[B, H, M, N]`.
+    """Dense attention; `mask` is added to the scaled scores and broadcasts to `[B, H, M, N]`.
 
-    Kept off cuDNN in the one corner where its gradients are NaN.
+    Avoids cuDNN where its gradient may be NaN.
     """
     options: dict[str, Any] = {}
     closed = None
-    if mask is not None and _TORCH < (2, 5):  # which gives NaN for a row without keys, and as its gradient
+    if mask is not None and _TORCH < (2, 5):  # gives NaN for a row whose keys are all masked, and as its gradient
         closed = mask.isneginf().all(-1, keepdim=True)
         mask = mask.masked_fill(closed, 0.0)
     if k.shape[1] != q.shape[1]:
@@ -115,17 +114,17 @@ def _sdpa(
         else:
             q = q * (scale * q.shape[-1] ** 0.5)
     with _without_cudnn() if _cudnn_gradient_is_nan(q, k, is_causal) else nullcontext():
-        # By name: what a program puts in this function's place may have its arguments in another order.
+        # By keyword: a program may have replaced this function by one with another order of arguments.
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p, is_causal=is_causal, **options)
-    if out is None:  # so cuDNN answers an empty batch; asking for its size instead would bind torch.compile to one
+    if out is None:  # cuDNN's result for an empty batch; testing its size would make torch.compile specialise on it
         return q @ _spread(k, q.shape[1]).transpose(-2, -1) @ _spread(v, q.shape[1])
     return out if closed is None else out.masked_fill(closed, 0.0)
 
 
 class _Band(NamedTuple):
-    """Which keys a query sees: i + s - left <= j <= i + s + right, where -1 means no limit.
+    """Query i sees keys j with i + s - left <= j <= i + s + right, where -1 means no limit.
 
-    s is 0 if `top_left`, else N - M: the last query is aligned with the last key, as in flash attention.
+    s is 0 if `top_left`, else N - M, which aligns the last query with the last key, as in flash attention.
     """
 
     left: int = -1
@@ -134,7 +133,7 @@ class _Band(NamedTuple):
 
 
 def _binding(band: _Band, m: int, n: int) -> _Band:
-    """`band` without the limits that hide nothing from M queries and N keys."""
+    """`band` without limits that have no effect for M queries and N keys."""
     rows, columns = (m, n) if band.top_left else (n, m)
     left = -1 if band.left >= rows - 1 else band.left
     right = -1 if band.right >= columns - 1 else band.right
@@ -144,8 +143,8 @@ def _binding(band: _Band, m: int, n: int) -> _Band:
 def _band_mask(m: int, n: int, band: _Band, dtype: torch.dtype, device: str | torch.device | None = None) -> Tensor:
     """`[M, N]`: 0 where a query sees a key, -inf elsewhere.
 
-    Never bool: cuDNN lets a row that a bool mask closes see everything; closed by -inf it yields 0,
-    as in xformers.
+    Not bool: cuDNN ignores a bool mask in a row where it hides all keys; with -inf such a row gives 0, as in
+    xformers.
     """
     shift = 0 if band.top_left else n - m
     seen = torch.ones(m, n, dtype=torch.bool, device=device)
@@ -157,7 +156,7 @@ def _band_mask(m: int, n: int, band: _Band, dtype: torch.dtype, device: str | to
 
 
 def _banded(q: Tensor, k: Tensor, v: Tensor, band: _Band, p: float, scale: float | None) -> Tensor:
-    """Dense attention within a band: fused where torch knows the shape of the band, else by a mask."""
+    """Dense attention within a band: without a mask if a kernel supports the band, else with one."""
     m, n = q.shape[-2], k.shape[-2]
     band = _binding(band, m, n)
     if band.left < 0:
@@ -181,10 +180,10 @@ _FLASH_ARGUMENTS = (
 
 @functools.lru_cache(maxsize=1)
 def _flash_operator() -> Any:
-    """The operator that SDPA's FLASH and `varlen_attn` end in, if its arguments are those of torch 2.4 to 2.15.
+    """The operator that SDPA's FLASH and `varlen_attn` call, if its arguments are those of torch 2.4 to 2.15.
 
-    SDPA cannot ask it for a window, and `varlen_attn` is a Python operator: 0.36 ms a call for a kernel of 0.19
-    on an H200.
+    Called directly, as SDPA cannot pass it a window, and `varlen_attn`, a Python operator, takes 0.36 ms per call
+    for a kernel of 0.19 ms on an H200.
     """
     function = getattr(torch.ops.aten, "_flash_attention_forward", None)
     names = [] if function is None else [argument.name for argument in function.default._schema.arguments]
@@ -204,8 +203,8 @@ def _flash(
 ) -> Tensor:
     """Flash attention within a bottom-right band: `[B, M, H, K]`, or packed `[T, H, K]` with its `starts`.
 
-    `used` (int32): of each packed sequence only so many keys are there. Not with gradients, for which alone the
-    operator wants as many key heads as query heads.
+    `used` (int32): how many keys of each packed sequence are in use; not with gradients. Without `used`, key heads
+    are repeated, as the operator's gradient needs as many as query heads.
     """
     options: dict[str, Any] = {"scale": scale, "window_size_left": band.left, "window_size_right": band.right}
     if used is not None:
@@ -217,9 +216,9 @@ def _flash(
 
 
 def _takes_lower_right(q: Tensor) -> bool:
-    """Whether torch's `causal_lower_right` is fused here: on CUDA, from 2.3, not inside torch.compile, not empty.
+    """Whether `causal_lower_right` gets a fused kernel: on CUDA, from torch 2.3, not in torch.compile, not empty.
 
-    And only while SDPA is torch's own: no other function knows what that makes.
+    And only if SDPA is torch's own, as a replacement would not understand the mask object.
     """
     return (
         q.is_cuda
@@ -239,10 +238,10 @@ def _lower_right(q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None)
 
 @functools.lru_cache(maxsize=1)
 def _varlen_attn() -> tuple[Any, frozenset[str]]:
-    """Torch's attention on packed sequences, and the names of its arguments; before 2.10 (None, none).
+    """Torch's attention on packed sequences, and its arguments' names; before torch 2.10, None and no names.
 
-    2.10 has `is_causal`; 2.11 has `scale` and `window_size` in its place; 2.12 adds `enable_gqa`. So until 2.15.
-    Found once, and only when wanted: its module loads all of torch.compile, about 2 s.
+    2.10 has `is_causal`; 2.11 replaces it by `scale` and `window_size`; 2.12 to 2.15 have `enable_gqa` too.
+    Imported only when needed, as its module loads torch.compile, which takes about 2 s.
     """
     try:
         function = importlib.import_module("torch.nn.attention.varlen").varlen_attn
@@ -252,7 +251,7 @@ def _varlen_attn() -> tuple[Any, frozenset[str]]:
 
 
 def _varlen_options(band: _Band, scale: float | None) -> dict[str, Any] | None:
-    """The arguments by which `varlen_attn` computes a bottom-right band, or None where it cannot."""
+    """The arguments with which `varlen_attn` computes a bottom-right band; None if it cannot."""
     function, names = _varlen_attn()
     options: dict[str, Any] = {} if scale is None else {"scale": scale}
     if band.left < 0 and band.right == 0 and "is_causal" in names:
@@ -275,9 +274,9 @@ def _packed(
 ) -> Tensor | None:
     """Attention within packed sequences `[T, H, K]`, which begin at `starts` (int32 `[sequences + 1]`).
 
-    `used` (int32): only so many keys of each are there; not with gradients.
-    None where flash attention does not compute it: it aligns every band bottom-right; and of what it could,
-    `varlen_attn` has no dropout and takes only a positive scale.
+    `used` (int32): how many keys of each are in use; not with gradients.
+    Returns None if flash attention cannot compute it, as for a top-left band, with dropout, or with a scale that
+    is not positive.
     """
     if band.top_left or p > 0.0 or (scale is not None and scale <= 0.0) or 0 in (*q.shape, *k.shape):
         return None

@@ -1,7 +1,7 @@
 """The mask objects of `xformers.ops.fmha.attn_bias`: same names, signatures and meaning, torch only.
 
-Each class knows how to attend: `_attend(q, k, v, p, scale)` on heads-first tensors. Nothing else asks what a
-mask is, so a class that a project does not use can be dropped from its copy.
+Each class computes its attention: `_attend(q, k, v, p, scale)` on heads-first tensors. No other code refers to
+the classes, so those that a project does not use can be left out of its copy.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class AttentionBias:
     """Base of the mask objects. A subclass of your own needs only `materialize`."""
 
     _for_bmk = False
-    """Whether xformers takes it with `[B, M, K]` inputs."""
+    """Whether xformers accepts it with `[B, M, K]` inputs."""
 
     def materialize(
         self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
     ) -> Tensor:
-        """The mask as a tensor of `shape` `[*, M, N]`: what is added to the scaled scores, 0 or -inf."""
+        """The mask as a tensor of `shape` `[*, M, N]` that is added to the scaled scores: 0 or -inf."""
         raise NotImplementedError
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
@@ -39,7 +39,7 @@ AttentionMask = AttentionBias
 
 
 class LowerTriangularMask(AttentionBias):
-    """Causal, top-left: query i sees keys up to i, whatever the lengths. SDPA's `is_causal` is the same."""
+    """Causal, top-left: query i sees keys 0 to i, whatever the lengths, as with SDPA's `is_causal`."""
 
     _for_bmk = True
 
@@ -47,7 +47,7 @@ class LowerTriangularMask(AttentionBias):
         """`device` is not used, as in xformers."""
 
     def to(self, device: torch.device) -> LowerTriangularMask:
-        """Itself: nothing here lies on a device."""
+        """Itself: it holds no tensors."""
         return self
 
     def materialize(
@@ -80,7 +80,7 @@ class LowerTriangularMaskWithTensorBias(LowerTriangularMask):
     def materialize(
         self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
     ) -> Tensor:
-        """The causal mask of `shape` plus the tensor, which may hold anything where the mask is closed."""
+        """The causal mask of `shape` plus the tensor, whose values do not matter where the mask is -inf."""
         causal = super().materialize(shape, dtype, device)
         return (causal + self._bias).masked_fill_(causal.isneginf(), float("-inf"))
 
@@ -89,19 +89,19 @@ class LowerTriangularMaskWithTensorBias(LowerTriangularMask):
         expected = (*q.shape[:-1], k.shape[-2])
         if bias.shape != expected:
             raise ValueError(f"Invalid shape for attention bias: {tuple(self._bias.shape)} (expected {expected})")
-        # Not is_causal with attn_mask: torch's kernels disagree about the two together.
+        # Not is_causal with attn_mask: torch's kernels disagree on what both together mean.
         closed = super().materialize(expected[-2:], q.dtype, q.device).isneginf()
         return _sdpa(q, k, v, p, scale, bias.masked_fill(closed, float("-inf")))
 
 
 class _BandBias(AttentionBias):
-    """A mask that is one band over all queries and keys."""
+    """A mask that is one diagonal band over all queries and keys."""
 
     def _band(self) -> _Band:
         raise NotImplementedError
 
     def to(self: _Bias, device: torch.device) -> _Bias:
-        """Itself: nothing here lies on a device."""
+        """Itself: it holds no tensors."""
         return self
 
     def materialize(
@@ -121,7 +121,7 @@ class LowerTriangularFromBottomRightMask(_BandBias):
         return _Band(right=0)
 
     def make_local_attention(self, window_size: int) -> LowerTriangularFromBottomRightLocalAttentionMask:
-        """The same, each query seeing its `window_size` last keys only, its own counted."""
+        """The same, but each query sees only its last `window_size` keys, including its own."""
         return LowerTriangularFromBottomRightLocalAttentionMask(window_size)
 
 
@@ -141,7 +141,7 @@ class LowerTriangularFromBottomRightLocalAttentionMask(LowerTriangularFromBottom
 
 @dataclasses.dataclass
 class LocalAttentionFromBottomRightMask(_BandBias):
-    """A window of `window_left` keys before and `window_right` after each query's place, bottom-right.
+    """A window of `window_left` keys before and `window_right` after each query's position, bottom-right.
 
     Raises ValueError if one of them is negative.
     """

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 
 def index_select_cat(sources: Sequence[Tensor], indices: Sequence[Tensor]) -> Tensor:
-    """The rows `indices[i]` of each `sources[i]` `[S_i, D_i]`, flattened and put one behind the other.
+    """The rows `indices[i]` of each `sources[i]` `[S_i, D_i]`, flattened and concatenated.
 
-    Returns `[sum(I_i * D_i)]`. The indices of one source are unique.
+    Returns `[sum(I_i * D_i)]`. The indices of one source must be unique.
     """
     return torch.cat([source.index_select(0, indices[i]).flatten() for i, source in enumerate(sources)])
 
@@ -91,7 +91,7 @@ class SwiGLU(nn.Module):
 
 
 def rms_norm(x: Tensor, weight: Tensor | None, eps: float = 1e-6) -> Tensor:
-    """`x / sqrt(mean(x * x, -1) + eps) * weight`, computed in float32 at least, in x's dtype."""
+    """`x / sqrt(mean(x * x, -1) + eps) * weight` in x's dtype, computed in float32 at least."""
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
     return (normed if weight is None else normed * weight).to(x.dtype)

@@ -1,6 +1,6 @@
-"""Masks over sequences that are packed one after the other, and masks of other copies taken over.
+"""Masks over sequences packed one after the other, and the conversion of masks of other copies.
 
-Same names, signatures and errors as xformers' own; each attends by itself.
+Same names, signatures and errors as xformers' own; each computes its attention.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xf2sdpa.compat.kernels import _Band, _band_mask
-from xf2sdpa.compat.masks import (  # noqa: F401 - masks of other copies find their class here by its name
+from xf2sdpa.compat.masks import (  # noqa: F401 - `_as_bias` looks them up by name
     AttentionBias,
     LocalAttentionFromBottomRightMask,
     LowerTriangularFromBottomRightLocalAttentionMask,
@@ -31,7 +31,7 @@ _Padded = TypeVar("_Padded", bound="BlockDiagonalPaddedKeysMask")
 
 @dataclasses.dataclass
 class _PackedBias(AttentionBias):
-    """Sequences packed into batch 1: a query sees only keys of its own sequence, and of those a band."""
+    """Sequences packed into batch 1: a query sees a band of the keys of its own sequence only."""
 
     q_seqinfo: _SeqLenInfo
     k_seqinfo: _SeqLenInfo
@@ -54,7 +54,7 @@ class _PackedBias(AttentionBias):
     def materialize(
         self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
     ) -> Tensor:
-        """The mask as a tensor of `shape` `[*, T, T_keys]`, 0 or -inf; quadratic, for tests and debugging."""
+        """The mask as a tensor of `shape` `[*, T, T_keys]`, 0 or -inf; large, for tests and debugging."""
         self._check_lengths(*shape[-2:])
         mask = torch.full(shape[-2:], float("-inf"), dtype=dtype, device=device)
         keys = list(self.k_seqinfo.intervals())
@@ -78,7 +78,7 @@ class _PackedBias(AttentionBias):
 
 @dataclasses.dataclass
 class BlockDiagonalMask(_PackedBias):
-    """Sequences of different lengths packed into one of batch 1; each attends to itself alone.
+    """Sequences of different lengths packed into batch 1; each attends only to itself.
 
     `_batch_sizes`, set by `from_tensor_list`, says how `split` groups the sequences.
     """
@@ -93,7 +93,7 @@ class BlockDiagonalMask(_PackedBias):
         *,
         device: torch.device | None = None,
     ) -> _Blocks:
-        """From the query length, and where it differs the key length, of each sequence."""
+        """From each sequence's query length, and its key length if that differs."""
         assert kv_seqlen is None or len(q_seqlen) == len(kv_seqlen)
         queries = keys = _SeqLenInfo.from_seqlens(q_seqlen, device=device)
         if kv_seqlen is not None and list(kv_seqlen) != list(q_seqlen):
@@ -102,7 +102,7 @@ class BlockDiagonalMask(_PackedBias):
 
     @classmethod
     def from_tensor_list(cls: type[_Blocks], tensors: Sequence[Tensor]) -> tuple[_Blocks, Tensor]:
-        """From tensors `[B_i, M_i, *]`: the mask, and all of them in one `[1, sum(B_i * M_i), *]`."""
+        """From tensors `[B_i, M_i, *]`: the mask, and the tensors packed as `[1, sum(B_i * M_i), *]`."""
         mask, packed, _, _ = cls.from_tensor_lists_qkv(tensors, tensors)
         return mask, packed
 
@@ -125,11 +125,11 @@ class BlockDiagonalMask(_PackedBias):
         return mask, _pack(tensors_q), _pack(tensors_k), value
 
     def split_queries(self, tensor: Tensor) -> Sequence[Tensor]:
-        """Packed queries `[1, T, *]` back as a list of `[B_i, M_i, *]`."""
+        """Packed queries `[1, T, *]` as a list of `[B_i, M_i, *]`."""
         return self.q_seqinfo.split(tensor, self._batch_sizes)
 
     def split_kv(self, tensor: Tensor) -> Sequence[Tensor]:
-        """Packed keys or values `[1, T, *]` back as a list of `[B_i, N_i, *]`."""
+        """Packed keys or values `[1, T, *]` as a list of `[B_i, N_i, *]`."""
         return self.k_seqinfo.split(tensor, self._batch_sizes)
 
     def split(self, tensor: Tensor) -> Sequence[Tensor]:
@@ -146,20 +146,20 @@ class BlockDiagonalMask(_PackedBias):
         return BlockDiagonalCausalFromBottomRightMask(self.q_seqinfo, self.k_seqinfo, self._batch_sizes)
 
     def make_local_attention(self, window_size: int) -> BlockDiagonalCausalLocalAttentionMask:
-        """Causal, top-left, each query seeing its last `window_size` keys; RuntimeError if one sees none."""
+        """Causal, top-left, with a window of `window_size` keys; RuntimeError if a query sees none."""
         return BlockDiagonalCausalLocalAttentionMask(self.q_seqinfo, self.k_seqinfo, self._batch_sizes, window_size)
 
     def make_local_attention_from_bottomright(
         self, window_size: int
     ) -> BlockDiagonalCausalLocalAttentionFromBottomRightMask:
-        """Causal, bottom-right, each query seeing its last `window_size` keys."""
+        """Causal, bottom-right, with a window of `window_size` keys."""
         return BlockDiagonalCausalLocalAttentionFromBottomRightMask(
             self.q_seqinfo, self.k_seqinfo, self._batch_sizes, window_size
         )
 
 
 def _pack(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors `[B_i, M_i, *]` one behind the other: `[1, sum(B_i * M_i), *]`."""
+    """Tensors `[B_i, M_i, *]` concatenated to `[1, sum(B_i * M_i), *]`."""
     return torch.cat([x.reshape(1, -1, *x.shape[2:]) for x in tensors], dim=1)
 
 
@@ -173,7 +173,7 @@ class BlockDiagonalCausalMask(BlockDiagonalMask):
 
 @dataclasses.dataclass
 class BlockDiagonalCausalFromBottomRightMask(BlockDiagonalMask):
-    """`BlockDiagonalMask`, each sequence causal, bottom-right: a prefix of keys may be seen by all."""
+    """`BlockDiagonalMask`, each sequence causal, bottom-right: all its queries see its first N - M + 1 keys."""
 
     def __post_init__(self) -> None:
         keys = list(self.k_seqinfo.intervals())
@@ -227,7 +227,7 @@ class BlockDiagonalCausalLocalAttentionFromBottomRightMask(BlockDiagonalCausalFr
 
 @dataclasses.dataclass
 class BlockDiagonalPaddedKeysMask(_PackedBias):
-    """Packed queries against keys in slots of one size (a KV cache), the first `kv_seqlen` of each in use."""
+    """Packed queries, and keys in slots of one size (a KV cache), of which the first `kv_seqlen` are in use."""
 
     k_seqinfo: _PaddedSeqLenInfo
 
@@ -241,7 +241,7 @@ class BlockDiagonalPaddedKeysMask(_PackedBias):
         *,
         device: torch.device | None = None,
     ) -> _Padded:
-        """From each sequence's query length, the slot size, each sequence's key length; no more is used."""
+        """From query lengths, slot size and key lengths; `causal_diagonal` is not used."""
         assert len(q_seqlen) == len(kv_seqlen), (q_seqlen, kv_seqlen)
         queries = _SeqLenInfo.from_seqlens(q_seqlen, device=device)
         return cls(queries, _PaddedSeqLenInfo.from_seqlens_padded(kv_seqlen, kv_padding, device=device))
@@ -251,7 +251,7 @@ class BlockDiagonalPaddedKeysMask(_PackedBias):
         return BlockDiagonalLocalAttentionPaddedKeysMask(self.q_seqinfo, self.k_seqinfo, window_left, window_right)
 
     def _check_lengths(self, m: int, n: int) -> None:
-        """Slots at the end may be missing, as far as they are not in use."""
+        """As the base class; unused keys at the end may be missing."""
         used = max((end for start, end in self.k_seqinfo.intervals() if start < end), default=0)
         total = self.k_seqinfo.seqstart_py[-1]
         super()._check_lengths(m, total if used <= n <= total else n)
@@ -319,11 +319,11 @@ class BlockDiagonalCausalLocalAttentionPaddedKeysMask(BlockDiagonalPaddedKeysMas
 
 
 def _as_bias(attn_bias: Any, query: Tensor) -> Any:
-    """A mask object that can attend.
+    """The mask object as one with `_attend`.
 
-    One of xformers, mslk or another copy of this file becomes the class of the same name here, if there is one,
-    else TypeError; it carries the same attributes, so they are taken over as they are.
-    ValueError if xformers does not take it with `[B, M, K]`.
+    A mask of xformers, mslk or another copy of this file is converted to the class of the same name here, with its
+    attributes, which are the same; TypeError if there is no such class.
+    ValueError for `[B, M, K]` inputs if xformers does not accept the mask with them.
     """
     mask, name = attn_bias, type(attn_bias).__name__
     if not hasattr(mask, "_attend"):
@@ -333,7 +333,7 @@ def _as_bias(attn_bias: Any, query: Tensor) -> Any:
             raise TypeError(f"attn_bias of type {name} is not supported here; pass a tensor or a mask of this module")
         mask = own.__new__(own)
         vars(mask).update(vars(attn_bias))
-        if hasattr(attn_bias, "_subtensor"):  # the name of `_bias` in xformers 0.0.27 to 0.0.31
+        if hasattr(attn_bias, "_subtensor"):  # `_bias` in xformers 0.0.27 to 0.0.31
             mask._bias = attn_bias._subtensor
     if query.ndim == 3 and not mask._for_bmk:
         raise ValueError(f"Please provide inputs in BMHK format when using bias type `{name}`")

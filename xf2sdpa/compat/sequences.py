@@ -1,4 +1,4 @@
-"""Sequences packed one behind the other along one dimension, and attention within each of them."""
+"""Sequences packed one after the other along one dimension, and attention within each of them."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from xf2sdpa.compat.kernels import (
 
 
 def _default_device(device: torch.device | None) -> torch.device:
-    """Where a mask keeps its offsets unless told: the GPU if there is one (xformers 0.0.27 and later)."""
+    """The device of a mask's offsets; by default the GPU if there is one, as in xformers 0.0.27 and later."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
 
 
 def _offsets(values: Sequence[int], device: torch.device) -> Tensor:
-    """`values` as int32 on `device`, through pinned memory so that the copy makes nobody wait."""
+    """`values` as int32 on `device`, through pinned memory so that the copy is asynchronous."""
     pinned = torch.tensor(values, dtype=torch.int32, device="cpu", pin_memory=device.type == "cuda")
     return pinned.to(device, non_blocking=True)
 
 
 def _lengths(seqlens: Iterable[int]) -> list[int]:
-    """`seqlens` (ints, or 0-d tensors) as ints. A tensor of them is refused, as xformers does."""
+    """`seqlens` (ints, or 0-d tensors) as ints. A tensor of lengths is refused, as in xformers."""
     assert not isinstance(seqlens, Tensor), "sequence lengths are a list of ints, not a tensor"
     return [int(length) for length in seqlens]
 
 
 @dataclasses.dataclass
 class _SeqLenInfo:
-    """Where the sequences lie in a packed dimension; lengths 2, 3, 2 give `seqstart_py` [0, 2, 5, 7].
+    """The offsets of packed sequences; for lengths 2, 3, 2, `seqstart_py` is [0, 2, 5, 7].
 
-    `seqstart` is the same on the device, int32: the `cu_seqlens` of flash attention.
+    `seqstart` is the same as int32 on the device: the `cu_seqlens` of flash attention.
     """
 
     seqstart: Tensor
@@ -75,9 +75,9 @@ class _SeqLenInfo:
         )
 
     def split(self, x: Tensor, batch_sizes: Sequence[int] | None = None) -> list[Tensor]:
-        """`[1, T, *]` cut into `[batch_sizes[i], M_i, *]`, or into one tensor a sequence.
+        """`[1, T, *]` split into `[batch_sizes[i], M_i, *]`, or into one tensor per sequence.
 
-        Raises ValueError if `x` is not that long.
+        Raises ValueError if `x` has another shape.
         """
         if self.seqstart_py[-1] != x.shape[1] or x.shape[0] != 1:
             raise ValueError(
@@ -91,10 +91,10 @@ class _SeqLenInfo:
 
 @dataclasses.dataclass
 class _PaddedSeqLenInfo(_SeqLenInfo):
-    """Sequences in slots of one size: lengths 2, 3, 2 in slots of `padding` 4 start at [0, 4, 8, 12].
+    """Sequences in slots of `padding` keys: for 3 slots of 4, `seqstart_py` is [0, 4, 8, 12].
 
-    `seqlen` (int32, on the device) and `seqlen_py` are the lengths in use. For one query a sequence, the
-    decoding step, only the tensor is read: code that replays a CUDA graph advances it in place.
+    `seqlen` (int32, on the device) and `seqlen_py` are the lengths in use. A decoding step, with one query per
+    sequence, reads only the tensor, as code that replays a CUDA graph updates it in place.
     """
 
     seqlen: Tensor
@@ -113,14 +113,14 @@ class _PaddedSeqLenInfo(_SeqLenInfo):
 
     @classmethod
     def from_seqlens(cls, seqlens: Iterable[int], *, device: torch.device | None = None) -> _SeqLenInfo:
-        """Not for slots; RuntimeError."""
+        """Raises RuntimeError: not available for slots."""
         raise RuntimeError("Use either `_SeqLenInfo.from_seqlens` or `_PaddedSeqLenInfo.from_seqlens_padded`")
 
     @classmethod
     def from_seqlens_padded(
         cls, seqlens: Sequence[int], padding: int, *, device: torch.device | None = None
     ) -> _PaddedSeqLenInfo:
-        """From the length in use of each slot, none above `padding`."""
+        """From the length in use of each slot, at most `padding`."""
         lengths, place = _lengths(seqlens), _default_device(device)
         assert all(length <= padding for length in lengths), f"Seqlens {lengths} Padding {padding}"
         starts = list(range(0, len(lengths) * padding + 1, padding))
@@ -135,14 +135,14 @@ class _PaddedSeqLenInfo(_SeqLenInfo):
         )
 
     def split(self, x: Tensor, batch_sizes: Sequence[int] | None = None) -> list[Tensor]:
-        """Not for slots; NotImplementedError."""
+        """Raises NotImplementedError: not available for slots."""
         raise NotImplementedError("_PaddedSeqLenInfo.split")
 
 
 class _Run(NamedTuple):
-    """Neighbouring sequences of one shape, `m` queries and `n` keys: `size` of them make a dense batch.
+    """`size` neighbouring sequences of equal shape, `m` queries and `n` keys each, which form a dense batch.
 
-    The keys of one begin `stride` after those of the one before: n, or the slot that holds them.
+    The keys of each begin `stride` after those of the one before: n, or the slot size.
     """
 
     size: int
@@ -152,7 +152,7 @@ class _Run(NamedTuple):
 
 
 def _runs(q_info: Any, k_info: Any) -> list[_Run]:
-    """The sequences in as few dense batches as their order allows."""
+    """The sequences as dense batches of neighbours of equal shape."""
     starts = k_info.seqstart_py
     shapes = [
         (q_end - q_start, k_end - k_start, slot_end - slot_start)
@@ -164,7 +164,7 @@ def _runs(q_info: Any, k_info: Any) -> list[_Run]:
 
 
 def _batch(x: Tensor, size: int, length: int) -> Tensor:
-    """`size` sequences of `length` in `[H, T, K]`, as `[size, H, length, K]`; no copy."""
+    """`size` sequences of `length` in `[H, T, K]` as a view `[size, H, length, K]`."""
     return x.view(x.shape[0], size, length, x.shape[-1]).transpose(0, 1)
 
 
@@ -173,7 +173,7 @@ def _attend_runs(
 ) -> Tensor:
     """Attention within packed sequences as dense batches; for every device, dtype, band and dropout.
 
-    The inputs are split at once: the gradient of a split is one copy, that of a slice a whole tensor of zeros.
+    Each input is split in one call, whose gradient is one copy; that of a slice is as large as the whole input.
     """
     outs = [q.new_zeros(0, q.shape[1], v.shape[-1])]
     queries = q[0].split_with_sizes([run.size * run.m for run in runs], dim=1)
@@ -187,25 +187,25 @@ def _attend_runs(
 
 @functools.lru_cache(maxsize=64)
 def _uniform_runs(starts: tuple[int, ...]) -> tuple[_Run, ...]:
-    """Square sequences as dense batches, where they are batches rather than packed documents; else none.
+    """Sequences with equal query and key lengths as dense batches, if there are few lengths; else none.
 
-    Such are lists of a few crop sizes, or the frames of a video. Their shapes come again in every step, which
-    pays for a plan of cuDNN, some 50 ms for each new one; lengths that differ from each other do not.
+    Few lengths occur with a few crop sizes, or the frames of a video, and recur in every step. So the 50 ms that
+    cuDNN takes to plan a new shape pay off, which they do not for documents of varying lengths.
     """
     lengths = itertools.groupby(end - start for start, end in zip(starts, starts[1:]))
     runs = tuple(_Run(len(list(members)), length, length, length) for length, members in lengths)
     return runs if len(runs) <= 4 and len(starts) > 8 * len(runs) else ()
 
 
-_MUCH = 7 * 10**9  # products of a query's and a key's channel: 2 ms of flash attention on an H200
+_MUCH = 7 * 10**9  # multiplications in Q @ K.T: 2 ms of flash attention on an H200
 
 
 def _batches(q: Tensor, k: Tensor, q_info: Any, k_info: Any, band: _Band) -> tuple[_Run, ...]:
-    """The dense batches by which cuDNN trains faster on Hopper than one packed call of flash attention.
+    """The dense batches, if cuDNN trains faster with them on Hopper than one packed call of flash attention.
 
     On an H200, 656 sequences of 257 and 50 tokens, 24 heads of 64: 3.6 against 4.6 ms, and 0.63 of the memory.
-    Not in inference, where the gain is small and joining the results takes their memory twice; not below
-    `_MUCH`, where a call waits for its many small launches (a quarter of that shape: 1.9 against 1.2 ms).
+    None in inference, where the gain is small and joining the results doubles their memory; none below `_MUCH`,
+    where many small launches take longer (a quarter of that shape: 1.9 against 1.2 ms).
     """
     trains = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
     if not (trains and q.is_cuda and band.left < 0 and q_info.seqstart_py == k_info.seqstart_py):
@@ -219,8 +219,8 @@ def _batches(q: Tensor, k: Tensor, q_info: Any, k_info: Any, band: _Band) -> tup
 def _attend_packed(
     q: Tensor, k: Tensor, v: Tensor, q_info: Any, k_info: Any, band: _Band, p: float, scale: float | None
 ) -> Tensor:
-    """Attention within packed sequences, `[1, H, T, K]`; one fused call where torch has one."""
-    if q_info.seqstart_py == k_info.seqstart_py:  # every sequence square: both corners are one
+    """Attention within packed sequences, `[1, H, T, K]`; in one fused call if torch has one."""
+    if q_info.seqstart_py == k_info.seqstart_py:  # equal lengths: top-left and bottom-right are the same
         band = band._replace(top_left=False)
     if runs := _batches(q, k, q_info, k_info, band):
         return _attend_runs(q, k, v, runs, band, p, scale)
@@ -230,7 +230,7 @@ def _attend_packed(
         out = _packed(*packed, starts, longest, band, p, scale)
         if out is not None:
             return out.transpose(0, 1).unsqueeze(0)
-    # Each new length would cost cuDNN a plan, some 50 ms on an H200; FLASH and EFFICIENT have none.
+    # cuDNN would plan each new length, which takes some 50 ms on an H200; FLASH and EFFICIENT need no plan.
     with _without_cudnn() if q.is_cuda else nullcontext():
         return _attend_runs(q, k, v, _runs(q_info, k_info), band, p, scale)
 
@@ -238,11 +238,11 @@ def _attend_packed(
 def _attend_decoding(
     q: Tensor, k: Tensor, v: Tensor, q_info: Any, k_info: Any, band: _Band, p: float, scale: float | None
 ) -> Tensor:
-    """One query a sequence against its slot of keys, in one call.
+    """One query per sequence and its slot of keys, for all sequences in one call.
 
-    Flash attention reads the keys where they lie, as far as they are in use; it has no gradient for that. Elsewhere
-    what is not seen is set to 0: weighed by 0, what lies in unused memory may still be NaN or infinite. The query
-    heads that share a key head become rows of one attention, so nothing is repeated.
+    Flash attention reads only the keys in use, but has no gradient for that. Otherwise hidden keys and values are
+    set to 0, as a weight of 0 does not remove NaN or infinity in unused memory. Query heads that share a key head
+    become rows of one attention, so that no keys are repeated.
     """
     trains = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
     if not trains:

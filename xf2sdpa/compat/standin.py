@@ -1,11 +1,11 @@
-"""Standing in for a missing xformers: for code that imports `xformers.ops` and cannot be edited.
+"""Replaces a missing xformers for code that imports `xformers.ops` and cannot be edited.
 
-    import xf2sdpa.compat; xf2sdpa.compat.install()      # before the import of that code
-    xf2sdpa.compat.uninstall()                           # undone
+    import xf2sdpa.compat; xf2sdpa.compat.install()      # before that code is imported
+    xf2sdpa.compat.uninstall()                           # undo it
 
 `import xformers`, `xformers.ops`, `xformers.ops.fmha` and `xformers.ops.fmha.attn_bias` then give this
-package's functions and classes. What torch has no equivalent for is absent there, so importing it fails as it
-would without xformers. Never copied into users' packages.
+package's functions and classes. Names without an equivalent in torch are missing, so importing them fails as
+it would without xformers. This module is not copied into users' packages.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ import torch
 from xf2sdpa.compat import attention, masks, ops, packed_masks, sequences
 
 VERSION = "0.0.35+xf2sdpa"
-"""`xformers.__version__` while standing in: the release whose behaviour compat has."""
+"""`xformers.__version__` of the stand-in: compat behaves like this release."""
 
 _KERNELS = ("ck", "cutlass", "flash", "flash3", "triton", "triton_splitk")
 _replaced: dict[str, types.ModuleType] | None = None
 
 
 def install(*, force: bool = False) -> bool:
-    """Put the stand-in into `sys.modules`; False, a warning and nothing done, where the real xformers is installed.
+    """Put the stand-in into `sys.modules`. If the real xformers is installed, only warn and return False.
 
-    With `force` it takes the real one's place, for what is imported from now on. An xformers that the program has
-    switched off, by None in `sys.modules`, is not installed.
+    With `force`, it replaces the real one for later imports. An xformers that the program has disabled by None in
+    `sys.modules` does not count as installed.
     """
     global _replaced  # noqa: PLW0603 - one interpreter has one sys.modules
     if _replaced is not None:
         return True
     if not force and (sys.modules.get("xformers") or importlib.util.find_spec("xformers")):
-        # Whether it has a kernel that runs here, only importing and calling it would tell.
+        # Whether one of its kernels works here could only be found out by importing and calling it.
         message = (
             "xf2sdpa.compat.install() did nothing: xformers is installed and stays. Where it does not run"
             " (no kernel for this device or this torch), install(force=True) takes its place."
@@ -53,7 +53,7 @@ def install(*, force: bool = False) -> bool:
 
 
 def uninstall() -> None:
-    """Take the stand-in out again, and put back what was there before. Names already imported stay."""
+    """Remove the stand-in and restore the modules that it replaced. Names already imported stay."""
     global _replaced  # noqa: PLW0603
     if _replaced is None:
         return
@@ -97,12 +97,12 @@ def _public(module: types.ModuleType) -> dict[str, Any]:
 
 
 def _named_masks(biases: dict[str, Any]) -> dict[str, Any]:
-    """The mask classes that are also names of `xformers.ops` and of `fmha`."""
+    """The mask classes that `xformers.ops` and `fmha` export too."""
     return {name: biases[name] for name in ("AttentionBias", "BlockDiagonalMask", "LowerTriangularMask")}
 
 
 def _kernel(name: str) -> dict[str, Any]:
-    """`FwOp` and `BwOp` of one kernel module: they name a kernel, torch chooses its own."""
+    """`FwOp` and `BwOp` of one kernel module; only names, as torch chooses its own kernels."""
     doc = {"__doc__": f"xformers' {name} kernel by name only.", "NAME": name}
     return {
         "FwOp": type("FwOp", (attention.AttentionFwOpBase,), dict(doc)),
@@ -111,7 +111,7 @@ def _kernel(name: str) -> dict[str, Any]:
 
 
 def _named_ops(kernels: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The pairs of kernels that `op=` takes by name."""
+    """The pairs of kernels that `op=` accepts, by name."""
     pairs = {
         "MemoryEfficientAttentionCutlassOp": ("cutlass", "cutlass"),
         "MemoryEfficientAttentionCutlassFwdFlashBwOp": ("cutlass", "flash"),
@@ -126,7 +126,7 @@ def _named_ops(kernels: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _module(name: str, attributes: dict[str, Any]) -> types.ModuleType:
-    """A module that `import` and `importlib.util.find_spec` take for an ordinary package without files."""
+    """A module that `import` and `importlib.util.find_spec` accept as an ordinary package without files."""
     module = types.ModuleType(name, f"Stand-in for {name}, made by xf2sdpa.compat from torch.")
     module.__spec__ = importlib.machinery.ModuleSpec(name, loader=None, is_package=True)
     module.__path__ = []

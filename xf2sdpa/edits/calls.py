@@ -1,7 +1,7 @@
-"""One call on LibCST's tree: its new function, its arguments edited in place, and how the result is laid out.
+"""Rewrites one call on LibCST's tree: its function, its arguments in place, and the layout of the result.
 
-White space and comments between arguments stay where they are. A call that no longer fits its line is written as
-black would; arguments that were aligned under the opening parenthesis stay aligned.
+White space and comments between arguments stay where they are. A call that no longer fits its line is broken as
+black would break it; arguments that were aligned under the opening parenthesis stay aligned.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OPPOSITE: dict[type[cst.BaseCompOp], type[cst.BaseCompOp]] = {
 
 @functools.lru_cache(maxsize=256)
 def parsed(text: str) -> cst.BaseExpression:
-    """A small expression; the same few are wanted again and again, and nodes never change."""
+    """A small expression parsed; cached, as the same few recur and LibCST's nodes are immutable."""
     return cst.parse_expression(text)
 
 
@@ -76,7 +76,7 @@ def _bare_equal() -> cst.AssignEqual:
 
 
 def _closing(last: cst.Arg, dropped: cst.Arg) -> cst.Arg:
-    """The new last argument ends as the dropped one did; a comment behind its comma stays."""
+    """The new last argument, with the comma and white space of the dropped one; a comment behind its comma stays."""
     if isinstance(last.comma, cst.Comma) and _has_comment(last.comma.whitespace_after):
         end = dropped.comma.whitespace_after if isinstance(dropped.comma, cst.Comma) else dropped.whitespace_after_arg
         spaced = cast("cst.ParenthesizedWhitespace", last.comma.whitespace_after)
@@ -93,7 +93,7 @@ def _has_comment(space: cst.BaseParenthesizableWhitespace) -> bool:
 
 
 def _at(node: Any, path: CstPath) -> cst.BaseExpression:
-    """The node inside another, along attributes and indices."""
+    """The node that a path of attributes and indices leads to."""
     for step in path:
         node = node[step] if isinstance(step, int) else getattr(node, step)
     return cast("cst.BaseExpression", node)
@@ -119,7 +119,7 @@ def _parenthesized(value: cst.BaseExpression) -> cst.BaseExpression:
 
 
 def _with_suffix(value: cst.BaseExpression, suffix: str) -> cst.BaseExpression:
-    """`value` with method calls behind it: `.transpose(1, 2).contiguous()`."""
+    """`value` with method calls appended, such as `.transpose(1, 2).contiguous()`."""
     if not suffix:
         return value
     base = value if isinstance(value, _TIGHT) or value.lpar else _parenthesized(value)
@@ -138,7 +138,7 @@ def _innermost(chain: cst.Call) -> cst.Name:
 
 
 def _fit(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) -> cst.Call:
-    """A call on one line: left so if it fits, else its arguments on a line of their own, else one a line."""
+    """A one-line call: unchanged if it fits, else with its arguments on a line of their own, else one per line."""
     line = layout.lines[edit.node.lineno - 1]
     old = (edit.node.end_col_offset or 0) - edit.node.col_offset  # in bytes: near enough for a width
     growth = len(module.code_for_node(call)) + len(edit.suffix) - old
@@ -161,7 +161,7 @@ def _exploded(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module
 
 
 def _indents(edit: CallEdit, layout: Layout) -> tuple[str, str]:
-    """White space beyond the block's own, for the arguments and for the closing parenthesis."""
+    """The indents of the arguments and of the closing parenthesis."""
     own = layout.indent(edit.node.lineno)
     return own + layout.tab, own
 
@@ -175,7 +175,7 @@ def _comma(after: cst.BaseParenthesizableWhitespace) -> cst.Comma:
 
 
 def _realign(call: cst.Call, old: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) -> cst.Call:
-    """A call over several lines keeps them; arguments aligned under the parenthesis move with it."""
+    """A call over several lines keeps its lines; arguments aligned under the opening parenthesis move with it."""
     if isinstance(call.whitespace_before_args, cst.ParenthesizedWhitespace):
         return _respaced(call, edit, layout, module)
     shift = len(edit.function) - len(module.code_for_node(old.func))
@@ -183,7 +183,7 @@ def _realign(call: cst.Call, old: cst.Call, edit: CallEdit, layout: Layout, modu
 
 
 def _respaced(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) -> cst.Call:
-    """Arguments that shared one line and no longer fit it go one to a line."""
+    """The call with one argument per line, if all shared one line and no longer fit it; else unchanged."""
     joined = _joined(call, edit, layout, module)
     if joined is not None:
         return joined
@@ -207,7 +207,7 @@ def _respaced(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module
 
 
 def _joined(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) -> cst.Call | None:
-    """A call that was only written over several lines because it was long, on one line, if it fits now."""
+    """The call on one line, if it fits now and nothing but its length had required several; else None."""
     last = call.args[-1]
     if isinstance(last.comma, cst.Comma) or not isinstance(last.whitespace_after_arg, cst.ParenthesizedWhitespace):
         return None
@@ -225,7 +225,7 @@ def _joined(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) 
 
 
 class _Shift(cst.CSTTransformer):
-    """Moves the continuation lines of a call to the left or right."""
+    """Moves the continuation lines of a call to the right by `columns`, or to the left if that is negative."""
 
     def __init__(self, columns: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What becomes of comments and blank lines above statements that are removed."""
+"""Which comments and blank lines above removed statements are kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import libcst as cst
 
 
 def without_blank_start(lines: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:
-    """Leading lines of a statement that now opens its block."""
+    """The leading lines of a statement that is now the first of its block, without the blank lines at the start."""
     return list(itertools.dropwhile(lambda line: line.comment is None, lines))
 
 
@@ -18,7 +18,7 @@ _ABOUT = ("xformers", "memory_efficient", "memory efficient", "memory-efficient"
 
 
 def kept_comments(node: Any) -> list[cst.EmptyLine]:
-    """Comments above a removed statement that speak of something else; blank lines go with it."""
+    """The lines above a removed statement, if they hold comments and none mentions xformers; else nothing."""
     lines: Sequence[cst.EmptyLine] = getattr(node, "leading_lines", ())
     kept = [line for line in lines if line.comment and not any(w in line.comment.value.lower() for w in _ABOUT)]
     if len(kept) < len([line for line in lines if line.comment]):

@@ -1,7 +1,7 @@
-"""Carries out the edits of expressions within one statement, on LibCST's tree.
+"""Applies the edits of expressions within one statement to LibCST's tree.
 
 The two parsers list calls, attributes, comparisons, names and strings of a statement in the same order, so the n-th
-of a kind in `ast` is the n-th in LibCST. A count that differs raises `PairingError`, and the file stays as it was.
+of a kind in `ast` is the n-th in LibCST. A different count raises `PairingError`, and the file stays as it was.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _is_no_string(node: ast.AST) -> bool:
 
 
 class ExpressionEditor:
-    """Edits expressions, one statement after the other.
+    """Edits expressions, one statement at a time.
 
     Attributes:
         transcript: the new text of each call edited so far.
@@ -60,11 +60,11 @@ class ExpressionEditor:
         self._layout = layout
 
     def waiting(self) -> list[ExpressionEdit]:
-        """The edits that are not carried out."""
+        """The edits not applied so far."""
         return [edit for key, edit in self._edits.items() if key not in self._made]
 
     def edit(self, node: Any, twin: ast.stmt) -> Any:
-        """A statement with the expressions edited that stand in itself, not in its blocks.
+        """A statement with its own expressions edited, without those in its blocks.
 
         Raises:
             PairingError: the parsers disagree on the number of expressions.
@@ -88,7 +88,7 @@ class ExpressionEditor:
 
 
 class _Collector(cst.CSTVisitor):
-    """Calls, attributes, names … of one statement, in the order of the source, outermost first."""
+    """Collects calls, attributes, names … of one statement, in the order of the source, outermost first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ def _continues(left: cst.BaseExpression, operation: cst.BooleanOperation) -> boo
 
 
 class _Transformer(cst.CSTTransformer):
-    """Makes the expression edits of one statement, innermost first."""
+    """Applies the expression edits of one statement, innermost first."""
 
     def __init__(
         self, edits: dict[cst.CSTNode, ExpressionEdit], module: cst.Module, layout: Layout, transcript: Transcript
@@ -181,7 +181,7 @@ class _Transformer(cst.CSTTransformer):
         return False
 
     def on_leave(self, original_node: cst.CSTNode, updated_node: Any) -> Any:
-        """Other text in the place of an expression of any kind; the rest by kind."""
+        """Replace an expression of any kind by other text; other edits have a method per kind."""
         edit = self.edits.get(original_node)
         if isinstance(edit, ReplaceExpression):
             return _in_parentheses_of(updated_node, edit.text)

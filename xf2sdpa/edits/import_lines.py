@@ -1,4 +1,4 @@
-"""Import statements on LibCST's tree: names taken out, and where a new one may stand."""
+"""Import statements: removes names on LibCST's tree, and finds the first place for a new one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xf2sdpa.edits.kinds import RemoveAliases
 def without_aliases(node: cst.BaseSmallStatement, edit: RemoveAliases) -> cst.BaseSmallStatement | None:
     """An import statement without some of its names; None if none is left."""
     names = cast("Sequence[cst.ImportAlias]", cast("cst.Import | cst.ImportFrom", node).names)
-    kept = [alias for alias in names if not _is_bound(alias, edit)]
+    kept = [alias for alias in names if not _is_removed(alias, edit)]
     if not kept:
         return None
     if kept[-1] is not names[-1]:
@@ -26,13 +26,13 @@ def without_aliases(node: cst.BaseSmallStatement, edit: RemoveAliases) -> cst.Ba
     return node.with_changes(names=kept)
 
 
-def _is_bound(alias: cst.ImportAlias, edit: RemoveAliases) -> bool:
+def _is_removed(alias: cst.ImportAlias, edit: RemoveAliases) -> bool:
     whole = alias.evaluated_alias or alias.evaluated_name
     return whole in edit.bound
 
 
 def after_preamble(tree: ast.Module) -> int:
-    """How many statements must stay first: the docstring and `from __future__` imports."""
+    """The number of statements that must come first: the docstring and `from __future__` imports."""
     count = 0
     for statement in tree.body:
         is_doc = count == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

@@ -1,4 +1,4 @@
-"""The edits that rules ask for, as plain data on `ast` nodes; the rest of this room carries them out on LibCST."""
+"""The edits that rules ask for, as plain data on `ast` nodes; the other modules apply them to LibCST's tree."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, field
 
 CstPath = tuple[str | int, ...]
-"""Attributes and indices that lead from a LibCST node to one inside it: `("func", "value")`."""
+"""Attributes and indices that lead from a LibCST node to one inside it, such as `("func", "value")`."""
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,10 @@ class ArgumentEdit:
     """What one argument of a call becomes.
 
     Attributes:
-        take: the part of the old expression that stays (all of it, if empty).
-        wrap: `bool` or `not`, put around it.
-        suffix: a method call put behind it, `.transpose(1, 2)`.
-        text: a new expression altogether; the other three are then empty.
+        take: path to the part of the old expression that stays (all of it, if empty).
+        wrap: `bool` or `not` around that part, or empty.
+        suffix: a method call appended to it, such as `.transpose(1, 2)`.
+        text: a new expression in its place; `take`, `wrap` and `suffix` are then empty.
         keyword: the new keyword, or None for a positional argument.
     """
 
@@ -30,9 +30,9 @@ class ArgumentEdit:
 
 @dataclass(frozen=True)
 class CallEdit:
-    """A call becomes a call of `function`, its arguments edited in place and `suffix` put behind it.
+    """A call becomes a call of `function`, with its arguments edited in place and `suffix` appended.
 
-    `arguments` go by the `ast` node of the old argument's value; an argument that is not in it is dropped.
+    `arguments` holds an edit by `id` of each old argument's value; an argument that is not in it is dropped.
     """
 
     node: ast.Call
@@ -62,7 +62,7 @@ Replaceable = ast.Attribute | ast.Call | ast.Compare | ast.Name | ast.UnaryOp | 
 
 @dataclass(frozen=True)
 class ReplaceExpression:
-    """An attribute, a call or a comparison becomes other text: `xops.LowerTriangularMask` → `LowerTriangularMask`."""
+    """An expression becomes other text: `xops.LowerTriangularMask` → `LowerTriangularMask`."""
 
     node: Replaceable
     text: str
@@ -70,7 +70,7 @@ class ReplaceExpression:
 
 @dataclass(frozen=True)
 class ReplaceStatement:
-    """A statement becomes other statements, or goes (`text` empty)."""
+    """A statement becomes other statements, or is removed (`text` empty)."""
 
     node: ast.stmt
     text: str = ""
@@ -101,7 +101,7 @@ class Unguard:
 
 @dataclass(frozen=True)
 class TakeArm:
-    """An `if` whose answer is known becomes the arm that it takes."""
+    """An `if` whose condition has a known value (`answer`) becomes the arm that it takes."""
 
     node: ast.If
     answer: bool
@@ -109,7 +109,7 @@ class TakeArm:
 
 @dataclass(frozen=True)
 class RemoveAliases:
-    """Names that an import statement no longer needs to bind."""
+    """An import statement loses names; `bound` are the variables that it no longer binds."""
 
     node: ast.Import | ast.ImportFrom
     bound: frozenset[str]
@@ -117,7 +117,7 @@ class RemoveAliases:
 
 @dataclass(frozen=True)
 class AddImport:
-    """One more import at the top of the file, after a statement there (None: before all others)."""
+    """A new import at the top of the file, after the statement `after` (None: before all others)."""
 
     text: str
     after: ast.stmt | None

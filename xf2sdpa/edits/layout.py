@@ -1,4 +1,4 @@
-"""How a file is laid out: the width its lines may have, and where each line starts."""
+"""The layout of a file: the width that its lines may have, and its indents."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class Layout:
 
     @classmethod
     def of(cls, text: str, configured: int | None) -> Layout:
-        """The layout of a text; the width is the configured one, or the smallest common one that the file keeps to."""
+        """The layout of a text; the width is the configured one, or the smallest common one that its lines fit."""
         lines = [line.rstrip("\r\n") for line in split_lines(text)]
         indented = next((line for line in lines if line[:1] in " \t" and line.strip()), "    ")
         tab = "\t" if indented.startswith("\t") else "    "
         if configured is not None:
             return cls(lines, configured, tab)
-        too_many = len(lines) // 100  # a long line now and then is no rule
+        too_many = len(lines) // 100  # one line in a hundred may be longer than the width
         for width in WIDTHS:
             if sum(len(line) > width for line in lines) <= too_many:
                 return cls(lines, max(width, 88), tab)
         return cls(lines, WIDTHS[-1], tab)
 
     def indent(self, line: int) -> str:
-        """The white space that a line (from 1) starts with."""
+        """The white space at the start of a line, which is numbered from 1."""
         text = self.lines[line - 1]
         return text[: len(text) - len(text.lstrip())]

@@ -1,7 +1,7 @@
-"""The check that every run makes of its own work, before anything is written.
+"""The check that every run makes of its own rewrite before anything is written.
 
-The new text parses (the caller sees to that: it looks at it again), is the old one to the byte outside the edited
-spans, calls that are left are still xformers' to the byte, and a second look finds nothing to do.
+The new text equals the old one outside the edited spans, calls that are left are still xformers' to the byte, and
+analysing it again finds nothing to do. That it parses is known by then, as the caller has analysed it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xf2sdpa.edits.kinds import AddImport, Edit, StatementEdit
 
 
 class CheckFailed(Exception):
-    """The rewrite is not what it should be; nothing may be written."""
+    """The rewrite is wrong; nothing may be written."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def check(old: str, new: str, first: Look, second: Look) -> None:
     """Check a rewrite: `first` is the look at `old` that made `new`, `second` the look at that.
 
     Raises:
-        CheckFailed: with what is wrong.
+        CheckFailed: the message says what is wrong.
     """
     edits, further = first.edits, second.edits
     if lost := Counter(first.left) - Counter(second.left):
@@ -43,7 +43,7 @@ def check(old: str, new: str, first: Look, second: Look) -> None:
 
 
 def _same_outside(old: str, new: str, kept: Sequence[str]) -> bool:
-    """Whether the kept pieces stand in the new text, in order, from its very start to its very end."""
+    """Whether the new text contains the kept pieces in order, the first at its start and the last at its end."""
     if not (new.startswith(kept[0]) and new.endswith(kept[-1])):
         return False
     position = len(kept[0])
@@ -90,7 +90,7 @@ def _span(old: str, starts: Sequence[int], edit: Edit) -> tuple[int, int]:
 
 
 def _statement_lines(old: str, starts: Sequence[int], node: ast.expr | ast.stmt) -> tuple[int, int]:
-    """The lines of a statement with the comments above it; with the line that opens its block, if it is alone there."""
+    """The lines of a statement, with comments around it, and with the line that opens its block if it is the first."""
     first, last = node.lineno, node.end_lineno or node.lineno
     while first > 1 and _is_comment_or_blank(old[starts[first - 2] : starts[first - 1]]):
         first -= 1
@@ -109,7 +109,7 @@ def _is_comment_or_blank(line: str) -> bool:
 
 
 def _offset(old: str, starts: Sequence[int], line: int, column: int) -> int:
-    """Where a line and a column in UTF-8 bytes are in the text."""
+    """The index in the text of a line and a column, which `ast` counts in UTF-8 bytes."""
     text = old[starts[line - 1] : starts[line]]
     return starts[line - 1] + (
         column if text.isascii() else len(text.encode("utf-8", "surrogatepass")[:column].decode("utf-8", "replace"))

@@ -1,8 +1,8 @@
-"""Carries out edits on LibCST's tree: one parse, and only the statements that change are visited.
+"""Applies edits to LibCST's tree; only the statements that change are visited.
 
-`ast` and LibCST see the same statements in the same order, so an `ast` statement leads to its LibCST twin without
-positions; inside one statement, calls and attributes are paired by the order of their kind. A mismatch raises
-`PairingError`, and the file stays as it was.
+`ast` and LibCST list the same statements in the same order, so each `ast` statement has its LibCST twin at the same
+place of the same block; inside one statement, calls and attributes are paired by the order of their kind. A mismatch
+raises `PairingError`, and the file stays as it was.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ class _Editor:
         return cst.parse_statement(edit.text, config=self.module.config_for_parsing)
 
     def check_all_made(self) -> None:
-        """Every expression that is to change has changed, or went with its statement.
+        """Check that every expression edit was applied, or its statement was replaced or removed.
 
         Raises:
-            PairingError: one stands where no edit reaches, as inside an f-string.
+            PairingError: an expression stands where it cannot be edited, as inside an f-string.
         """
         gone = {id(node) for e in self.statements.values() for node in ast.walk(e.node)}
         for edit in self.expressions.waiting():
@@ -85,12 +85,12 @@ class _Editor:
     # -- statements ------------------------------------------------------------------------------
 
     def block(self, body: Sequence[Any], statements: Sequence[ast.stmt]) -> tuple[list[Any], list[cst.EmptyLine]]:
-        """The statements of a block; and comment lines that lost the statement they stood before."""
+        """The edited statements of a block, and the kept comments above statements removed at its end."""
         result: list[Any] = []
         orphans: list[cst.EmptyLine] = []
         waiting = list(statements)
-        opened = False  # whether the block's first statement went
-        gap: list[cst.EmptyLine] = []  # blank lines before statements that went
+        opened = False  # whether the block's first statement was removed
+        gap: list[cst.EmptyLine] = []  # blank lines above removed statements
         for node in body:
             count = len(node.body) if isinstance(node, cst.SimpleStatementLine) else 1
             twins, waiting = waiting[:count], waiting[count:]
@@ -121,12 +121,12 @@ class _Editor:
         return result, orphans
 
     def line(self, node: cst.BaseStatement, twins: Sequence[ast.stmt]) -> list[cst.BaseStatement]:
-        """A line of simple statements, or one compound statement, edited: none, one or several."""
+        """A line of simple statements, or one compound statement, edited; the result may be empty or several."""
         if not isinstance(node, cst.SimpleStatementLine):
             return self.compound(cast("cst.BaseCompoundStatement", node), twins[0])
-        alone = self.statements.get(id(twins[0])) if len(twins) == 1 else None
-        if isinstance(alone, ReplaceStatement) and alone.text:
-            return self.parsed(alone.text, node)
+        edit = self.statements.get(id(twins[0])) if len(twins) == 1 else None
+        if isinstance(edit, ReplaceStatement) and edit.text:
+            return self.parsed(edit.text, node)
         small = [
             edited
             for part, twin in zip(node.body, twins, strict=True)
@@ -187,7 +187,7 @@ class _Editor:
         return found
 
     def parsed(self, text: str, old: Any) -> list[cst.BaseStatement]:
-        """The statements that a text holds, in the place of an old one, whose trailing comment they keep."""
+        """The statements of a text, with the leading lines and the trailing comment of the one they replace."""
         new = cst.parse_module(text, config=self.module.config_for_parsing)
         first, *rest = new.body
         first = first.with_changes(leading_lines=[*old.leading_lines, *new.header])
@@ -196,7 +196,7 @@ class _Editor:
         return [first, *rest]
 
     def bodies(self, edited: Any, node: Any, twin: ast.stmt) -> Any:
-        """The blocks of a compound statement."""
+        """A compound statement whose expressions are `edited`, with its blocks edited too."""
         changes: dict[str, Any] = {}
         if isinstance(node, cst.Match) and isinstance(twin, ast.Match):
             cases = zip(edited.cases, node.cases, twin.cases, strict=True)
@@ -225,13 +225,13 @@ class _Editor:
         return self.compound(node, twin)[0] if self.touches(twin) else node
 
     def rest(self, node: cst.If, edit: TakeArm) -> Any:
-        """What an `elif` whose answer is known leaves of the chain: an `else`, an `elif` or nothing."""
+        """What replaces an `elif` whose condition has a known value: an `else`, the next `elif` or nothing."""
         if edit.answer:
             return cst.Else(self.suite(node.body, edit.node.body), leading_lines=node.leading_lines)
         return self.orelse(node.orelse, edit.node.orelse) if node.orelse is not None else None
 
     def arm(self, node: cst.If, edit: TakeArm) -> list[cst.BaseStatement]:
-        """The statements that an `if` whose answer is known leaves in its place; its comments go before them."""
+        """The statements that replace an `if` whose condition has a known value; comments above the `if` stay."""
         rest = self.rest(node, edit)
         if rest is None:
             return []
@@ -243,12 +243,12 @@ class _Editor:
         return [first.with_changes(leading_lines=[*node.leading_lines, *first.leading_lines]), *others]
 
     def branch(self, node: Any, statements: Sequence[ast.stmt]) -> Any:
-        """An `else` or `finally`; gone if nothing is left in it."""
+        """An `else` or `finally`, edited; None if nothing is left in it."""
         body = self.suite(node.body, statements, keep=False)
         return None if body is None else node.with_changes(body=body)
 
     def suite(self, node: Any, statements: Sequence[ast.stmt], *, keep: bool = True) -> Any:
-        """A block; one that would be empty gets a `pass` (or, without `keep`, is None)."""
+        """A block, edited; if it would be empty, one with a `pass` (or, without `keep`, None)."""
         if not any(map(self.touches, statements)):
             return node
         if isinstance(node, cst.SimpleStatementSuite):

@@ -1,1 +1,1 @@
-"""H200 backend flags in entry points: what there is to set, the block that sets it, what the user sets already."""
+"""H200 backend flags in entry points: the table of flags, the block that sets them, and the user's own settings."""

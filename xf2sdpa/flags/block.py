@@ -1,10 +1,10 @@
-"""The block of flags in a file's text: where it goes, what it says, and how it comes out again to the byte.
+"""The block of flags in a file's text: where it is inserted, its lines, and its removal, exact to the byte.
 
     # xf2sdpa: H200 flags 1f6c02ab (xf2sdpa explain flags)
     torch.set_float32_matmul_precision("high")  # …
     # xf2sdpa: end of H200 flags
 
-The eight digits are a digest of the lines between the marks: a block that does not match was edited by hand.
+The eight digits are a digest of the lines between the marks: a block that does not match it was edited by hand.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _IN_GUARDS = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Expr, a
 
 @dataclass(frozen=True)
 class Block:
-    """A block that stands in a text, and its span there."""
+    """A block in a text: its span, and whether it is as xf2sdpa wrote it."""
 
     start: int
     end: int
@@ -49,7 +49,7 @@ class Block:
 
 
 def find(text: str) -> Block | None:
-    """The block of a text, if it has one."""
+    """The block of a text; None if it has none."""
     match = _BLOCK.search(text)
     if match is None:
         return None
@@ -57,12 +57,12 @@ def find(text: str) -> Block | None:
 
 
 def blanked(text: str) -> str:
-    """The text with the lines of its blocks empty, so that the others keep their numbers."""
+    """The text with its blocks' lines made empty, so that the other lines keep their numbers."""
     return _BLOCK.sub(lambda match: re.sub(r"[^\r\n]", "", match[0]), text)
 
 
 def damage(text: str) -> tuple[int, str] | None:
-    """The first mark that belongs to no whole block: its line, from 1, and what a person is told; None without one."""
+    """The first mark outside of a complete block: its line, from 1, and a message for the user; None without one."""
     rest = blanked(text)
     lone = [(len(split_lines(rest[: match.start()])) + 1, match["mark"]) for match in _LONE.finditer(rest)]
     quoted = _inside_strings(text) if lone else set()
@@ -80,13 +80,13 @@ def damage(text: str) -> tuple[int, str] | None:
 
 
 def line_of(text: str) -> int:
-    """The line, from 1, on which the block starts."""
+    """The line, from 1, on which the block starts; 1 if there is none."""
     block = find(text)
     return len(split_lines(text[: block.start])) + 1 if block is not None and block.start else 1
 
 
 def without(text: str) -> str:
-    """The text without its block, and without the blank line that came with it."""
+    """The text without its block and the blank line that was inserted with it."""
     block = find(text)
     if block is None:
         return text
@@ -97,11 +97,11 @@ def without(text: str) -> str:
 
 
 def with_flags(text: str, flags: Sequence[Flag]) -> str:
-    """The text with a block that sets `flags`: a new one, or its own brought up to date; none if there are no flags.
+    """The text with a block that sets `flags`, inserted or updated; without a block if there are no flags.
 
     Raises:
         SyntaxError: the text is not Python.
-        CheckFailed: the new text is not the old one with a block in it.
+        CheckFailed: the new text is not the old one plus a block.
     """
     plain = without(text)
     if not flags:
@@ -116,13 +116,13 @@ def with_flags(text: str, flags: Sequence[Flag]) -> str:
 
 
 def pasted(flags: Sequence[Flag]) -> list[str]:
-    """The statements, for a person to paste where torch is imported."""
+    """The statements that set flags, for the user to paste where torch is imported."""
     imports = [f"import {flag.needs}" for flag in flags if flag.needs]
     return [*imports, *(f"{flag.code.format(torch='torch')}  # {flag.comment}" for flag in flags)]
 
 
 def _inserted(text: str, tree: ast.Module, lines: str, newline: str) -> str:
-    """The block after the imports, a blank line before it; at the very top where nothing comes before."""
+    """The text with the block after the imports and a blank line; at the top if nothing precedes it."""
     all_lines = split_lines(text)
     after = _place(tree, all_lines)
     if after == 0:
@@ -152,7 +152,7 @@ def _digest(body: Sequence[str]) -> str:
 
 
 def _inside_strings(text: str) -> set[int]:
-    """The lines that begin inside a string: a mark there is a quotation."""
+    """The lines that begin inside a string, where a mark is only quoted."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
@@ -162,13 +162,13 @@ def _inside_strings(text: str) -> set[int]:
 
 
 def _newline(text: str) -> str:
-    """What the first line ends in."""
+    """The line ending of the first line."""
     match = re.search(_BREAK, text)
     return match[0] if match else "\n"
 
 
 def _check(old: str, tree: ast.Module, new: str) -> None:
-    """The new text is the old one with a block in it: to the byte, and as Python sees it."""
+    """Check that the new text is the old one plus a block, both byte for byte and as parsed."""
     try:
         after = ast.parse(new)
     except SyntaxError as error:
@@ -187,10 +187,10 @@ def _check(old: str, tree: ast.Module, new: str) -> None:
 
 
 def _place(tree: ast.Module, lines: Sequence[str]) -> int:
-    """The line after which the block goes: the end of the run of imports that brings torch, else of the last run."""
+    """The line after which the block goes: the end of the run of imports with torch's, else of the last such run."""
     run = _import_run(tree.body)
     last = tree.body[run].end_lineno or 0 if run is not None else _header(tree, lines)
-    for statement in tree.body:  # never inside another one that starts on the same line
+    for statement in tree.body:  # not inside a statement that starts on the same line
         if statement.lineno <= last < (statement.end_lineno or 0):
             last = statement.end_lineno or last
     return last
@@ -211,7 +211,7 @@ def _import_run(body: Sequence[ast.stmt]) -> int | None:
 
 
 def _header(tree: ast.Module, lines: Sequence[str]) -> int:
-    """The last line of the docstring, or else of the comments at the very top."""
+    """The last line of the docstring, else of the comments at the top; 0 if there are none."""
     if ast.get_docstring(tree, clean=False) is not None:
         return tree.body[0].end_lineno or 0
     count = 0
@@ -221,7 +221,7 @@ def _header(tree: ast.Module, lines: Sequence[str]) -> int:
 
 
 def _is_import(statement: ast.stmt) -> bool:
-    """Whether a statement is an import, or a guard around some."""
+    """Whether a statement is an import, or a `try` or `if` around imports."""
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return True
     if not isinstance(statement, ast.Try | ast.If) or is_main_guard(statement):
@@ -232,12 +232,12 @@ def _is_import(statement: ast.stmt) -> bool:
 
 
 def _torch_name(tree: ast.Module) -> str | None:
-    """What the file calls torch at its top level; None if it does not import it there."""
+    """The name of torch at the file's top level; None if it is not imported there."""
     return next((name for statement in tree.body if (name := _bound_torch(statement))), None)
 
 
 def _bound_torch(statement: ast.stmt) -> str | None:
-    """The name that a top-level statement surely binds to torch."""
+    """The name that a top-level statement certainly binds to torch; None if there is none."""
     if isinstance(statement, ast.Import):
         for alias in statement.names:
             if alias.name == "torch":

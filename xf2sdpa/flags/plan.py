@@ -1,7 +1,7 @@
-"""Flags for a whole project: which files get the block, what it says there, and what is reported.
+"""Plans flags for a whole project: which files get a block, which flags it sets, and what is reported.
 
-Called after the rewrite, with what it changed. A block that stands already is brought up to date by any run; a new one
-comes only with a rewritten call, or where `--flags-in` names the file.
+Called after the rewrite, with its results. Every run updates existing blocks; a new one is added only to a program that
+leads to a call rewritten in this run, or to a file that `--flags-in` names.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _REWRITTEN = (SiteClass.EXACT, SiteClass.ASSUMED, SiteClass.COMPAT)
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of the flags.
+    """What the options ask for.
 
     Attributes:
-        flags: those to set; none takes blocks out.
-        files: where to put them, instead of the entry points found.
-        selects: whether a code may be worked on; what others would do stays undone, and unsaid.
+        flags: the flags to set; if empty, blocks are removed.
+        files: the files to put them in, instead of the entry points found.
+        selects: whether a code is selected; under other codes nothing is done or reported.
     """
 
     flags: Sequence[Flag]
@@ -45,12 +45,12 @@ def add_flags(results: Sequence[FileResult], project: Project, wanted: Wanted) -
     """Put flags into entry points; writes nothing.
 
     Args:
-        results: what the rewrite did; those that get flags are changed in place.
+        results: the results of the rewrite; those of files that get flags are changed in place.
         project: the files as the rewrite leaves them.
-        wanted: what is asked for.
+        wanted: what the options ask for.
 
     Returns:
-        Results of files that the rewrite had not touched, and what there is to tell.
+        Results of further files that get flags, and the outcome to report.
     """
     outcome = FlagsOutcome(tuple(flag.name for flag in wanted.flags))
     by_file = {str(result.path): result for result in results}
@@ -70,7 +70,7 @@ def add_flags(results: Sequence[FileResult], project: Project, wanted: Wanted) -
 def _reasons(
     results: Mapping[str, FileResult], project: Project, wanted: Wanted, outcome: FlagsOutcome
 ) -> dict[str, str]:
-    """The files to look at: why each is to get flags; empty for one that only holds a block already."""
+    """The files to look at, each with the reason why it gets flags; empty if it only has a block already."""
     reasons = {file: "" for file in project.holding("xf2sdpa") if block.MARK in project.text(file)}
     if not wanted.flags:
         return reasons
@@ -82,7 +82,7 @@ def _reasons(
 
 
 def _placed(result: FileResult, project: Project, wanted: Wanted, why: str) -> FlagsPlace | None:
-    """What became of the block in one file; nothing happens under a code that is not selected."""
+    """Update the block of one file, and report it; under a code that is not selected, undo it and return None."""
     before = result.new
     place = _settle(result, project, wanted.flags, why)
     if place is not None and not wanted.selects(place.code):
@@ -91,7 +91,7 @@ def _placed(result: FileResult, project: Project, wanted: Wanted, why: str) -> F
 
 
 def _unchanged(path: Path) -> FileResult | None:
-    """The result of a file that the rewrite did not look at; None if it cannot be read."""
+    """A result without changes, for a file that the rewrite did not look at; None if it cannot be read."""
     try:
         text = read(path).text
     except SourceError:
@@ -100,7 +100,7 @@ def _unchanged(path: Path) -> FileResult | None:
 
 
 def _rewritten(results: Mapping[str, FileResult], project: Project) -> set[str]:
-    """The files whose calls this run rewrote; if it did, those as well that an earlier run gave the helper module."""
+    """The files whose calls this run rewrote; if any, also those that use a helper module of an earlier run."""
     now = {
         file
         for file, result in results.items()
@@ -112,7 +112,7 @@ def _rewritten(results: Mapping[str, FileResult], project: Project) -> set[str]:
 
 
 def _entry_points(project: Project, rewritten: Collection[str]) -> Iterator[tuple[str, str]]:
-    """The programs whose imports lead to a rewritten file, each with its reason."""
+    """The programs whose imports lead to a rewritten file, each with the reason to report."""
     if not rewritten:
         return
     steps = project.graph.leading_to(rewritten)
@@ -133,13 +133,13 @@ def _entry_points(project: Project, rewritten: Collection[str]) -> Iterator[tupl
 
 
 def _by_package(project: Project, file: str, rewritten: Collection[str]) -> str:
-    """How a program comes by a call that no import names: a package's `__init__` brings it, as for registries."""
+    """How a program runs a rewritten call that it imports only through a package's `__init__`; empty if it does not."""
     found = sorted(project.graph.reached_from(file) & set(rewritten))
     return f"leads to {project.shown(found[0])} by a package's __init__" if found else ""
 
 
 def _way(project: Project, file: str, steps: dict[str, str | None]) -> str:
-    """How a file comes by a rewritten call: `leads to pkg/attention.py by pkg/model.py`."""
+    """How a file's imports lead to a rewritten call: `leads to pkg/attention.py by pkg/model.py`."""
     way = []
     step = steps[file]
     while step is not None:
@@ -152,7 +152,7 @@ def _way(project: Project, file: str, steps: dict[str, str | None]) -> str:
 
 
 def _settle(result: FileResult, project: Project, wanted: Sequence[Flag], why: str) -> FlagsPlace | None:
-    """Bring one file's block to what it should be; None if there is nothing to tell."""
+    """Insert, update or remove one file's block; None if there is nothing to report."""
     path = str(result.path)
     old = block.find(result.new)
     broken = block.damage(result.new)
@@ -185,7 +185,7 @@ def _settle(result: FileResult, project: Project, wanted: Sequence[Flag], why: s
 
 
 def _settled(project: Project, path: str, wanted: Sequence[Flag]) -> dict[str, tuple[str, Setting]]:
-    """The wanted flags that the program settles itself."""
+    """The wanted flags that the program sets itself, each with the file and place."""
     if not wanted:
         return {}
     reached = project.graph.reached_from(path)
@@ -204,7 +204,7 @@ def _place(project: Project, file: str, setting: Setting) -> str:
 
 
 def _fail(result: FileResult, code: str, message: str, advice: str) -> None:
-    """Put the file back as it was and say why."""
+    """Restore the file's old text, and report the error."""
     result.new = result.old
     result.sites.clear()
     result.findings[:] = [Finding(str(result.path), Span(1, 0, 1, 0), code, message, advice, FindingKind.ERROR)]

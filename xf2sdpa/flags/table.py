@@ -1,6 +1,6 @@
-"""The backend flags that matter, or are said to matter, for attention on an H200: one table, read by all who ask.
+"""The table of backend flags that matter, or are said to matter, for attention on an H200.
 
-`xf2sdpa explain flags` prints it. Figures are those of one H200, torch 2.11 (cuDNN 9.19), bf16 unless said.
+`xf2sdpa explain flags` prints it. Figures are from one H200 with torch 2.11 (cuDNN 9.19), in bf16 unless stated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CODES = {
 }
 
 FIRST_TORCH_WITH_CUDNN = (2, 11)
-"""Its wheels bring cuDNN 9.19, newer than 9.15.1, and take cuDNN first on a Hopper GPU."""
+"""The first torch whose SDPA prefers cuDNN on a Hopper GPU; its wheels bring cuDNN 9.19, newer than 9.15.1."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Flag:
     """One flag.
 
     Attributes:
-        name: what `--flags` calls it; empty for one that xf2sdpa never sets.
+        name: its name in `--flags`; empty for one that xf2sdpa never sets.
         code: the statement that sets it, with `{torch}` for the module's name.
-        effect: what it does, measured where a figure stands.
+        effect: what it does; figures are measured.
         brief: the same in a few words, for the report.
-        numbers: what it does to results; empty if nothing.
-        since: the torch version that brought it.
-        source: where this is known from.
-        comment: beside the statement in a file.
+        numbers: how it changes results; empty if it does not.
+        since: the first torch version that has it.
+        source: where these facts come from.
+        comment: the comment beside the statement in a file.
         lowers_precision: whether `--flags safe` leaves it out.
         by_default: whether `--flags h200` sets it.
         needs: a module of the standard library that the statement uses.
@@ -96,7 +96,7 @@ AVOID_RECOMPILE = Flag(
     needs="os",
 )
 FLAGS = (TF32, CUDNN_BENCHMARK, AVOID_RECOMPILE)
-"""What xf2sdpa can set."""
+"""The flags that xf2sdpa can set."""
 
 NOT_SET = (
     Flag(
@@ -161,7 +161,7 @@ NOT_SET = (
         "torch's source",
     ),
 )
-"""What is often advised, and why it is not set."""
+"""Flags that are often advised, and why xf2sdpa does not set them."""
 
 SETS = {
     "h200": tuple(flag.name for flag in FLAGS if flag.by_default),
@@ -169,19 +169,19 @@ SETS = {
     "off": (),
 }
 KEEP = "keep"
-"""`--flags keep`: neither add, change nor remove a block. What the pre-commit hooks pass."""
+"""`--flags keep`: neither add, change nor remove a block. The pre-commit hooks pass it."""
 CHOICES = (*SETS, KEEP, *(flag.name for flag in FLAGS))
 _BY_NAME = {flag.name: flag for flag in FLAGS}
 
 
 def chosen(words: Iterable[str]) -> tuple[Flag, ...]:
-    """The flags that words of `--flags` stand for (sets and names, in any mixture), in the table's order."""
+    """The flags that the words of `--flags` (names of sets and of flags) select, in the table's order."""
     names = {name for word in words for name in SETS.get(word, (word,))}
     return tuple(flag for flag in FLAGS if flag.name in names)
 
 
 def named(names: Iterable[str]) -> tuple[Flag, ...]:
-    """The flags of these names.
+    """The flags with these names.
 
     Raises:
         KeyError: there is no such flag.
@@ -208,7 +208,7 @@ def page() -> str:
 
 
 def entry(name: str) -> str | None:
-    """What the table says about one flag, by what `--flags` calls it; None if there is no such flag."""
+    """The table's entry for one flag, by its name in `--flags`; None if there is no such flag."""
     flag = _BY_NAME.get(name)
     return (
         f"{_entry(flag)}\n\n`xf2sdpa explain flags` shows all of them, and those that are not set.\n" if flag else None

@@ -1,7 +1,7 @@
-"""What a program says itself about the flags: then it is its own business, and only reported.
+"""Finds flags that a program sets itself; xf2sdpa does not set these, and only reports them.
 
-A setting counts wherever it stands in the program or in what it imports, with whatever value, and under a condition
-too; in a function of another file only if some file names that function, so that it may be called.
+A setting counts at any place in the program or in what it imports, with any value, also under a condition; in a
+function of another file only if some file mentions that function, so that it may be called.
 """
 
 from __future__ import annotations
@@ -31,27 +31,29 @@ _CALLS = {
     "sdpa_kernel": (AVOID_RECOMPILE,),
     "sdp_kernel": (AVOID_RECOMPILE,),
 }
-"""Functions of torch, transformers and diffusers, and what they settle."""
+"""Functions of torch, transformers and diffusers, and the flags that a call of each settles."""
 _KEYWORDS = {
     "tf32": TF32,
     "allow_tf32": TF32,
     "full_determinism": CUDNN_BENCHMARK,
 }
-"""Arguments of trainers and of `torch.backends.cudnn.flags`."""
+"""Keyword arguments of any call, and the flag that each settles."""
 _TRAINER_KEYWORDS = {"benchmark": CUDNN_BENCHMARK, "deterministic": CUDNN_BENCHMARK}
+"""Keyword arguments of the functions in `_TRAINERS`, and the flag that each settles."""
 _TRAINERS = frozenset({"Trainer", "flags"})
+"""Lightning's `Trainer` and `torch.backends.cudnn.flags`."""
 _VARIABLES = {
     "NVIDIA_TF32_OVERRIDE": TF32,
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": TF32,
     "TORCH_CUDNN_SDPA_AVOID_RECOMPILE": AVOID_RECOMPILE,
     "TORCH_CUDNN_SDPA_DEPRIORITIZED": AVOID_RECOMPILE,
 }
-"""Environment variables."""
+"""Environment variables, and the flag that each settles."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One place that settles a flag: its name, the line, the code, and the function that it stands in."""
+    """One place that settles a flag: the flag's name, the line, the code, and the function around it."""
 
     flag: str
     line: int
@@ -61,7 +63,7 @@ class Setting:
 
 @functools.cache
 def settings_in(text: str) -> tuple[Setting, ...]:
-    """The settings of one text, in order; none for a text that does not parse. A block of ours does not count."""
+    """The settings in one text, in order; none if it does not parse. xf2sdpa's own block does not count."""
     if not _HINT.search(text):
         return ()
     text = blanked(text)
@@ -83,8 +85,7 @@ def that_count(path: str, reached: Mapping[str, str]) -> dict[str, tuple[str, Se
 
     Args:
         path: the program.
-        reached: the texts of the files that run with it, its own among them. The helper module that we copied in is
-            no say of the user's.
+        reached: the texts of all files that run with it, including its own. Copies of the helper module do not count.
     """
     found: dict[str, tuple[str, Setting]] = {}
     reached = {file: text for file, text in reached.items() if not is_copy(text)}
@@ -96,7 +97,7 @@ def that_count(path: str, reached: Mapping[str, str]) -> dict[str, tuple[str, Se
 
 
 def _may_run(function: str, reached: Mapping[str, str]) -> bool:
-    """Whether a function is named anywhere but where it is defined; module level always runs."""
+    """Whether a function is mentioned outside of its definition, so that it may run; "" (the module) always runs."""
     if not function:
         return True
     word = re.compile(rf"(?<!def )(?<!class )\b{re.escape(function)}\b")
@@ -158,7 +159,7 @@ def _shown(node: ast.AST) -> str:
 
 
 def _statements(tree: ast.Module) -> Iterator[tuple[ast.stmt | ast.Call, str]]:
-    """Assignments and calls, each with what a caller would have to name: the outermost function, or the class of it."""
+    """Assignments and calls, each with the outermost function or class around it, which a caller has to name."""
     queue: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
     while queue:
         node, outermost, inside = queue.pop()
@@ -170,7 +171,7 @@ def _statements(tree: ast.Module) -> Iterator[tuple[ast.stmt | ast.Call, str]]:
 
 
 def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Names that imports bind, and what to, wherever they stand."""
+    """Names that imports bind at any level, and their dotted paths."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)

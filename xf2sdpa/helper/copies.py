@@ -1,4 +1,4 @@
-"""The helper modules of a project: new ones, those from earlier runs, and which file uses which."""
+"""The copies of the helper module in a project: new ones, those from earlier runs, and their users."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xf2sdpa.project.import_graph import absolute_paths
 
 
 def plan_copies(users: Sequence[Path], project: Project) -> list[Copy]:
-    """Where the helper goes, for the files that need it."""
+    """The copies of the helper for the files that need it, without their texts so far."""
     texts = {user: project.text(user) for user in users}
     found = places(users, texts, _imports_of(users, project), MODULE_NAME)
     merged: dict[Path, dict[Path, str]] = {}
@@ -39,15 +39,15 @@ def _imports_of(users: Sequence[Path], project: Project) -> Imports:
 
 
 def finished_copies(copies: Sequence[Copy], results: Mapping[Path, FileResult], project: Project) -> list[Copy]:
-    """The copies with the text that their users need, and what becomes of those from earlier runs.
+    """The copies with the texts that their users need, and changes to copies from earlier runs.
 
-    Copies of one top-level name are alike, each with what any of them needs: a process that comes to several of their
-    folders, such as pytest, imports one of them for all.
+    All copies that are imported by their bare name get the same text, with what any of them needs: a process that
+    imports from several of their folders, such as pytest, loads only one of them.
 
     Args:
-        copies: those that are planned.
-        results: what became of each file.
-        project: the files as they will be.
+        copies: the planned copies.
+        results: the result for each file.
+        project: the files with their new texts.
     """
     unused, standing = _standing_copies(project, {Path(os.path.realpath(copy.path)) for copy in copies})
     names = {
@@ -62,7 +62,7 @@ def finished_copies(copies: Sequence[Copy], results: Mapping[Path, FileResult], 
 
 
 def _standing_copies(project: Project, planned: Collection[Path]) -> tuple[list[Copy], list[Copy]]:
-    """Untouched copies from earlier runs: those that nothing imports any more, with no text, and the others."""
+    """Unedited copies from earlier runs: those that nothing imports any more, with an empty text, and the others."""
     unused, standing = [], []
     for path in (Path(file) for file in project.files if Path(file).name == FILE_NAME):
         if path.resolve() in planned:
@@ -77,7 +77,7 @@ def _standing_copies(project: Project, planned: Collection[Path]) -> tuple[list[
 
 
 def _is_top_level(copy: Copy, project: Project) -> bool:
-    """Whether a copy is imported by its bare name: by those who get it now, or by a file to which it is the nearest."""
+    """Whether a copy is imported by its bare name, by its new users or by a file whose nearest copy it is."""
     if copy.modules:
         return MODULE_NAME in copy.modules.values()
     near = (file for file in _importing(project) if _nearest_copy(Path(file)) == copy.path.resolve())
@@ -85,13 +85,13 @@ def _is_top_level(copy: Copy, project: Project) -> bool:
 
 
 def _nearest_copy(path: Path) -> Path | None:
-    """The copy in the folder of a file, or in the first one above it that has one."""
+    """The copy in the folder of a file, or in the nearest folder above that has one."""
     above = (folder / FILE_NAME for folder in path.resolve().parents)
     return next((copy for copy in above if copy.exists()), None)
 
 
 def _has_user(copy: Path, project: Project) -> bool:
-    """Whether some file imports a helper module: one of the project, or, before it is given up, any around it."""
+    """Whether a file of the project, or else any file in the package around the copy, imports a helper module."""
     if _importing(project):
         return True
     around = copy.resolve().parent
@@ -101,6 +101,6 @@ def _has_user(copy: Path, project: Project) -> bool:
 
 
 def _importing(project: Project) -> list[str]:
-    """The files that import a helper module, in whatever form, by whatever path."""
+    """The files that import a helper module in any form and by any path."""
     named = (file for file in project.holding(MODULE_NAME) if Path(file).name != FILE_NAME)
     return [file for file in named if any(MODULE_NAME in (s.name, *s.module.split(".")) for s in project.imports(file))]

@@ -1,7 +1,7 @@
-"""Where the helper module goes, and how each file that needs it says so.
+"""Chooses the folder of the helper module, and how each of its users imports it.
 
-One copy in the nearest package that all its users share; beside the files where there is no package. Imports are
-relative where the files import relatively already, else by the dotted path by which the project knows the file.
+One copy goes into the nearest package that all its users share, or beside the files if there is no package. Imports are
+relative if the files import relatively already, else by the dotted path that the project uses.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Imports:
     """How the files of a project import the users of the helper.
 
     Attributes:
-        absolute: every dotted module path that some file imports.
-        packages: folders that must be packages, with `__init__.py` or without, as files in them import relatively.
-        scripts: files that another one beside them imports by their bare name.
+        absolute: all dotted module paths in absolute imports.
+        packages: folders that must be packages, with or without `__init__.py`, as files in them import relatively.
+        scripts: files that another file in the same folder imports by their bare name.
     """
 
     absolute: frozenset[str]
@@ -38,17 +38,17 @@ class Imports:
     scripts: frozenset[Path] = frozenset()
 
     def is_package(self, user: Path) -> bool:
-        """Whether a file's folder must be a package; how others import that very file counts more than the rest."""
+        """Whether a file's folder must be a package; not if others import this file by its bare name."""
         folder = user.resolve().parent
         by_name = user.resolve() in self.scripts and not (folder / "__init__.py").exists()
         return folder in self.packages and not by_name
 
 
 def packages_of(importer: Path, text: str) -> set[Path]:
-    """The folders that a file's relative imports show to be packages.
+    """The folders that must be packages for a file's relative imports to work.
 
-    Its own, one more for each further dot, and those on the way to what it imports: `from .a.b import c` passes a.
-    An import of what is not there shows nothing: it never runs, or never works.
+    The file's own folder, one more for each further dot, and those down to the imported module: `from .a.b import c`
+    needs a. An import of a module that does not exist is ignored, as it cannot work.
     """
     folder = importer.resolve().parent
     found: set[Path] = set()
@@ -61,7 +61,7 @@ def packages_of(importer: Path, text: str) -> set[Path]:
 
 
 def _is_there(folder: Path, parts: list[str]) -> bool:
-    """Whether a folder holds a module, of any kind (`.py`, `.so`), or defines the name itself."""
+    """Whether a folder contains a module of any kind (`.py`, `.so`), or may define the name in its `__init__.py`."""
     place = folder.joinpath(*parts)
     if place.is_dir() or (len(parts) == 1 and (folder / "__init__.py").exists()):
         return True
@@ -73,7 +73,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def scripts_of(importer: Path, text: str) -> set[Path]:
-    """The files beside an importer that it imports by their bare name, and not relatively as well."""
+    """The files in an importer's folder that it imports by their bare name, and not relatively as well."""
     folder = importer.resolve().parent
     relative = {part for s in imports_in(text) if s.dots == 1 for part in (s.module or s.name).split(".")[:1]}
     bare = {name for name in absolute_paths(imports_in(text)) if name.isidentifier()} - relative
@@ -81,7 +81,7 @@ def scripts_of(importer: Path, text: str) -> set[Path]:
 
 
 def places(users: Iterable[Path], texts: Mapping[Path, str], imports: Imports, name: str) -> list[Place]:
-    """A place for each group of users that share a root.
+    """The folder and imports of the helper for each group of users with a common root.
 
     Args:
         users: the files that need the helper.
@@ -103,7 +103,7 @@ def places(users: Iterable[Path], texts: Mapping[Path, str], imports: Imports, n
 
 
 def _standing(user: Path, root: Path, name: str) -> Path | None:
-    """The folder, at or above a file, in which a helper stands already."""
+    """The nearest folder from a file up to its root that contains a helper already; None if there is none."""
     for folder in user.resolve().parents:
         if (folder / f"{name}.py").exists():
             return folder
@@ -113,12 +113,12 @@ def _standing(user: Path, root: Path, name: str) -> Path | None:
 
 
 def _as_given(folder: Path, user: Path) -> Path:
-    """A folder, spelled from the path by which the user named a file in or below it."""
+    """A folder's path in the form in which the path of a file in or below it was given."""
     return Path(os.path.normpath(user.parent / os.path.relpath(folder, user.resolve().parent)))
 
 
 def _root(user: Path, imports: Imports) -> Path:
-    """The folder from which a file's dotted path counts: above its packages, or where imports of it begin."""
+    """The folder that a file's dotted path starts from: above its packages, or where others' imports of it start."""
     folder = user.resolve().parent
     if (folder / "__init__.py").exists() or imports.is_package(user):
         folder = _above_packages(folder, imports)
@@ -132,14 +132,14 @@ def _root(user: Path, imports: Imports) -> Path:
 
 def _above_packages(folder: Path, imports: Imports) -> Path:
     if folder in imports.packages and not folder.name.isidentifier():
-        folder = folder.parent  # relative imports work there whatever the folder is called
+        folder = folder.parent  # relative imports work in a folder of any name
     while ((folder / "__init__.py").exists() or folder in imports.packages) and folder.name.isidentifier():
         folder = folder.parent
     return folder
 
 
 def _folder(members: list[Path], root: Path, texts: Mapping[Path, str]) -> Path:
-    """The deepest folder that holds all members; if that is no package, the package that most others import."""
+    """The deepest folder above all members; if that is the root, the top-level package that most others import."""
     common = members[0].resolve().parent
     for member in members[1:]:
         while common not in (member.resolve().parent, *member.resolve().parent.parents):
@@ -156,7 +156,7 @@ def _folder(members: list[Path], root: Path, texts: Mapping[Path, str]) -> Path:
 
 
 def _module(user: Path, folder: Path, root: Path, name: str, *, relative: bool) -> str:
-    """How a file imports the helper."""
+    """The module path by which a file imports the helper."""
     own = user.resolve().parent
     inside = own == folder or folder in own.parents
     if inside and root not in (own, folder) and relative:

@@ -1,6 +1,6 @@
-"""The helper module that is copied into a user's package: `xf2sdpa.compat`, pruned to what the project uses.
+"""Assembles the helper module that is copied into a user's package: `xf2sdpa.compat`, pruned to what is used.
 
-Reads the sources of `xf2sdpa.compat` as text and never imports them (they need torch).
+Reads the sources of `xf2sdpa.compat` as text and never imports them, as they need torch.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class _Piece:
 
 @functools.cache
 def exported() -> frozenset[str]:
-    """The names of xformers' API that a copy can hold."""
+    """The names of xformers' API that a copy can define."""
     tree = ast.parse((_FOLDER / "__init__.py").read_text("utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
@@ -95,10 +95,10 @@ def exported() -> frozenset[str]:
 
 
 def assemble(names: Iterable[str]) -> str:
-    """The text of a module that defines these names and all that they reach.
+    """The text of a module that defines these names and everything that they use.
 
     Raises:
-        KeyError: a name that `exported` does not list.
+        KeyError: a name is not in `exported`.
     """
     names = set(names)
     unknown = names - exported()
@@ -113,7 +113,7 @@ def assemble(names: Iterable[str]) -> str:
 
 
 def is_untouched(text: str) -> bool:
-    """Whether a copy is as some version of xf2sdpa made it."""
+    """Whether a copy is exactly as some version of xf2sdpa wrote it."""
     head, mark, rest = text.replace("\r\n", "\n").partition(_MARK)
     digest, newline, body = rest.partition("\n")
     return bool(mark and newline and head) and _digest(body) == digest.strip()
@@ -130,7 +130,7 @@ def _digest(body: str) -> str:
 
 @functools.cache
 def _sources() -> tuple[tuple[tuple[frozenset[str], str], ...], tuple[_Piece, ...]]:
-    """The import lines with the names each binds, and all definitions in order."""
+    """The import lines with the names that each binds, and all definitions in order."""
     imports: dict[str, frozenset[str]] = {}
     pieces: list[_Piece] = []
     for name in _MODULES:
@@ -147,7 +147,7 @@ def _sources() -> tuple[tuple[tuple[frozenset[str], str], ...], tuple[_Piece, ..
 
 
 def _import_lines(node: ast.Import | ast.ImportFrom) -> dict[str, frozenset[str]]:
-    """One line a name, so that each can go by itself."""
+    """One import line per name, with the names that it binds, so that each can be left out separately."""
     if isinstance(node, ast.ImportFrom):
         if node.module == "__future__" or (node.module or "").startswith("xf2sdpa"):
             return {}
@@ -156,7 +156,7 @@ def _import_lines(node: ast.Import | ast.ImportFrom) -> dict[str, frozenset[str]
 
 
 def _arranged(lines: Iterable[str]) -> str:
-    """Import lines as isort and ruff have them: the standard library, then torch, one line a module."""
+    """Import lines in the order of isort and ruff: the standard library, then torch, one line per module."""
     plain: set[str] = set()
     taken: dict[str, set[str]] = {}
     for line in lines:
@@ -192,14 +192,14 @@ def _bound(node: ast.stmt) -> frozenset[str]:
 
 
 def _reads(node: ast.AST) -> frozenset[str]:
-    """Every name in a definition, those inside quoted annotations too."""
+    """All names in a definition, also those in quoted annotations."""
     names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
     quoted = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str))
     return frozenset(names | {text for text in quoted if text.isidentifier()})
 
 
 def _text(lines: list[str], previous: int, node: ast.stmt) -> str:
-    """The text of a definition with its decorators and the comments right above it."""
+    """The text of a definition with its decorators and the comments directly above it."""
     first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
     while first - 1 > previous and lines[first - 2].startswith("#"):
         first -= 1

@@ -1,1 +1,1 @@
-"""Old against new on tensors, for `verify` and `bench`. Needs torch."""
+"""Compares the old and the new way of computing a call on tensors, for `verify` and `bench`. Needs torch."""

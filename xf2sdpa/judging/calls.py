@@ -1,4 +1,4 @@
-"""One call of xformers' operator as plain data, and the ways to answer it: by xformers, a pinned kernel, the judge."""
+"""A call of xformers' operator as plain data; it can be answered by xformers, a pinned kernel or the judge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from xf2sdpa.judging.probe import Operator
 
 NAMES = ("query", "key", "value", "attn_bias", "p", "scale")
-"""The positional parameters of every variant of the operator, in order (SEMANTICS A.1)."""
+"""The positional parameters of every variant of the operator, in order (xformers 0.0.34, ops/fmha/__init__.py)."""
 
 PLAIN = "memory_efficient_attention"
 FORWARD = "memory_efficient_attention_forward"
@@ -25,9 +25,9 @@ VARIANTS = (PLAIN, FORWARD, WITH_LSE, PARTIAL)
 
 @dataclass(frozen=True)
 class Call:
-    """What one call of the operator was handed. `variant` is one of `VARIANTS`.
+    """The arguments of one call of the operator. `variant` is one of `VARIANTS`.
 
-    query `[B, M, H, K]`, key `[B, N, H, K]`, value `[B, N, H, Kv]`; or 3-D without H; or 5-D with `G, H` for H.
+    query `[B, M, H, K]`, key `[B, N, H, K]`, value `[B, N, H, Kv]`; 3-D without H; or 5-D with `G, H` in place of H.
     """
 
     variant: str
@@ -42,7 +42,7 @@ class Call:
 
     @classmethod
     def of(cls, variant: str, *args: Any, **kwargs: Any) -> Call:
-        """Sort arguments as the operator would. TypeError where it would raise one."""
+        """Bind arguments to parameters as the operator would. Raises TypeError where the operator would."""
         return cls(variant, **dict(zip(NAMES, args[: len(NAMES)], strict=False)), **kwargs)
 
     @property
@@ -52,7 +52,7 @@ class Call:
 
     @property
     def trains(self) -> bool:
-        """Whether xformers builds a graph: not for a bias alone that requires a gradient (SEMANTICS A.4)."""
+        """Whether xformers builds an autograd graph, which it does not if only the bias requires a gradient."""
         return self.variant == PLAIN and any(x.requires_grad for x in (self.query, self.key, self.value))
 
     @property
@@ -60,8 +60,11 @@ class Call:
         """Shape of out."""
         return (*self.query.shape[:-1], self.value.shape[-1])
 
-    def by(self, operator: Operator, **changes: Any) -> Any:
-        """The answer of an operator with xformers' signature. What is not given is not passed on: old versions."""
+    def answered_by(self, operator: Operator, **changes: Any) -> Any:
+        """What an operator with xformers' signature returns for this call, with `changes` to its arguments.
+
+        `op` and `output_dtype` are passed on only where they are given, as old versions do not have them.
+        """
         call = replace(self, **changes)
         rest = {name: getattr(call, name) for name in ("op", "output_dtype") if getattr(call, name) is not None}
         return operator(*(getattr(call, name) for name in NAMES), **rest)
@@ -91,17 +94,18 @@ INNER = {
     "_memory_efficient_attention_forward": FORWARD,
     (INNER_WITH_LSE := "_memory_efficient_attention_forward_requires_grad"): WITH_LSE,
 }
-"""What the public functions of `fmha` call, with their `Inputs` and `op`: so in 0.0.16 to 0.0.35, and in mslk."""
+"""The functions that `fmha`'s public ones call with `Inputs` and `op`, in xformers 0.0.16 to 0.0.35 and in mslk."""
 
 _HOMES = ("xformers.ops.fmha", "mslk.attention.fmha")
 
 
 @contextlib.contextmanager
 def intercepted(attend: Callable[[Call, Operator], Any]) -> Iterator[None]:
-    """While it lasts, calls of xformers' operators are answered by `attend(call, original)`, whatever name they go by.
+    """Within this context, every call of xformers' operators is answered by `attend(call, original)`.
 
-    It replaces what the public functions call inside `xformers.ops.fmha`: a caller may have imported them long ago.
-    `original` is the variant's own implementation, with xformers' signature. Nothing happens without xformers.
+    It replaces the functions that the public ones call inside `xformers.ops.fmha`, because the caller may already hold
+    references to the public ones. `original` is the variant's own implementation, with xformers' signature. Does
+    nothing if xformers is not imported.
     """
     with contextlib.ExitStack() as stack:
         for home in {id(home): home for home in map(sys.modules.get, _HOMES) if home is not None}.values():
@@ -115,7 +119,7 @@ def intercepted(attend: Callable[[Call, Operator], Any]) -> Iterator[None]:
 
 @dataclass
 class _Inside:
-    """Whether xformers itself is at work: its own inner calls are not the user's."""
+    """Whether xformers itself is running: the calls it then makes are not the user's."""
 
     busy: bool = False
 
@@ -148,6 +152,6 @@ def _answered(inner: Any, variant: str, attend: Callable[[Call, Operator], Any],
 
 @dataclass
 class _Context:
-    """What xformers' inner function returns beside the result, as far as its public ones read it."""
+    """The second result of xformers' inner function, with the one field that the public functions read."""
 
     lse: Tensor

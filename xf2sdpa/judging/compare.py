@@ -1,10 +1,10 @@
-"""Old against new on the same inputs: the comparison behind `xf2sdpa verify`, and a function for everybody.
+"""Compares an old with a new computation on the same inputs: for `xf2sdpa verify`, and as a public function.
 
     from xf2sdpa.verify import compare
     case = compare(old_attention, new_attention, (q, k, v))
     assert case.ok, case.checks
 
-What is checked, and what each check is called: `comparison`. By which criterion: `solution` and `tolerance`.
+The checks and their names are in `comparison`, the criteria in `solution` and `tolerance`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def compare_probe(
     gradients: bool = True,
     upstream: Sequence[Tensor] = (),
 ) -> Case:
-    """Run both sides of a site on copies of its atoms, forward and (with `gradients`) backward, and judge them.
+    """Run both sides of a call site on copies of its atoms, forward and (with `gradients`) backward, and judge them.
 
-    Leaves get a gradient where the atoms require one; if none does, where the operator's query, key or value comes
-    from them. Autocast is as at the time of the call, for both sides. With `exact`, again with one kernel pinned on
-    both sides. Dropout is 0 on both sides while numbers are compared; that both were asked for the same is a check.
-    `upstream`: the gradients of the results, normally distributed ones if it is empty.
-    Nothing is raised for what the sides raise: an error of the new side is a failing check, of the old side one
-    that is not available.
+    Gradients are computed for the atoms that require one; if none does, for those from which the operator's query, key
+    or value comes. Autocast is as at the time of the call, for both sides. With `exact`, both sides run once more with
+    the same kernel pinned. Dropout is 0 on both sides while numbers are compared; a check compares the requested rates.
+    `upstream`: the gradients of the results; normally distributed ones if it is empty.
+    What the sides raise is not raised here: an error of the new side gives a failing check, one of the old side a
+    check that is not available.
     """
     variant = variant_of(probe.operator)
 
@@ -65,14 +65,14 @@ def compare(
 
     Tensors in `inputs`, in lists and dicts too, are copied for each run and never changed; see `compare_probe` for
     which get gradients. The judge answers `old`'s calls of xformers in float64; if `old` makes none, `judge` is called
-    with float64 inputs instead, and without one the tolerances of xformers' own tests decide, as `Case.notes` says.
-    Without xformers or a GPU the plain reference takes xformers' place, and `notes` says so. `strides_matter`: a
+    with float64 inputs instead; without a `judge`, the tolerances of xformers' own tests decide, and `Case.notes` says
+    so. Without xformers or a GPU, the plain reference takes xformers' place, and `notes` says so. `strides_matter`: a
     contiguous result must stay contiguous. While it runs, calls of xformers from other threads are answered by it too.
-    Returns a `Case`; look at `ok`, and at `checks` for the reasons. `ok` is False where nothing could be compared, too,
-    as `old` refuses the inputs.
+    Returns a `Case`; `ok` is the verdict, `checks` the reasons. `ok` is also False where nothing could be compared,
+    for example because `old` refuses the inputs.
 
     Raises:
-        TypeError: `inputs` are no arguments: one tensor, say, which is `(tensor,)`.
+        TypeError: `inputs` is not a collection of arguments; for a single tensor, pass `(tensor,)`.
     """
     if isinstance(inputs, Tensor | str) or not isinstance(inputs, Sequence | Mapping):
         raise TypeError(f"inputs must be a tuple, list or dict of arguments, (x,) for one of them; not {_kind(inputs)}")

@@ -1,4 +1,4 @@
-"""One comparison: both sides run on leaves of their own, the judge asked, the checks written down."""
+"""One comparison: runs both sides on copies of the inputs, runs the judge, and yields the checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xf2sdpa.judging.judge import Judge, only_moves
 from xf2sdpa.judging.leaves import Leaves, floating_in, is_floating
 from xf2sdpa.judging.model import Case, Check
 from xf2sdpa.judging.probe import Operator
-from xf2sdpa.judging.sides import Ran, run, unfelt, upstream_of
+from xf2sdpa.judging.sides import Ran, isolated, run, upstream_of
 from xf2sdpa.judging.tolerance import Measured, finite_check, row_rms
 from xf2sdpa.judging.watch import autocast_dtype
 
@@ -23,9 +23,10 @@ Attend = Callable[[Call, Operator], Any]
 """Answers a call of xformers' operator; the second argument is that operator itself."""
 
 MoreChecks = Callable[["Comparison", Sequence[Tensor]], Iterator[Check]]
-"""Checks of a comparison that knows the gradients which reach its outputs; exact mode is one."""
+"""Further checks of a comparison, given the upstream gradients of its outputs; exact mode is one."""
 
 ROLES = {"query": "query", "key": "key", "value": "value", "attn_bias": "bias"}
+"""The operator's tensor arguments, and their names in checks."""
 
 
 @dataclass
@@ -34,12 +35,13 @@ class Comparison:
 
     Attributes:
         old: `old(attend, *atoms)`: the old side, its calls of xformers answered by `attend`.
-        new: `new(*atoms)`.
-        own_judge: computes the same in float64, where xformers' calls cannot be had from `old`.
-        upstream: the gradients that reach the outputs, as far as they are given; the others are drawn.
-        calls: the calls of xformers that `old` makes, without their graph.
-        roles: what each leaf is to them, by its number: `query`, `query and key`, `bias`, …
-        untouched: which outputs, then gradients, are the operator's own, at most moved: positions in one list of both.
+        new: `new(*atoms)`: the new side.
+        own_judge: computes the same in float64; used if `old` makes no call of xformers.
+        upstream: upstream gradients of the first outputs; for the others they are drawn.
+        calls: the calls of xformers that `old` makes, detached from their graph.
+        roles: which arguments of these calls each leaf reaches, by its index: `query`, `query and key`, `bias`, …
+        untouched: the outputs and gradients whose elements are the operator's own, at most moved: indices into the list
+            of outputs followed by gradients.
     """
 
     old: Callable[..., Any]
@@ -56,8 +58,8 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
 
     def case(self, more: MoreChecks | None = None) -> Case:
-        """Run it, and `more` on it once all other checks are made."""
-        with unfelt([x.device for x in floating_in(self.atoms)]):
+        """Run the comparison; `more` yields further checks after the others."""
+        with isolated([x.device for x in floating_in(self.atoms)]):
             self._trace()
             checks = tuple(self._checks(more))
         return replace(self._described(), checks=checks, notes=tuple(dict.fromkeys(self.notes)))
@@ -65,7 +67,7 @@ class Comparison:
     # ------------------------------------------------------------------------------------------ running the sides
 
     def _trace(self) -> None:
-        """Call the old side with an operator that computes nothing: what reaches it, and from which atoms."""
+        """Call the old side with an operator that returns zeros, to learn `calls` and `roles`."""
         leaves = Leaves(self.atoms, lambda *_: self.gradients)
         reached: dict[int, set[str]] = {}
 
@@ -78,11 +80,11 @@ class Comparison:
             return (out, out[..., 0]) if call.gives_lse else out
 
         run(partial(self.old, attend), leaves, self.seed, gradients=self.gradients)
-        self.roles = {i: _and([role for role in ROLES.values() if role in found]) for i, found in reached.items()}
+        self.roles = {i: _listed([role for role in ROLES.values() if role in found]) for i, found in reached.items()}
         self.calls = [_without_graph(call) for call in self.calls]
 
     def leaves(self) -> Leaves:
-        """The atoms anew, with gradients where the comparison wants them."""
+        """New copies of the atoms, requiring gradients where the comparison needs them."""
         asked = any(x.requires_grad for x in floating_in(self.atoms))
 
         def wants(i: int, x: Tensor) -> bool:
@@ -93,25 +95,25 @@ class Comparison:
         return Leaves(self.atoms, wants)
 
     def run_old(self, attend: Attend, upstream: Sequence[Tensor] = ()) -> Ran:
-        """The old side, its calls answered by `attend`."""
+        """Run the old side, its calls of xformers answered by `attend`."""
         side = partial(self.old, attend)
         return run(side, self.leaves(), self.seed, gradients=self.gradients, upstream=upstream)
 
     def run_new(self, upstream: Sequence[Tensor], backend: Any = None) -> Ran:
-        """The new side, pinned to an SDPA backend if one is given."""
+        """Run the new side, pinned to an SDPA backend if one is given."""
         leaves = self.leaves()
         return run(self.new, leaves, self.seed, gradients=self.gradients, upstream=upstream, backend=backend)
 
     def name_of(self, leaf: int) -> str:
-        """`gradient of query`, for the number of a leaf."""
+        """The name of a leaf's gradient, by the leaf's index: `gradient of query`."""
         return f"gradient of {self.roles.get(leaf, f'input {leaf}')}"
 
     # ---------------------------------------------------------------------------------------------------- checks
 
     def _checks(self, more: MoreChecks | None) -> Iterator[Check]:
-        old = self.run_old(lambda call, operator: call.by(operator, p=0.0), self.upstream)
+        old = self.run_old(lambda call, operator: call.answered_by(operator, p=0.0), self.upstream)
         if old.error is not None:
-            yield Check("old path", True, f"the old path refuses these inputs: {_told(old.error)}", available=False)
+            yield Check("old path", True, f"the old path refuses these inputs: {_one_line(old.error)}", available=False)
             return
         upstream = [
             self.upstream[i] if i < len(self.upstream) else upstream_of(x, self.seed + i)
@@ -119,7 +121,7 @@ class Comparison:
         ]
         new = self.run_new(upstream)
         if new.error is not None:
-            yield Check("runs", False, f"the new side raises {_told(new.error)}")
+            yield Check("runs", False, f"the new side raises {_one_line(new.error)}")
             return
         yield shape_check(old, new)
         if [x.shape for x in old.outputs] != [x.shape for x in new.outputs]:
@@ -133,7 +135,7 @@ class Comparison:
             yield from more(self, upstream)
 
     def _asked_for(self, old: Ran, new: Ran) -> Iterator[Check]:
-        """What both sides ask their kernels for: dropout, and the dtype to compute in."""
+        """Checks of what both sides ask their kernels for: dropout, and the dtype to compute in."""
         asked = {call.p for call in self.calls}
         if any(asked):
             told = ", ".join(f"{p:g}" for p in sorted(asked))
@@ -155,7 +157,7 @@ class Comparison:
         yield from missing
 
     def _gradients(self, old: Ran, new: Ran) -> tuple[list[tuple[int, str, Tensor, Tensor]], list[Check]]:
-        """(leaf, name, old, new) of what both sides give, and a failing check for each that only one gives."""
+        """(leaf, name, old, new) of each gradient that both sides give, and failing checks for those that one gives."""
         both, missing = [], []
         for leaf, (one, two) in enumerate(zip(old.gradients, new.gradients, strict=True)):
             what = self.name_of(leaf)
@@ -168,7 +170,7 @@ class Comparison:
         return both, missing
 
     def _judged(self, upstream: Sequence[Tensor]) -> tuple[Ran | None, Ran | None]:
-        """What the old side comes to exactly, and the units of error; None where there is no judge."""
+        """The old side's exact result, and the units of its rounding errors; None where there is no judge."""
         if not self.calls:
             return self._judged_by_own(upstream), None
         error: Exception | None = None
@@ -187,20 +189,23 @@ class Comparison:
                 ones, unit = answered(judge.again().ones), answered(judge.again().unit)
                 images = enumerate([*ones.outputs, *ones.gradients])
                 self.untouched = {i for i, x in images if x is not None and bool((x == 1).all())}
-                self._add_up(unit, lambda role: answered(partial(judge.again().unit_of, role=role)))  # noqa: B023
+                self._sum_units_per_role(
+                    unit,
+                    lambda role: answered(partial(judge.again().unit_of, role=role)),  # noqa: B023
+                )
                 return value, _units(value, ones, unit, lambda: answered(judge.again().noise), eps)  # noqa: B023
-        self.notes.append(f"no float64 judge ({_told(error)}): the tolerances of xformers' own tests")
+        self.notes.append(f"no float64 judge ({_one_line(error)}): the tolerances of xformers' own tests")
         return None, None
 
-    def _add_up(self, unit: Ran, alone: Callable[[str], Ran]) -> None:
-        """Let the units of a leaf in several roles add up: backward would subtract those that reach it negated.
+    def _sum_units_per_role(self, unit: Ran, units_of_role: Callable[[str], Ran]) -> None:
+        """For each leaf with several roles, set its unit to the sum of the absolute error units per role.
 
-        Of `attend(x, -x, x)` the image of ones is 1, which looks as if `x` had one role. Errors never cancel reliably.
+        In `attend(x, -x, x)`, backward subtracts the unit of the key from the others; but errors do not cancel.
         """
         several = [i for i, role in self.roles.items() if role not in ROLES.values()]
         if unit.error is not None or all(unit.gradients[i] is None for i in several):
             return
-        ran = [alone(role) for role in ROLES.values()]
+        ran = [units_of_role(role) for role in ROLES.values()]
         for i in several:
             parts = [x for one in ran if one.error is None and (x := one.gradients[i]) is not None]
             if parts:
@@ -213,13 +218,13 @@ class Comparison:
         leaves = self.leaves().in_double()
         ran = run(self.own_judge, leaves, self.seed, gradients=self.gradients, upstream=upstream)
         if ran.error is not None or [x.shape for x in ran.outputs] != [x.shape for x in upstream]:
-            why = _told(ran.error) if ran.error else "other shapes"
+            why = _one_line(ran.error) if ran.error else "other shapes"
             self.notes.append(f"the given judge cannot be used ({why}): the tolerances of xformers' own tests")
             return None
         return ran
 
     def _eps(self, old: Ran) -> float:
-        """Relative rounding error of the coarsest dtype that the old path computes in, takes or gives."""
+        """The eps of the coarsest dtype that the old path computes in, takes or returns."""
         dtypes = {call.query.dtype for call in self.calls} | {x.dtype for x in old.outputs if is_floating(x)}
         dtypes |= {x.dtype for x in self.leaves().tensors if x.requires_grad}
         return float(max(torch.finfo(dtype).eps for dtype in dtypes))
@@ -229,7 +234,7 @@ class Comparison:
     def _described(self) -> Case:
         if not self.calls:
             tensors = floating_in(self.atoms)
-            shape = ", ".join(_by(x.shape) for x in tensors)
+            shape = ", ".join(_shape_text(x.shape) for x in tensors)
             return Case(shape, _short(tensors[0].dtype) if tensors else "", gradients=self.gradients)
         call = self.calls[0]
         shapes = {"q": call.query.shape, "k": call.key.shape}
@@ -237,7 +242,7 @@ class Comparison:
             shapes["v"] = call.value.shape
         cast = autocast_dtype(call.query.device)
         return Case(
-            ", ".join(f"{name} {_by(shape)}" for name, shape in shapes.items()),
+            ", ".join(f"{name} {_shape_text(shape)}" for name, shape in shapes.items()),
             _short(call.query.dtype),
             mask=_mask(call.attn_bias),
             gradients=self.gradients,
@@ -246,7 +251,10 @@ class Comparison:
 
 
 def _units(value: Ran, ones: Ran, unit: Ran, noise: Callable[[], Ran], eps: float) -> Ran:
-    """The units of outputs and gradients: as they were moved; where elements were mixed, what `noise` became there."""
+    """The units of outputs and gradients: what `unit` became where elements were only moved, else what `noise` did.
+
+    `ones` shows which of the two it is: see `only_moves`.
+    """
     exact, image, moved = ([*ran.outputs, *ran.gradients] for ran in (value, ones, unit))
     mixed = [i for i, x in enumerate(image) if x is not None and not only_moves(x)]
     if mixed:
@@ -261,19 +269,19 @@ def _units(value: Ran, ones: Ran, unit: Ran, noise: Callable[[], Ran], eps: floa
 
 
 def shape_check(old: Ran, new: Ran) -> Check:
-    """Equal shapes, and as many tensors."""
+    """Both results have the same number of tensors, of equal shapes."""
     one, two = ([tuple(x.shape) for x in ran.outputs] for ran in (old, new))
     return Check("shape", one == two, "" if one == two else f"{_list(one)} became {_list(two)}")
 
 
 def dtype_check(old: Ran, new: Ran) -> Check:
-    """Equal dtypes of the results."""
+    """Both results have equal dtypes."""
     one, two = ([_short(x.dtype) for x in ran.outputs] for ran in (old, new))
     return Check("dtype", one == two, "" if one == two else f"{_list(one)} became {_list(two)}")
 
 
 def contiguity_check(old: Ran, new: Ran) -> Check:
-    """What could be `.view`ed can be still."""
+    """Results that were contiguous still are."""
     for one, two in zip(old.outputs, new.outputs, strict=True):
         if one.is_contiguous() and not two.is_contiguous():
             message = f"the result was contiguous, now it has strides {two.stride()} for {tuple(two.shape)}"
@@ -282,7 +290,7 @@ def contiguity_check(old: Ran, new: Ran) -> Check:
 
 
 def dropout_check(asked: set[float], old: Ran, new: Ran) -> Check:
-    """The dropout that reaches torch's attention is what reached xformers'; the same around it."""
+    """Torch's attention gets the dropout rates that xformers' got, and the rates around the call are equal too."""
     given = {call.dropout_p for call in new.watch.attention}
     one, two = (asked | old.watch.dropouts) - {0.0}, (given | new.watch.dropouts) - {0.0}
     if one == two and (not given or not asked or given == asked):
@@ -291,7 +299,7 @@ def dropout_check(asked: set[float], old: Ran, new: Ran) -> Check:
 
 
 def precision_check(asked: set[torch.dtype], new: Ran) -> Check:
-    """Attention is computed in no coarser dtype than xformers computed it in."""
+    """The new side computes attention in a dtype at least as precise as xformers did."""
     given = {call.dtype for call in new.watch.attention}
     if not given or not asked:
         return Check("precision", True, "the new side calls no attention function of torch", available=False)
@@ -314,12 +322,12 @@ def _names(count: int) -> list[str]:
     return ["output"] if count == 1 else [f"output {i}" for i in range(count)]
 
 
-def _told(error: Exception | None) -> str:
+def _one_line(error: Exception | None) -> str:
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}"
 
 
-def _and(words: list[str]) -> str:
+def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
@@ -327,7 +335,7 @@ def _list(items: Sequence[Any]) -> str:
     return ", ".join(str(item) for item in items)
 
 
-def _by(shape: Sequence[int]) -> str:
+def _shape_text(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
 
@@ -339,5 +347,5 @@ def _mask(attn_bias: Any) -> str:
     if attn_bias is None:
         return "none"
     if isinstance(attn_bias, Tensor) and not hasattr(attn_bias, "materialize"):
-        return f"tensor {_by(attn_bias.shape)}"
+        return f"tensor {_shape_text(attn_bias.shape)}"
     return type(attn_bias).__name__

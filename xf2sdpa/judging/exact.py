@@ -1,9 +1,9 @@
-"""Exact mode: the same kernel pinned on both sides, so that results must be equal to the last bit (MEASURED §3).
+"""Exact mode: pins the same kernel on both sides, so that results must be equal to the last bit.
 
-xformers' FlashAttention-2 is torch's own since 0.0.29, as is its CUTLASS kernel: `op=` on the old side and
-`sdpa_kernel` on the new one pick the same function, FLASH or EFFICIENT. Some gradients of these kernels are sums in no
-fixed order: they must agree within what the old side differs from itself, run `RUNS` times, and `MOST_RUNS` times
-before it is said that they do not. Where the old side never differs from itself, to the last bit.
+Since 0.0.29, xformers uses torch's own FlashAttention-2 and CUTLASS kernels: `op=` on the old side and `sdpa_kernel` on
+the new one pick the same function, FLASH or EFFICIENT. Some gradients of these kernels are sums in no fixed order, so
+the old side is run several times (`RUNS`, and `MOST_RUNS` before a check fails): gradients must agree to within
+`NOISE` times the largest difference between these runs, and to the last bit if there is none.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 
 NOISE = 2.0
-"""A new gradient may be this many times as far from an old one as the old ones are from one another, and a rounding."""
+"""A new gradient may differ from an old one by this many times what the old ones differ by, plus one rounding."""
 
 RUNS = 3
 MOST_RUNS = 12
-"""How often the old side is run to see how far it differs from itself; a sum's order may change in few of the runs."""
+"""How often the old side is run to see how much its runs differ; the order of a sum may change in few of them."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Kernel:
     backend: str
     module: str
     direct: str
-    """Name of the torch operator that is this kernel, for a new side that calls it itself."""
+    """Name of the torch operator for this kernel, for a new side that calls it directly."""
 
 
 KERNELS = (
@@ -55,7 +55,7 @@ KERNELS = (
 
 
 def checks(comparison: Comparison, upstream: Sequence[Tensor]) -> Iterator[Check]:
-    """The exact checks by the first kernel that both sides take, else one that is not available and says why."""
+    """The exact checks with the first kernel that both sides accept; else one unavailable check that says why."""
     if reason := _why_not(comparison):
         yield _unavailable(reason)
         return
@@ -97,22 +97,22 @@ def _why_not(comparison: Comparison) -> str:
 
 
 def _old(comparison: Comparison, kernel: Kernel, upstream: Sequence[Tensor]) -> Ran:
-    """The old side by one kernel."""
+    """Run the old side with one kernel."""
     module = getattr(_fmha(), kernel.module)
 
     def attend(call: Call, operator: Any) -> Any:
         pair = (module.FwOp, module.BwOp)
-        return call.by(operator, p=0.0, op=pair if call.variant == PLAIN else pair[0])
+        return call.answered_by(operator, p=0.0, op=pair if call.variant == PLAIN else pair[0])
 
     return comparison.run_old(attend, upstream)
 
 
 def _pinned(comparison: Comparison, kernel: Kernel, upstream: Sequence[Tensor]) -> tuple[Ran, Ran] | str:
-    """Both sides by one kernel, or why that is not possible."""
+    """Both sides run with one kernel, or why that is not possible."""
     if not hasattr(_fmha(), kernel.module):
         return "this xformers does not have it"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch explains at length why a backend does not take a call
+        warnings.simplefilter("ignore")  # torch warns several times when a backend refuses a call
         old = _old(comparison, kernel, upstream)
         if old.error is not None:
             return f"xformers refuses it ({_first_line(old.error)})"
@@ -137,11 +137,11 @@ def _first_line(error: Exception) -> str:
 def _outputs(comparison: Comparison, kernel: Kernel, old: Ran, new: Ran) -> Iterator[Check]:
     for i, (one, two) in enumerate(zip(old.outputs, new.outputs, strict=True)):
         what = "exact output" if len(new.outputs) == 1 else f"exact output {i}"
-        yield _within(what, one, two, 0.0, kernel) if i in comparison.untouched else _mixed(what)
+        yield _within(what, one, two, 0.0, kernel) if i in comparison.untouched else _unavailable_past_call(what)
 
 
-def _mixed(what: str) -> Check:
-    """Products and sums on the way take another order with other strides."""
+def _unavailable_past_call(what: str) -> Check:
+    """The check of a tensor computed further from the call: sums may run in another order with other strides."""
     return Check(what, True, "exact: not available (it is computed with beyond the call)", available=False)
 
 
@@ -153,7 +153,7 @@ def _gradients(comparison: Comparison, kernel: Kernel, old: Ran, new: Ran, again
             continue
         what = f"exact {comparison.name_of(leaf)}"
         if len(new.outputs) + leaf not in comparison.untouched:
-            yield _mixed(what)
+            yield _unavailable_past_call(what)
             continue
         for count in (RUNS, MOST_RUNS):
             runs += [again() for _ in range(count - len(runs))]
@@ -165,9 +165,9 @@ def _gradients(comparison: Comparison, kernel: Kernel, old: Ran, new: Ran, again
 
 
 def _noise(gradients: Sequence[Tensor | None]) -> float:
-    """How far some results of the same computation are apart at most."""
+    """The largest difference between any two results of the same computation."""
     known = [x for x in gradients if x is not None]
-    return max((_apart(one, two) for one, two in itertools.combinations(known, 2)), default=0.0)
+    return max((_largest_difference(one, two) for one, two in itertools.combinations(known, 2)), default=0.0)
 
 
 def _shared(call: Call) -> bool:
@@ -176,18 +176,18 @@ def _shared(call: Call) -> bool:
 
 
 def _is_dense(call: Call) -> bool:
-    """Whether the bias is a tensor: a kernel scales and adds in another order where it masks by itself."""
+    """Whether the bias is a tensor; a kernel that applies a mask object itself scales and adds in another order."""
     return isinstance(call.attn_bias, Tensor) and not hasattr(call.attn_bias, "materialize")
 
 
-def _apart(one: Tensor, two: Tensor) -> float:
+def _largest_difference(one: Tensor, two: Tensor) -> float:
     if not one.numel() or not is_floating(one):
         return 0.0
     return float((one.double() - two.double()).abs().nan_to_num(0.0, 0.0, 0.0).max())
 
 
 def _worst(apart: Tensor, allowed: Tensor) -> tuple[float, float]:
-    """The difference that comes nearest to what is allowed there, or goes farthest beyond it, and what is allowed."""
+    """The largest excess over what is allowed, else the largest difference, with what is allowed there."""
     if not apart.numel():
         return 0.0, 0.0
     at = int((apart - allowed).argmax()) if bool((apart > allowed).any()) else int(apart.argmax())
@@ -195,7 +195,7 @@ def _worst(apart: Tensor, allowed: Tensor) -> tuple[float, float]:
 
 
 def _within(what: str, one: Tensor, two: Tensor, limit: float, kernel: Kernel) -> Check:
-    """Equal, or where `limit` is not 0 (the old side has noise) within it and a rounding of the element."""
+    """The check that two tensors are equal; with a `limit` (the old side's noise), within it plus one rounding."""
     by = f"both by {kernel.backend}"
     if one.shape != two.shape or one.dtype != two.dtype:
         return Check(what, False, f"{what}: {one.dtype} {tuple(one.shape)} against {two.dtype} {tuple(two.shape)}")

@@ -1,7 +1,7 @@
-"""The float64 judge: it answers calls of xformers' operator with what they come to exactly.
+"""The float64 judge: answers calls of xformers' operator with the exact result.
 
-The old expression is run with the judge in xformers' place, so that whatever surrounds the call happens to the exact
-result as it did to xformers'. What is exact, and by how much an honest kernel may miss it: `solution`.
+The old expression is run with the judge in xformers' place, so that the code around the call processes the exact result
+as it processed xformers'. `solution` says how the result is computed, and how large a correct kernel's error may be.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from xf2sdpa.judging.calls import Call
 from xf2sdpa.judging.solution import Solution, sampled_solution, solve_backward, solve_forward, tensor_of
 
 MOST_COPIES = 256
-"""How many heads may share a key: counts up to this are exact in every dtype."""
+"""How many heads may share a key: bfloat16 and every other dtype represents counts up to this exactly."""
 
 
 class Judge:
     """Answers calls of the operator in float64: `value` with the exact result, then `unit`, `ones`, `noise`.
 
-    Run the old expression with the first, and its backward pass; then with another, and its backward pass. What the
-    expression does around the call (views, transposes, casts) then happens to the units as it does to the result;
-    where it mixes elements (a projection, a sum), `noise` shows what becomes of errors.
-    `ones` shows which of the two it is: see `only_moves`.
-    `rounds`: give results in the query's dtype, for an expression that cannot go on with float64.
+    Run the old expression, forward and backward, first with `value`, then with another of these methods. The code
+    around the call (views, transposes, casts) then moves the units as it moves the result; where it combines elements
+    (a projection, a sum), `noise` shows how large the errors become.
+    `ones` shows which of the two is the case: see `only_moves`.
+    `rounds`: give results in the query's dtype, for an expression that fails with float64.
     """
 
     def __init__(self, seed: int, *, rounds: bool = False) -> None:
@@ -35,7 +35,7 @@ class Judge:
         self._turn = 0
 
     def value(self, call: Call) -> Any:
-        """The exact result, differentiable as xformers' is."""
+        """The exact result, differentiable where xformers' is."""
         solution = sampled_solution(call, self.seed + len(self.solutions))
         self.solutions.append(solution)
         with torch.no_grad(), torch.autocast(call.query.device.type, enabled=False):
@@ -43,7 +43,7 @@ class Judge:
         return self._answer(call, solution, solution.exact)
 
     def again(self) -> Judge:
-        """The same, at its first call once more: before another run of the old expression."""
+        """This judge, started again at the first call: needed before each further run of the old expression."""
         self._turn = 0
         return self
 
@@ -53,7 +53,7 @@ class Judge:
         return self._answer(call, solution, solution.unit)
 
     def unit_of(self, call: Call, role: str) -> Any:
-        """The units of the result, and in the backward pass those of one gradient, 0 for the others."""
+        """The units of the result, and in the backward pass those of the gradient of `role`, 0 for the others."""
         solution = self._next()
         kept = {"out", "lse", role}
         which = {name: x if name in kept else torch.zeros_like(x) for name, x in solution.unit.items()}
@@ -65,7 +65,7 @@ class Judge:
         return self._answer(call, solution, {name: torch.ones_like(x) for name, x in solution.unit.items()})
 
     def noise(self, call: Call) -> Any:
-        """The exact result with the errors of a poor kernel, and such gradients."""
+        """The exact result and gradients with random errors of one unit times eps."""
         solution = self._next()
         generator = torch.Generator(call.query.device).manual_seed(self.seed)
         eps = torch.finfo(call.query.dtype).eps
@@ -90,9 +90,10 @@ class Judge:
 
 
 def only_moves(image: Tensor) -> bool:
-    """Whether what became of `Judge.ones` shows that elements were only moved, copied, added, or scaled by one number.
+    """Whether `image`, the result with `Judge.ones`, shows that elements were only moved, copied or scaled alike.
 
-    The units are then what became of `Judge.unit`.
+    Sums of copies (a gradient over heads that share a key) count as well. The result with `Judge.unit` then gives
+    the units.
     """
     if not image.numel():
         return True
@@ -102,7 +103,7 @@ def only_moves(image: Tensor) -> bool:
 
 
 class _Solved(torch.autograd.Function):
-    """Hands out what a solution holds, and lets the upstream gradient in."""
+    """Returns the values of a solution; backward solves for the gradients, once it has the upstream gradient."""
 
     @staticmethod
     def forward(  # type: ignore[no-untyped-def]

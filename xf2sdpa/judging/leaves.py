@@ -1,4 +1,4 @@
-"""Copies of what a call was handed, laid out in memory as it was, and what came out, as flat lists of tensors."""
+"""Copies a call's inputs with their memory layout, and lists the tensors of inputs and results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 
 def copy_of(x: Tensor) -> Tensor:
-    """A detached copy with `x`'s own strides: gaps stay gaps, an expanded dimension stays expanded (stride 0)."""
+    """A detached copy with `x`'s strides, gaps and expanded dimensions (stride 0) included."""
     x = x.detach()
     if type(x) is not Tensor or x.layout != torch.strided or not x.numel():
         return x.clone()
@@ -25,15 +25,15 @@ def is_floating(x: Any) -> bool:
 
 
 class Leaves:
-    """Atoms with every tensor in them (in lists, tuples and dicts too) copied to a leaf.
+    """Atoms with every tensor in them (in lists, tuples and dicts too) copied to a leaf of autograd.
 
     Attributes:
-        atoms: what to call a probe with.
-        tensors: the leaves among them that are floating point, in order.
+        atoms: the copies, in the structure of the originals, to call a probe with.
+        tensors: the floating-point leaves among them, in order.
     """
 
     def __init__(self, atoms: Sequence[Any], wants: Callable[[int, Tensor], bool]) -> None:
-        """`wants(i, tensor)` says whether the i-th floating point tensor gets a gradient."""
+        """`wants(i, tensor)` says whether the i-th floating-point tensor requires a gradient."""
         self.tensors: list[Tensor] = []
 
         def leaf(x: Any) -> Any:
@@ -48,12 +48,12 @@ class Leaves:
         self.atoms: list[Any] = list(pytree.tree_map(leaf, list(atoms)))
 
     def in_double(self) -> Leaves:
-        """The same in float64."""
+        """The same atoms with floating-point tensors in float64."""
         atoms = pytree.tree_map(lambda x: x.detach().double() if is_floating(x) else x, self.atoms)
         return Leaves(atoms, lambda i, _: self.tensors[i].requires_grad)
 
     def reached_from(self, x: Any) -> set[int]:
-        """Which of the leaves a tensor was computed from."""
+        """The indices of the leaves that a tensor, or the tensor in a mask object, was computed from."""
         if not isinstance(x, Tensor):
             x = getattr(x, "_bias", None)
         numbers = {id(tensor): i for i, tensor in enumerate(self.tensors)}
@@ -83,5 +83,5 @@ def tensors_in(result: Any) -> list[Tensor]:
 
 
 def floating_in(atoms: Any) -> list[Tensor]:
-    """The tensors of the atoms that can have a gradient, in the order of `Leaves.tensors`."""
+    """The floating-point tensors of the atoms, in the order of `Leaves.tensors`."""
     return [x for x in tensors_in(atoms) if is_floating(x)]

@@ -9,7 +9,7 @@ from xf2sdpa.timing.model import Timing
 
 
 class Speed(str, enum.Enum):
-    """How the new path compares in device time."""
+    """How the new path's device time compares with the old path's."""
 
     FASTER = "faster"
     SAME = "same"
@@ -23,10 +23,11 @@ class Check:
 
     Attributes:
         name: `output`, `gradient of query`, `dtype`, `shape`, `contiguity`, `nan`, `exact output`, …
-        limit: what `new_error` may be at most, where errors were judged.
-        old_error: largest error of the old path against the float64 judge.
+        ok: whether the check holds.
+        old_error, new_error: largest error of each path, against the float64 judge where there is one.
+        limit: the largest `new_error` that is allowed.
         first_bad: index of the first element that fails.
-        message: one sentence, for a person, of what the figures do not say; needed where `ok` is False without any.
+        message: one sentence that the figures do not say; always there if `ok` is False without figures.
         available: False where the check could not be made (`exact: not available (reason)`); it then proves nothing.
     """
 
@@ -45,7 +46,7 @@ class Case:
     """One site with one set of inputs."""
 
     shape: str
-    """For a person: `q 2×257×8×40, k 2×77×8×40`."""
+    """For display: `q 2×257×8×40, k 2×77×8×40`."""
     dtype: str
     mask: str = "none"
     gradients: bool = True
@@ -61,7 +62,7 @@ class Case:
 
     @property
     def failed(self) -> bool:
-        """Whether some check that could be made does not hold."""
+        """Whether a check that could be made does not hold."""
         return any(check.available and not check.ok for check in self.checks)
 
     @property
@@ -70,5 +71,5 @@ class Case:
         return any(check.available and check.new_error is not None for check in self.checks)
 
     def timing(self, path: str) -> Timing | None:
-        """How long one path took, if it was measured."""
+        """The times of one path; None if it was not measured."""
         return next((timing for timing in self.timings if timing.path == path), None)

@@ -1,4 +1,4 @@
-"""Finding the old path: the real xformers if it computes here, else the plain reference, and the reason."""
+"""Finds the old path: the real xformers if it works here, else the plain reference and the reason."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from xf2sdpa.judging.probe import Operator
 from xf2sdpa.judging.reference import OPERATORS, attend
 
 KERNELS = {"fa3": "FlashAttention-3", "fa2": "FlashAttention-2", "cutlass": "CUTLASS", "triton": "Triton"}
-"""How the names of xformers' operators begin, and what people call them."""
+"""Prefixes of the names of xformers' operators, and the kernels' common names."""
 
 RUNTIME = "libcudart.so.12"
-"""What the wheels of xformers 0.0.33 to 0.0.35 on PyPI link against; torch 2.11 and later bring CUDA 13 (trap 57)."""
+"""The library that xformers' wheels 0.0.33 to 0.0.35 on PyPI link against; torch 2.11 and later bring CUDA 13's."""
 
 
 @dataclass(frozen=True)
 class OldPath:
-    """What stands for xformers in this process.
+    """What computes the old side in this process.
 
     Attributes:
         operator: `memory_efficient_attention`: xformers' own, or the reference.
         version: xformers' version if `operator` is its own, else None.
-        description: `xformers 0.0.34 (FlashAttention-3)`, or `reference: ` and why xformers could not serve.
-        module: `xformers.ops.fmha` where xformers computes, for pinning its kernels.
+        description: `xformers 0.0.34 (FlashAttention-3)`, or `reference: ` and why xformers cannot be used.
+        module: `xformers.ops.fmha` if `operator` is xformers' own, for pinning its kernels.
     """
 
     operator: Operator
@@ -47,19 +47,19 @@ class OldPath:
     module: types.ModuleType | None = None
 
     def variant(self, name: str) -> Operator:
-        """One of `calls.VARIANTS`, from the same source as `operator`."""
+        """The operator of a variant (one of `calls.VARIANTS`), of xformers or the reference as `operator` is."""
         found: Operator = OPERATORS[name] if self.module is None else getattr(self.module, name)
         return found
 
     def install(self) -> AbstractContextManager[None]:
-        """Make `xformers.ops` importable, and its attention computable, by the reference; no change if it is real."""
+        """A context in which `xformers.ops` can be imported and called, by the reference if xformers does not work."""
         if self.version is not None:
             return contextlib.nullcontext()
-        return _answered_by_reference() if _importable() else _standing_in()
+        return _answered_by_reference() if _importable() else _standin_installed()
 
 
 def find_old_path() -> OldPath:
-    """Look once per process; imports xformers where it is installed and there is a GPU, and calls it once."""
+    """The old path, found once per process: imports and calls xformers if it is installed and there is a GPU."""
     return _found()
 
 
@@ -72,15 +72,15 @@ def _found() -> OldPath:
     told = preload_runtime()
     try:
         fmha = quiet_import("xformers.ops.fmha")
-        kernel = _try(fmha)
-    except Exception as error:  # whatever a foreign package may raise while it is imported or called
+        kernel = _try_small_call(fmha)
+    except Exception as error:  # importing or calling another package may raise anything
         return reference(_reason(error, told))
     version = str(getattr(sys.modules["xformers"], "__version__", "of unknown version"))
     return OldPath(fmha.memory_efficient_attention, version, f"xformers {version} ({kernel})", fmha)
 
 
 def reference(reason: str) -> OldPath:
-    """The plain reference, because of `reason`."""
+    """The plain reference as the old path; `reason` says why."""
     return OldPath(OPERATORS[PLAIN], None, f"reference: {reason}")
 
 
@@ -96,21 +96,25 @@ def quiet_import(name: str) -> types.ModuleType:
         logging.disable(before)
 
 
-def _try(fmha: types.ModuleType) -> str:
-    """Run the smallest call there is; the kernel that xformers chose for it."""
+def _try_small_call(fmha: types.ModuleType) -> str:
+    """Run a small call and check its result; return the name of the kernel that xformers chose."""
     generator = torch.Generator("cuda").manual_seed(0)
     query = torch.randn(1, 16, 1, 64, device="cuda", generator=generator).half()
     out = fmha.memory_efficient_attention(query, query, query)
     torch.testing.assert_close(out, OPERATORS[PLAIN](query, query, query), atol=4e-3, rtol=4e-3)
     try:
         name = str(fmha._dispatch_fw(fmha.Inputs(query, query, query), True).NAME)
-    except (AttributeError, TypeError):  # private, and other in other versions: it computes, that is enough
+    except (AttributeError, TypeError):  # a private function that other versions lack or call differently
         return "kernel unknown"
     return next((title for start, title in KERNELS.items() if name.lower().startswith(start)), name)
 
 
 def preload_runtime() -> str:
-    """Load the CUDA 12 runtime that xformers' library links, if torch brings another; what is missing, else ''."""
+    """Load the CUDA 12 runtime that xformers' library links, if torch brings another.
+
+    Returns:
+        What is missing and how to install it; empty if nothing is.
+    """
     if (torch.version.cuda or "").startswith("12") or "xformers._cpp_lib" in sys.modules:
         return ""
     places = (Path(entry, "nvidia", "cuda_runtime", "lib", RUNTIME) for entry in sys.path)
@@ -122,7 +126,7 @@ def preload_runtime() -> str:
 
 
 def _reason(error: Exception, told: str) -> str:
-    """One line on why xformers does not compute."""
+    """One line on why xformers does not work."""
     loading = getattr(sys.modules.get("xformers._cpp_lib"), "_cpp_library_load_exception", None)
     if loading is not None:
         cause = str(loading.__cause__ or loading).strip().splitlines()[0]
@@ -135,22 +139,22 @@ def _reason(error: Exception, told: str) -> str:
 
 
 def _importable() -> bool:
-    """Whether `xformers.ops` can be imported, its masks at least; the real package, or what stands in for it."""
+    """Whether `xformers.ops` can be imported, from the real package or a stand-in; its kernels need not work."""
     try:
         return hasattr(quiet_import("xformers.ops.fmha"), "_memory_efficient_attention")
-    except Exception:  # a package that breaks while it is imported is as good as none
+    except Exception:  # a package that fails to import counts as absent
         return False
 
 
 def _answered_by_reference() -> AbstractContextManager[None]:
-    """Real masks and names, the reference's numbers."""
+    """A context in which the imported xformers keeps its masks and names, and the reference computes."""
     return calls.intercepted(lambda call, _: attend(call))
 
 
 @contextlib.contextmanager
-def _standing_in() -> Iterator[None]:
-    """`xformers` as modules in `sys.modules`: the masks of `xf2sdpa.compat`, the reference's numbers."""
-    before = _taken_out()
+def _standin_installed() -> Iterator[None]:
+    """Within this context, `sys.modules` holds an `xformers` with the masks of `xf2sdpa.compat` and the reference."""
+    before = _pop_modules()
     standin = importlib.import_module("xf2sdpa.compat.standin")
     modules: dict[str, types.ModuleType] = standin._modules()
     vars(modules["xformers.ops.fmha"]).update(_functions())
@@ -160,17 +164,17 @@ def _standing_in() -> Iterator[None]:
     try:
         yield
     finally:
-        _taken_out()
+        _pop_modules()
         sys.modules.update(before)
 
 
-def _taken_out() -> dict[str, types.ModuleType]:
+def _pop_modules() -> dict[str, types.ModuleType]:
     names = [name for name in sys.modules if name.partition(".")[0] == "xformers"]
     return {name: sys.modules.pop(name) for name in names}
 
 
 def _functions() -> dict[str, Any]:
-    """The attention functions of `xformers.ops.fmha`, public and inner, so that `calls.intercepted` finds them."""
+    """The attention functions of `xformers.ops.fmha`, public and inner, as `calls.intercepted` expects them."""
     inner_names = {variant: name for name, variant in calls.INNER.items()} | {calls.PARTIAL: calls.INNER_WITH_LSE}
 
     def inner(inp: Call, op: Any = None) -> Any:  # noqa: ARG001 - the signature of xformers' own

@@ -1,7 +1,7 @@
-"""One site made runnable: its old and its new expression as functions of the same atoms.
+"""A call site made runnable: its old and its new expression as functions of the same atoms.
 
-An *atom* is the largest part of an argument that old and new share; it is evaluated once, in place and in order, by
-the program (or made up, where there is no program). What is left of both sides has no effect but computing.
+An *atom* is the largest part of an argument that the old and the new expression share. The program evaluates it once,
+in its place and order (without a program, `verify` makes up its value). The rest of both sides has no side effects.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Operator = Callable[..., Any]
-"""xformers' `memory_efficient_attention`, a variant of it, or something that stands in for it."""
+"""xformers' `memory_efficient_attention`, a variant of it, or a replacement with the same signature."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Probe:
         operator: what the old expression calls.
         strides_matter: whether the program needs a contiguous result (False where the rewrite turned every `.view`
             behind the call into `.reshape`).
-        roles: one per atom: the parameter it belongs to (`query`, …, `p`); `*` and `**` for what was unpacked (a
-            tuple, a dict); empty, or a parameter of the new side alone, for anything else. Dropout's `p` is always an
-            atom of its own, a constant too.
+        roles: one per atom: the parameter it belongs to (`query`, …, `p`); `*` or `**` for an unpacked tuple or dict;
+            else empty, or a parameter that only the new side has. Dropout's `p` is always an atom of its own, even if
+            it is a constant.
     """
 
     site: str

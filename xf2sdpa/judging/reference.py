@@ -1,8 +1,8 @@
-"""Attention as xformers means it, in plain torch: the old path where xformers cannot be had.
+"""xformers' attention in plain torch: the old path where xformers does not work.
 
-Differentiable, in float32 for half inputs, whole `[M, N]` scores in memory: for small inputs. What it takes from
-elsewhere is the masks' own `materialize`, xformers' or `xf2sdpa.compat`'s. No rewrite rule uses it; it is checked
-against xformers' kernels on a GPU, and on the CPU against the tests' own oracle.
+Differentiable; half inputs are computed in float32; whole `[M, N]` scores are held in memory, so inputs must be small.
+Masks are made by their own `materialize`, xformers' or that of `xf2sdpa.compat`. No rewrite rule uses this module; it
+is checked against xformers' kernels on a GPU, and against `tests/oracle.py` on the CPU.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ HALF = (torch.float16, torch.bfloat16)
 def attend(call: Call) -> Any:
     """Answer a call as xformers 0.0.35 would: out `[*query.shape[:-1], Kv]`, contiguous; some variants with the lse.
 
-    In the query's dtype in any autocast state; dropout always on; a row without keys gives 0. ValueError,
-    TypeError or NotImplementedError for what xformers refuses.
+    Whatever autocast's state, the result has the query's dtype. Dropout applies in eval mode too; a row whose keys are
+    all masked gives 0. What xformers refuses raises ValueError, TypeError, RuntimeError or NotImplementedError.
     """
     _check(call)
     gradients = contextlib.nullcontext() if call.trains else torch.no_grad()
@@ -85,9 +85,9 @@ def _softmax_attention(call: Call) -> tuple[Tensor, Tensor]:
 
 
 def bias_tensor(attn_bias: Any, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """What a bias adds to scores of `shape` `[B, *heads, M, N]`: a tensor itself, else as its class materializes it.
+    """The tensor that a bias adds to scores of `shape` `[B, *heads, M, N]`: itself, or what its `materialize` returns.
 
-    The causal masks of 0.0.27 to 0.0.31 were tensors that also materialize.
+    The causal masks of xformers 0.0.27 to 0.0.31 are tensors that have `materialize` too.
     """
     if hasattr(attn_bias, "materialize"):
         dense: Tensor = attn_bias.materialize(shape, dtype=dtype, device=device)

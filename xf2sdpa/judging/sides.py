@@ -1,4 +1,4 @@
-"""Running one side of a comparison on leaves of its own: result, gradients, and nothing else that anybody feels."""
+"""Runs one side of a comparison on copies of the inputs: result and gradients, without side effects."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from xf2sdpa.judging.watch import Watch
 
 @dataclass
 class Ran:
-    """What one side gave.
+    """The results of one side.
 
     Attributes:
         outputs: the tensors of the result, detached, with their strides.
-        gradients: one for each leaf; None where there is none.
-        trains: for each output, whether it belongs to a graph.
-        error: what was raised instead.
-        watch: the attention and dropout calls of torch that were seen.
+        gradients: one for each leaf; None where it has none.
+        trains: for each output, whether it belongs to an autograd graph.
+        error: the exception, if the side raised one.
+        watch: the calls of torch's attention and dropout that it made.
     """
 
     outputs: list[Tensor] = field(default_factory=list)
@@ -34,10 +34,10 @@ class Ran:
 
 
 @contextlib.contextmanager
-def unfelt(devices: Sequence[torch.device]) -> Iterator[None]:
-    """Nothing inside is felt outside: random numbers, inference mode, saved-tensor hooks and autocast's cache.
+def isolated(devices: Sequence[torch.device]) -> Iterator[None]:
+    """Isolate the program from code inside: random generators, inference mode, saved-tensor hooks, autocast's cache.
 
-    Autocast itself stays as it is, for both sides.
+    Whether autocast is on, and its dtype, stay as they are.
     """
     indices = sorted({torch.cuda.current_device() if d.index is None else d.index for d in devices if d.type == "cuda"})
     before = torch.is_autocast_cache_enabled()
@@ -47,7 +47,7 @@ def unfelt(devices: Sequence[torch.device]) -> Iterator[None]:
         torch.enable_grad(),
         torch.autograd.graph.saved_tensors_hooks(_same, _same),
     ):
-        torch.set_autocast_cache_enabled(False)  # else the casts of our leaves stay in the program's cache
+        torch.set_autocast_cache_enabled(False)  # else casts of the comparison's leaves stay in the program's cache
         try:
             yield
         finally:
@@ -67,9 +67,10 @@ def run(
     upstream: Sequence[Tensor] = (),
     backend: Any = None,
 ) -> Ran:
-    """Call a side and differentiate it. `upstream`: gradients for its outputs, else random ones are drawn.
+    """Call a side and differentiate it.
 
-    `backend`: the SDPA backend that it is pinned to. Raises nothing but torch.cuda.OutOfMemoryError.
+    `upstream`: the gradients of its first outputs; for the others they are drawn. `backend`: the SDPA backend that it
+    is pinned to. Of what the side raises, only torch.cuda.OutOfMemoryError is raised here; the rest is in `error`.
     """
     ran = Ran(watch=Watch(backend))
     seed_generators(seed, leaves.tensors)
@@ -81,13 +82,13 @@ def run(
         ran.outputs = [x.detach() for x in outputs]
     except torch.cuda.OutOfMemoryError:  # says nothing about either side
         raise
-    except Exception as error:  # the program's own code, and kernels that refuse
+    except Exception as error:  # from the program's own code, or a kernel that refuses
         ran.error = error
     return ran
 
 
 def seed_generators(seed: int, tensors: Sequence[Tensor]) -> None:
-    """Seed the generators that `unfelt` puts back: not `torch.manual_seed`, which reaches every GPU there is."""
+    """Seed only the generators that `isolated` restores; `torch.manual_seed` would seed those of every GPU."""
     torch.default_generator.manual_seed(seed)
     for device in {x.device for x in tensors if x.is_cuda}:
         with torch.cuda.device(device):
@@ -111,7 +112,7 @@ def differentiate(
 
 
 def upstream_of(output: Tensor, seed: int) -> Tensor:
-    """The gradient that reaches an output: normally distributed, the same for every side."""
+    """An upstream gradient for an output: normally distributed, and the same for every side with this seed."""
     generator = torch.Generator(output.device).manual_seed(seed)
     drawn = torch.randn(output.shape, device=output.device, generator=generator)
     return drawn.to(output.dtype if is_floating(output) else drawn.dtype)

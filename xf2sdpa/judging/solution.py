@@ -1,29 +1,31 @@
-"""Attention in float64, and how large an honest kernel's rounding error may be at each element of it.
+"""Attention in float64, and how large a correct kernel's rounding error may be at each element of it.
 
-**How an error is measured.** Not against the largest value of the result: one wrong row of small values would hide
-behind it. Each element has its own *unit*: what its rounding errors scale with, if every rounding in a fused kernel
-is off by a relative 1. With P the probabilities, O = PV, dS = P (dP - D), eps that of the dtype computed in:
+**How an error is measured.** Dividing by the largest value of the result would hide one wrong row of small values. So
+each element has its own *unit*: the size of its error if every rounding in a fused kernel were off by a relative 1.
+With P the probabilities, O = PV, D = rowsum(dO O), dS = P (dP - D), and eps that of the dtype computed in:
 
-* result: O is rounded once, and P before the product with V. `|O| + q + rms(q)`, where `q = sqrt(P² V²)`: the
-  roundings of a row's probabilities are independent, so they add in quadrature; `rms(q)`, over the row, keeps an
-  element that is near 0 by chance from being measured by its chance.
+* result: O is rounded once, and P before the product with V. The unit is `|O| + q + rms(q)`, where `q = sqrt(P² V²)`:
+  the roundings of a row's probabilities are independent, so they add in quadrature. `rms(q)`, over the row, keeps the
+  unit from vanishing for an element that happens to be near 0.
 * gradients: the same for `dV = PᵀdO`, `dQ = dS K`, `dK = dSᵀQ` and that of a bias, dS. D is a product with the
-  rounded O, so its error, `w = sqrt(dO² O²)` a row, comes in through all keys at once: `w |P K|` in dQ.
-* where float16 underflows, a probability or dS counts as the least normal number; over the scale in dQ and dK, since
-  cuDNN rounds dS after it has been scaled (on an H200: 8 times the error of FA2 in dK, with head size 64).
+  rounded O, so its error, `w = sqrt(dO² O²)` per row, affects all keys at once: `w |P K|` in dQ.
+* where float16 underflows, a probability or dS counts as the smallest normal number; in dQ and dK divided by the scale,
+  since cuDNN rounds dS after scaling it (on an H200: 8 times the error of FlashAttention-2 in dK, with head size 64).
 * sums are kept in float32 (float64 for float64), and exp turns a rounding of its argument, `g = scale |q||k| + |bias|
   + sqrt(K / 3) |score|`, into a relative one: `(1 + g) * P|V|` and the like, times eps of the sums over eps of the
   dtype. The last term of g: a score is a sum of K products, and where they share a sign, as where query and key are
   the same tensor, its partial sums grow evenly up to the score; their roundings in quadrature are `sqrt(K / 3)` of it.
-  Kernels that compute the scores anew in the backward pass do so in another order, so nothing cancels against the lse.
+  Kernels that recompute the scores in the backward pass do so in another order, so their errors do not cancel against
+  those in the log-sum-exp.
 
 An error in these units, divided by eps, is about 0.5 for every kernel that rounds once, independent of shape, mask
-and head size; a row computed with another mask, scale or order is off by about 1/eps of that.
+and head size; a row computed with another mask, scale or order is off by about 1/eps times that.
 
-**What is judged.** All of it up to `SCORES` query-key pairs. Beyond, a seeded sample of (batch, head) pairs (all heads
-of a batch where key or value is expanded over heads), first and last among them; without gradients also of query rows
-where one pair is too large. What was left out is NaN in `exact` and `unit`. Scores are never held whole: chunks of at
-most `CHUNK_BYTES` in all. A mask object is, in float16, where it is neither causal from the top left nor packed.
+**What is judged.** Everything, up to `SCORES` query-key pairs. Beyond, a seeded sample of (batch, head) pairs that
+includes the first and the last (all heads of a batch where key or value is expanded over heads); if even one pair is
+too large and there are no gradients, also a sample of query rows. Elements that are not judged are NaN in `exact` and
+`unit`. Scores are computed in chunks of at most `CHUNK_BYTES`. A mask object is materialized whole, in float16, unless
+it is causal from the top left or packed.
 """
 
 from __future__ import annotations
@@ -40,23 +42,23 @@ from xf2sdpa.judging.calls import Call
 from xf2sdpa.judging.reference import HALF, bias_tensor
 
 SCORES = {"cpu": 2**20, "cuda": 2**28}
-"""How many query-key pairs are judged in one call, by kind of device: about a second each, with gradients."""
+"""How many query-key pairs are judged per call, by kind of device; takes about a second with gradients."""
 
 CHUNK_BYTES = 2**28
-"""What the judge's temporary matrices may take together."""
+"""The memory that the judge's temporary matrices may take together."""
 
 _MATRICES = 10
-"""How many `[M, N]` matrices in float64 it holds at a time."""
+"""How many float64 matrices `[M, N]` the judge holds at a time."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Queries `rows` and keys `keys` that see nothing but each other: a packed sequence, or all there is."""
+    """Queries `rows` that attend only to the keys `keys`: one packed sequence, or everything."""
 
     rows: slice
     keys: slice
     mask: Any
-    """The bias for this part alone: None, a tensor `[B, H, M, N]`, or a mask object made for these lengths."""
+    """The bias of this part: None, a tensor `[B, H, M, N]`, or a mask object made for these lengths."""
 
 
 @dataclass
@@ -65,21 +67,21 @@ class Solution:
 
     call: Call
     pairs: Tensor
-    """Which (batch, head) pairs are judged: indices into B * H."""
+    """The (batch, head) pairs that are judged, as indices into B * H."""
     parts: list[Part]
     query_rows: Tensor | None
-    """Which query rows, None for all."""
+    """The query rows that are judged; None for all."""
     exact: dict[str, Tensor] = field(default_factory=dict)
     unit: dict[str, Tensor] = field(default_factory=dict)
 
     @property
-    def keep(self) -> torch.dtype:
-        """What results are kept in: float32 is exact enough to judge half."""
+    def dtype(self) -> torch.dtype:
+        """The dtype of `exact` and `unit`: float32 is precise enough to judge half."""
         return torch.float32 if self.call.query.dtype in HALF else torch.float64
 
     @property
     def sampled(self) -> bool:
-        """Whether something was left out."""
+        """Whether only a sample is judged."""
         return len(self.pairs) < _pairs_of(self.call) or self.query_rows is not None
 
 
@@ -99,13 +101,13 @@ def tensor_of(attn_bias: Any) -> Tensor | None:
 
 
 def sampled_solution(call: Call, seed: int) -> Solution:
-    """What of a call is judged."""
+    """The unsolved solution of a call, with the pairs and rows that are to be judged."""
     total, parts = _pairs_of(call), _parts(call)
     scores = sum((part.rows.stop - part.rows.start) * (part.keys.stop - part.keys.start) for part in parts)
     budget = SCORES["cuda" if call.query.is_cuda else "cpu"]
     bias = tensor_of(call.attn_bias)
     generator = torch.Generator().manual_seed(seed)
-    if total * scores <= budget or (bias is not None and bias.requires_grad):  # a bias' gradient sums over all pairs
+    if total * scores <= budget or (bias is not None and bias.requires_grad):  # a bias's gradient sums over all pairs
         return Solution(call, torch.arange(total), parts, None)
     pairs = _sample(total, max(1, budget // max(scores, 1)), generator)
     heads = math.prod(call.query.shape[2:-1])
@@ -119,7 +121,7 @@ def sampled_solution(call: Call, seed: int) -> Solution:
 
 
 def _sample(total: int, count: int, generator: torch.Generator) -> Tensor:
-    """`count` of `total` indices in order, the first and the last among them where there is room for both."""
+    """`count` of `total` indices in order, including the last, and the first if `count` is 2 or more."""
     if count >= total:
         return torch.arange(total)
     ends = torch.tensor([total - 1, 0])[:count]
@@ -128,7 +130,7 @@ def _sample(total: int, count: int, generator: torch.Generator) -> Tensor:
 
 
 def _parts(call: Call) -> list[Part]:
-    """Packed sequences one by one where each can have a mask object of its own; else everything as one."""
+    """The packed sequences, if a mask object can be made for each; else everything as one part."""
     whole = [Part(slice(0, call.query.shape[1]), slice(0, call.key.shape[1]), call.attn_bias)]
     mask = call.attn_bias
     queries, keys = (getattr(mask, name, None) for name in ("q_seqinfo", "k_seqinfo"))
@@ -142,19 +144,19 @@ def _parts(call: Call) -> list[Part]:
 
 
 def _of_one_sequence(mask: Any, info: Any, lengths: tuple[list[int], list[int]]) -> Any:
-    """The same kind of mask, for one sequence; made without its constructor, which may refuse what the whole allows."""
-    alone = object.__new__(type(mask))
-    vars(alone).update(vars(mask))
+    """The same kind of mask for one sequence; made without its constructor, which may refuse these lengths."""
+    single = object.__new__(type(mask))
+    vars(single).update(vars(mask))
     infos = zip(("q_seqinfo", "k_seqinfo"), lengths, strict=True)
-    vars(alone).update({name: type(info).from_seqlens(length) for name, length in infos})
-    return alone
+    vars(single).update({name: type(info).from_seqlens(length) for name, length in infos})
+    return single
 
 
 # -------------------------------------------------------------------------------------------------- numbers
 
 
 def _heads_first(x: Tensor) -> Tensor:
-    """`[B, M, *heads, K]` as `[B, H, M, K]`, without a copy where it can be."""
+    """`[B, M, *heads, K]` as `[B, H, M, K]`, without a copy where possible."""
     if x.ndim == 3:
         return x.unsqueeze(1)
     return (x.flatten(2, 3) if x.ndim == 5 else x).transpose(1, 2)
@@ -162,7 +164,7 @@ def _heads_first(x: Tensor) -> Tensor:
 
 @dataclass
 class _Chunk:
-    """Some pairs and some query rows of one part, in float64: `[pairs, rows or keys, K]`."""
+    """Some (batch, head) pairs and query rows of one part, in float64: `[pairs, rows or keys, K]`."""
 
     batch: Tensor
     head: Tensor
@@ -173,7 +175,7 @@ class _Chunk:
     value: Tensor
     weights: Tensor
     growth: Tensor
-    """1 + g of the module's docstring, `[pairs, rows, 1]`."""
+    """1 + g, with the g of this module's docstring: `[pairs, rows, 1]`."""
     lse: Tensor
 
 
@@ -200,13 +202,13 @@ def _chunks(solution: Solution) -> Iterator[_Chunk]:
 
 
 def _dense(part: Part, call: Call) -> Tensor | None:
-    """The bias as `[B or 1, H or 1, M, N]`; a causal mask, the most frequent of the large ones, is never made whole."""
+    """The bias as `[B or 1, H or 1, M, N]`; None for a causal mask, which `_bias_of` makes by chunks to save memory."""
     mask, held = part.mask, tensor_of(part.mask)
     if mask is None or _is_causal(mask):
         return None
     lengths = (part.rows.stop - part.rows.start, part.keys.stop - part.keys.start)
     heads = tuple(call.query.shape[2:-1]) or (1,)
-    if held is None:  # nothing but 0 and -inf: any dtype holds it
+    if held is None:  # only 0 and -inf, which any dtype represents
         return bias_tensor(mask, (1, 1, *lengths), torch.float16, call.query.device)
     shape = (call.query.shape[0], *heads, *lengths)
     dense = mask.unsqueeze(1) if held is mask and mask.ndim == 3 else bias_tensor(mask, shape, held.dtype, held.device)
@@ -218,7 +220,7 @@ def _is_causal(mask: Any) -> bool:
 
 
 def _bias_of(part: Part, dense: Tensor | None, batch: Tensor, head: Tensor, rows: Tensor) -> Tensor | None:
-    """`[pairs or 1, rows, N]` of the bias, or None."""
+    """The part of the bias for these pairs and rows, `[pairs or 1, rows, N]`; None if there is no bias."""
     at = rows - part.rows.start
     if _is_causal(part.mask):
         keys = torch.arange(part.keys.stop - part.keys.start, device=rows.device)
@@ -231,7 +233,7 @@ def _bias_of(part: Part, dense: Tensor | None, batch: Tensor, head: Tensor, rows
 
 
 def _softmax(query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Probabilities (0 in a row without keys), 1 + g, and the log-sum-exp."""
+    """Probabilities (0 in a row whose keys are all masked), 1 + g, and the log-sum-exp."""
     products = scores = query @ key.transpose(-2, -1) * scale
     longest = key.norm(dim=-1).amax(-1)[:, None] if key.shape[-2] else key.new_zeros(len(key), 1)
     growth = 1 + abs(scale) * query.norm(dim=-1) * longest
@@ -247,50 +249,50 @@ def _softmax(query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> t
     return weights, growth[..., None], lse
 
 
-def _rms(x: Tensor) -> Tensor:
-    """`x` and its root mean square over the row, together: no element is measured by its own chance alone."""
+def _add_rms(x: Tensor) -> Tensor:
+    """`x` plus its root mean square over the row, so that no element that happens to be near 0 gets a unit near 0."""
     return x + x.square().mean(-1, keepdim=True).sqrt()
 
 
 def _roundings(x: Tensor, weights: Tensor, tiny: float) -> Tensor:
-    """Squares of what the rounding of `x` scales with: `x`, but the least normal number where a float16 underflows."""
+    """Squares of the size of `x`'s rounding errors: `x²`, plus that of the smallest normal number for underflow."""
     return x.square() + (weights > 0) * tiny**2
 
 
-def _share(dtype: torch.dtype) -> float:
-    """eps of the sums over eps of the dtype."""
+def _sum_eps(dtype: torch.dtype) -> float:
+    """eps of the dtype that sums are kept in, relative to eps of `dtype`."""
     return torch.finfo(torch.float64 if dtype == torch.float64 else torch.float32).eps / torch.finfo(dtype).eps
 
 
-def _outcome(chunk: _Chunk, share: float, tiny: float) -> tuple[Tensor, Tensor]:
-    """O and its unit."""
+def _output_and_unit(chunk: _Chunk, sum_eps: float, tiny: float) -> tuple[Tensor, Tensor]:
+    """The output O and its unit."""
     out = chunk.weights @ chunk.value
     quadrature = (_roundings(chunk.weights, chunk.weights, tiny) @ chunk.value.square()).sqrt()
-    return out, out.abs() + _rms(quadrature) + share * chunk.growth * (chunk.weights @ chunk.value.abs())
+    return out, out.abs() + _add_rms(quadrature) + sum_eps * chunk.growth * (chunk.weights @ chunk.value.abs())
 
 
 def solve_forward(solution: Solution) -> None:
-    """The result and the log-sum-exp, and their units."""
+    """Compute the result and the log-sum-exp, and their units, into the solution."""
     call = solution.call
-    share, tiny = _share(call.query.dtype), torch.finfo(call.query.dtype).tiny
+    sum_eps, tiny = _sum_eps(call.query.dtype), torch.finfo(call.query.dtype).tiny
     batch, rows = call.query.shape[:2]
     heads = math.prod(call.query.shape[2:-1])
     shape = (batch, heads, rows, call.value.shape[-1])
-    exact, unit = (call.query.new_full(shape, math.nan, dtype=solution.keep) for _ in range(2))
-    lse, lse_unit = (call.query.new_full(shape[:3], math.nan, dtype=solution.keep) for _ in range(2))
+    exact, unit = (call.query.new_full(shape, math.nan, dtype=solution.dtype) for _ in range(2))
+    lse, lse_unit = (call.query.new_full(shape[:3], math.nan, dtype=solution.dtype) for _ in range(2))
     for chunk in _chunks(solution):
         where = (chunk.batch[:, None], chunk.head[:, None], chunk.rows[None])
-        out, scaled = _outcome(chunk, share, tiny)
-        exact[where], unit[where] = out.to(solution.keep), scaled.to(solution.keep)
-        lse[where] = chunk.lse.to(solution.keep)
-        lse_unit[where] = (chunk.lse.abs().masked_fill(chunk.lse.isinf(), 0) + chunk.growth[..., 0]).to(solution.keep)
+        out, scaled = _output_and_unit(chunk, sum_eps, tiny)
+        exact[where], unit[where] = out.to(solution.dtype), scaled.to(solution.dtype)
+        lse[where] = chunk.lse.to(solution.dtype)
+        lse_unit[where] = (chunk.lse.abs().masked_fill(chunk.lse.isinf(), 0) + chunk.growth[..., 0]).to(solution.dtype)
     solution.exact["out"], solution.unit["out"] = (x.transpose(1, 2).reshape(call.result_shape) for x in (exact, unit))
     lse_shape = (batch, *(call.query.shape[2:-1] or (1,)), rows)
     solution.exact["lse"], solution.unit["lse"] = lse.reshape(lse_shape), lse_unit.reshape(lse_shape)
 
 
 def solve_backward(solution: Solution, upstream: Tensor) -> None:
-    """Gradients and their units, for an upstream gradient of the result's shape."""
+    """Compute the gradients and their units into the solution, for an upstream gradient of the result's shape."""
     call = solution.call
     gradient = _heads_first(upstream)
     made = _Gradients(solution)
@@ -298,19 +300,19 @@ def solve_backward(solution: Solution, upstream: Tensor) -> None:
         made.add(chunk, gradient[chunk.batch[:, None], chunk.head[:, None], chunk.rows[None]].double())
     for which, sums in ((solution.exact, made.exact), (solution.unit, made.unit())):
         for name, like in (("query", call.query), ("key", call.key), ("value", call.value)):
-            which[name] = sums[name].transpose(1, 2).reshape(like.shape).to(solution.keep)
+            which[name] = sums[name].transpose(1, 2).reshape(like.shape).to(solution.dtype)
         bias = tensor_of(call.attn_bias)
         if bias is not None:
-            which["bias"] = sums["bias"].reshape(bias.shape).to(solution.keep) if "bias" in sums else bias * math.nan
+            which["bias"] = sums["bias"].reshape(bias.shape).to(solution.dtype) if "bias" in sums else bias * math.nan
 
 
 class _Gradients:
-    """Sums over the chunks: gradients, and the parts of their units that add in squares and plainly."""
+    """Sums over the chunks: the gradients, and the terms of their units, those added in quadrature and the others."""
 
     def __init__(self, solution: Solution) -> None:
         call = solution.call
         self.scale = call.query.shape[-1] ** -0.5 if call.scale is None else call.scale
-        self.share, self.tiny = _share(call.query.dtype), torch.finfo(call.query.dtype).tiny
+        self.sum_eps, self.tiny = _sum_eps(call.query.dtype), torch.finfo(call.query.dtype).tiny
         sizes = {name: _heads_first(getattr(call, name)).shape for name in ("query", "key", "value")}
         bias = tensor_of(call.attn_bias)
         if bias is not None and bias.requires_grad:
@@ -324,19 +326,19 @@ class _Gradients:
         )
 
     def add(self, chunk: _Chunk, upstream: Tensor) -> None:
-        """One chunk's part; `upstream` is `[pairs, rows, Kv]`."""
+        """Add one chunk's terms; `upstream` is `[pairs, rows, Kv]`."""
         p, q, k, v = chunk.weights, chunk.query, chunk.key, chunk.value
         out = p @ v
         product = upstream @ v.transpose(-2, -1)
         ds = p * (product - (upstream * out).sum(-1, keepdim=True))
-        blur = (upstream.square() * out.square()).sum(-1, keepdim=True).sqrt()  # what rounding O does to D
+        blur = (upstream.square() * out.square()).sum(-1, keepdim=True).sqrt()  # error of D from rounding O
         sums = chunk.growth * p * (upstream.abs() @ v.abs().transpose(-2, -1) + (upstream * out).abs().sum(-1, True))
         scale, magnitude = self.scale, abs(self.scale)
         rows = (chunk.batch[:, None], chunk.head[:, None], chunk.rows[None])
         rounded = _roundings(ds, p, self.tiny / min(magnitude or 1.0, 1.0))
         spread = (rounded + (p * blur).square()).transpose(-2, -1)
         self._put(rows, "query", scale * ds @ k, scale**2 * rounded @ k.square())
-        self.plain["query"][rows] = magnitude * (blur * (p @ k).abs() + self.share * sums @ k.abs())
+        self.plain["query"][rows] = magnitude * (blur * (p @ k).abs() + self.sum_eps * sums @ k.abs())
         self._put_keys(chunk, "key", scale * ds.transpose(-2, -1) @ q, scale**2 * spread @ q.square())
         self._put_keys(
             chunk,
@@ -344,18 +346,18 @@ class _Gradients:
             p.transpose(-2, -1) @ upstream,
             _roundings(p, p, self.tiny).transpose(-2, -1) @ upstream.square(),
         )
-        turned = self.share * sums.transpose(-2, -1)
+        turned = self.sum_eps * sums.transpose(-2, -1)
         self._add_plain(chunk, "key", magnitude * turned @ q.abs())
-        self._add_plain(chunk, "value", self.share * (chunk.growth * p).transpose(-2, -1) @ upstream.abs())
+        self._add_plain(chunk, "value", self.sum_eps * (chunk.growth * p).transpose(-2, -1) @ upstream.abs())
         if "bias" in self.exact:
             where = (*(index[..., None] for index in rows), self._columns(chunk))
             self._put(where, "bias", ds, _roundings(ds, p, self.tiny) + (p * blur).square())
-            self.plain["bias"][where] = self.share * sums
+            self.plain["bias"][where] = self.sum_eps * sums
 
     def unit(self) -> dict[str, Tensor]:
         """The units of the gradients."""
         return {
-            name: self.exact[name].abs() + _rms(self.squares[name].sqrt()) + self.plain[name] for name in self.exact
+            name: self.exact[name].abs() + _add_rms(self.squares[name].sqrt()) + self.plain[name] for name in self.exact
         }
 
     def _columns(self, chunk: _Chunk) -> Tensor:

@@ -1,4 +1,4 @@
-"""Turning two results and what they should have been into checks: errors in units of the judge, NaN, layout."""
+"""Turns two results and the exact one into checks: errors in the judge's units, and NaN."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from torch import Tensor
 from xf2sdpa.judging.model import Check
 
 FACTOR = 2.0
-"""error(new) may be this many times error(old), plus `ALLOWANCE`: honest kernels round in other places (trap 58)."""
+"""error(new) may be this many times error(old), plus `ALLOWANCE`: correct kernels round at different places."""
 
 ALLOWANCE = 2.0
-"""In eps. In units of the judge a fused kernel's error is 0.3 to 0.6 eps as a rule and, seldom, 1.3 (of 300 random
-problems on torch's CPU kernels; GPU kernels round in the same places); the judge's own gradients lose up to 0.5 eps
-when autograd hands them back in the inputs' dtype. A reference that computes half in float32 has no error to double."""
+"""In eps. In the judge's units, a fused kernel's error is mostly 0.3 to 0.6 eps and at most 1.3 (300 random problems on
+torch's CPU kernels; GPU kernels round at the same places); the judge's own gradients lose up to 0.5 eps as autograd
+casts them to the inputs' dtype. It is needed because the reference, in float32 for half inputs, has almost no error
+that `FACTOR` could double."""
 
 OUTSIDE = 4.0
-"""What the sample left out: old and new may differ there by this many times what they differ by inside it."""
+"""Outside the judged sample, old and new may differ by this many times what they differ by inside it."""
 
 TOLERANCES = {
     torch.float16: ((4e-3, 4e-4), (2e-1, 2e-2)),
     torch.bfloat16: ((2e-2, 5e-3), (9e-1, 1e-1)),
     torch.float32: ((3e-4, 2e-5), (9e-4, 1e-4)),
 }
-"""(atol, rtol) of results, and of gradients, in xformers' own tests (SEMANTICS trap 58): where there is no judge."""
+"""(atol, rtol) of results, and of gradients, as in xformers' own tests; used where there is no judge."""
 
 
 @dataclass
 class Measured:
-    """One tensor of both sides, and what it should be.
+    """One tensor of both sides, and its exact value.
 
     Attributes:
         what: `output`, `gradient of query`, …
-        exact, unit: of the judge, NaN where it did not judge; None where there is none.
-        eps: relative rounding error of the coarsest dtype on the old path.
+        exact, unit: the judge's result and error units, NaN where it did not judge; None where there is no judge.
+        eps: that of the coarsest dtype on the old path.
     """
 
     what: str
@@ -47,7 +48,7 @@ class Measured:
     eps: float
 
     def check(self) -> Check:
-        """Whether the new tensor is as near to the truth as the old one."""
+        """The check that the new tensor is about as near to the exact one as the old one is."""
         if self.exact is None:
             return self._by_tolerance()
         exact, unit = self.exact.double(), self._unit(self.exact)
@@ -59,15 +60,15 @@ class Measured:
         limit = FACTOR * old_error + ALLOWANCE * self.eps
         if new_error > limit:
             return Check(self.what, False, "", old_error, new_error, limit, first(errors[1] > limit))
-        return self._outside(judged) or Check(self.what, True, "", old_error, new_error, limit)
+        return self._outside_sample(judged) or Check(self.what, True, "", old_error, new_error, limit)
 
     def _unit(self, exact: Tensor) -> Tensor:
-        """The judge's units; without any, the size of element and row."""
+        """The judge's units; without a judge's, the size of each element and its row."""
         unit = row_size(exact) if self.unit is None else self.unit.double()
         return unit.clamp_min(torch.finfo(self.old.dtype).tiny)
 
-    def _outside(self, judged: Tensor) -> Check | None:
-        """A failing check if the new tensor leaves the old one where the judge did not look."""
+    def _outside_sample(self, judged: Tensor) -> Check | None:
+        """A failing check if the tensors differ too much outside the judged sample; else None."""
         if bool(judged.all()):
             return None
         size = row_size(self.old).double().clamp_min(torch.finfo(self.old.dtype).tiny)
@@ -95,7 +96,7 @@ def row_size(x: Tensor) -> Tensor:
 
 
 def row_rms(x: Tensor) -> Tensor:
-    """Root mean square over the last dimension, of what is known (not NaN), for every element."""
+    """Root mean square of the finite values over the last dimension, kept as a dimension of size 1."""
     known = x.isfinite()
     if not x.ndim:
         return x.abs()
@@ -104,13 +105,13 @@ def row_rms(x: Tensor) -> Tensor:
 
 
 def _error(x: Tensor, exact: Tensor, unit: Tensor, where: Tensor) -> Tensor:
-    """`|x - exact| / unit` where both are finite, 0 elsewhere: what is not finite is another check's business."""
+    """`|x - exact| / unit` where `where` is true and `x` finite, else 0: `finite_check` covers non-finite values."""
     error = (x.detach().double() - exact).abs() / unit
     return error.where(where & x.isfinite(), 0.0)
 
 
 def first(bad: Tensor) -> tuple[int, ...] | None:
-    """Index of the first true element."""
+    """Index of the first true element; None if there is none."""
     found = bad.flatten().nonzero()
     if not len(found):
         return None
@@ -123,7 +124,7 @@ def first(bad: Tensor) -> tuple[int, ...] | None:
 
 
 def finite_check(pairs: list[tuple[str, Tensor, Tensor]]) -> Check:
-    """That the new side is finite wherever the old one is."""
+    """The check that the new tensors are finite wherever the old ones are, for (name, old, new)."""
     for what, old, new in pairs:
         bad = ~new.isfinite() & old.isfinite()
         if count := int(bad.sum()):

@@ -1,4 +1,4 @@
-"""What of torch's attention a function really calls: with which dropout, in which dtype; and dropout switched off."""
+"""Records which attention functions of torch a function calls, with which dropout and dtype; switches dropout off."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ATTENTION = {
     "_varlen_attn": None,
     "varlen_attn": None,
 }
-"""Names of torch's attention functions, and where `dropout_p` stands among their arguments; None: they have none."""
+"""Names of torch's attention functions, and the position of `dropout_p` among their arguments; None if they lack it."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class KernelCall:
     name: str
     dropout_p: float
     dtype: torch.dtype
-    """What it computes in, autocast included."""
+    """The dtype it computes in, autocast included."""
     masked: bool = False
     """Whether it is given a dense mask."""
 
 
 class Watch(TorchFunctionMode):
-    """Writes down calls of torch's attention and of dropout, and lets them drop nothing.
+    """Records calls of torch's attention and of dropout, and makes them with a dropout of 0.
 
     `backend`: a `torch.nn.attention.SDPBackend` that every SDPA call is pinned to, whatever the code around it chose.
     """
@@ -71,7 +71,10 @@ class Watch(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _refuse_what_would_crash(self, mask: Any, key: Tensor) -> None:
-        """EFFICIENT reads beside a mask that is broadcast along the keys: `misaligned address` (torch 2.11, H200)."""
+        """Raise instead of calling EFFICIENT with a mask that is broadcast along the keys.
+
+        The kernel would read out of its bounds and fail with `misaligned address` (torch 2.11, H200).
+        """
         if self.backend != torch.nn.attention.SDPBackend.EFFICIENT_ATTENTION or type(mask) is not Tensor:
             return
         if mask.stride(-1) != 1 and key.shape[-2] > 1:
@@ -83,7 +86,7 @@ class Watch(TorchFunctionMode):
 def _without(
     args: tuple[Any, ...], kwargs: dict[str, Any], position: int | None, name: str, default: float
 ) -> tuple[float, tuple[Any, ...]]:
-    """The probability in these arguments, and the positional ones with 0 in its place (`kwargs` is changed)."""
+    """The dropout rate in these arguments, and the positional ones with 0 in its place (`kwargs` is changed)."""
     if position is None:
         return 0.0, args
     if len(args) > position:
@@ -93,7 +96,7 @@ def _without(
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype | None:
-    """What autocast turns matrix products into on this kind of device, None where it is off."""
+    """The dtype of matrix products under autocast on this kind of device; None if autocast is off."""
     try:
         on = torch.is_autocast_enabled(device.type)
         return torch.get_autocast_dtype(device.type) if on else None
@@ -104,7 +107,7 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
 
 
 def _computed_in(query: Tensor, name: str) -> torch.dtype:
-    """Autocast has `scaled_dot_product_attention` on its list, and leaves float64 alone."""
+    """The dtype an attention function computes in: autocast casts SDPA's inputs, but never float64."""
     cast = autocast_dtype(query.device)
     listed = name == SDPA and query.dtype != torch.float64
     return cast if cast is not None and listed else query.dtype

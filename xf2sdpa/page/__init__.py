@@ -1,8 +1,8 @@
 """Self-contained HTML pages with tables and charts, for verify and bench.
 
-`render` fills a template that extends `page/base.html`. What goes into it is plain data: `tables.Table`,
-`charts.BarChart`, `charts.ErrorPlot`; `page/parts.html` has a macro for each. A page loads nothing from anywhere, needs
-no JavaScript, and follows the reader's light or dark setting. Jinja2 is imported by `render` and by nothing else here.
+`render` fills a template that extends `page/base.html`. Its values are plain data: `tables.Table`, `charts.BarChart`,
+`charts.ErrorPlot`; `page/parts.html` has a macro for each. A page loads no other files, needs no JavaScript, and
+follows the reader's light or dark setting. Only `render` imports Jinja2.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def render(template: str, **values: Any) -> str:
-    """A page.
+    """Render a page.
 
     Args:
         template: path inside this package, such as `verify/report/page.html`; it extends `page/base.html`.
-        values: what the template names. All text is escaped: reports hold the user's code.
+        values: the template's variables. All text is escaped, as reports contain the user's code.
 
     Raises:
-        jinja2.UndefinedError: the template names something that is not among the values.
+        jinja2.UndefinedError: the template uses a variable that is not among the values.
     """
     return _environment().get_template(template).render(values) + "\n"
 
@@ -49,7 +49,7 @@ def _environment() -> jinja2.Environment:
 
 
 def prose(text: str) -> Markup:
-    """Escaped text in which what stands between backticks is code."""
+    """Escaped text, with text in backticks as code."""
     from markupsafe import Markup, escape  # noqa: PLC0415 - comes with Jinja2
 
     pieces = re.split(r"`([^`]+)`", text)

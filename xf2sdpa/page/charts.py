@@ -1,7 +1,7 @@
-"""Charts as plain data, and where things stand in them; `parts.html` draws them as inline SVG.
+"""Charts as plain data with positions; `parts.html` draws them as inline SVG.
 
 Widths are percentages of the plot and heights are pixels, so that text keeps its size on any screen. On a logarithmic
-axis the length of a bar means nothing, so values are drawn as points there.
+axis the length of a bar would be meaningless, so values are drawn as points there.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from xf2sdpa.page import numbers
 from xf2sdpa.page.tables import Cell, Column, Table
 
 COLOURS = 6
-"""So many series have a colour of their own (`--series-1` and so on in `style.css`)."""
+"""The number of colours for series (`--series-1` and so on in `style.css`)."""
 _LABEL_ROOM = 24
-"""Letters of a series' name that stand beside its bar; the whole name is in the tooltip, the legend and the table."""
+"""The most characters of a series' name beside its bar; the tooltip, legend and table have the whole name."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """From values to per cent of the plot's width.
+    """Maps values to per cent of the plot's width.
 
     Attributes:
-        span: where `low` and `high` stand, in per cent.
+        span: the positions of `low` and `high`, in per cent.
     """
 
     low: float
@@ -34,7 +34,7 @@ class Axis:
     span: tuple[float, float] = (0.0, 100.0)
 
     def at(self, value: float) -> float:
-        """Where a value stands, kept inside the span."""
+        """The position of a value in per cent, limited to the span."""
         low, high, here = self.low, self.high, min(max(value, self.low), self.high)
         if self.logarithmic:
             low, high, here = math.log10(low), math.log10(high), math.log10(here)
@@ -43,7 +43,7 @@ class Axis:
 
     @cached_property
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and labels: round values, at most about six."""
+        """Positions and labels of ticks at round values."""
         values = _log_ticks(self.low, self.high) if self.logarithmic else _linear_ticks(self.low, self.high)
         label = _power if self.logarithmic and self.low < 1e-3 else _tick_label
         return [(self.at(value), label(value)) for value in values]
@@ -55,7 +55,7 @@ def _linear_ticks(low: float, high: float) -> list[float]:
 
 
 def _round_step(rough: float) -> float:
-    """The smallest of 1, 2, 5, 10, … that is not below."""
+    """The smallest of 1, 2, 5 times a power of ten that is at least `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= rough * (1 - 1e-9))
 
@@ -70,7 +70,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _power(value: float) -> str:
-    """`1e-5`, and `1` for one."""
+    """A value in short exponent form, such as `1e-5`; without the exponent if that is 0."""
     mantissa, exponent = f"{value:.0e}".split("e")
     return mantissa if int(exponent) == 0 else f"{mantissa}e{int(exponent)}"
 
@@ -86,9 +86,9 @@ class Bar:
     """One measurement.
 
     Attributes:
-        value: in the chart's unit; None where there is none, and `note` says why.
+        value: in the chart's unit; None if there is none, and `note` says why.
         spread: quartile distance relative to the value, drawn as a whisker of that width.
-        mark: another figure for the same thing, such as the guide's.
+        mark: another figure for the same quantity, such as the guide's.
     """
 
     series: str
@@ -99,7 +99,7 @@ class Bar:
 
     @property
     def label(self) -> str:
-        """The series' name, short enough to stand beside the bar."""
+        """The series' name, shortened to fit beside the bar."""
         return self.series if len(self.series) <= _LABEL_ROOM else self.series[: _LABEL_ROOM - 1] + "…"
 
     @property
@@ -112,7 +112,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Group:
-    """Bars that belong together: a site with one shape, or a shape. `link` is the id of a part of the page."""
+    """Bars of one site and shape, or of one shape. `link` is the id of an element of the page."""
 
     label: str
     bars: Sequence[Bar]
@@ -122,12 +122,12 @@ class Group:
 
 @dataclass(frozen=True)
 class BarChart:
-    """Grouped horizontal bars (points where the axis is logarithmic), one scale for all groups.
+    """Grouped horizontal bars (points if the axis is logarithmic) on one scale.
 
     Attributes:
-        description: how to read it, one or two sentences.
+        description: how to read it, in one or two sentences.
         mark_label: what a bar's `mark` is, such as `the guide's figure`.
-        shown: groups beyond this many are folded away.
+        shown: groups beyond this many are folded.
     """
 
     title: str
@@ -159,12 +159,12 @@ class BarChart:
 
     @cached_property
     def label_width(self) -> int:
-        """Room for the series' names, in pixels: letters are about 7 wide."""
+        """The width of the series' names in pixels, with about 7 per character."""
         return 14 + round(7 * max((min(len(name), _LABEL_ROOM) for name in self.series), default=0))
 
     @cached_property
     def axis(self) -> Axis | None:
-        """The common axis; None where nothing was measured. The last fifth is left for figures."""
+        """The common axis; None if nothing was measured. The last fifth is left free for the figures."""
         found = [value for group in self.groups for bar in group.bars for value in _values(bar)]
         found = [value for value in found if math.isfinite(value) and value > 0]
         if not found:
@@ -174,7 +174,7 @@ class BarChart:
         return Axis(min(found) / 1.5, max(found) * 1.1, logarithmic=True, span=(0.0, 80.0))
 
     def end(self, bar: Bar) -> float:
-        """Where the bar's figure is written, in per cent: behind the bar, its whisker, and a mark that stands close."""
+        """The position of the bar's figure in per cent: after the bar, its whisker, and a mark that is close."""
         if self.axis is None or bar.value is None:
             return 0.0
         end = self.axis.at(max([bar.value, *(bar.whisker or ())]))
@@ -218,8 +218,8 @@ class Point:
     """One comparison: the largest error of the old and of the new path, both against the same judge.
 
     Attributes:
-        label: which one, for the tooltip and the table.
-        short: for the plot itself; only failing points are labelled there.
+        label: the comparison's name, for the tooltip and the table.
+        short: a short name for the plot, where only failing points are labelled.
     """
 
     series: str
@@ -233,9 +233,9 @@ class Point:
 
 @dataclass(frozen=True)
 class ErrorPlot:
-    """New error against old error, both axes logarithmic, with the line that marks `factor` times the old error.
+    """New error against old error, both axes logarithmic, with a line at `factor` times the old error.
 
-    Zero stands in a lane of its own at the low end, what is not finite in one at the high end.
+    Zeros are drawn in a lane of their own at the low end, NaN and infinity in one at the high end.
     """
 
     title: str
@@ -244,11 +244,11 @@ class ErrorPlot:
     factor: float = 2.0
     height: int = 360
     drawn: int = 1500
-    """So many points are drawn: all that fail, then those nearest to their limit."""
+    """The most points drawn: those that fail first, then those nearest to their limit."""
 
     @cached_property
     def axis(self) -> Axis | None:
-        """One axis for both directions, so that equal errors stand on the diagonal; None without any error above 0."""
+        """One axis for both directions, so that equal errors are on the diagonal; None if no error is above 0."""
         found = [e for point in self.points for e in (point.old, point.new) if math.isfinite(e) and e > 0]
         if not found:
             return None
@@ -261,28 +261,28 @@ class ErrorPlot:
         return list(dict.fromkeys(point.series for point in self.points))
 
     def colour(self, series: str) -> int:
-        """Number of the series' colour, from 1; shapes go by it too."""
+        """Number of the series' colour, from 1; also selects its marker's shape."""
         return self.series.index(series) % COLOURS + 1
 
     @cached_property
     def worst(self) -> list[Point]:
-        """Failing points first, then by how near the new error is to its limit."""
+        """All points, failing ones first, then by how near the new error is to its limit."""
         return sorted(self.points, key=lambda point: (point.ok, -_nearness(point)))
 
     def place(self, error: float) -> float:
-        """Where an error stands, in per cent from the low end."""
+        """The position of an error, in per cent from the low end."""
         if math.isnan(error) or error == math.inf:
             return 98.0
         return 2.0 if error <= 0 or self.axis is None else self.axis.at(error)
 
     @property
     def has_zero(self) -> bool:
-        """Whether anything stands in the lane of zeros."""
+        """Whether any error is zero."""
         return any(error == 0 for point in self.points for error in (point.old, point.new))
 
     @property
     def has_infinite(self) -> bool:
-        """Whether anything stands in the lane of what is not finite."""
+        """Whether any error is NaN or infinite."""
         return any(not math.isfinite(error) for point in self.points for error in (point.old, point.new))
 
     @cached_property
@@ -297,7 +297,7 @@ class ErrorPlot:
 
     @cached_property
     def table(self) -> Table:
-        """The figures that are nearest to their limit, or beyond it."""
+        """The figures of the 100 worst points."""
         rows: list[list[str | Cell]] = [
             [
                 point.label,
@@ -316,7 +316,7 @@ class ErrorPlot:
 
 
 def _nearness(point: Point) -> float:
-    """New error as a part of its limit; what is not finite counts as beyond everything."""
+    """The new error divided by its limit; infinite if the error is NaN or infinite."""
     if not math.isfinite(point.new):
         return math.inf
     limit = point.limit if point.limit is not None else 2 * point.old

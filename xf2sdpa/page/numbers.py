@@ -1,11 +1,11 @@
-"""Figures as a person reads them, the same in every output format. Units stand beside the figure or in the heading."""
+"""Formats figures, the same in every output format."""
 
 from __future__ import annotations
 
 import math
 
 MISSING = "–"
-"""Stands where there is no figure."""
+"""Shown where there is no figure."""
 
 _MEMORY = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
@@ -18,7 +18,7 @@ def plain(value: float | None, digits: int = 3) -> str:
         return _not_finite(value)
     if value == 0:
         return "0"
-    # Rounded first: 0.9996 has its leading digit before the point.
+    # Round first: 0.9996 becomes 1.00, with one decimal less.
     rounded = float(f"{value:.{digits - 1}e}")
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
     return f"{value:,.{min(decimals, 12)}f}"
@@ -30,7 +30,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """`1.14×`: two decimals up to 10, where they still mean something."""
+    """`1.14×`: two decimals below 10, else three significant digits."""
     if value is None:
         return MISSING
     if not math.isfinite(value):
@@ -39,7 +39,7 @@ def ratio(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A part of one: `3.4 %`."""
+    """A share of one as per cent: `3.4 %`."""
     return MISSING if value is None else f"{value * 100:.1f} %" if math.isfinite(value) else _not_finite(value)
 
 
@@ -54,7 +54,7 @@ def memory(value: float | None) -> str:
 
 
 def error(value: float | None) -> str:
-    """An error of a comparison: `2.1e-03`, `0` when nothing differs at all."""
+    """An error of a comparison: `2.1e-03`, or `0`."""
     if value is None:
         return MISSING
     if not math.isfinite(value):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Tone = Literal["", "good", "bad", "warn", "quiet"]
-"""How a cell is coloured. The text must say the same: not every reader sees colours."""
+"""The colour of a cell. The text must say the same, for readers who do not see colours."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: figures stand to the right with their unit in the heading, code in a fixed width."""
+    """A column: numbers are right-aligned, with their unit in the heading; code has a fixed-width font."""
 
     title: str
     unit: str = ""
@@ -22,10 +22,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell that is more than text.
+    """A cell with a colour, a link or a note.
 
     Attributes:
-        link: id of a part of the same page.
+        link: id of an element of the same page.
         note: small print under the text.
     """
 
@@ -40,8 +40,8 @@ class Table:
     """Rows of cells or strings, one for each column.
 
     Attributes:
-        shown: rows beyond this many are folded away behind a line that says how many they are.
-        folded: the whole table is, behind its caption.
+        shown: rows beyond this many are folded, behind a line that counts them.
+        folded: whether the whole table is folded, behind its caption.
     """
 
     caption: str
@@ -51,7 +51,7 @@ class Table:
     folded: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse rows that do not fit.
+        """Check the rows.
 
         Raises:
             ValueError: a row has more or fewer cells than there are columns.
@@ -62,5 +62,5 @@ class Table:
 
     @property
     def cells(self) -> list[list[Cell]]:
-        """The rows with every cell as a `Cell`."""
+        """The rows, with strings as `Cell`s too."""
         return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows]

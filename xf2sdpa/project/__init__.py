@@ -1,1 +1,1 @@
-"""What only the whole project tells: who imports whom, what is handed on, where a program starts."""
+"""Facts about a project as a whole: which file imports which, names taken from other files, entry points."""

@@ -1,7 +1,7 @@
-"""Whether a file is a program: something a person starts to train or to run a model, and not a part of one.
+"""Whether a file is an entry point: a program that a user starts to train or run a model.
 
-By what the file shows: a main guard, a module called `__main__`, or top-level code that does the work of a program.
-Tests, setup files, documentation, benchmarks and converters are programs too, but not of that kind.
+Judged by the file: a main guard, the name `__main__.py`, or top-level code that does the work of a program.
+Tests, setup files, documentation, benchmarks and converters do not count.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _FOLDERS = re.compile(r"tests?(?:_\w+)?|(?:\w+_)?tests|testing|docs?|benchmarks?
 _LIBRARY_FOLDERS = frozenset(
     ["models", "model", "modeling", "modules", "layers", "nets", "networks", "backbone", "backbones"]
 )
-"""Where parts of models are kept: a main guard there tries the part out."""
+"""Folders of parts of models: a main guard there only tries the part out."""
 _NO_PROGRAMS = re.compile(
     r"setup|conftest|noxfile|fabfile|versioneer|hubconf|__init__|test_\w*|\w*_tests?|bench(?:mark)?(?:_\w*)?|\w*_bench(?:mark)?",
     re.IGNORECASE,
@@ -27,16 +27,16 @@ _CONVERTERS = re.compile(
     r"|(?:to|2)_(?:diffusers|hf|onnx|ckpt|safetensors|trt))(?:[_-]|$)",
     re.IGNORECASE,
 )
-"""What changes weights or data and saves them: rounding has no business there."""
+"""Names of programs that change weights or data and save them, where flags that change rounding are not wanted."""
 _TEST_CODE = re.compile(r"^\s*(?:import|from)[ \t]+(?:pytest|unittest)\b|^[ \t]*def test_", re.MULTILINE)
 _VERBS = (
     "main|train|training|run|cli|app|launch|eval|evaluate|infer|inference|sample|generate|predict|demo|fit|finetune"
 )
 _OTHER_FRAMEWORK = re.compile(r"^(?:import|from)[ \t]+(?:jax|flax)\b", re.MULTILINE)
 _STARTERS = re.compile(rf"_?(?:{_VERBS})(?:_\w+)?")
-"""What people call the function that is the program."""
+"""Usual names of a program's main function."""
 _PROGRAM_FILES = re.compile(rf"(?:\w+[_-])?(?:{_VERBS})(?:[_-](?!utils?$|helpers?$|lib$|config$)\w+)?")
-"""And the file, where others import it as well."""
+"""Usual names of a program's file, for files that others import as well."""
 _WORK = frozenset(
     [
         "parse_args",
@@ -59,23 +59,23 @@ _WORK = frozenset(
         "ArgumentParser",
     ]
 )
-"""Calls that a program makes, and a module at import time does not."""
+"""Calls that programs make, but not modules while they are imported."""
 _PARSERS = frozenset(
     ["parse_args", "parse_known_args", "Fire", "HfArgumentParser", "ArgumentParser", "CLI", "tyro", "from_cli"]
 )
 _REAL_WORK = frozenset({"backward", "step", "from_pretrained", "load_state_dict"}) | _PARSERS
-"""Calls that tell a program from a module that tries itself out."""
+"""Calls that programs make, but not modules that only try themselves out."""
 _MADE_UP = frozenset({"rand", "randn", "zeros", "ones", "empty", "randint"})
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def is_other(path: str, root: str, text: str) -> bool:
-    """Whether a file's place, name or framework says that it is no program to run a torch model: a test, a converter, …
+    """Whether a file is not a program that runs a torch model, by its folder, name or imports: a test, a converter, …
 
     Args:
         path: the file.
-        root: the project's folder; what is above it says nothing.
-        text: the file's text, which tells an evaluation script `test.py` from tests.
+        root: the project's folder; folders above it do not count.
+        text: the file's text, which distinguishes an evaluation script `test.py` from tests.
     """
     place = PurePath(path)
     folders = place.parent.relative_to(root).parts if place.is_relative_to(root) else ()
@@ -89,24 +89,24 @@ def is_other(path: str, root: str, text: str) -> bool:
 
 
 def is_named_as_program(path: str) -> bool:
-    """Whether a file is called as programs are: `train.py`, `run_inference.py`."""
+    """Whether a file is named like a program: `train.py`, `run_inference.py`."""
     return _PROGRAM_FILES.fullmatch(PurePath(path).stem.lower()) is not None
 
 
 def might_run(text: str) -> bool:
-    """Whether it is worth parsing a text to ask `kind_of`: nearly all modules of a library end here."""
+    """Whether a text may be a program, by a quick search; it spares parsing nearly all modules of a library."""
     return (
         "__main__" in text or re.search(r"^(?:[A-Za-z_][\w.]*\(|(?:for|while|with)\b)", text, re.MULTILINE) is not None
     )
 
 
 def kind_of(tree: ast.Module, path: str, *, is_imported: bool) -> str:
-    """What makes a file a program, in words; empty if it is none.
+    """What makes a file a program, in words; empty if it is not one.
 
     Args:
         tree: the file.
-        path: where it lies, from the project's folder.
-        is_imported: whether other files import it, so that it is a part of a library as well.
+        path: the file's path from the project's folder.
+        is_imported: whether other files import it, so that it is part of a library as well.
     """
     place = PurePath(path)
     if place.name == "__main__.py":
@@ -122,20 +122,20 @@ def kind_of(tree: ast.Module, path: str, *, is_imported: bool) -> str:
 
 
 def is_main_guard(statement: ast.stmt) -> bool:
-    """Whether a statement is `if __name__ == "__main__":`, with whatever else in its test."""
+    """Whether a statement is `if __name__ == "__main__":`, perhaps with further conditions."""
     return isinstance(statement, ast.If) and any(
         isinstance(part, ast.Constant) and part.value == "__main__" for part in ast.walk(statement.test)
     )
 
 
 def _starts(tree: ast.Module, body: Sequence[ast.stmt]) -> bool:
-    """Whether these statements do a program's work, or call this file's function that does."""
+    """Whether these statements do a program's work, or call a function of this file that is named like a program."""
     own = {node.name for node in tree.body if isinstance(node, _FUNCTIONS)}
     return any(name in _WORK or (name in own and _STARTERS.fullmatch(name)) for name in _called(body))
 
 
 def _tries_itself(tree: ast.Module, guarded: Sequence[ast.stmt]) -> bool:
-    """Whether a module of classes only tries them out on made-up tensors when it is run, as many do at their end."""
+    """Whether a module with classes only tries them out on made-up tensors when it is run."""
     called = set(_called(guarded))
     local = {node.name: node for node in tree.body if isinstance(node, _FUNCTIONS)}
     reached = called.union(*(_called(local[name].body) for name in called if name in local))
@@ -144,7 +144,7 @@ def _tries_itself(tree: ast.Module, guarded: Sequence[ast.stmt]) -> bool:
 
 
 def _called(body: Sequence[ast.stmt]) -> Iterator[str]:
-    """The last name of everything that statements call when they run; what they only define is not run."""
+    """The names of all functions that statements call, except in functions and classes that they define."""
     queue: list[ast.AST] = list(body)
     while queue:
         node = queue.pop()

@@ -1,6 +1,6 @@
-"""The project: the files of one run, their texts, and what they say of one another. Every room asks here.
+"""The project: the files of one run, their texts, and how they import one another.
 
-Made once a run. A text is read once, when somebody asks for it; imports are found in it without parsing.
+Made once per run. A text is read once, when it is first needed; imports are found without parsing.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _ROOT_MARKS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 
 
 class Texts(Mapping[str, str]):
-    """The text of each file, read when it is asked for; what cannot be read or decoded does not matter here.
+    """The text of each file, read when first needed; empty if it cannot be read, undecodable bytes replaced.
 
     Args:
-        files: every file, as it is spelled.
-        known: texts that are known, or that count in the place of what is on disk.
+        files: the paths of all files.
+        known: texts by path, used instead of reading from disk.
     """
 
     def __init__(self, files: Iterable[str], known: Mapping[str, str]) -> None:
@@ -47,7 +47,7 @@ class Texts(Mapping[str, str]):
         return len(self._texts)
 
     def with_known(self, known: Mapping[str, str]) -> Texts:
-        """The same files, some with other texts."""
+        """The same files, those in `known` with other texts."""
         other = Texts((), known)
         other._texts = {**self._texts, **known}
         return other
@@ -57,15 +57,15 @@ class Project:
     """The files of a run.
 
     Args:
-        files: every file that may be looked at.
-        known: texts by file, in the place of what is on disk.
+        files: the paths of all files.
+        known: texts by path, used instead of reading from disk.
     """
 
     def __init__(self, files: Iterable[str | Path], known: Mapping[str, str] | None = None) -> None:
         self.texts = Texts((str(Path(file)) for file in files), known or {})
 
     def after(self, results: Collection[FileResult]) -> Project:
-        """The project as it will be with the new texts of these files."""
+        """The project with the new texts of these files."""
         changed = {str(result.path): result.new for result in results if not result.failed and result.changed}
         other = Project(())
         other.texts = self.texts.with_known(changed)
@@ -75,21 +75,21 @@ class Project:
 
     @property
     def files(self) -> list[str]:
-        """Every file, as it is spelled."""
+        """The paths of all files, as given."""
         return list(self.texts)
 
     def text(self, file: str | Path) -> str:
-        """A file's text; empty where it cannot be read."""
+        """A file's text; empty if it cannot be read."""
         return self.texts[str(file)]
 
     def holding(self, *words: str) -> list[str]:
-        """The files whose text holds one of the words, as a whole word."""
+        """The files whose text contains one of the words as a whole word."""
         bare = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(words)))})(?!\w)")
         plain = tuple(words)
         return [f for f, text in self.texts.items() if any(word in text for word in plain) and bare.search(text)]
 
     def imports(self, file: str | Path) -> list[Import]:
-        """The import statements of a file, one for each name."""
+        """The imports of a file, one per imported name."""
         return self.graph.imports(str(file))
 
     @cached_property
@@ -99,14 +99,14 @@ class Project:
 
     @cached_property
     def root(self) -> str:
-        """The project's folder: the nearest one with a mark of it above all files, else the one that holds them."""
+        """The project's folder: the nearest above all files with `.git` or a setup file, else their common folder."""
         common = os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in self.files])  # noqa: PTH100, PTH120
         marked = (f for f in (Path(common), *Path(common).parents) if any((f / mark).exists() for mark in _ROOT_MARKS))
         return str(next(marked, common))
 
     @cached_property
     def parts(self) -> set[str]:
-        """The files that others import, tests and the like aside."""
+        """The files that others import, apart from tests, converters and the like."""
         importing = {file: targets for file, targets in self.graph.edges.items() if targets and not self.is_other(file)}
         return set().union(*importing.values()) if importing else set()
 
@@ -115,5 +115,5 @@ class Project:
         return is_other(os.path.abspath(file), self.root, self.text(file))  # noqa: PTH100
 
     def shown(self, file: str) -> str:
-        """A file as seen from the project's folder."""
+        """A file's path from the project's folder, for display."""
         return Path(os.path.relpath(os.path.abspath(file), self.root)).as_posix()  # noqa: PTH100

@@ -1,6 +1,6 @@
-"""Names that files hand on to one another: what one file imports, another must not stop binding.
+"""Names that files import from one another: a file must go on binding a name that another one imports from it.
 
-Import statements are found in the text; which file each means, the import graph says.
+Import statements are found in the text; the import graph says which file each refers to.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _OURS = re.compile(
 
 
 def names_of_ours(text: str) -> set[str]:
-    """Words in a text's imports of xformers: whatever they bind is among them."""
+    """All words in a text's imports of xformers, which include every name that they bind."""
     return {word for match in _OURS.finditer(text) for word in re.findall(r"\w+", match[0])}
 
 
 def bindings_of_ours(text: str) -> dict[str, str]:
-    """What the imports of xformers in a text bind, wherever they stand, and what to."""
+    """The names that imports of xformers in a text bind, at any level, with their dotted paths."""
     try:
         tree = ast.parse(text) if _OURS.search(text) else ast.Module([], [])
     except (SyntaxError, ValueError, RecursionError):
@@ -47,7 +47,7 @@ _DEEPEST = 3
 
 
 class HandedOn:
-    """Which names the files of a project take from one another, and what those names stand for.
+    """Which names the files of a project import from one another, and what those names refer to.
 
     Args:
         graph: the imports between the files.
@@ -60,9 +60,9 @@ class HandedOn:
         self._bindings: dict[str, dict[str, str]] = {}
 
     def taken_from(self, files: Collection[str]) -> dict[str, frozenset[str]]:
-        """For each of some files, the names that others import from it, or read as its attributes.
+        """For each of these files, the names that other files import from it or read as its attributes.
 
-        Who star-imports a file may take every name that its own text reads and does not import otherwise.
+        A file that star-imports it may use every name that it reads and does not import otherwise.
         """
         passing = self._passing(files)
         found: dict[str, set[str]] = {file: set() for file in {*files}.union(*passing.values())}
@@ -95,7 +95,7 @@ class HandedOn:
         return found
 
     def _takes(self, importer: str, statement: Import, wanted: Collection[str]) -> Iterator[tuple[str, set[str]]]:
-        """The wanted files that one import statement takes names from, and which."""
+        """The wanted files that one import statement takes names from, with these names."""
         for local, file in self._modules_bound(importer, statement):
             if file in wanted:
                 yield file, _attributes(self._texts[importer], local)
@@ -104,7 +104,7 @@ class HandedOn:
                 yield file, _unexplained(self._texts[importer]) if statement.name == "*" else {statement.name}
 
     def _modules_bound(self, importer: str, statement: Import) -> Iterator[tuple[str, str]]:
-        """The modules of the project that a statement binds, by the name they are read by."""
+        """The modules of the project that a statement binds, each with the name by which code reads it."""
         if statement.name:
             file = self._graph.module(importer, statement.dots, f"{statement.module}.{statement.name}".strip("."))
             if file is not None:
@@ -120,12 +120,12 @@ class HandedOn:
                     yield local, file
 
     def _sources(self, importer: str, statement: Import) -> set[str]:
-        """The files that `from module import name` may mean by its module."""
+        """The files that the module of `from module import name` may refer to."""
         file = self._graph.module(importer, statement.dots, statement.module)
         return {file} if file is not None else self._graph.candidates(importer, statement)
 
     def meanings_for(self, file: str) -> dict[str, str]:
-        """What a file's names of other files stand for, where that is a part of xformers.
+        """The names that a file takes from other files and that refer to parts of xformers.
 
         By the dotted path as the file writes it: `.shared.xops` → `xformers.ops`.
         """
@@ -164,7 +164,7 @@ def _attributes(text: str, module: str) -> set[str]:
 
 
 def _unexplained(text: str) -> set[str]:
-    """The names that a text reads and does not import by name: a star may bring them."""
+    """The names that a text reads and does not import by name, so that a star import may bind them."""
     try:
         nodes = list(ast.walk(ast.parse(text)))
     except (SyntaxError, ValueError, RecursionError):

@@ -1,8 +1,8 @@
-"""Which file of a project imports which: by the text of the import statements, none is parsed.
+"""Which file of a project imports which, by the text of import statements, without parsing.
 
-Import roots are not configured anywhere, so a dotted path is looked up as Python would from the importer's folder and
-those above it, and then anywhere it fits from a folder that is no package itself. `from package import name` leads to
-the file that the package's `__init__` takes the name from, not to all that the package imports.
+Import roots are not configured, so a dotted path is looked up from the importer's folder and the folders above it, and
+then anywhere in the project below a folder that is not a package. `from package import name` leads to the file from
+which the package's `__init__` imports the name, not to everything that the package imports.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _COMMENT = re.compile(r"#[^\n]*")
 _AS = re.compile(r"\s+as\s+")
 _SUBFOLDERS = ("", "src", "lib", "python")
 _DEEPEST = 6
-"""How far a name is followed from one `__init__` to the next."""
+"""How many `__init__` files a name is followed through."""
 
 
 @dataclass(frozen=True)
 class Import:
-    """`from ..module import name as bound` (with `dots` 2), or `import module as bound` (with no name)."""
+    """`from ..module import name as bound` (`dots` is 2), or `import module as bound` (`name` is empty)."""
 
     dots: int
     module: str
@@ -39,12 +39,12 @@ class Import:
 
     @property
     def source(self) -> str:
-        """The module as it is written, dots and all: `..module`."""
+        """The module as written, with its dots: `..module`."""
         return "." * self.dots + self.module
 
 
 def imports_in(text: str) -> Iterator[Import]:
-    """Every import statement of a text, lazy ones in functions too, one for each name."""
+    """The imports of a text, also those inside functions, one per imported name."""
     for match in _IMPORT.finditer(text):
         if match["modules"] is not None:
             for item in match["modules"].replace("\\", " ").split(","):
@@ -59,16 +59,16 @@ def imports_in(text: str) -> Iterator[Import]:
 
 
 def absolute_paths(statements: Iterable[Import]) -> set[str]:
-    """The dotted paths that absolute imports name: the modules, and what is taken from them, which may be one too."""
+    """The dotted paths in absolute imports: of modules, and of names taken from them, which may be modules too."""
     absolute = [statement for statement in statements if not statement.dots]
     return {s.module for s in absolute} | {f"{s.module}.{s.name}" for s in absolute if s.name}
 
 
 class ImportGraph:
-    """The imports between the files of a project. A file's text is read when somebody asks for its imports.
+    """The imports between the files of a project. A file's text is read when its imports are first needed.
 
     Args:
-        texts: the text of each file, by its path as the caller spells it.
+        texts: the text of each file, by path.
     """
 
     def __init__(self, texts: Mapping[str, str]) -> None:
@@ -83,7 +83,7 @@ class ImportGraph:
         self._found: dict[tuple[str, int, str], str | None] = {}
 
     def with_texts(self, texts: Mapping[str, str], changed: Collection[str]) -> ImportGraph:
-        """The graph of the same files where those in `changed` hold other texts."""
+        """The graph of the same files, where those in `changed` have other texts."""
         other = ImportGraph.__new__(ImportGraph)
         other.__dict__ = {**self.__dict__, "_texts": texts}
         other.__dict__.pop("edges", None)
@@ -92,14 +92,14 @@ class ImportGraph:
         return other
 
     def imports(self, path: str) -> list[Import]:
-        """The import statements of a file, one for each name."""
+        """The imports of a file, one per imported name."""
         if path not in self._imports:
             self._imports[path] = list(imports_in(self._texts[path]))
         return self._imports[path]
 
     @cached_property
     def edges(self) -> dict[str, set[str]]:
-        """By file, the files that its import statements lead to."""
+        """For each file, the files that it imports."""
         return {path: self._targets(path) - {path} for path in self._places}
 
     @cached_property
@@ -108,7 +108,7 @@ class ImportGraph:
         return set().union(*self.edges.values()) if self.edges else set()
 
     def leading_to(self, targets: Collection[str]) -> dict[str, str | None]:
-        """The files whose imports lead to one of `targets`, each with the next file on the shortest way there."""
+        """The files that import one of `targets`, directly or not, each with the next file on the shortest path."""
         importers: dict[str, list[str]] = {}
         for path, reached in self.edges.items():
             for target in reached:
@@ -124,7 +124,7 @@ class ImportGraph:
         return steps
 
     def reached_from(self, path: str) -> set[str]:
-        """The files that run when this one is run, itself among them: its imports, and the packages around those."""
+        """The files that run when this one is run, including itself, its imports, and the packages around those."""
         reached, queue = {path}, [path]
         while queue:
             here = queue.pop()
@@ -147,21 +147,21 @@ class ImportGraph:
         return self._around[folder]
 
     def targets_of(self, path: str, text: str) -> set[str]:
-        """The files that the import statements in a text lead to, if it stood in the file `path`."""
+        """The files that the imports in a text lead to, if it were the text of the file `path`."""
         return set().union(*(self._meant(path, statement, 0) for statement in imports_in(text)))
 
     def _targets(self, path: str) -> set[str]:
         return set().union(*(self._meant(path, statement, 0) for statement in self.imports(path)))
 
     def module(self, path: str, dots: int, dotted: str) -> str | None:
-        """The file that `path` would import as `dotted`, `dots` levels up; None where it is not one of the project."""
+        """The file that `path` would import as `dotted`, with `dots` leading dots; None if it is not in the project."""
         place = self._find(path, dots, dotted)
         return None if place is None else self._spelled[place]
 
     def candidates(self, path: str, statement: Import) -> set[str]:
-        """The files whose path ends as the dotted path of an import does: one of them is meant, if any is.
+        """The files whose path ends like the dotted path of an import: it can only refer to one of these.
 
-        For what `module` cannot answer: roots that a program puts into `sys.path` are not written in any import.
+        For imports that `module` cannot find, because the program adds their root to `sys.path`.
         """
         if statement.dots or self._find(path, 0, statement.module.partition(".")[0]) is not None:
             return set()
@@ -185,7 +185,7 @@ class ImportGraph:
         return self._brought(target, statement.name, depth) or {target}
 
     def _brought(self, init: str, name: str, depth: int) -> set[str]:
-        """Where a package's `__init__` takes a name from; empty if no import of it brings the name."""
+        """The files from which a package's `__init__` imports a name; empty if it does not import it."""
         found: set[str] = set()
         for statement in self.imports(init):
             if statement.bound == name:
@@ -220,7 +220,7 @@ class ImportGraph:
         return self._anywhere(dotted, candidates)
 
     def _anywhere(self, dotted: str, candidates: Iterable[str]) -> str | None:
-        """The only file that a dotted path fits, from a folder that is no package; a bare name must be a package."""
+        """The only file that matches a dotted path below a folder that is not a package; without dots, a package."""
         tail = os.sep + dotted.replace(".", os.sep)
         fitting = []
         for place in candidates:
@@ -241,7 +241,7 @@ class ImportGraph:
 
 
 def _places(files: Iterable[str]) -> dict[str, str]:
-    """By file, its real place; a link to a file counts where the link lies, as it does for Python."""
+    """The real path of each file's folder with the file's name; a link counts at its own place, as for Python."""
     folders: dict[str, str] = {}
     found = {}
     for path in files:
@@ -253,11 +253,11 @@ def _places(files: Iterable[str]) -> dict[str, str]:
 
 
 def _stem(place: str) -> str:
-    """A module's path without its ending: a package's is its folder."""
+    """A module's path without `.py`; for a package, its folder."""
     return place.removesuffix(os.sep + "__init__.py").removesuffix(".py")
 
 
 def _module_name(place: str) -> str:
-    """The last part of the dotted path by which a file is imported."""
+    """The last part of the dotted path of a file's module."""
     path = PurePath(place)
     return path.parent.name if path.stem == "__init__" else path.stem

@@ -85,7 +85,7 @@ def _opened(text: str, path: str, options: Options, *, probes_stay: bool) -> Fil
         tree,
         attributes,
         options.settings,
-        find_sites(attributes, alone=options.loaded_alone),
+        find_sites(attributes, loaded_alone=options.loaded_alone),
         handed_on=options.handed_on,
         asking=options.asking,
         compat=options.compat,

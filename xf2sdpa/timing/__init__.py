@@ -1,6 +1,6 @@
-"""Device time, memory and kernels of a call, and where they were measured: for verify and bench.
+"""Measures a call's device time, memory and kernels, and describes the machine: for verify and bench.
 
-Each name is imported when it is first used: the plain data in `timing.model` needs no torch.
+Each name is imported on first use, so that `timing.model`, plain data, can be imported without torch.
 """
 
 from __future__ import annotations

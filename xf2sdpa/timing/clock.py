@@ -1,12 +1,12 @@
-"""Several ways of computing one call, measured against each other.
+"""Measures several ways of computing one call (paths) against each other.
 
-What is measured, for each path:
+For each path:
 
-* `forward`: the call on leaves that need no gradient, without a graph (inference).
-* `total`: the call on leaves that do, and `torch.autograd.grad` of its result (a training step's part).
+* `forward`: the call on leaves that require no gradient, without a graph (inference).
+* `total`: the call on leaves that require one, and `torch.autograd.grad` of its result (forward and backward).
 
-Each figure is a median over rounds; in every other round the paths come in reverse. How one sample is taken, and what
-the two times of a call on a GPU mean, is in `stopwatch`. A path with fewer than three samples is not reported.
+Each figure is a median over rounds; every other round runs the paths in reverse order. `stopwatch` says how a sample is
+taken, and what the two times of a call on a GPU mean. A path with fewer than three samples is not reported.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from xf2sdpa.timing.stopwatch import Sample, Stopwatch, alternating, first_call,
 Call = Callable[[], object]
 
 MIN_SAMPLES = 3
-"""Below this there are no quartiles to speak of."""
+"""The fewest samples for which quartiles mean anything."""
 MAX_ROUNDS = 24
 FORWARD_SHARE = 0.4
-"""Of the time for samples, where forward and backward are measured as well."""
+"""The share of the sampling time for `forward`, where `total` is measured as well."""
 LEAST_SHARE = 0.2
-"""Of the budget that goes to samples, also where the first calls (kernels loaded, plans built) used it up."""
+"""The least share of the budget for samples, even if the first calls (loading kernels, building plans) used it up."""
 
 
 def measure(
@@ -42,21 +42,21 @@ def measure(
     """Time and memory of each path, called with the leaves, on the device of the first leaf.
 
     Args:
-        paths: by name, in the order in which their first calls are made. Each is called as `path(*leaves)` and
-            returns a tensor, or a tuple that begins with one.
-        leaves: what the paths compute from. They are detached first: neither they nor their `.grad` change.
-        backward: measure forward and backward as well: the gradients of those leaves that require one, or of all
-            floating-point leaves where none does.
-        budget: seconds for everything. The first calls (warm-up included) are made whatever they take, until the
-            budget is used up. The samples have what is left, but a fifth of the budget in any case: none is begun
-            that would end after that.
+        paths: by name; their first calls are made in this order. Each is called as `path(*leaves)` and returns a
+            tensor, or a tuple that begins with one.
+        leaves: the inputs of the paths. They are detached first: neither they nor their `.grad` change.
+        backward: measure forward and backward as well, with the gradients of those leaves that require one, or of all
+            floating-point leaves if none does.
+        budget: seconds for everything. First calls (warm-up included) are made until the budget is used up; one that
+            has begun is not cut short. The samples get the rest, at least a fifth of the budget; none is begun that
+            would end after that.
 
     Returns:
-        The paths that came to three samples, in the order of `paths`. Milliseconds and bytes. The state of the random
-        generators, autocast and grad mode is as before; on a GPU the peak memory statistics are reset.
+        The paths with at least three samples, in the order of `paths`, in milliseconds and bytes. The states of random
+        generators, autocast and grad mode are as before; on a GPU the peak memory statistics are reset.
 
     Raises:
-        ValueError: no leaf, or its device is neither a CPU nor CUDA.
+        ValueError: there is no leaf, or its device is neither a CPU nor CUDA.
         Exception: whatever a path raises.
     """
     device = _device_of(leaves)
@@ -79,10 +79,10 @@ def measure(
 def first_calls(
     paths: Mapping[str, Callable[..., Any]], leaves: Sequence[Tensor], *, backward: bool
 ) -> dict[str, float]:
-    """Wall milliseconds of one call of each path, in order: for calls that must not have been made before.
+    """Wall milliseconds of one call of each path, in order; the paths must not have been called before.
 
-    Arguments and errors as in `measure`, which makes such calls as well: this is for finding out first which paths
-    there are.
+    Arguments and errors as in `measure`, which makes first calls as well; this function is for callers that need the
+    first calls before they know all paths.
     """
     device = _device_of(leaves)
     with _left_as_found(device):
@@ -97,7 +97,7 @@ def _device_of(leaves: Sequence[Tensor]) -> torch.device:
 
 @dataclass(frozen=True)
 class _Run:
-    """A path as calls without arguments, and what its first call took."""
+    """A path as calls without arguments, and the milliseconds of its first call."""
 
     path: str
     forward: Call
@@ -122,7 +122,7 @@ class _Series:
 
 @contextlib.contextmanager
 def _left_as_found(device: torch.device) -> Iterator[None]:
-    """The random generators' state is put back, and a graph can be built whatever mode the caller is in."""
+    """Restores the random generators' state; inside, a graph can be built whatever mode the caller is in."""
     devices = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []
     on_device = torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
     with on_device, torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad(), _uncached(device):
@@ -130,10 +130,10 @@ def _left_as_found(device: torch.device) -> Iterator[None]:
 
 
 def _uncached(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Autocast as it is, but for its cache.
+    """Autocast as it is, with its cache switched off.
 
-    It keeps the cast of a leaf that needs a gradient from one call to the next: only the first call would cast, and
-    the program's cache would keep our leaves.
+    The cache keeps the cast of a leaf that requires a gradient for the next call: only the first call would include
+    the cast, and the program's cache would keep the measurement's leaves alive.
     """
     if not hasattr(torch, "get_autocast_dtype") or not torch.is_autocast_enabled(device.type):  # torch before 2.4
         return contextlib.nullcontext()
@@ -173,7 +173,7 @@ def _forward_call(path: Callable[..., Any], leaves: Sequence[Tensor]) -> Call:
 def _total_call(path: Callable[..., Any], leaves: Sequence[Tensor], wanted: Sequence[bool]) -> Call:
     ready = [_copy(leaf).requires_grad_(want) for leaf, want in zip(leaves, wanted, strict=True)]
     inputs = [leaf for leaf in ready if leaf.requires_grad]
-    upstream: list[Tensor] = []  # made at the first call, which tells the result's shape and dtype
+    upstream: list[Tensor] = []  # made in the first call, when the result's shape and dtype are known
 
     def total() -> object:
         result = path(*ready)
@@ -186,12 +186,12 @@ def _total_call(path: Callable[..., Any], leaves: Sequence[Tensor], wanted: Sequ
 
 
 def _copy(leaf: Tensor) -> Tensor:
-    """The same values and strides without history. One made in inference mode is copied: it can need no gradient."""
+    """The leaf detached; one made in inference mode is cloned, as it cannot require a gradient itself."""
     return leaf.clone() if leaf.is_inference() else leaf.detach()
 
 
 def _rounds(calls: Mapping[str, Call], device: torch.device, deadline: float) -> dict[str, _Series]:
-    """Samples of each call until the deadline; those with too few are left out."""
+    """Samples of each call until the deadline; calls with too few samples are left out."""
     watches: dict[str, Stopwatch] = {}
     lasted: dict[str, float] = {}
     samples: dict[str, list[Sample]] = {}
@@ -232,6 +232,6 @@ def _timing(run: _Run, forward: _Series, total: _Series | None, device: torch.de
 
 
 def _median_and_spread(times: list[float]) -> tuple[float, float]:
-    """The median, and the distance of the quartiles relative to it."""
+    """The median, and the distance between the quartiles relative to it."""
     low, median, high = statistics.quantiles(times, n=4, method="inclusive")
     return median, (high - low) / median if median else 0.0

@@ -1,4 +1,4 @@
-"""Which kernel a call really ran: what the profiler saw on the GPU, and the family that it belongs to."""
+"""Which kernel a call really runs, by the profiler, and the family of that kernel."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ FAMILIES = (
     ("flex", re.compile(r"triton_(tem|per)_.*(flex_attention|attention)")),
     ("split-K", re.compile(r"_fwd_kernel_splitK|_splitK_")),
 )
-"""Family and what its kernels' names look like, as seen on an H200 with torch 2.11 and xformers 0.0.34 and 0.0.35
-(`benchmarks/results`; flex and split-K by their sources). The first that fits counts."""
+"""Kernel families and patterns of their kernels' names; the first that matches counts. As seen on an H200 with torch
+2.11 and xformers 0.0.34 and 0.0.35 (`benchmarks/results`); flex and split-K by their source code."""
 
 _PACKED_ARGUMENT = {"aten::_flash_attention_forward": 3, "aten::_efficient_attention_forward": 4}
-"""Operators that take packed sequences, and where their sequence offsets stand: the kernels' names do not tell."""
+"""Operators that take packed sequences, and the position of their sequence offsets; kernel names do not show it."""
 
 _LONGEST_NAME = 120
 
 _autograd: Any = torch.autograd
-"""Parts of it are not annotated."""
+"""As Any, since parts of it are not annotated."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Kernel:
 
     Attributes:
         family: `cudnn`, `flash (FA2)`, `FA3`, `efficient (CUTLASS)`, …, with `, varlen` for packed sequences; `math`
-            where the softmax is a kernel of its own; `other`; empty where nothing was seen.
-        name: of the attention kernel that took most of the time, else of the longest kernel.
-        milliseconds: of all kernels together, a call.
-        share: of these, what the kernels of this family took (of `math` and `other`: the longest).
-        reason: why nothing was seen.
+            if the softmax is a kernel of its own; else `other`; empty if the profiler saw nothing.
+        name: name of the attention kernel that took most of the time; without one, of the longest kernel.
+        milliseconds: time of all kernels together, per call.
+        share: the share of this family's kernels in that time; for `math` and `other`, of the longest kernel.
+        reason: why the profiler saw nothing.
     """
 
     family: str = ""
@@ -59,12 +59,12 @@ class Kernel:
 
 
 def kernel_of(call: Callable[[], Any]) -> str:
-    """Family and name of the kernel that `call()` spent most of its time in; empty where `profiled` gives a reason."""
+    """Family and name of the attention kernel that `call()` runs; empty where `profiled` gives a reason."""
     return str(profiled(call))
 
 
 def profiled(call: Callable[[], Any], calls: int = 3) -> Kernel:
-    """The attention kernel that `call()` runs, after one call that is not looked at.
+    """The attention kernel that `call()` runs, from `calls` calls after one unprofiled warm-up call.
 
     Without a GPU, or where the profiler sees nothing (it is in use, or may not read the GPU's activity), the family
     is empty and `reason` says why. Raises whatever the call raises.
@@ -84,12 +84,12 @@ def profiled(call: Callable[[], Any], calls: int = 3) -> Kernel:
 
 
 def family_of(name: str) -> str:
-    """The family of a kernel by its name, or empty for one that is no attention kernel."""
+    """The family of a kernel by its name; empty if it is not an attention kernel."""
     return next((family for family, pattern in FAMILIES if pattern.search(name)), "")
 
 
 def _seen(profiler: Any) -> tuple[dict[str, float], bool]:
-    """Microseconds by kernel, and whether an operator on packed sequences ran."""
+    """Microseconds per kernel name, and whether an operator on packed sequences ran."""
     times: dict[str, float] = {}
     packed = False
     for event in profiler.events():
@@ -107,7 +107,7 @@ def _is_packed(event: Any) -> bool:
 
 
 def _device_time(event: Any) -> float:
-    """Microseconds; torch before 2.4 says `cuda`."""
+    """Microseconds of an event on the device; the attribute is called `self_cuda_…` in torch before 2.4."""
     return float(
         event.self_device_time_total if hasattr(event, "self_device_time_total") else event.self_cuda_time_total
     )

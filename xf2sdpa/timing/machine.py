@@ -1,4 +1,4 @@
-"""Where and how a run is made: read once, and without changing anything."""
+"""Describes the machine and the settings of a run, without changing anything."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ import torch
 from xf2sdpa.timing.model import Environment
 
 _BACKENDS: Any = torch.backends
-"""Parts of it are not annotated."""
+"""As Any, since parts of it are not annotated."""
 
 
 class OldPath(Protocol):
-    """What `verify.old_path` found."""
+    """The part of `judging.old_path.OldPath` that is needed here."""
 
     @property
     def version(self) -> str | None:
-        """Of xformers; None where something stands in for it."""
+        """xformers' version; None if the plain reference is used in its place."""
 
     @property
     def description(self) -> str:
-        """What it is, or why it is not xformers."""
+        """What computes the old side, and why if it is not xformers."""
 
 
 def environment(command: str, seed: int, old_path: OldPath, device: str | None = None) -> Environment:
-    """The surroundings of a run.
+    """The environment of a run.
 
     Args:
-        command: as the user typed it.
-        seed: of the inputs.
-        old_path: the real xformers, or what stands in for it.
-        device: `cpu` where a GPU is there and not used; else the current GPU, if there is one.
+        command: the command line as the user typed it.
+        seed: the seed of the inputs.
+        old_path: what computes the old side: the real xformers or the plain reference.
+        device: `cpu` for a run that does not use the GPU; by default the current GPU, if there is one.
     """
     on_gpu = torch.cuda.is_available() and device != "cpu"
     capability = ".".join(map(str, torch.cuda.get_device_capability())) if on_gpu else None
@@ -67,7 +67,7 @@ def cudnn_version() -> str | None:
 
 
 def driver_version() -> str | None:
-    """The NVIDIA driver's version by `nvidia-smi`, else as the kernel module tells it; None where neither does."""
+    """The NVIDIA driver's version from `nvidia-smi`, else from the kernel module; None if neither gives it."""
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         said = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.split()
@@ -81,10 +81,10 @@ def driver_version() -> str | None:
 
 
 def precision() -> str:
-    """What float32 products are computed in, and cuDNN's search for algorithms.
+    """The precision of float32 products and convolutions, and whether `cudnn.benchmark` is on, as one line.
 
-     Since 2.9 torch has two APIs for it, and reading the old one raises once the new one was used with another value
-    : so the new one is read where it exists, and it never raises.
+    Since 2.9, torch has two APIs for the precision. Reading the old one can raise after the new one was used; reading
+    the new one never raises, so it is read where it exists.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # reading the old API is deprecated
@@ -111,7 +111,7 @@ def _has_new_api() -> bool:
 
 
 def _spelled(setting: str) -> str:
-    """A setting of the new API; `none` means what `torch.backends.fp32_precision` says, which is IEEE by default."""
+    """A setting of the new API; `none` stands for `torch.backends.fp32_precision`, which is IEEE by default."""
     if setting != "none":
         return setting
     outer = _BACKENDS.fp32_precision

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Environment:
-    """Where and how the run was made; everything a reader needs to make it again."""
+    """The machine and the settings of a run: everything that is needed to repeat it."""
 
     command: str
     date: str
@@ -21,11 +21,11 @@ class Environment:
     capability: str | None
     driver: str | None
     xformers: str | None
-    """Its version, if the old path really was xformers; else None, and `old_path` says why."""
+    """Its version, if the old path is the real xformers; else None, and `old_path` says why."""
     old_path: str
-    """`xformers 0.0.34 (FlashAttention-3)`, or `reference: …why xformers could not serve…`."""
+    """`xformers 0.0.34 (FlashAttention-3)`, or `reference: ` and why xformers cannot be used."""
     precision: str
-    """The float32 matmul precision and TF32 state that the figures were taken with."""
+    """The float32 matmul precision and TF32 state during the run."""
 
     @property
     def is_reference(self) -> bool:
@@ -35,21 +35,21 @@ class Environment:
 
 @dataclass(frozen=True)
 class Timing:
-    """How long one way of computing a call took. `timing.clock` says how each figure is taken.
+    """How long one way of computing a call took; `timing.clock` says how the figures are measured.
 
     Attributes:
         path: `old`, `new`, or an SDPA backend: `cudnn`, `flash`, `efficient`, `math`.
         forward, total: median device time of forward without a graph, and of forward and backward.
-        forward_spread, total_spread: quartile distance, relative to the median.
-        peak_memory: bytes above what was held before, at the peak of what `total` measures, else of `forward`;
+        forward_spread, total_spread: distance between the quartiles, relative to the median.
+        peak_memory: peak bytes, above those allocated before, of forward and backward if measured, else of forward;
             None on the CPU.
-        first: wall time of the first call with this shape (planning, compiling and loading included): of forward and
-            backward where both are measured. What an earlier path has already built is not built again.
+        first: wall time of the first call with this shape, of forward and backward if measured; includes planning,
+            compiling and loading, except what an earlier path has built already.
         kernel: family and name of the attention kernel that took most of the forward time, or empty.
-        forward_paced, total_paced: median time of a call when calls come back to back, the host's part included: what
-            a program that waits for Python and for launches feels. None on the CPU, where it is `forward`.
-        samples: of how many `forward` is the median.
-        clock: what the times were taken with.
+        forward_paced, total_paced: median time per call of calls made back to back, which includes Python and launches
+            where they take longer than the GPU. None on the CPU, where `forward` includes them.
+        samples: number of samples of `forward`.
+        clock: how the times were measured.
     """
 
     path: str
@@ -67,10 +67,10 @@ class Timing:
 
     @property
     def time(self) -> float:
-        """Forward and backward where both were measured, else forward."""
+        """The time of forward and backward if measured, else of forward."""
         return self.forward if self.total is None else self.total
 
     @property
     def spread(self) -> float:
-        """The quartile distance of `time`, relative to it."""
+        """The distance between the quartiles of `time`, relative to it."""
         return self.forward_spread if self.total_spread is None else self.total_spread

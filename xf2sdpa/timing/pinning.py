@@ -1,4 +1,4 @@
-"""Which of SDPA's backends take a call, and the call under each of them."""
+"""Finds the SDPA backends that accept a call, and runs the call with one of them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ BACKENDS = {
     "efficient": "EFFICIENT_ATTENTION",
     "math": "MATH",
 }
-"""Our names, and those of `torch.nn.attention.SDPBackend`."""
+"""This project's names of the backends, and those in `torch.nn.attention.SDPBackend`."""
 
 
 def backends(
     call: Callable[..., Any], leaves: Sequence[Tensor] = (), *, backward: bool = False
 ) -> dict[str, Callable[..., Any]]:
-    """The same callable under each SDPA backend that takes it: `cudnn`, `flash`, `efficient`, `math`.
+    """The same callable pinned to each SDPA backend that accepts it: `cudnn`, `flash`, `efficient`, `math`.
 
-    Each backend is tried once by `call(*leaves)`, with the gradients of the leaves that require one (of all
-    floating-point leaves where none does) if `backward`. It counts only where every SDPA call inside saw that backend
-    and no other: a call that pins one by itself (the helper's NaN guard), or that does not use SDPA (packed
-    sequences), has none to choose.
+    Each backend is tried once with `call(*leaves)`; if `backward`, with the gradients of the leaves that require one,
+    or of all floating-point leaves if none does. It counts only if SDPA was called and each of its calls had this
+    backend and no other enabled. So the result is empty for a call that chooses backends itself (the helper's guard
+    against cuDNN's NaN gradient) or does not use SDPA (packed sequences).
 
     Returns:
-        By name, to be called as `call` is. Empty with torch before 2.3, which has no `torch.nn.attention`.
+        Callables by backend, with the arguments of `call`. Empty with torch before 2.3, which lacks
+        `torch.nn.attention`.
     """
     if importlib.util.find_spec("torch.nn.attention") is None:
         return {}
@@ -42,7 +43,7 @@ def backends(
 
 
 def pinned(name: str, call: Callable[..., Any], *arguments: Any) -> Any:
-    """`call(*arguments)` with no other SDPA backend than the named one.
+    """`call(*arguments)` with only the named SDPA backend enabled.
 
     Raises:
         RuntimeError: the backend refuses the call, or this torch does not have it.
@@ -63,7 +64,7 @@ def _takes(name: str, call: Callable[..., Any], leaves: Sequence[Tensor], backwa
     watch = _Watch(name)
     try:
         with _rng_kept(leaves), warnings.catch_warnings(), torch.set_grad_enabled(backward):
-            warnings.simplefilter("ignore")  # each refusal is explained in warnings
+            warnings.simplefilter("ignore")  # torch warns why a backend refuses a call
             with watch:
                 result = pinned(name, call, *inputs)
             if backward:
@@ -72,7 +73,7 @@ def _takes(name: str, call: Callable[..., Any], leaves: Sequence[Tensor], backwa
                 torch.autograd.grad(out, needed, torch.ones_like(out), allow_unused=True)
     except RuntimeError:  # refused, not supported, or out of memory
         return False
-    return watch.seen > 0 and watch.alone
+    return watch.seen > 0 and watch.only_named
 
 
 @contextlib.contextmanager
@@ -83,23 +84,23 @@ def _rng_kept(leaves: Sequence[Tensor]) -> Iterator[None]:
 
 
 class _Watch(TorchFunctionMode):
-    """Sees every SDPA call, and whether the named backend alone is switched on at that moment."""
+    """Counts SDPA calls (`seen`), and records whether each had only the named backend enabled (`only_named`)."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
         self.seen = 0
-        self.alone = True
+        self.only_named = True
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is torch.nn.functional.scaled_dot_product_attention:
             self.seen += 1
-            self.alone &= _switched_on() == {self.name}
+            self.only_named &= _switched_on() == {self.name}
             mask = args[3] if len(args) > 3 else (kwargs or {}).get("attn_mask")
             if self.name == "efficient" and isinstance(mask, Tensor) and mask.shape[-1:] == (1,):
-                # torch 2.11 reads beside it, H200: "misaligned address", and the process has lost its GPU.
+                # torch 2.11 reads out of bounds (H200: "misaligned address"); the process cannot use the GPU any more.
                 raise RuntimeError("EFFICIENT is not tried with a mask that is broadcast along the keys")
         return func(*args, **(kwargs or {}))
 

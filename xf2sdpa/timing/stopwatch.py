@@ -1,14 +1,13 @@
-"""How long a call takes on one device: the CPU by the wall, a GPU by CUDA events.
+"""How long a call takes on one device: on a CPU by the wall clock, on a GPU by CUDA events.
 
-On a GPU a call has two times, and a program feels one or the other:
+On a GPU a call has two times; which one limits a program depends on whether the GPU or Python is slower:
 
-* *device*: what the GPU needs. The GPU is first kept busy for long enough that the host has queued all calls of the
-  sample before the first of them starts; so no launch and no Python is in the figure. Before each call a buffer of
-  twice the L2 cache is written, so every call begins with a cold cache, as inside a model. Each call has its own pair
-  of events. A call that waits for the GPU by itself cannot be queued ahead: the figure then holds the host's part,
-  and `clock` says so.
-* *paced*: calls back to back between one pair of events, warm cache, nothing held: where Python needs longer than the
-  GPU, this is what Python needs.
+* *device*: the time on the GPU. The GPU is first kept busy until the host has queued all calls of the sample, so the
+  figure contains neither launches nor Python. Before each call a buffer of twice the L2 cache is written, so every call
+  begins with a cold cache, as inside a model. Each call has its own pair of events. A call that itself waits for the
+  GPU cannot be queued ahead: the figure then includes the host's part, and `clock` says so.
+* *paced*: calls back to back between one pair of events, with a warm cache and without keeping the GPU busy first.
+  Where Python needs longer than the GPU, this is Python's time.
 """
 
 from __future__ import annotations
@@ -24,38 +23,38 @@ import torch
 Call = Callable[[], object]
 
 _cuda: Any = torch.cuda
-"""Parts of it are not annotated."""
+"""As Any, since parts of it are not annotated."""
 
 _SAMPLE = 5.0
-"""Milliseconds of calls that one sample aims at."""
+"""The target length of one sample, in milliseconds."""
 _MOST_CALLS = 20
-"""In one sample: a GPU's queue holds about a thousand launches, and a backward pass has up to twenty."""
+"""Calls per sample at most: a GPU's queue holds about a thousand launches, and a backward pass makes up to twenty."""
 _LONGEST_HOLD = 50.0
-"""Milliseconds for which the GPU is kept busy at most while a sample is queued."""
+"""The longest time, in milliseconds, for which the GPU is kept busy while a sample is queued."""
 _CYCLES = 2_000_000
-"""Of a GPU in a millisecond, at the highest clock there is; at a lower one the hold is only longer."""
+"""GPU cycles per millisecond at 2 GHz, above the clocks of today's GPUs; at a lower clock it is busy for longer."""
 
 
 class Sample(NamedTuple):
-    """Milliseconds of one call: on the device, and back to back with the host's part (None on the CPU)."""
+    """Milliseconds of one call: `device` and `paced` as this module's docstring says; `paced` is None on the CPU."""
 
     device: float
     paced: float | None
 
 
 class Stopwatch(Protocol):
-    """Measures one call again and again."""
+    """Measures one call repeatedly."""
 
     @property
     def clock(self) -> str:
-        """What is measured with what, for the report."""
+        """How the times are measured, for the report."""
 
     def sample(self) -> Sample:
         """The mean time of a call over a few calls."""
 
 
 class Wall:
-    """The CPU: `time.perf_counter` around a few calls."""
+    """On a CPU: `time.perf_counter` around a few calls."""
 
     clock = "perf_counter on the CPU: no statement about a GPU"
 
@@ -64,7 +63,7 @@ class Wall:
         self.calls = _calls_for(_wall(call))
 
     def sample(self) -> Sample:
-        """Milliseconds of a call."""
+        """Milliseconds per call."""
         began = time.perf_counter()
         for _ in range(self.calls):
             self.call()
@@ -72,7 +71,7 @@ class Wall:
 
 
 class Events:
-    """A GPU: pairs of CUDA events, as the head of this module says."""
+    """On a GPU: pairs of CUDA events, as this module's docstring describes."""
 
     def __init__(self, call: Call, device: torch.device) -> None:
         self.call = call
@@ -89,17 +88,17 @@ class Events:
 
     @property
     def clock(self) -> str:
-        """CUDA events, and whether the host's part is in the device time."""
+        """How the times are measured: CUDA events, and whether the device time includes the host's part."""
         if 2 * sum(self.ahead) > len(self.ahead):
             return "CUDA events, queued ahead, cold L2"
         return "CUDA events, cold L2; the call waits for the GPU, so the host's part is in it"
 
     def sample(self) -> Sample:
-        """Milliseconds of a call, by both of its clocks."""
+        """Milliseconds per call, on the device and paced."""
         return Sample(self._device(), self._paced())
 
     def _warm_up(self) -> tuple[float, float]:
-        """Milliseconds to queue a call, and until it is done; after a few calls."""
+        """Milliseconds to queue one call, and until it is finished, after three warm-up calls."""
         for _ in range(3):
             self.call()
         _cuda.synchronize(self.device)
@@ -137,10 +136,10 @@ class Events:
 
 
 def stopwatch(call: Call, device: torch.device) -> Stopwatch:
-    """The way to measure `call` on `device`; it is called a few times here, to warm it up.
+    """A stopwatch for `call` on `device`; calls it a few times to warm up.
 
     Raises:
-        ValueError: neither a CPU nor a CUDA (or ROCm) device.
+        ValueError: the device is neither a CPU nor a CUDA (or ROCm) device.
     """
     if device.type == "cpu":
         return Wall(call)
@@ -150,7 +149,7 @@ def stopwatch(call: Call, device: torch.device) -> Stopwatch:
 
 
 def first_call(call: Call, device: torch.device) -> float:
-    """Wall milliseconds of one call, until the device is done."""
+    """Wall milliseconds of one call, until the device has finished."""
     _wait(device)
     began = time.perf_counter()
     call()
@@ -159,9 +158,9 @@ def first_call(call: Call, device: torch.device) -> float:
 
 
 def peak_memory(call: Call, device: torch.device) -> int | None:
-    """Bytes that a call holds at its peak above what was held before, its result counted; None on the CPU.
+    """Peak bytes of a call above those allocated before it, its result included; None on the CPU.
 
-    This resets the peak that `torch.cuda.max_memory_allocated` reports.
+    Resets the peak that `torch.cuda.max_memory_allocated` reports.
     """
     if device.type != "cuda":
         return None
@@ -175,7 +174,7 @@ def peak_memory(call: Call, device: torch.device) -> int | None:
 
 
 def alternating(names: list[str]) -> itertools.cycle[list[str]]:
-    """A B C, C B A, A B C, …: what warms up or slows down in a round falls on every path alike."""
+    """A B C, C B A, A B C, …: a clock that drifts within a round then affects every path alike."""
     return itertools.cycle([names, names[::-1]])
 
 
@@ -199,6 +198,6 @@ def _event() -> Any:
 
 
 def _larger_than_l2(device: torch.device) -> torch.Tensor:
-    """Memory of twice the L2 cache, whose size torch tells since 2.4; no GPU so far has more than 128 MiB."""
+    """A buffer of twice the L2 cache; torch before 2.4 does not tell its size, which is at most 128 MiB so far."""
     size = int(getattr(_cuda.get_device_properties(device), "L2_cache_size", 0)) or 2**27
     return torch.empty(2 * size, dtype=torch.int8, device=device)

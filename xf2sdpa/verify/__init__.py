@@ -1,6 +1,6 @@
-"""Run old and new side by side and compare: the room that may import torch.
+"""Runs the old and the new side of call sites and compares them.
 
-`compare` is for everybody; torch is imported when it is first asked for.
+`compare` is public. Names are imported on first use, and torch with them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["compare", "compare_probe", "find_old_path"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for."""
+    """Import a public name on first use."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib  # noqa: PLC0415 - nothing is imported before it is needed

@@ -1,4 +1,4 @@
-"""The command `xf2sdpa verify`: options in, exit status out."""
+"""The command `xf2sdpa verify`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from xf2sdpa.verify.planning.plan import Plan
 
 _INTERRUPTED = 130
-"""What a shell tells of a program that Ctrl-C ended."""
+"""The exit status, as in a shell, of a program that Ctrl-C ended."""
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -40,7 +40,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes."""
+        """The number of bytes."""
         text = str(value).upper().removesuffix("IB").removesuffix("B")
         unit = text[-1:] if text[-1:] in _UNITS else ""
         try:
@@ -50,17 +50,17 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
 
 
 class _Verify(click.Command):
-    """Keeps what stands behind `--` apart: it is the program, not paths."""
+    """A command whose arguments after `--` are a program, not paths."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Split the arguments at the first `--`."""
+        """Split the arguments at the first `--`; the program goes into `ctx.meta`."""
         if "--" in args:
             at = args.index("--")
             args, ctx.meta["xf2sdpa.program"] = args[:at], args[at + 1 :]
         return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Say that a program may follow."""
+        """The usage line, with the program."""
         return [*super().collect_usage_pieces(ctx), "[-- PROGRAM…]"]
 
 
@@ -112,7 +112,7 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
 
 
 def _verify(ctx: click.Context, paths: tuple[str, ...], given: dict[str, Any]) -> int:
-    """Do it all; the exit status."""
+    """Run the command; return the exit status."""
     program: list[str] | None = ctx.meta.get("xf2sdpa.program")
     if program is not None and not program:
         give_up("no program behind --")
@@ -133,7 +133,7 @@ def _verify(ctx: click.Context, paths: tuple[str, ...], given: dict[str, Any]) -
 
 
 def _checked(given: dict[str, Any]) -> str | None:
-    """Refuse what could only fail after all the work; the text of the earlier report to compare with, if any."""
+    """Check early what would otherwise fail only at the end; return the text of the `--baseline` report, if any."""
     for option in ("json_file", "html"):
         file: Path | None = given[option]
         if file is None:
@@ -191,7 +191,7 @@ def _planned(
 
 
 def _run(texts: OldTexts, plan: Plan, program: list[str] | None, given: dict[str, Any]) -> tuple[int, Report]:
-    """Run the program, or the sites on made-up inputs: the program's exit status, and the report."""
+    """Run the program, or the sites on made-up inputs; return the program's exit status and the report."""
     from xf2sdpa.verify.options import SAMPLES, Options
 
     options = Options(
@@ -222,7 +222,7 @@ def _with_program(texts: OldTexts, plan: Plan, program: list[str], options: Opti
     from xf2sdpa.verify.shadow import launch
     from xf2sdpa.verify.shadow.merge import merge
 
-    environment = _seen_from_apart(line, options)
+    environment = _environment_by_child(line, options)
     reference = environment.old_path.removeprefix("reference: ") if environment.is_reference else ""
     with tempfile.TemporaryDirectory(prefix="xf2sdpa-verify-") as folder:
         given = launch.handover(plan, texts, options, reference)
@@ -233,8 +233,8 @@ def _with_program(texts: OldTexts, plan: Plan, program: list[str], options: Opti
         return status, merge(plan, Path(folder), environment)
 
 
-def _seen_from_apart(line: str, options: Options) -> Environment:
-    """The environment, found out without keeping a part of the GPU that the program is about to use."""
+def _environment_by_child(line: str, options: Options) -> Environment:
+    """The environment, found out in a child process so that this one holds no memory of the GPU the program needs."""
     import torch
 
     if not torch.cuda.is_available():
@@ -251,9 +251,9 @@ def _environment(line: str, options: Options) -> Environment:
 
 
 def _show(report: Report, given: dict[str, Any], earlier: str | None, *, beside_program: bool) -> bool:
-    """Print the report (where a program has printed already, on standard error), and write the files asked for.
+    """Print the report, and write the files asked for; return False if one could not be written.
 
-    False: a file could not be written.
+    After a program, which has the standard output, the text goes to standard error.
     """
     from xf2sdpa.verify.report import baseline, json, markdown, text
 
@@ -277,7 +277,7 @@ def _show(report: Report, given: dict[str, Any], earlier: str | None, *, beside_
 
 
 def _write(file: Path, text: str) -> bool:
-    """Write a file, or say why that failed."""
+    """Write a file; on failure, print why and return False."""
     try:
         file.write_text(text, "utf-8")
     except OSError as error:

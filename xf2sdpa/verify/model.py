@@ -1,7 +1,6 @@
-"""What a verification finds out, as plain data. Nothing here imports torch, prints or decides how a page looks.
+"""The results of a verification as plain data. Nothing here imports torch, prints or formats.
 
-A site is known by the id of
-the rewrite's report, `path::function#number`.
+The id of a call site is that of the rewrite's report: `path::function#number`.
 """
 
 from __future__ import annotations
@@ -13,25 +12,25 @@ from xf2sdpa.judging.model import Case, Speed
 from xf2sdpa.timing.model import Environment
 
 FORMAT_VERSION = 1
-"""Grows when a key of the JSON report changes its meaning or goes."""
+"""Increased when a key of the JSON report is removed or changes its meaning."""
 
 
 class Status(str, enum.Enum):
-    """What is known of one site after a run."""
+    """The result for one call site."""
 
     AGREES = "agrees"
-    """Every comparison held."""
+    """All comparisons agree."""
     DIFFERS = "differs"
-    """Some comparison failed."""
+    """A comparison failed."""
     NOT_RUN = "not run"
-    """The site never came to be executed, or its inputs cannot be made; `reason` says which."""
+    """The site was not executed, its inputs cannot be made, or nothing could be compared; `reason` says which."""
     NOT_SHADOWED = "not shadowed"
     """Old and new cannot be run side by side here; `reason` says why."""
 
 
 @dataclass
 class SiteReport:
-    """All that a run found out about one site."""
+    """The results of a run for one call site."""
 
     id: str
     path: str
@@ -43,13 +42,13 @@ class SiteReport:
     status: Status = Status.NOT_RUN
     reason: str = ""
     calls: int = 0
-    """How often the program came by; `cases` are samples of that."""
+    """How often the program executed the site; `cases` are samples of these calls."""
     cases: list[Case] = field(default_factory=list)
     speed: Speed = Speed.UNKNOWN
     speedup: float | None = None
-    """Old time over new time, geometric mean over the cases (forward and backward where there is one)."""
+    """Old time divided by new time, geometric mean over the cases (forward and backward if both were measured)."""
     speed_note: str = ""
-    """What the one figure does not say: shapes that are slower, the host's part; or why there is none."""
+    """What `speedup` does not show, such as shapes that are slower, or Python's time; or why there is no figure."""
     advice: str = ""
     """Another backend that was at least 10 % faster at these shapes, and the line that pins it."""
 
@@ -63,16 +62,16 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def count(self, status: Status) -> int:
-        """How many sites ended in a status."""
+        """How many sites have a status."""
         return sum(site.status is status for site in self.sites)
 
     @property
     def compared(self) -> int:
-        """Cases in which numbers were compared."""
+        """The number of cases in which numbers were compared."""
         return sum(case.compared for site in self.sites for case in site.cases)
 
     def exit_status(self, min_speedup: float | None = None) -> int:
-        """0 all that ran agrees; 1 a disagreement, or slower than asked; 3 nothing was compared with xformers."""
+        """1: a site differs, or is slower than asked; 3: nothing was compared with the real xformers; else 0."""
         too_slow = min_speedup is not None and any(
             site.speedup is not None and site.speedup < min_speedup for site in self.sites
         )

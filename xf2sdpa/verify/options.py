@@ -1,25 +1,25 @@
-"""What a user asked of a run of verify, as plain data."""
+"""The options of a run of verify, as plain data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 SAMPLES = 3
-"""Calls of one site with one shape that a shadow run compares."""
+"""How many calls of one site with one shape a shadow run compares."""
 SHAPES = 16
-"""Different shapes of one site that a shadow run compares: a program whose lengths vary is not slowed down for good."""
+"""How many shapes of one site a shadow run compares, so that programs with varying lengths do not stay slow."""
 MEMORY_SHARE = 0.5
-"""Share of the free memory that one comparison may take."""
+"""The share of the free memory that one comparison may take."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How verify goes about its work.
+    """The options.
 
     Attributes:
-        samples: calls of one site and shape that are compared; 0 for all.
-        seed: of made-up inputs, gradients and of the rows that the judge looks at.
-        device: `cpu` or `cuda`, for inputs that are made up; None: the GPU if there is one.
+        samples: how many calls of one site and shape are compared; 0 for all.
+        seed: seed of made-up inputs, of gradients, and of the judge's samples.
+        device: `cpu` or `cuda`, for made-up inputs; None: the GPU if there is one.
         exact: whether to compare bit for bit too, with the same kernel on both sides.
         timing: whether to measure times and memory.
         max_memory: bytes that one comparison may take; None: `MEMORY_SHARE` of what is free.

@@ -1,7 +1,7 @@
-"""Dataclasses of `verify.model` as plain data and back, for reports and for what processes hand one another.
+"""Converts dataclasses of `verify.model` to plain data and back, for reports and for exchange between processes.
 
-A site's `kind` is `class`, as in the report of `rewrite`. Figures that are not finite are the strings `NaN`, `Infinity`
-and `-Infinity`: JSON has no other form for them.
+A site's `kind` becomes `class`, as in the report of `rewrite`. Figures that are not finite become the strings `NaN`,
+`Infinity` and `-Infinity`, as JSON cannot represent them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _RENAMED = {"kind": "class"}
 
 
 def plain(value: Any) -> Any:
-    """What `json.dumps` takes, of a dataclass and all that is in it."""
+    """A dataclass, with everything in it, as data that `json.dumps` accepts."""
     if dataclasses.is_dataclass(value):
         fields = (field.name for field in dataclasses.fields(value))
         return {_RENAMED.get(name, name): plain(getattr(value, name)) for name in fields}
@@ -32,11 +32,11 @@ def plain(value: Any) -> Any:
 
 
 def made(kind: type[_Made], data: dict[str, Any]) -> _Made:
-    """A dataclass from its plain form. Unknown keys are those of a newer release; missing ones have defaults.
+    """A dataclass from its plain form. Unknown keys, of a newer release, are ignored; missing ones get defaults.
 
     Raises:
-        TypeError: a key without a default is missing, or the form is another one.
-        ValueError: a value is none of its kind.
+        TypeError: a key without a default is missing, or the data has another structure.
+        ValueError: a value is not valid for its type.
     """
     hints = typing.get_type_hints(kind)
     names = {name: _RENAMED.get(name, name) for name in hints}

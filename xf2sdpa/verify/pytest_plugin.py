@@ -1,4 +1,4 @@
-"""For a project's own tests: the fixture `attention_agrees`, there wherever xf2sdpa is installed beside pytest.
+"""The pytest fixture `attention_agrees` for a project's own tests, available where xf2sdpa is installed.
 
     import torch
     from torch.nn.functional import scaled_dot_product_attention
@@ -12,7 +12,7 @@
         q, k, v = (torch.randn(2, 77, 8, 40, device="cuda", dtype=torch.float16) for _ in range(3))
         attention_agrees(memory_efficient_attention, new, (q, k, v))
 
-Loading it imports pytest and nothing heavy: torch is imported when a test first compares.
+torch is imported when a test first calls it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def attention_agrees() -> Callable[..., Case]:
-    """A function `(old, new, inputs, *, need_xformers=False, **options)`: fails the test unless `new` does as `old`.
+    """A function `(old, new, inputs, *, need_xformers=False, **options)` that fails the test if old and new differ.
 
     `old`, `new`, `inputs` and `options` are those of `xf2sdpa.verify.compare`; the `Case` is returned. The test fails
-    with a table of all checks, and also where nothing could be compared. With `need_xformers` it is skipped where the
-    plain reference would stand in for xformers.
+    with a table of all checks, also if nothing could be compared. With `need_xformers`, the test is skipped if the
+    plain reference would be used in xformers' place.
     """
     return _agree
 
@@ -46,7 +46,7 @@ def _agree(
     **options: Any,
 ) -> Case:
     __tracebackhide__ = True
-    from xf2sdpa.judging.compare import compare  # noqa: PLC0415 - torch, not before a test wants it
+    from xf2sdpa.judging.compare import compare  # noqa: PLC0415 - imports torch
     from xf2sdpa.judging.old_path import find_old_path  # noqa: PLC0415
 
     path = find_old_path()
@@ -61,7 +61,7 @@ def _agree(
 
 
 def table(case: Case) -> str:
-    """The case for a person: what it was, and a line for each check; errors are in the judge's units."""
+    """The case as text: its inputs, and a line for each check; errors are in the judge's units."""
     facts = [case.shape, case.dtype, f"mask {case.mask}"]
     if case.autocast:
         facts.append(f"autocast to {case.autocast}")

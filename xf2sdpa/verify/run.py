@@ -1,7 +1,7 @@
-"""`xf2sdpa verify PATHS` without a program: every site on made-up inputs, compared and, with xformers on a GPU, timed.
+"""`xf2sdpa verify PATHS` without a program: runs every site on made-up inputs, compares and, on a GPU, times it.
 
-The first shape of a site is always run. The budget is shared out among the sites that are left; what it did not
-suffice for is said in the notes. Timings come before the comparison, so that the first call with a shape is the first.
+The first shape of a site is always run. The remaining budget is divided among the remaining sites; the notes say what
+was left out. Timing comes before the comparison, so that the time of a shape's first call includes its planning.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from xf2sdpa.verify.speed import as_paths, timings
 from xf2sdpa.verify.verdict import settle
 
 DTYPES = {"cuda": (torch.bfloat16, torch.float16, torch.float32), "cpu": (torch.float32, torch.bfloat16)}
-"""By kind of device. All shapes are run in the first; in the others those that matter there, see `_worth_while`."""
+"""By kind of device. All shapes are run in the first dtype, those of `_in_every_dtype` in the others too."""
 BUDGET = 600.0
-"""Seconds for a run, if nobody says otherwise."""
+"""The default budget of a run in seconds."""
 TIMING_BUDGET = 2.0
-"""Seconds at most for one case and all its paths."""
+"""The most seconds for timing one case with all its paths."""
 NAN_CORNER = (
     "the NaN corner that README describes (pytorch#196678): cuDNN's gradient of the query, at this key length and "
     "these scores; `--nan-guard all` or torch.backends.cuda.enable_cudnn_sdp(False) keeps off it"
@@ -42,7 +42,7 @@ NAN_CORNER = (
 
 
 class Interrupted(Exception):
-    """Ctrl-C: `report` holds what was done until then."""
+    """The user pressed Ctrl-C; `report` holds the results so far."""
 
     def __init__(self, report: Report) -> None:
         super().__init__("interrupted")
@@ -58,18 +58,18 @@ def run(
     shapes: Sequence[Shape] = (),
     log: TextIO | None = None,
 ) -> Report:
-    """Compare old and new at every site of a plan; nothing of the user's program is run but the sites' expressions.
+    """Compare old and new at every site of a plan; of the user's program, only the sites' expressions are run.
 
     Args:
         plan: the sites.
-        options: `seed`, `device`, `exact` and `timing` are heeded.
-        command: as the user typed it, for the report.
+        options: `seed`, `device`, `exact` and `timing` are used.
+        command: the command line, for the report.
         budget: seconds for all sites together.
-        shapes: instead of those of the device.
-        log: where progress is told; None: standard error.
+        shapes: shapes to run instead of the device's own.
+        log: where progress is printed; None: standard error.
 
     Raises:
-        Interrupted: by Ctrl-C, between the first site and the last.
+        Interrupted: the user pressed Ctrl-C.
     """
     path = find_old_path()
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -82,7 +82,7 @@ def run(
 
 @dataclass
 class _Run:
-    """One run on its way."""
+    """The state of one run."""
 
     plan: Plan
     options: Options
@@ -97,7 +97,7 @@ class _Run:
     too_large: int = 0
     missing: list[str] = field(default_factory=list)
     seen: set[tuple[Any, ...]] = field(default_factory=set)
-    """Sizes that some call was made with: only the first pays for planning."""
+    """Sizes of the calls made so far: only the first call with a size includes planning."""
 
     def __post_init__(self) -> None:
         self.deadline = time.monotonic() + self.budget
@@ -150,7 +150,7 @@ class _Run:
             result.reason = _why_nothing(result.cases)
 
     def _is_late(self, result: SiteReport, until: float) -> bool:
-        """Whether a site's time is up; one case it always gets."""
+        """Whether a site's time is up; every site gets at least one case."""
         late = bool(result.cases) and time.monotonic() > until
         self.skipped += late
         return late
@@ -159,7 +159,7 @@ class _Run:
         shapes = self.shapes or (GPU_SHAPES if self.device.type == "cuda" else CPU_SHAPES)
         dtypes = DTYPES[self.device.type]
         yield from ((dtypes[0], shape) for shape in shapes)
-        yield from ((dtype, shape) for dtype in dtypes[1:] for shape in shapes if _worth_while(shape, shapes))
+        yield from ((dtype, shape) for dtype in dtypes[1:] for shape in shapes if _in_every_dtype(shape, shapes))
 
     def _case(self, site: SitePlan, probe: Probe, atoms: Atoms, until: float) -> Case:
         times: tuple[Timing, ...] = ()
@@ -170,20 +170,20 @@ class _Run:
             notes += [why_not] if why_not else []
         case = compare_probe(probe, atoms.values, seed=self.options.seed, exact=self.options.exact, gradients=trains)
         if atoms.shape.low and atoms.mask != "causal" and site.report.kind != "compat":
-            case = known_corner(case, atoms.shape, self.environment)
+            case = without_known_nan(case, atoms.shape, self.environment)
         return dataclasses.replace(
             case, mask=atoms.mask, notes=tuple(dict.fromkeys([*notes, *case.notes])), timings=times if case.ok else ()
         )
 
     def _timings(self, probe: Probe, atoms: Atoms, trains: bool) -> tuple[tuple[Timing, ...], str]:
-        """Old, new, and new under each backend that takes it; or why there are none."""
+        """The times of old, new, and new under each backend that accepts it; or none and the reason."""
         leaves, paths = as_paths(probe, atoms.values, with_old=self.path.version is not None)
         key = (leaves[0].dtype, atoms.mask, *((x.shape, x.stride()) for x in leaves))
         budget = min(TIMING_BUDGET, max(0.5, self.deadline - time.monotonic()))
         try:
             first = {} if key in self.seen else timing.first_calls(paths, leaves, backward=trains)
             seen = timings(paths, leaves, backward=trains, budget=budget)
-        except Exception as error:  # the comparison runs the sides too, and tells what they raise
+        except Exception as error:  # the comparison runs the sides as well, and reports what they raise
             return (), f"not timed: {type(error).__name__}: {error}".splitlines()[0]
         self.seen.add(key)
         return tuple(dataclasses.replace(one, first=first.get(one.path)) for one in seen), ""
@@ -206,11 +206,11 @@ class _Run:
         print(f"verify: {number}/{len(self.plan.sites)} {site.id}: {said}", file=self.log, flush=True)
 
 
-def known_corner(case: Case, shape: Shape, environment: Environment) -> Case:
-    """A case in the NaN corner of plain calls: what README says of every rewritten call is no difference of this one.
+def without_known_nan(case: Case, shape: Shape, environment: Environment) -> Case:
+    """The case with cuDNN's NaN gradient (pytorch#196678) not counted as a difference, as README describes it.
 
-    Only NaN in the query's gradient, on a Hopper GPU, in half precision, at a key length 64 mod 128; the check is
-    kept, as one that proves nothing.
+    Only NaN in the query's gradient, on a Hopper GPU, in half precision, at a key length of 64 modulo 128; the check
+    is kept but marked as not available.
     """
     if (environment.capability or "").partition(".")[0] != "9" or shape.keys % 128 != 64:
         return case
@@ -226,12 +226,12 @@ def _excused(check: Check) -> Check:
     return dataclasses.replace(check, available=False)
 
 
-def _worth_while(shape: Shape, shapes: Sequence[Shape]) -> bool:
-    """Which shapes are run in the dtypes after the first: one, and that whose fault depends on the dtype."""
+def _in_every_dtype(shape: Shape, shapes: Sequence[Shape]) -> bool:
+    """Whether a shape is run in all dtypes: the first, and the one with low scores, where NaN depends on the dtype."""
     return shape.low or shape is shapes[0]
 
 
 def _why_nothing(cases: Sequence[Case]) -> str:
-    """Why no case compared any numbers."""
+    """Why no case compared numbers."""
     told = (check.message for case in cases for check in case.checks if not check.available and check.message)
     return next(told, "nothing could be compared")

@@ -1,7 +1,7 @@
-"""The times of one call, old and new and new under each SDPA backend that takes it.
+"""Times one call: old, new, and new under each SDPA backend that accepts it.
 
-Imports nothing but torch and what is timed: a shadow run comes here when the program's interpreter shuts down, where
-Python refuses any import that wants to be told of the end (`concurrent.futures.process`, which the planning has).
+This module must not import the planning. A shadow run imports it while the program's interpreter shuts down, when
+modules that register an exit handler, such as `concurrent.futures.process`, can no longer be imported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Paths = dict[str, Callable[..., Any]]
 def as_paths(probe: Probe, atoms: Sequence[Any], *, with_old: bool = True) -> tuple[list[Tensor], Paths]:
     """The two sides as functions of the floating-point tensors in the atoms, for `timing.measure`.
 
-    Dropout is 0 in both. Without `with_old` there is only `new`: the reference's time says nothing of xformers.
+    Dropout is 0 in both. Without `with_old`, only `new` is returned: the reference's time says nothing about xformers.
     """
     values = [0.0 if role == "p" else value for role, value in zip(probe.roles, atoms, strict=True)]
     flat, tree = pytree.tree_flatten(values)
@@ -46,13 +46,13 @@ def as_paths(probe: Probe, atoms: Sequence[Any], *, with_old: bool = True) -> tu
 
 
 def timings(paths: Paths, leaves: Sequence[Tensor], *, backward: bool, budget: float) -> tuple[Timing, ...]:
-    """The time of each path, and of `new` under each backend that takes it, with the kernel that ran.
+    """The time of each path, and of `new` under each backend that accepts it, with the kernel that ran.
 
     Args:
-        paths: of `as_paths`.
-        leaves: what they are called with.
-        backward: time forward and backward as well.
-        budget: seconds for all of it.
+        paths: the functions that `as_paths` returns.
+        leaves: their arguments.
+        backward: whether to time forward and backward as well.
+        budget: seconds for everything.
 
     Raises:
         Exception: whatever a path raises.

@@ -1,15 +1,15 @@
-"""From what was seen of a site to one word, one figure and one sentence. Plain data in and out, no torch.
+"""Turns a site's cases into its status, speed and advice. Plain data in and out, no torch.
 
-*Speed.* A case counts where old and new were both timed. Its ratio is old time over new time, of forward and backward
-where both were measured; the site's is the geometric mean. New is *faster* or *slower* where that mean is further from
-1 than the mean margin of the cases. The margin of a case is half the sum of the two quartile distances, so that the
-middle halves of old and new do not overlap, and at least 3 %: below that, two runs of the same code on one GPU differ.
-Nothing is said of speed where the old path was the reference, without a GPU, and where the results differ.
+*Speed.* A case counts if old and new were both timed. Its ratio is old time divided by new time, of forward and
+backward if both were measured; the site's is the geometric mean. New is *faster* or *slower* if that mean is further
+from 1 than the mean margin of the cases. The margin of a case is half the sum of the two quartile distances, so that
+the middle halves of old and new do not overlap, and at least 3 %: two runs of the same code on one GPU differ by that.
+There is no speed if the old path was the reference, without a GPU, or if the results differ.
 
-*Advice.* Another backend is named where it takes at most 1/1.1 of the default's time, beyond the margin, at every
-shape or at some. Never `math` (it holds all scores: fast at a small shape, 28 times slower at a large one, MEASURED
-§1); `cudnn` only for inference and from cuDNN 9.15.1 on: before, torch switched it off for wrong results, and its
-query gradient is NaN in the corner of MEASURED §4.
+*Advice.* Another backend is named if it takes at most 1/1.1 of the default's time, beyond the margin, at every shape or
+at some. Never `math`, which stores all scores: it is 2 to 50 times slower than the default (half precision, forward,
+`benchmarks/results/h200_bench.json`). `cudnn` only for inference and from cuDNN 9.15.1 on: torch disables earlier
+versions for wrong results, and its query gradient can be NaN (pytorch#196678, `benchmarks/nan_corner.py`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from xf2sdpa.verify.model import SiteReport, Status
 
 LEAST_MARGIN = 0.03
 GAIN = 1.10
-"""What another backend must win to be worth a line in somebody's code."""
+"""How many times as fast as the default another backend must be to be advised."""
 CUDNN_FROM = (9, 15, 1)
 PINS = {"cudnn": "CUDNN_ATTENTION", "flash": "FLASH_ATTENTION", "efficient": "EFFICIENT_ATTENTION"}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Speed of a site: one word, the ratio old/new where it was measured, and what that figure does not say."""
+    """Speed of a site: one word, the ratio old/new if it was measured, and a note on what that figure does not show."""
 
     speed: Speed
     speedup: float | None = None
@@ -39,7 +39,7 @@ class Verdict:
 
 
 def settle(site: SiteReport, environment: Environment) -> None:
-    """Fill in what follows from the cases of a site: status, speed, advice. A site without cases stays as it is."""
+    """Set the status, speed and advice of a site from its cases. A site without cases is not changed."""
     if not site.cases:
         return
     site.status = status_of(site.cases)
@@ -50,14 +50,14 @@ def settle(site: SiteReport, environment: Environment) -> None:
 
 
 def status_of(cases: Sequence[Case]) -> Status:
-    """One failed check is enough to differ; to agree, numbers must have been compared."""
+    """The status by the cases: `DIFFERS` if a check failed, else `AGREES` if numbers were compared."""
     if any(case.failed for case in cases):
         return Status.DIFFERS
     return Status.AGREES if any(case.compared for case in cases) else Status.NOT_RUN
 
 
 def speed_of(cases: Sequence[Case], environment: Environment) -> Verdict:
-    """How new compares with old over the cases of one site."""
+    """The speed of new relative to old over the cases of one site."""
     if environment.is_reference:
         return Verdict(Speed.UNKNOWN, note="no speed: the old path was the reference, not xformers")
     if environment.device == "cpu":
@@ -74,7 +74,7 @@ def speed_of(cases: Sequence[Case], environment: Environment) -> Verdict:
 
 
 def advice_of(cases: Sequence[Case], environment: Environment) -> str:
-    """One sentence with the line that pins a faster backend, or nothing. Half precision is looked at first."""
+    """One sentence with the line that pins a faster backend; empty if none is. Half precision comes first."""
     timed = [case for case in cases if case.timing("new")]
     halves = [case for case in timed if case.dtype.removeprefix("torch.") in {"bfloat16", "float16"}]
     for group in (halves, [case for case in timed if case not in halves]):
@@ -87,7 +87,7 @@ def advice_of(cases: Sequence[Case], environment: Environment) -> str:
 
 @dataclass(frozen=True)
 class _Gain:
-    """What one backend wins over the default: at which cases, of how many, and by what factor there."""
+    """By what factor one backend is faster than the default, in which cases, and of how many."""
 
     backend: str
     wins: tuple[Case, ...]
@@ -148,7 +148,7 @@ def _paced(case: Case, path: str) -> float | None:
 
 
 def _ratio(slow: Timing, fast: Timing) -> float:
-    """Time over time: of forward and backward where both have it, else of forward."""
+    """`slow`'s time divided by `fast`'s: of forward and backward if both have it, else of forward."""
     if slow.total is not None and fast.total is not None:
         return slow.total / fast.total
     return slow.forward / fast.forward
@@ -165,5 +165,5 @@ def _word(ratio: float, margin: float) -> Speed:
 
 
 def _mean(ratios: Sequence[float]) -> float:
-    """The geometric mean; of none, 1."""
+    """The geometric mean; 1 if there are no ratios."""
     return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else 1.0

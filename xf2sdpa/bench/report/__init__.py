@@ -1,1 +1,1 @@
-"""What a run found, as text, JSON, Markdown or an HTML page: `tables` says what stands where, the others how."""
+"""A run as text, JSON, Markdown or an HTML page: `tables` makes the content, the other modules one format each."""

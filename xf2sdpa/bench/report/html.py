@@ -63,13 +63,13 @@ def _plain(table: tables.Table) -> PageTable:
 
 
 def times(result: Result) -> BarChart | None:
-    """Each implementation at the guide's shape."""
+    """Chart of each implementation's time at the guide's shape."""
     shape = result.guide_shape
     if shape is None:
         return None
     groups = []
     for entry in shape.entries:
-        figures = FIGURES.get(entry.name) if result.is_gpu else None  # on a CPU the shape is another
+        figures = FIGURES.get(entry.name) if result.is_gpu else None  # the guide's do not apply to the CPU's shape
         mark = figures.milliseconds if figures else None
         bars = [_forward_bar("forward", entry.timing, entry.reason, mark)]
         if entry.timing and entry.timing.total is not None:
@@ -99,7 +99,7 @@ def _total_bar(series: str, timing: Timing) -> Bar:
 
 
 def memory(result: Result) -> BarChart | None:
-    """Peak memory of forward at the guide's shape."""
+    """Chart of the peak memory of forward at the guide's shape."""
     shape = result.guide_shape
     found = [entry for entry in shape.entries if entry.forward_memory] if shape else []
     if not found:
@@ -120,7 +120,7 @@ def memory(result: Result) -> BarChart | None:
 
 
 def shares(result: Result) -> BarChart | None:
-    """How near each shape comes to the ceilings of compute and of bandwidth."""
+    """Chart of the shares of the compute and bandwidth ceilings that each shape reaches."""
     groups = []
     for shape in result.shapes:
         ours = tables.emitted(shape)
@@ -141,7 +141,7 @@ def shares(result: Result) -> BarChart | None:
 
 
 def shapes(result: Result) -> BarChart | None:
-    """xformers against what the rewrite emits, at every shape."""
+    """Chart of xformers against what the rewrite emits, at every shape."""
     groups = []
     for shape in result.shapes:
         old, ours = shape.timing("xformers"), tables.emitted(shape)
@@ -165,7 +165,7 @@ def shapes(result: Result) -> BarChart | None:
 
 
 def modules(result: Result) -> BarChart | None:
-    """The guide's example in its settings."""
+    """Chart of the guide's modules in their settings."""
     groups = [
         Group(
             module.label,

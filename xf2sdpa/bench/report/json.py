@@ -1,4 +1,4 @@
-"""A run as JSON, and back: a page can be made later, on another machine, from the document alone."""
+"""A run as JSON, and back: from the document, a page can be made later and on another machine."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ TOOL = "xf2sdpa bench"
 
 
 class FormatError(Exception):
-    """A document that is no report of `bench`, or one of another version; the text is for a person."""
+    """A document is not a report of `bench`, or of another version; the message is for the user."""
 
 
 def render(result: Result) -> str:
-    """The document; its form is `schema.json`, beside this file."""
+    """The document; `schema.json`, beside this file, is its schema."""
     document = {"tool": TOOL, "version": FORMAT_VERSION, **dataclasses.asdict(result)}
     return json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
 
@@ -36,7 +36,7 @@ def parse(text: str) -> Result:
     """A run from its document.
 
     Raises:
-        FormatError: no JSON, not from this tool, or of another version.
+        FormatError: it is not JSON, not from this tool, or of another version.
     """
     try:
         document = json.loads(text)

@@ -33,7 +33,7 @@ def _row(cells: tuple[str, ...]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text without a sign that Markdown would take for its own."""
+    """Text with the characters escaped that Markdown would interpret."""
     for sign in "\\|<_*":
         text = text.replace(sign, f"\\{sign}")
     return text.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""A run as tables of words: the same for terminal, Markdown and page."""
+"""A run as tables of text, the same for terminal, Markdown and page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CPU_NOTE = "CPU: batch and lengths a sixteenth, float32, one thread; nothing her
 
 @dataclass(frozen=True)
 class Table:
-    """Words in rows and columns; `numbers` are the columns that are set to the right; notes stand below."""
+    """A table of text; `numbers` are the right-aligned columns, `notes` go below the table."""
 
     title: str
     head: tuple[str, ...]
@@ -39,13 +39,13 @@ class Table:
 
 
 def all_tables(result: Result) -> list[Table]:
-    """Those that have a row."""
+    """All tables that have rows."""
     made = (guide_shape(result), shapes(result), modules(result), ceilings(result), selections(result), claims(result))
     return [table for table in made if table.rows]
 
 
 def headline(result: Result) -> list[str]:
-    """Where and how this was measured; what must be known to read it."""
+    """Lines on where and how the run was made."""
     where = result.environment
     parts = [where.device, f"torch {where.torch}", f"CUDA {where.cuda}" if where.cuda else ""]
     parts += [f"cuDNN {where.cudnn}" if where.cudnn else "", f"driver {where.driver}" if where.driver else ""]
@@ -69,14 +69,14 @@ PLURALS = {
 
 
 def totals(result: Result) -> str:
-    """How many claims ended in which verdict."""
+    """How many claims have which verdict, as one line."""
     counted = {verdict: sum(outcome.verdict is verdict for outcome in result.outcomes) for verdict in Verdict}
     parts = (f"{count} {PLURALS[verdict]}" for verdict, count in counted.items() if count)
     return f"{len(result.outcomes)} claims: " + ", ".join(parts)
 
 
 def guide_shape(result: Result) -> Table:
-    """The guide's table: what it says, and what was measured."""
+    """Table of the guide's shape: the guide's figures and the measured ones."""
     shape = result.guide_shape
     head = (
         "implementation",
@@ -120,13 +120,13 @@ def _guide_row(result: Result, shape: ShapeResult, entry: Entry, base: Timing | 
 
 
 def guide_figures(name: str) -> str:
-    """What the guide says of an implementation, empty of those that it does not name."""
+    """The guide's figures for an implementation; empty if it does not name it."""
     figures = FIGURES.get(name)
     return f"{figures.milliseconds} ms, {figures.speed}" if figures else ""
 
 
 def milliseconds(time: float | None) -> str:
-    """Three digits, or the sign for nothing."""
+    """Milliseconds with three decimals, one from 10 on, or `EMPTY`."""
     return EMPTY if time is None else f"{time:.3f}" if time < 10 else f"{time:.1f}"
 
 
@@ -136,18 +136,18 @@ def _rate(value: float, share: float | None) -> str:
 
 
 def emitted(shape: ShapeResult) -> tuple[str, Timing] | None:
-    """What the rewrite makes of a call of this shape: inline where it can, else the helper."""
+    """What the rewrite turns a call of this shape into, with its timing: inline if possible, else the helper."""
     return next(((name, seen) for name in EMITTED if (seen := shape.timing(name))), None)
 
 
 def old_new(shape: ShapeResult) -> float | None:
-    """Time of xformers over that of the emitted form, forward and backward where both were measured."""
+    """xformers' time divided by that of the emitted form, with backward if both have it."""
     ours, theirs = emitted(shape), shape.timing("xformers")
     return speedup(ours[1], theirs) if ours and theirs else None
 
 
 def fastest_backend(shape: ShapeResult) -> tuple[str, float] | None:
-    """The SDPA backend with the least time, and how many times as fast as the default it is."""
+    """The label of the fastest SDPA backend, and how many times as fast as the default it is."""
     base = shape.timing("sdpa")
     if base is None:
         return None
@@ -156,7 +156,7 @@ def fastest_backend(shape: ShapeResult) -> tuple[str, float] | None:
 
 
 def shapes(result: Result) -> Table:
-    """Every shape: xformers against what the rewrite emits, and the backends."""
+    """Table of all shapes: xformers against what the rewrite emits, and the fastest backend."""
     head = ("shape", "", "xformers ms", "emitted ms", "old/new", "form", "fastest backend", "TFLOP/s", "GB/s")
     rows = tuple(_shape_row(result, shape) for shape in result.shapes)
     known = [value for shape in result.shapes if (value := old_new(shape)) is not None]
@@ -185,7 +185,7 @@ def _shape_row(result: Result, shape: ShapeResult) -> tuple[str, ...]:
 
 
 def both(timing: Timing | None) -> str:
-    """Forward / forward and backward."""
+    """`forward / forward and backward` in milliseconds, the second if measured."""
     if timing is None:
         return EMPTY
     total = total_time(timing)
@@ -193,7 +193,7 @@ def both(timing: Timing | None) -> str:
 
 
 def reasons(found: Iterable[ShapeResult]) -> list[str]:
-    """Why entries are empty, each reason once with the shapes it holds for."""
+    """Why entries are empty: each reason once, with its implementations and shapes."""
     places: dict[tuple[str, str], list[str]] = {}
     shapes = list(found)
     for shape in shapes:
@@ -216,7 +216,7 @@ def _where(names: tuple[str, ...], count: int) -> str:
 
 
 def modules(result: Result) -> Table:
-    """The guide's code example and `nn.MultiheadAttention`."""
+    """Table of the guide's code example and `nn.MultiheadAttention`."""
     head = ("module", "inference ms", "training ms", "attention operators")
     rows = tuple(
         (
@@ -231,7 +231,7 @@ def modules(result: Result) -> Table:
 
 
 def ceilings(result: Result) -> Table:
-    """What a matrix product and a copy reached."""
+    """Table of the rates that matrix products and a copy reached."""
     rows = tuple(
         (ceiling.what, _figure(ceiling.value), "GB/s" if ceiling.name == "copy" else "TFLOP/s")
         for ceiling in result.ceilings
@@ -244,19 +244,19 @@ def _figure(value: float) -> str:
 
 
 def selections(result: Result) -> Table:
-    """Which operator SDPA took."""
+    """Table of the operators that SDPA picked."""
     rows = tuple((selection.call, selection.operators or "none seen") for selection in result.selections)
     return Table("What SDPA takes by default", ("call", "operator"), rows)
 
 
 def claims(result: Result) -> Table:
-    """The guide's claims, a line each, and what was cut."""
+    """Table of the guide's claims, with what was not measured in the notes."""
     rows = tuple((o.verdict.value, said(o), o.guide, o.measured or EMPTY, o.reason) for o in result.outcomes)
     notes = (totals(result), *(f"Not measured: {line}" for line in result.cut))
     return Table(CLAIMS, ("verdict", "claim", "the guide", "here", "how to read it"), rows, notes=notes)
 
 
 def said(outcome: Outcome) -> str:
-    """The guide's words without its Markdown."""
+    """The guide's words without Markdown."""
     words = " ".join(outcome.quote.replace("**", "").replace("`", "").split())
     return words.strip("-#| ").replace(" | ", "; ")

@@ -1,4 +1,4 @@
-"""A run for the terminal."""
+"""A run as text for the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MARKS = {Verdict.HOLDS: "+", Verdict.FAILS: "-", Verdict.OPINION: "o", Verdict.N
 def lines(result: Result, *, verbose: bool = False) -> Iterator[str]:
     """The report, line by line: the measurements, then the claims.
 
-    Those that a CPU cannot judge, which are all but the opinions, are counted in one line unless `verbose`.
+    On a CPU, the claims that it cannot judge are only counted, unless `verbose`.
     """
     for line in tables.headline(result):
         yield from textwrap.wrap(line, WIDTH)
@@ -39,13 +39,13 @@ def lines(result: Result, *, verbose: bool = False) -> Iterator[str]:
 
 
 def _summed_up(outcomes: list[Outcome]) -> str:
-    """Why claims have no verdict on a CPU, once for all of them."""
+    """One line for all claims that a CPU cannot judge."""
     mark, verdict = MARKS[Verdict.NOT_MEASURED], Verdict.NOT_MEASURED.value
     return f"{mark} {len(outcomes)} claims {verdict}: they are about a GPU, and this was a CPU; -v lists them."
 
 
 def _claim(outcome: Outcome) -> Iterator[str]:
-    """Two lines and more: the verdict with the guide's words, then both figures."""
+    """The lines of a claim: the verdict with the guide's words, then both figures."""
     quote = tables.said(outcome)
     yield from textwrap.wrap(
         f"{MARKS[outcome.verdict]} {outcome.verdict.value}: “{quote}”", WIDTH, subsequent_indent="  "

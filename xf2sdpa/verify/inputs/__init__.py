@@ -1,10 +1,10 @@
-"""Inputs for a call site where there is no program: values for its atoms, made from what the analysis knows of them.
+"""Makes inputs for a call site without a program: values for its atoms, from what the analysis knows of them.
 
 Whole arguments are made as xformers takes them: query, key, value `[B, M, H, K]` (3-D `[B, M, K]`, 5-D
-`[B, M, G, H, K]`), a bias `[B, H, M, N]`, mask objects of xformers' own classes. Where an atom is only a part of an
-argument, a value for it is looked for: candidates are tried on a tiny shape whose sizes all differ, until the old side
-calls its operator with query, key, value and bias of the shapes wanted. The new side has no say in this. What no
-candidate fits needs a program.
+`[B, M, G, H, K]`), a bias `[B, H, M, N]`, mask objects of xformers' own classes. If an atom is only a part of an
+argument, its value is searched for: candidates are tried on a tiny shape whose sizes all differ, until the old side
+calls its operator with query, key, value and bias of the right shapes. The new side is not used in the search. A site
+for which no candidate fits needs a program.
 """
 
 from xf2sdpa.verify.inputs.candidates import DROPOUT, SCALE

@@ -1,4 +1,4 @@
-"""The arguments that the old side hands its operator, as functions of the atoms, and whether one is what is wanted."""
+"""The arguments that the old side passes to its operator, as functions of the atoms, and a check of their values."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Argument:
 
     Attributes:
         role: its parameter.
-        atoms: numbers of those that it is computed from.
-        function: computes it from them.
+        atoms: indices of the atoms that it is computed from.
+        function: computes it from these atoms.
     """
 
     role: str
@@ -34,7 +34,7 @@ class Argument:
 
 
 def arguments_of(shadow: Shadow) -> list[Argument]:
-    """The arguments that stand in the old side one by one: what is unpacked with a star is not among them."""
+    """The arguments of the old side's call, except those unpacked with `*` or `**`."""
     calls = (node for node in ast.walk(ast.parse(shadow.old, mode="eval")) if isinstance(node, ast.Call))
     call = next(node for node in calls if isinstance(node.func, ast.Name) and node.func.id == OPERATOR)
     positional = itertools.takewhile(lambda node: not isinstance(node, ast.Starred), call.args)
@@ -52,7 +52,7 @@ def _argument(role: str, node: ast.expr, shadow: Shadow) -> Argument:
 
 
 def fits(role: str, value: Any, build: Build) -> bool:
-    """Whether an argument is what the build stands for; of what has no shape, anything is."""
+    """Whether an argument has the shape or class that the build's does; scalar arguments always fit."""
     if role not in QKV:
         if role != "attn_bias":
             return True

@@ -1,4 +1,4 @@
-"""Which values an atom may have: whole arguments as xformers takes them, and what programs make arguments from."""
+"""Candidate values for an atom: whole arguments as xformers takes them, and parts that programs make arguments from."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from xf2sdpa.verify.inputs.tensors import QKV, Build
 from xf2sdpa.verify.planning.parts import Atom
 
 DROPOUT = 0.25
-"""What `p` is made, where it is no constant: the comparison sees that both sides ask for it, and drops nothing."""
+"""The value of `p`, if it is not a constant: a check compares the rates requested, but nothing is dropped."""
 SCALE = 0.3
-"""What `scale` is made: not the default of any head size."""
+"""The value of `scale`; not the default of any head size in use here."""
 
 Candidate = Callable[[Build, str], Any]
-"""Makes an atom's value for one set of inputs; the text is the parameter that the atom is a part of."""
+"""Makes an atom's value for one set of inputs; the str is the parameter that the atom belongs to."""
 
 
 def candidates(atom: Atom, kind: str) -> list[Candidate]:
-    """Makers for an atom where the mask is of a kind, the likeliest first."""
+    """Candidates for an atom if the mask is of this kind, the likeliest first."""
     if atom.role in QKV and atom.heads_first:
         return [_heads_first]
     if atom.role in QKV:
@@ -46,7 +46,7 @@ def candidates(atom: Atom, kind: str) -> list[Candidate]:
 
 
 def _constant(source: str, otherwise: float) -> float:
-    """The number that a source is, if it is one."""
+    """The number that a source spells; `otherwise` if it is not a number."""
     try:
         return float(source)
     except ValueError:
@@ -62,7 +62,7 @@ def _heads_first(build: Build, role: str) -> Tensor:
 
 
 def _parts(source: str, tensors: Iterator[Candidate]) -> list[Candidate]:
-    """What a part of an argument may be."""
+    """Candidates for a part of an argument."""
     if source.endswith("dtype"):
         return [lambda build, _: build.dtype]
     if source.endswith("device"):
@@ -71,7 +71,7 @@ def _parts(source: str, tensors: Iterator[Candidate]) -> list[Candidate]:
 
 
 def _tensor_parts() -> Iterator[Candidate]:
-    """Layouts from which programs make `[B, M, H, K]` inside the argument."""
+    """Tensors in the layouts from which programs make `[B, M, H, K]` within the argument."""
 
     def of(sizes: Callable[[int, int, int, int], tuple[int, ...]]) -> Candidate:
         return lambda build, role: build.leaf(
@@ -90,7 +90,7 @@ def _tensor_parts() -> Iterator[Candidate]:
 
 
 def _bias_parts() -> Iterator[Candidate]:
-    """Biases that the argument makes exact by `expand`, `view` or a cast."""
+    """Biases of the shapes from which programs make `[B, H, M, N]` within the argument, by `expand` or `view`."""
 
     def of(sizes: Callable[[int, int, int, int], tuple[int, ...]]) -> Candidate:
         return lambda build, _: build.bias(

@@ -1,4 +1,4 @@
-"""Kinds of mask: which of them a site may be handed, and where xformers takes them.
+"""Kinds of mask: which of them a site may get, and at which sizes xformers accepts them.
 
 A kind is `none`, `causal`, one of `TENSORS`, or the name of one of xformers' mask classes.
 """
@@ -15,7 +15,7 @@ from xf2sdpa.verify.planning.plan import SitePlan
 LEARNT = "tensor, learnt"
 TENSORS = ("tensor", "tensor, a row closed", LEARNT)
 _CLASSES = {"causal": "LowerTriangularMask"}
-"""Kinds of mask that are called otherwise than their class."""
+"""The classes of kinds that are not named after their class."""
 _OBJECTS = (
     "causal",
     "LowerTriangularFromBottomRightMask",
@@ -23,7 +23,7 @@ _OBJECTS = (
     "BlockDiagonalCausalMask",
     "BlockDiagonalCausalFromBottomRightMask",
 )
-"""The usual objects, for a helper that may meet any mask."""
+"""The most frequent mask objects, for a helper call whose mask is not known."""
 
 
 def class_of(kind: str) -> str:
@@ -37,7 +37,7 @@ def is_tensor(kind: str) -> bool:
 
 
 def kinds_for(plan: SitePlan, helper: Helper | None) -> tuple[str, ...]:
-    """The kinds of mask that a site may be handed."""
+    """The kinds of mask that a site may get."""
     known = _kinds_of(plan.bias)
     if known:
         return known
@@ -46,12 +46,12 @@ def kinds_for(plan: SitePlan, helper: Helper | None) -> tuple[str, ...]:
     if plan.report.kind == "compat":
         classes = re.findall(r"^class (\w+)", helper.text, re.MULTILINE) if helper else []
         return ("none", *TENSORS, *(kind for kind in _OBJECTS if class_of(kind) in classes))
-    new = plan.shadow.new if plan.shadow else ""  # an inline form takes no other mask than it has an argument for
+    new = plan.shadow.new if plan.shadow else ""  # an inline call takes only masks that it has an argument for
     return ("none", *TENSORS) if "attn_mask=" in new else ("none", "causal")
 
 
 def _kinds_of(bias: Value | None) -> tuple[str, ...]:
-    """What the analysis knows of a bias, as kinds of mask; nothing where it could be anything."""
+    """What the analysis knows of a bias, as kinds of mask; empty if it could be anything."""
     if isinstance(bias, OneOf):
         each = [_kinds_of(option) for option in bias.options]
         return tuple(sorted(set().union(*each))) if all(each) else ()
@@ -63,22 +63,22 @@ def _kinds_of(bias: Value | None) -> tuple[str, ...]:
 
 
 def rank_of(bias: Value | None) -> int | None:
-    """The rank of a bias where the analysis proved it."""
+    """The rank of a tensor bias, if the analysis proved it."""
     tensors = [x for x in (bias.options if isinstance(bias, OneOf) else (bias,)) if isinstance(x, Tensor)]
     return tensors[0].rank.known if tensors else None
 
 
 def taken(kind: str, shape: Shape, *, float64: bool) -> bool:
-    """Whether xformers takes a mask at these sizes, and says the same in all its kernels."""
+    """Whether xformers accepts a mask at these sizes, and all its kernels agree on its meaning."""
     if kind == LEARNT:
-        return shape.keys % 8 == 0 and not float64  # its gradient is stored without gaps
+        return shape.keys % 8 == 0 and not float64  # its gradient is contiguous, which needs N % 8 == 0
     if "BottomRight" in kind or "WithOffset" in kind:
         return shape.queries <= shape.keys
     return not (kind.startswith("BlockDiagonal") and "Local" in kind) or shape.queries == shape.keys
 
 
 def forward_only(kind: str, rank: int) -> str:
-    """Why xformers computes no gradients for a mask with query, key and value of a rank, if so (SEMANTICS A.3, B)."""
+    """Why xformers computes no gradients for this mask and rank of query, key and value; empty if it does."""
     if rank == 5:
         return "forward only: xformers has no gradients for five dimensions"
     if kind == "LowerTriangularMaskWithTensorBias":

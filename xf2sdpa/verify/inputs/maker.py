@@ -1,4 +1,4 @@
-"""From a site to sets of inputs: what each atom is, is looked for once; values of it are then made at any shape."""
+"""Makes sets of inputs for a site: finds a candidate for each atom once, then makes its values at any shape."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Atoms(NamedTuple):
     """Values for the atoms of a site, in order.
 
     Attributes:
-        shape: the sizes, as they came to be: some sites take only as many keys as queries.
-        mask: what was handed over as bias: `none`, `causal`, `tensor`, a class's name, …
-        forward_only: why there are no gradients to compare, if so.
+        shape: the sizes; they may differ from those asked for, as some sites take only as many keys as queries.
+        mask: the kind of bias: `none`, `causal`, `tensor`, a class's name, …
+        forward_only: why there are no gradients to compare; empty if there are.
     """
 
     values: list[Any]
@@ -44,14 +44,14 @@ class Atoms(NamedTuple):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What these inputs are, for the report."""
+        """A description of these inputs, for the report."""
         made_up = f"made up: {self.shape.name}, stored {self.shape.storage}"
         return (made_up, self.forward_only) if self.forward_only else (made_up,)
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What each atom of a site is, by its source: equal sources are one value."""
+    """The candidate for each atom of a site, by the atom's source; atoms with equal sources get one value."""
 
     rank: int
     kind: str
@@ -75,27 +75,27 @@ def make(
     *,
     helper: Helper | None = None,
 ) -> list[Atoms] | Reason:
-    """Inputs of one shape for a site: one set for each kind of mask and rank that it may meet.
+    """Inputs of one shape for a site: one set for each kind of mask and rank that it may get.
 
-    A site whose mask could be anything is handed tensors, and objects of the classes that the project's `helper` has:
-    it has those that the project makes objects of.
+    A site whose mask could be anything gets tensors, and objects of the classes that the project's `helper` contains:
+    those are the classes that the project uses.
 
     Returns:
         Values that are the same for the same seed on one kind of device; query, key and value require gradients, as
-        does a bias that is called `learnt`. A `Reason` where the site has no two sides, or some atom cannot be made.
+        does a bias of the kind `LEARNT`. A `Reason` if the site cannot be run on two sides, or an atom cannot be made.
     """
     return Maker(plan, helper).make(shape, device, dtype, seed)
 
 
 class Maker:
-    """Makes inputs for one site; the search for what its atoms are is done once."""
+    """Makes inputs for one site; the candidates for its atoms are searched for once."""
 
     def __init__(self, plan: SitePlan, helper: Helper | None = None) -> None:
         self.plan = plan
         self.helper = helper
         self.recipes: list[_Recipe] = []
         self.missing: list[str] = []
-        """Kinds of mask that the site may be handed, and that could not be made."""
+        """Kinds of mask that the site may get, but that could not be made."""
         self.arguments = [] if plan.shadow is None else arguments_of(plan.shadow)
         self.reason = Reason(plan.report.reason) if plan.shadow is None else self._search()
 
@@ -116,28 +116,28 @@ class Maker:
         return found
 
     def _search(self) -> Reason:
-        """Find a recipe for each rank and kind of mask; why not, if there is none."""
+        """Find a recipe for each rank and kind of mask; return the reason to give if there is none."""
         for atom in self.plan.atoms:
             if not candidates(atom, "none"):
                 return Reason(f"needs a program: the new side reads {atom.source}")
         kinds = kinds_for(self.plan, self.helper)
         for kind in kinds:
             ranks = (self.plan.rank,) if self.plan.rank else (4, 3)
-            found = [recipe for rank in ranks if self._goes(rank, kind) and (recipe := self._recipe(rank, kind))]
+            found = [recipe for rank in ranks if self._accepts(rank, kind) and (recipe := self._recipe(rank, kind))]
             self.recipes += found
             self.missing += [] if found else [kind]
         parts = dict.fromkeys(atom.source for atom in self.plan.atoms if not atom.whole)
         return Reason(f"needs a program: no made-up value fits {', '.join(parts) or 'a mask: ' + ', '.join(kinds)}")
 
-    def _goes(self, rank: int, kind: str) -> bool:
-        """Whether xformers takes this kind of mask with query, key and value of a rank (SEMANTICS A.3, A.4)."""
+    def _accepts(self, rank: int, kind: str) -> bool:
+        """Whether xformers accepts this kind of mask with query, key and value of this rank."""
         if not is_tensor(kind):
             return rank != 3 or kind in {"none", "causal"}
         whole = any(atom.role == "attn_bias" and atom.whole for atom in self.plan.atoms)
         return not whole or rank_of(self.plan.bias) in {None, rank}
 
     def _recipe(self, rank: int, kind: str) -> _Recipe | None:
-        """Which candidate each atom is: looked for argument by argument, and checked by the whole call."""
+        """Find a candidate for each atom, argument by argument, and check them by the whole call."""
         for square in (False, True):
             shape = replace(TINY, keys=TINY.queries) if square else TINY
             build = Build(shape, rank, kind, torch.device("cpu"), torch.float32, 0, SCALE)
@@ -151,7 +151,7 @@ class Maker:
         return None
 
     def _settle(self, argument: Argument, settled: dict[str, Candidate], build: Build) -> bool:
-        """Find candidates for the atoms of one argument, those that earlier arguments settled given."""
+        """Find candidates for the atoms of one argument, and add them to those that earlier arguments settled."""
         atoms = [self.plan.atoms[number] for number in argument.atoms]
         for choice in _choices(atoms, settled, build.kind):
             values = _Recipe(build.rank, build.kind, False, choice).values
@@ -181,12 +181,12 @@ class Maker:
         return len(seen) == 1 and all(held)
 
     def _scale(self) -> float:
-        """What the scores are multiplied by, as far as the atoms tell; 0 stands for the default."""
+        """The factor of the scores, if it is an atom; 0 stands for the default."""
         return SCALE if any(atom.role == "scale" for atom in self.plan.atoms) else 0.0
 
 
 def _choices(atoms: Sequence[Atom], settled: Mapping[str, Candidate], kind: str) -> Iterator[dict[str, Candidate]]:
-    """A candidate for each atom by its source, with those that are settled: one combination after the other."""
+    """All combinations of candidates for the atoms, by their source, together with those that are settled."""
     open_ = {atom.source: candidates(atom, kind) for atom in atoms if atom.source not in settled}
     for choice in itertools.islice(itertools.product(*open_.values()), _MOST_TRIES):
         yield dict(settled) | dict(zip(open_, choice, strict=True))

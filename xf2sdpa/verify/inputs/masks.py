@@ -1,4 +1,4 @@
-"""Mask objects of xformers' own classes, or of what stands in for them, and the sequences that some of them pack."""
+"""Mask objects of xformers' own classes, or of their stand-ins, and the sequences that some of them pack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xf2sdpa.verify.inputs.kinds import class_of
 from xf2sdpa.verify.inputs.shapes import Shape
 
 Blocks = tuple[list[int], list[int]]
-"""Lengths of the packed sequences: of queries, of keys."""
+"""Lengths of the packed sequences, of queries and of keys."""
 
 _BLOCK_DIAGONAL = {
     "BlockDiagonalMask": ("", 0),
@@ -24,11 +24,11 @@ _BLOCK_DIAGONAL = {
     "BlockDiagonalPaddedKeysMask": ("from_seqlens", 0),
     "BlockDiagonalCausalWithOffsetPaddedKeysMask": ("from_seqlens", 0),
 }
-"""How each is made: the method of a `BlockDiagonalMask`, and how many windows it takes; or its own `from_seqlens`."""
+"""How each is made: a method of `BlockDiagonalMask` and how many windows it takes; or its own `from_seqlens`."""
 
 
 def blocks_of(kind: str, shape: Shape) -> Blocks | None:
-    """Of a mask over packed sequences: `batch` lengths, 8 at most, no two alike as far as that is possible."""
+    """Lengths for a mask over packed sequences: 2 to 8 sequences, of different lengths if possible; else None."""
     if not kind.startswith("Block"):
         return None
     count = min(8, max(2, shape.batch))
@@ -40,10 +40,10 @@ def blocks_of(kind: str, shape: Shape) -> Blocks | None:
 def mask_object(
     kind: str, shape: Shape, blocks: Blocks | None, device: torch.device, bias: Callable[[], Tensor]
 ) -> Any:
-    """A mask of the class that a kind names; `bias` makes the tensor `[B, H, M, N]` that one of the classes holds.
+    """A mask object of a kind; `bias` makes the tensor `[B, H, M, N]` for `LowerTriangularMaskWithTensorBias`.
 
     Raises:
-        ValueError: no inputs are known for this class.
+        ValueError: this module cannot make objects of this class.
     """
     classes = importlib.import_module("xformers.ops.fmha.attn_bias")
     name = class_of(kind)

@@ -1,4 +1,4 @@
-"""Sizes of made-up inputs: those that are compared on each device, and the tiny ones on which candidates are tried."""
+"""Sizes of made-up inputs: those compared on each device, and the tiny one on which candidates are tried."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class Shape:
     """Sizes of one set of inputs.
 
     Attributes:
-        name: what it is there for.
-        storage: how query, key and value lie in memory: `BMHK`; `BHMK`, transposed to it; `packed`: parts of one.
-        low: scores are strongly negative.
-        timed: large enough to be worth timing on a GPU.
+        name: the case that it represents.
+        storage: how query, key and value are stored: `BMHK`; `BHMK`, viewed as BMHK; `packed`, as slices of one tensor.
+        low: whether scores are strongly negative.
+        timed: whether it is large enough to be timed on a GPU.
     """
 
     name: str

@@ -15,7 +15,7 @@ from xf2sdpa.verify.inputs.shapes import Shape
 
 QKV = ("query", "key", "value")
 _LOW = 110.0
-"""Scores of `Shape.low` lie around minus this: a row's log-sum-exp is then below -88 (MEASURED §4)."""
+"""Scores of `Shape.low` are about minus this: log-sum-exps are then below -88, where cuDNN's gradient can be NaN."""
 
 
 @dataclass
@@ -23,9 +23,9 @@ class Build:
     """Makes the values of one set of inputs.
 
     Attributes:
-        rank: of query, key and value.
-        kind: of mask, as in `kinds`.
-        scale: what the scores are multiplied by; 0 stands for the default.
+        rank: number of dimensions of query, key and value.
+        kind: kind of mask, as in `kinds`.
+        scale: factor of the scores; 0 stands for the default.
     """
 
     shape: Shape
@@ -43,7 +43,7 @@ class Build:
         self.batch = 1 if self.blocks else self.shape.batch
 
     def length(self, role: str) -> int:
-        """M for the query, N for key and value: of all sequences together where they are packed."""
+        """M for the query, N for key and value; the total length if sequences are packed."""
         if not self.blocks:
             return self.shape.queries if role == "query" else self.shape.keys
         lengths = self.blocks[role != "query"]
@@ -56,13 +56,13 @@ class Build:
         return {3: (), 4: (self.shape.heads,)}.get(self.rank, (self.shape.heads, 2))
 
     def sizes(self, role: str) -> tuple[int, ...]:
-        """Of query, key, value `[B, M, *heads, K]` or of a whole bias `[B, *heads, M, N]`, as xformers takes them."""
+        """The shape of query, key, value `[B, M, *heads, K]` or bias `[B, *heads, M, N]`, as xformers takes them."""
         if role == "attn_bias":
             return (self.batch, *self.heads, self.length("query"), self.length("key"))
         return (self.batch, self.length(role), *self.heads, self.shape.width)
 
     def whole(self, role: str) -> Tensor:
-        """Query, key or value as xformers takes it, in the storage asked for."""
+        """Query, key or value as xformers takes it, in the memory layout of `Shape.storage`."""
         sizes = self.sizes(role)
         if self.rank == 5 and role != "query":  # one key head serves a group
             x = self.random(role, *sizes[:3], 1, sizes[4]).expand(sizes)
@@ -70,37 +70,37 @@ class Build:
             x = self.random(role, sizes[0], sizes[1], 3, *sizes[2:]).select(2, QKV.index(role))
         elif self.shape.storage == "BHMK" and self.rank == 4:
             x = self.random(role, sizes[0], sizes[2], sizes[1], sizes[3]).transpose(1, 2)
-        elif self.shape.storage == "BHMK":  # the like of it without heads: sequence first
+        elif self.shape.storage == "BHMK":  # without heads: stored sequence first
             x = self.random(role, sizes[1], sizes[0], *sizes[2:]).transpose(0, 1)
         else:
             x = self.random(role, *sizes)
         return x.detach().requires_grad_()
 
     def random(self, role: str, *sizes: int) -> Tensor:
-        """Normally distributed; with low scores, query and key point away from each other."""
+        """A normally distributed tensor; for low scores, query and key are shifted in opposite directions."""
         x = torch.randn(sizes, generator=self.generator, device=self.device)
         if self.shape.low and role in {"query", "key"}:
             x += math.sqrt(_LOW / (self.shape.width * self.scale)) * (1 if role == "query" else -1)
         return x.to(self.dtype)
 
     def leaf(self, role: str, *sizes: int) -> Tensor:
-        """A tensor that wants a gradient."""
+        """A normally distributed tensor that requires a gradient."""
         return self.random(role, *sizes).requires_grad_()
 
     def bias(self, *sizes: int) -> Tensor:
-        """Added to the scores; its rows are stored 8 elements apart, as xformers demands (SEMANTICS A.4)."""
+        """A bias; its rows are padded in memory to a multiple of 8 elements, as xformers' kernels require."""
         room = torch.randn((*sizes[:-1], -(-sizes[-1] // 8) * 8), generator=self.generator, device=self.device)
         bias = room.to(self.dtype)[..., : sizes[-1]]
         if "closed" in self.kind:
-            bias[..., -1] = -math.inf  # nobody sees the last key
-            bias[..., 0, :] = -math.inf  # and the first query sees none
+            bias[..., -1] = -math.inf  # no query sees the last key
+            bias[..., 0, :] = -math.inf  # the first query sees no key
         return bias.requires_grad_(self.kind == LEARNT)
 
     def mask(self) -> Any:
-        """The whole bias: of the kind that is asked for.
+        """The bias of this build's kind.
 
         Raises:
-            ValueError: no inputs are known for a mask class.
+            ValueError: objects of this mask class cannot be made.
         """
         if self.kind == "none":
             return None

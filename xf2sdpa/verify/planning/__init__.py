@@ -1,1 +1,1 @@
-"""What can be verified of a project: the old text, and each call site's two sides. Static: no torch, nothing is run."""
+"""Plans the verification of a project: the old texts and each call site's two sides. No torch; runs no user code."""

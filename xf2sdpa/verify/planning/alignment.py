@@ -1,7 +1,7 @@
-"""What became of each part of a program: the tree before a rewrite laid beside the tree after it.
+"""Aligns the syntax tree before a rewrite with the tree after it.
 
-Both are walked together. Where an edit of the rewrite stands, whatever stands there in the new tree is taken as its
-outcome, hand edits included; everywhere else the two must be equal, function by function. Imports are not compared.
+Both are walked together. At an edit of the rewrite, whatever is at that place in the new tree counts as its result,
+hand edits included; everywhere else the two must be equal, function by function. Imports are not compared.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _IGNORED = frozenset({"lineno", "col_offset", "end_lineno", "end_col_offset", "k
 
 @dataclass
 class Alignment:
-    """The new tree's counterparts, all by `id` of the old tree's node.
+    """Counterparts in the new tree, by `id` of the old tree's node.
 
     Attributes:
-        expressions: of each call site and each edited expression.
-        statements: of each statement that was replaced by others.
-        values: the right sides, by `id` of the old assignment.
-        by_hand: old assignments whose new right side is not of the rewrite's making, where that was allowed.
-        failures: definitions (or the module) that differ outside of the edits, and how.
+        expressions: the new expression of each call site and each edited expression.
+        statements: the new statements of each replaced statement.
+        values: the new right side of each assignment.
+        by_hand: old assignments whose right side was edited by hand, where `loose` allowed that.
+        failures: functions, classes or the module that differ outside of the edits, and how.
     """
 
     expressions: dict[int, ast.expr] = field(default_factory=dict)
@@ -45,15 +45,15 @@ def align(
     *,
     flags: Collection[int] = frozenset(),
 ) -> Alignment:
-    """Lay two trees side by side.
+    """Align two trees.
 
     Args:
         old: the tree that the edits belong to.
-        new: what is on disk, or what the rewrite made.
+        new: the tree of the text on disk, or of the rewrite's result.
         edits: the rewrite's edits of the whole file.
-        sites: the call sites, each of which may have become anything.
-        loose: says of an old assignment whether its right side may have become anything too.
-        flags: statements of both trees, by `id`, that may come and go: our own block of flags.
+        sites: the call sites, each of which may have become any expression.
+        loose: returns whether an old assignment's right side may have become any expression too.
+        flags: statements of both trees, by `id`, that may be added or removed: xf2sdpa's block of flags.
     """
     aligner = _Aligner(edits, {id(site) for site in sites}, loose, flags)
     aligner.members(old, new)
@@ -61,7 +61,7 @@ def align(
 
 
 class _Mismatch(Exception):
-    """The trees differ where no edit stands."""
+    """The trees differ where there is no edit."""
 
 
 class _Aligner:
@@ -85,7 +85,7 @@ class _Aligner:
             self.found.failures[id(old)] = str(mismatch)
 
     def definition(self, old: _Definition, new: ast.AST | None) -> None:
-        """Pair two functions or classes; how they differ is kept with the old one."""
+        """Pair two functions or classes; a difference is recorded for the old one."""
         if type(old) is not type(new):
             self.found.failures[id(old)] = f"{old.name} is not in the new text"
             return
@@ -130,7 +130,7 @@ class _Aligner:
             self.plain(old, new)
 
     def plain(self, old: ast.AST, new: ast.AST) -> None:
-        """Pair two nodes that are no edit themselves. The right side of a loose assignment may be anything."""
+        """Pair two nodes without an edit of their own. The right side of a loose assignment may be any expression."""
         if not (isinstance(old, ast.Assign) and isinstance(new, ast.Assign)):
             self.fields(old, new)
             return
@@ -172,7 +172,7 @@ def _differs(node: ast.AST) -> _Mismatch:
 
 
 def _is_neutral(statement: ast.stmt) -> bool:
-    """What may come and go: an import, and the `pass` that keeps a block from being empty."""
+    """Whether a statement may be added or removed: an import, or the `pass` that keeps a block from being empty."""
     return isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass)
 
 
@@ -185,7 +185,7 @@ def _without_definitions(body: Sequence[ast.stmt]) -> list[ast.stmt]:
 
 
 def _numbered(body: Sequence[ast.stmt]) -> list[tuple[tuple[str, int], _Definition]]:
-    """The definitions of a block by name, those of one name (overloads) in their order."""
+    """The definitions of a block by name and 0-based index among those of the same name (overloads)."""
     seen: dict[str, int] = {}
     found = []
     for statement in body:

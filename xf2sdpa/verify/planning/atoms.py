@@ -1,8 +1,8 @@
-"""Splits the two sides of a call site into atoms that both share and two expressions of those atoms.
+"""Splits the two sides of a call site into shared atoms and two expressions of those atoms.
 
-An atom is evaluated once, in place and in order, by the program. What is left of either side only computes, so that
-it may run as often as the comparison wants. Whole arguments are taken where both sides hold them; else the largest
-parts that they share.
+The program evaluates each atom once, in its place and order. The rest of either side has no side effects, so that the
+comparison may run it any number of times. Atoms are whole arguments if both sides contain them, else the largest parts
+that both contain.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from xf2sdpa.verify.planning.parts import Atom, span_key
 from xf2sdpa.verify.planning.purity import is_pure, is_quiet_call
 
 OPERATOR = "operator"
-"""The parameter of the old side that stands for xformers' function."""
+"""The parameter of the old side for xformers' function."""
 _SDPA_PARAMETERS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale")
 _SAME_PARAMETER = {"attn_mask": "attn_bias", "dropout_p": "p"}
 _LIBRARIES = frozenset({"torch", "einops", "math", "numpy", "xformers", "mslk"})
@@ -34,13 +34,13 @@ class NotShared(Exception):
 
 @dataclass(frozen=True)
 class Cancelled:
-    """A transpose before the call that the rewrite took away: `q = inner.transpose(1, 2)`.
+    """A transpose before the call that the rewrite removed: `q = inner.transpose(1, 2)`.
 
     Attributes:
-        value: the right side of the old definition.
-        inner: the tensor inside it.
+        value: the right side of the old assignment.
+        inner: the tensor that it transposes.
         fresh: the name under which the instrumented program keeps `inner`.
-        stands_as: the variable that the new call reads instead.
+        stands_as: the variable that the new call reads in its place.
     """
 
     value: ast.expr
@@ -51,10 +51,11 @@ class Cancelled:
 
 @dataclass(frozen=True)
 class Sides:
-    """Two expressions of the same atoms, which they call `atom0`, `atom1`, …
+    """Two expressions of the same atoms, which are named `atom0`, `atom1`, …
 
     Attributes:
-        imports: names that the new side reads, and the dotted path that each stands for in the new file.
+        imports: imported names that the new side reads, and the dotted path of each in the new file.
+        old_imports: the same for the old side, in the old file.
     """
 
     atoms: tuple[Atom, ...]
@@ -70,11 +71,11 @@ class Splitter:
 
     Attributes:
         site: the old call.
-        names, new_names: what names mean in the old and in the new text.
+        names, new_names: what names refer to in the old and in the new text.
         target: the new side's expression.
-        helpers: dotted names by which the new file reaches the helper module.
-        cancelled: by parameter.
-        fresh: names that a replaced statement of the new text binds, and the name the instrumented program has for it.
+        helpers: dotted names of the helper module in the new file.
+        cancelled: the removed transposes, by parameter.
+        fresh: variables that new statements assign, and the name of each in the instrumented program.
     """
 
     site: CallSite
@@ -88,13 +89,13 @@ class Splitter:
     old_parts: dict[int, ast.expr] = field(default_factory=dict)
     new_parts: dict[int, ast.expr] = field(default_factory=dict)
     covered: set[int] = field(default_factory=set)
-    """Nodes of the new side that lie in an atom."""
+    """Nodes of the new side that belong to an atom, by `id`."""
 
     def split(self) -> Sides:
-        """The two sides.
+        """Split the site.
 
         Raises:
-            NotShared: an effect would happen twice, or the new side reads what the old program does not have.
+            NotShared: a side effect would happen twice, or the new side reads something that the old program lacks.
         """
         call = self.site.node
         self.roles = self._roles()
@@ -129,14 +130,14 @@ class Splitter:
             self._take(node, role, whole=True)
 
     def _unpacked(self, value: ast.expr, role: str) -> None:
-        """`*values`: unpacked once, whatever it is, and handed on as a tuple."""
+        """Make `*values` or `**values` an atom, which the program unpacks once into a tuple or dict."""
         name = self._add(Atom(ast.unparse(value), role, node=span_key(value)))
         self.old_parts[id(value)] = name
         if not self._claim(ast.dump(value), role, name):
             raise NotShared(f"{role}{ast.unparse(value)} does not occur in the new call")
 
     def _take(self, node: ast.expr, role: str, *, whole: bool = False) -> None:
-        """Make an expression, or the parts of it that both sides share, atoms."""
+        """Make atoms of an expression, or of the parts of it that both sides share."""
         if _is_constant(node) and role != "p":
             return
         if _is_library(self.names.resolve(node, self._scope(node))):
@@ -174,7 +175,7 @@ class Splitter:
         return any(ast.dump(part) in self.dumps and not _is_library(self.names.resolve(part)) for part in parts)
 
     def _children(self, node: ast.expr) -> list[ast.expr] | None:
-        """The parts of an expression that it always evaluates, in order; None if it must stay whole."""
+        """The parts of an expression that it always evaluates, in order; None if it must not be split."""
         if isinstance(node, ast.Call):
             if not is_quiet_call(node, self.names) or any(isinstance(a, ast.Starred) for a in node.args):
                 return None
@@ -193,7 +194,7 @@ class Splitter:
     # -- the new side ----------------------------------------------------------------------------
 
     def _roles(self) -> dict[int, str]:
-        """The parameter below which each node of the new side stands, by its `id`."""
+        """The parameter that each node of the new side belongs to, by `id` of the node."""
         call = self._attention()
         if call is None:
             raise NotShared("no call of scaled_dot_product_attention or of the helper stands in its place")
@@ -216,14 +217,14 @@ class Splitter:
         return None
 
     def _occurrences(self, dump: str) -> Iterator[ast.expr]:
-        """Where an expression stands in the new side, outside of what is an atom already."""
+        """The occurrences of an expression in the new side that are not in an atom already."""
         for node in ast.walk(self.target):
             same = isinstance(node, ast.expr) and id(node) not in self.covered and ast.dump(node) == dump
             if same and not any(id(part) in self.covered for part in _expressions(node)):
                 yield node  # type: ignore[misc]
 
     def _claim(self, dump: str, role: str, name: ast.Name) -> bool:
-        """Let an atom stand for one occurrence in the new side: under its own parameter, if there is one."""
+        """Replace one occurrence in the new side by an atom, preferring one in the same parameter; return success."""
         places = list(self._occurrences(dump))
         if role == "p":
             places = [place for place in places if self.roles.get(id(place)) == role]
@@ -245,7 +246,7 @@ class Splitter:
         return substituted(self.target, self.new_parts)
 
     def _repeated(self, index: int, atom: Atom) -> None:
-        """Further occurrences of an atom: the same value, if computing it twice makes no difference."""
+        """Replace further occurrences of an atom as well, if its expression has no side effects."""
         expression = ast.parse(atom.source, mode="eval").body
         if _is_constant(expression):
             return
@@ -254,7 +255,7 @@ class Splitter:
                 self._cover(place, ast.Name(f"atom{index}", ast.Load()))
 
     def _extra(self, chain: ast.expr) -> None:
-        """One more atom, for what only the new side reads."""
+        """Add an atom for a variable or attribute that only the new side reads."""
         root = first_name(chain)
         assert isinstance(root, ast.Name)
         scope = self._scope(self.site.node)
@@ -305,13 +306,13 @@ def chains(
     covered: Collection[int] = (),
     fresh: Collection[str] = (),
 ) -> Iterator[ast.expr]:
-    """What an expression reads of the program: `self.causal`, the longest dotted expressions, but no method.
+    """The variables and attributes of the program that an expression reads: `self.causal`, but no methods of tensors.
 
     Args:
         node: the expression.
-        names: what its names mean.
-        helpers: dotted names of modules that are not the program's.
-        covered: nodes, by `id`, that are not looked into.
+        names: what its names refer to.
+        helpers: dotted names of helper modules, which are not part of the program.
+        covered: nodes to skip, by `id`.
         fresh: names that the instrumented program will have.
     """
     if id(node) in covered:
@@ -346,7 +347,7 @@ def _is_builtin(node: ast.expr, names: Names) -> bool:
 
 
 def _roots(node: ast.AST, taken: set[int], names: Names) -> Iterator[tuple[str, str]]:
-    """The names outside of the atoms that an import explains, with their dotted paths."""
+    """The imported names outside of the atoms, with their dotted paths."""
     if id(node) in taken:
         return
     if isinstance(node, ast.Name):
@@ -358,12 +359,12 @@ def _roots(node: ast.AST, taken: set[int], names: Names) -> Iterator[tuple[str, 
 
 
 def _expressions(node: ast.AST) -> Iterator[ast.expr]:
-    """All expressions in a node. Contexts and operators are left out: the parser makes one object for all of a kind."""
+    """All expressions in a node; not contexts and operators, for which the parser shares one object per kind."""
     return (part for part in ast.walk(node) if isinstance(part, ast.expr))
 
 
 def _indices(node: ast.expr) -> Iterator[ast.expr]:
-    """The expressions in `x[…]`; a slice is none itself."""
+    """The expressions in `x[…]`, those of slices one by one."""
     if isinstance(node, ast.Slice):
         yield from (part for part in (node.lower, node.upper, node.step) if part is not None)
     elif isinstance(node, ast.Tuple):
@@ -383,7 +384,7 @@ def _short(node: ast.AST) -> str:
 
 
 def substituted(node: ast.expr, parts: Mapping[int, ast.expr]) -> ast.expr:
-    """A copy of an expression with some of its nodes, by `id`, replaced."""
+    """A copy of an expression with some of its nodes replaced, given by `id`."""
     if id(node) in parts:
         return parts[id(node)]
     result = copy.copy(node)

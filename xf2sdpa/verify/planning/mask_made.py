@@ -1,7 +1,7 @@
-"""A mask that the function makes in a statement of its own: made by the new text's expression too.
+"""Lets the new side make a mask that the function makes in a statement of its own, by the new text's expression.
 
-`mask = fmha.BlockDiagonalMask.from_seqlens(lengths)` stays as it is in the program, and `lengths` is kept; the new side
-makes its mask from it, as the new text does, with the helper's class.
+`mask = fmha.BlockDiagonalMask.from_seqlens(lengths)` still runs in the program, and the value of `lengths` is kept; the
+new side makes its own mask from it with the helper's class, as the new text does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from xf2sdpa.verify.planning.atoms import chains, substituted
 from xf2sdpa.verify.planning.parts import Beside, Capture, span_key
 
 FRESH = "__xf2sdpa_{}_{}__"
-"""Names of ours in an instrumented program: what it is, and the line."""
+"""Pattern of the names that instrumentation adds to a program: from a variable's name and a line."""
 
 
 @dataclass
@@ -29,8 +29,8 @@ class Made:
     Attributes:
         statement: the old statement that makes the mask.
         target: the new call.
-        captures: what both texts compute in that statement.
-        besides: what only the new text reads there.
+        captures: the expressions that both texts have in that statement.
+        besides: the expressions that only the new text has there.
     """
 
     statement: ast.Assign
@@ -40,7 +40,7 @@ class Made:
 
     @property
     def names(self) -> dict[str, str]:
-        """The names that the instrumented program has for it."""
+        """The names of these expressions' values in the instrumented program."""
         kept = [*(capture.name for capture in self.captures), *(beside.name for beside in self.besides)]
         return {name: name for name in kept}
 
@@ -48,12 +48,12 @@ class Made:
 def mask_made(
     call: CallDraft, alignment: Alignment, new_names: Names, helpers: Collection[str], twin: ast.expr
 ) -> Made | None:
-    """The new call with the new text's mask in it; None if the mask is made elsewhere, or is nothing of xformers'.
+    """The new call with the new text's mask expression in it; None if the mask is made elsewhere, or without xformers.
 
     Args:
         call: the old call.
-        alignment: the new text beside the old one.
-        new_names: what names mean in the new text.
+        alignment: the new text aligned with the old one.
+        new_names: what names refer to in the new text.
         helpers: dotted names of the helper module there.
         twin: the new call.
     """
@@ -86,7 +86,7 @@ def mask_made(
 
 
 def _statement(call: CallDraft) -> ast.Assign | None:
-    """The one statement of the function that gives the mask its name, if the rewrite changes what it calls."""
+    """The one statement of the function that assigns the mask, if it uses names of xformers."""
     names, argument = call.file.names, call.argument("attn_bias")
     found = definition_before(names, argument.id, argument) if isinstance(argument, ast.Name) else None
     if not isinstance(found, ast.Assign) or names.function(found) is not names.function(call.site.node):
@@ -96,13 +96,13 @@ def _statement(call: CallDraft) -> ast.Assign | None:
 
 
 def rests_on_ours(statement: ast.Assign, names: Names) -> bool:
-    """Whether the right side of an assignment reads a name of xformers, which means another thing once rewritten."""
+    """Whether the right side of an assignment uses a name of xformers, which the rewrite changes."""
     reads = (part for part in ast.walk(statement.value) if isinstance(part, ast.Name))
     return any(is_ours(names.resolve(part)) for part in reads)
 
 
 def _shared(node: ast.AST, old: dict[str, ast.expr], names: Names) -> Iterator[ast.expr]:
-    """The largest parts of the new expression that the old one holds too, each once."""
+    """The largest parts of the new expression that the old one contains too."""
     if isinstance(node, ast.expr) and not isinstance(node, ast.Constant):
         dotted = names.resolve(node) if isinstance(node, ast.Name | ast.Attribute) else None
         if not dotted and ast.dump(node) in old and _is_a_value(node):
@@ -116,7 +116,7 @@ def _shared(node: ast.AST, old: dict[str, ast.expr], names: Names) -> Iterator[a
 
 
 def _is_a_value(node: ast.expr) -> bool:
-    """Not a part of a subscript, and no name that may be a function's."""
+    """Whether an expression has a value of its own: not a slice, not starred, not an assigned name."""
     return not isinstance(node, ast.Slice | ast.Starred) and (
         not isinstance(node, ast.Name) or isinstance(node.ctx, ast.Load)
     )

@@ -1,4 +1,4 @@
-"""Where the names of a side lead: libraries that are imported when they are first needed, and the emitted helper."""
+"""Looks up the names that a side uses: libraries, imported when first needed, and the emitted helper module."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _OLD_NAMES = ("xformers", "mslk")
 
 @dataclass(frozen=True)
 class Helper:
-    """The helper module: its emitted text, made a module of its own, never a re-implementation.
+    """The helper module, executed from its emitted text.
 
     Attributes:
-        key: its path, or what stands for one.
+        key: its path, or a placeholder if it is not on disk.
         text: its source.
     """
 
@@ -29,7 +29,7 @@ class Helper:
     text: str
 
     def module(self) -> types.ModuleType:
-        """The module, executed once a process."""
+        """The module, executed once per process."""
         name = f"_xf2sdpa_helper_{abs(hash((self.key, self.text))):x}"
         if name not in sys.modules:
             module = types.ModuleType(name)
@@ -46,13 +46,13 @@ class Helper:
 
 
 def bind(source: str, imports: Mapping[str, str], helper: Helper | None, filename: str) -> Callable[..., Any]:
-    """Compile a lambda; what it imports is looked up on its first call.
+    """Compile a lambda; its imported names are looked up on its first call.
 
     Args:
         source: the lambda.
-        imports: free names of it, and the dotted path that each stands for.
-        helper: what paths with the helper's name in them lead to.
-        filename: what tracebacks call it.
+        imports: its free names, and the dotted path of each.
+        helper: the module for paths that contain the helper's name.
+        filename: the file name for tracebacks.
     """
     code = compile(source, filename, "eval", dont_inherit=True)
     found: list[Callable[..., Any]] = []
@@ -67,10 +67,10 @@ def bind(source: str, imports: Mapping[str, str], helper: Helper | None, filenam
 
 
 def resolved(dotted: str, helper: Helper | None) -> Any:
-    """What a dotted path stands for.
+    """The object of a dotted path.
 
     Raises:
-        ImportError: nothing of that name can be imported.
+        ImportError: no module of that name can be imported.
         AttributeError: the module has no such name.
     """
     parts = dotted.split(".")
@@ -85,7 +85,7 @@ def resolved(dotted: str, helper: Helper | None) -> Any:
 
 
 def _module(parts: list[str]) -> tuple[Any, list[str]]:
-    """The longest beginning of a path that is a module, and what is left of the path."""
+    """The module at the longest importable beginning of a path, and the rest of the path."""
     value = importlib.import_module(parts[0])
     for index in range(1, len(parts)):
         if hasattr(value, parts[index]):

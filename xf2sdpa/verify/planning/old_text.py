@@ -1,4 +1,4 @@
-"""The text of each file before the rewrite: the file as it is, the rewrite's JSON report, or git."""
+"""Finds the text of each file before the rewrite: the file on disk, the rewrite's JSON report, or git."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NO_GIT = (
 
 
 class OldTextError(Exception):
-    """The old text was asked for in a way that cannot be answered: why, and what to do instead."""
+    """The old text cannot be found as the options ask; the message says why, `advice` what to do instead."""
 
     def __init__(self, message: str, advice: str = "") -> None:
         super().__init__(message)
@@ -54,9 +54,10 @@ class OldTexts:
     """The files of a project as they were before the rewrite.
 
     Attributes:
-        sources: the old text of every file that matters.
-        rewritten: what is on disk, for the files where that is another text.
-        origin: where the old texts of rewritten files came from, for the report; empty if none is rewritten.
+        sources: the old text of every file that concerns xformers.
+        rewritten: the text on disk, for files where it differs from the old text.
+        origin: where the old texts of rewritten files came from, for the report; empty if no file is rewritten.
+        files: all files of the project.
     """
 
     sources: dict[Path, Source] = field(default_factory=dict)
@@ -66,11 +67,11 @@ class OldTexts:
 
     @property
     def project(self) -> Project:
-        """The project as it was."""
+        """The project before the rewrite."""
         return _project(self.files, self.sources)
 
     def take(self, source: Source, disk: str) -> None:
-        """Use an old text for a file that now holds another."""
+        """Record a file's old text, and the text on disk if it differs."""
         self.sources[source.path] = source
         if source.text != disk:
             self.rewritten[source.path] = disk
@@ -83,12 +84,12 @@ def collect(
 
     Args:
         files: all files of the project, as they are on disk.
-        before: a JSON report of the rewrite that holds old texts.
-        rev: a revision of git; None: HEAD, where the files on disk have nothing left to rewrite.
-        settings: as configured; the defaults, if None.
+        before: a JSON report of the rewrite that contains old texts.
+        rev: a git revision; None: HEAD, for files on disk that have nothing left to rewrite.
+        settings: as configured; None: the defaults.
 
     Raises:
-        OldTextError: there is no such report or revision, or it does not belong to these files.
+        OldTextError: there is no such report or revision, or it is not of these files.
     """
     if before is not None:
         old, origin = _from_report(files, before), str(before)
@@ -104,7 +105,7 @@ def collect(
 
 
 def _matching(files: Sequence[str], old: Mapping[Path, Source]) -> dict[Path, Source]:
-    """The sources that the rewrite would look at in a tree where the files in `old` hold those texts."""
+    """The sources that the rewrite would look at if the files in `old` had those texts."""
     if not old:
         return {source.path: source for source in read_matching(files)[0]}
     rest = [file for file in files if Path(file) not in old]
@@ -163,7 +164,7 @@ def _on_disk(path: Path) -> str:
 
 
 def _from_revision(files: Sequence[str], rev: str) -> dict[Path, Source]:
-    """The texts of files that differ from a revision that the user named, as far as they matter."""
+    """The old texts from the revision that the user named, of files that differ from it and concern xformers."""
     trees = dict(_by_work_tree(files))
     if not trees:
         raise OldTextError(f"--rev {rev}: these files are in no git repository", NO_GIT)
@@ -179,7 +180,7 @@ def _from_revision(files: Sequence[str], rev: str) -> dict[Path, Source]:
 
 
 def _from_head(files: Sequence[str], settings: Settings) -> dict[Path, Source]:
-    """HEAD's texts of all files that the rewrite changed, if it changed a call; not of what a person changed."""
+    """HEAD's texts of the files that the rewrite changed, if it changed a call; not of files changed by hand."""
     changed = _changed_since(dict(_by_work_tree(files)), "HEAD")
     if not any(WIDE_NEEDLE.search(source.text) for source in changed.values()):
         return {}
@@ -191,7 +192,7 @@ def _from_head(files: Sequence[str], settings: Settings) -> dict[Path, Source]:
 
 
 def _outcome(files: Sequence[str], sources: Mapping[Path, Source], settings: Settings) -> dict[Path, FileResult]:
-    """What the rewrite of a whole tree does about each file."""
+    """The result for each file of rewriting the whole tree."""
     project = _project(files, sources)
     jobs = {job.source.path: job for job in jobs_of(project, list(sources.values()), settings, RunOptions())}
     results = {result.path: result for result in run_jobs(list(jobs.values()), RunOptions().jobs)}
@@ -200,12 +201,12 @@ def _outcome(files: Sequence[str], sources: Mapping[Path, Source], settings: Set
 
 
 def _project(files: Sequence[str], sources: Mapping[Path, Source]) -> Project:
-    """The project as it was: the files that matter with their old texts, the others as they are."""
+    """The project with the old texts of these sources, and the other files as they are on disk."""
     return Project(files, {str(path): source.text for path, source in sources.items()})
 
 
 def _has_work(result: FileResult | None) -> bool:
-    """Whether the rewrite does something about a file."""
+    """Whether the rewrite changes a file or a call in it."""
     return result is not None and (result.changed or _has_calls(result))
 
 
@@ -214,12 +215,12 @@ def _has_calls(result: FileResult) -> bool:
 
 
 def _got_flags(old: Source, disk: str) -> bool:
-    """Whether our block of flags is all that makes the difference."""
+    """Whether the texts differ at most in xf2sdpa's block of flags."""
     return without(disk) == without(old.text)
 
 
 def _changed_since(trees: Mapping[Path, Sequence[Path]], rev: str) -> dict[Path, Source]:
-    """A revision's texts of the files that differ from it; the helper is no file of the old tree."""
+    """A revision's texts of the files that differ from it, without the helper module, which the old tree lacks."""
     found = {}
     for top, members in trees.items():
         paths = {path.resolve().relative_to(top).as_posix(): path for path in members if path.name != FILE_NAME}

@@ -1,4 +1,4 @@
-"""A call site with two sides, as plain data: what planning finds out, and a process of the program needs to know."""
+"""A call site with two sides as plain data, made by the planning and sent to the program's processes."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 from xf2sdpa.verify.planning.namespace import Helper, bind
 
 SpanKey = tuple[str, int, int, int, int]
-"""A node of a given text: its kind, and where it begins and ends as `ast` counts."""
+"""Identifies a node of a given text: its kind, and its first and last line and column as `ast` counts them."""
 
 
 def span_key(node: ast.AST) -> SpanKey:
-    """What finds a node again in another parse of the same text."""
+    """The key by which a node can be found again in another parse of the same text."""
     at = [getattr(node, name) for name in ("lineno", "col_offset", "end_lineno", "end_col_offset")]
     return (type(node).__name__, *at)
 
 
 @dataclass(frozen=True)
 class Atom:
-    """One value that the program hands to both sides.
+    """One value that the program passes to both sides.
 
     Attributes:
         source: the expression, as the old program evaluates it.
-        role: the parameter it belongs to: `query`, `key`, `value`, `attn_bias`, `p`, `scale`, …; `*` and `**` for what
-            was unpacked (a tuple, a dict); empty for anything else that the new side reads.
+        role: the parameter it belongs to: `query`, `key`, `value`, `attn_bias`, `p`, `scale`, …; `*` or `**` for an
+            unpacked tuple or dict; empty for anything else that the new side reads.
         whole: whether it is the whole argument.
-        heads_first: whether it is `[B, H, M, K]`, and the old side's own transpose is part of the comparison.
-        node: the expression in the old text, if it stands there; else `source` is put there, in a thunk, so that an
-            error in it is the new side's and not the program's.
+        heads_first: whether it is `[B, H, M, K]`, and the old side contains the transpose to `[B, M, H, K]`.
+        node: the expression in the old text, if it is there; else `source` is inserted as a lambda, so that an error
+            in it fails the new side and not the program.
     """
 
     source: str
@@ -42,12 +42,12 @@ class Atom:
 
 @dataclass(frozen=True)
 class Beside:
-    """A statement of the new text that is computed beside the old one that it replaced.
+    """An assignment of the new text that the program executes after the old statement that it replaced.
 
     Attributes:
         after: the old statement.
-        name: what the instrumented program calls the value.
-        source: the new statement's right side.
+        name: the name of the value in the instrumented program.
+        source: the new assignment's right side.
     """
 
     after: SpanKey
@@ -65,16 +65,18 @@ class Capture:
 
 @dataclass(frozen=True)
 class Shadow:
-    """All that is needed to run both sides of a site; plain data, so that it can be handed to another process.
+    """Everything needed to run both sides of a site; plain data, so that it can be sent to another process.
 
     Attributes:
-        site: its id.
-        node: the expression of the old text that the two sides stand for: the call, perhaps with a transpose around it.
-        operator: the function that the call calls.
+        site: the id of the site.
+        node: the expression of the old text that both sides compute: the call, perhaps with a transpose around it.
+        operator: the called function in the old text.
         old, new: expressions of `atom0`, …; `old` calls `operator`.
-        imports: names in `new`, by the dotted path in the new file; `old_imports` likewise.
-        helper: key of the helper module that `imports` may lead to; empty if there is none.
+        imports: imported names in `new`, and the dotted path of each in the new file; `old_imports` likewise.
+        helper: key of the helper module that `imports` refer to; empty if they do not.
         strides_matter: see `Probe`.
+        besides, captures: values that the instrumented program must keep for the atoms.
+        notes: remarks for the report.
     """
 
     site: str
@@ -93,7 +95,7 @@ class Shadow:
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Shadow:
-        """What `data` made plain."""
+        """A shadow from what `data` returned."""
         lists = {
             "node": tuple(data["node"]),
             "operator": tuple(data["operator"]),
@@ -105,7 +107,7 @@ class Shadow:
         return cls(**data | lists)
 
     def data(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """The shadow as data that JSON can represent."""
         return asdict(self)
 
     @property
@@ -115,7 +117,7 @@ class Shadow:
 
     @property
     def parameters(self) -> str:
-        """The atoms' names, as a lambda lists them."""
+        """The atoms' names as the parameters of a lambda."""
         return ", ".join(f"atom{index}" for index in range(len(self.atoms)))
 
     def old_lambda(self) -> str:

@@ -18,12 +18,12 @@ class SitePlan:
     """One decided call site.
 
     Attributes:
-        report: its line of the report, still without results.
-        shadow: both sides; None where they cannot be run side by side, and the report says why.
-        rank: dimensions of query, key and value, where the code shows them.
-        bias: what the analysis knows of `attn_bias`; None where it knows nothing.
+        report: the site's entry in the report, without results so far.
+        shadow: both sides; None if they cannot be run side by side, and the report says why.
+        rank: number of dimensions of query, key and value, if the code shows it.
+        bias: what the analysis knows of `attn_bias`; None if nothing.
         mask: the same in words: `none`, `causal`, `tensor`, `tensor of rank 4`, `BlockDiagonalMask`, `unknown`, …
-        variant: the operator's own name: `memory_efficient_attention`, `…_forward`, …
+        variant: the operator's name: `memory_efficient_attention`, `…_forward`, …
     """
 
     report: SiteReport
@@ -35,11 +35,11 @@ class SitePlan:
 
     @property
     def atoms(self) -> tuple[Atom, ...]:
-        """What both sides are computed from."""
+        """The values that both sides are computed from."""
         return self.shadow.atoms if self.shadow else ()
 
     def probe(self, operator: Operator, helper: Helper | None) -> Probe:
-        """The site as two functions of its atoms, for use without the program.
+        """The site as two functions of its atoms, to be run without the program.
 
         Raises:
             ValueError: the site has no shadow.
@@ -53,12 +53,12 @@ class SitePlan:
 
 @dataclass
 class Plan:
-    """What a run of verify works on.
+    """The sites of a run of verify.
 
     Attributes:
         sites: every decided site.
-        helpers: source of each helper module, by the key that a `Shadow` names (its path).
-        notes: what of a rewritten tree verify does not look at.
+        helpers: source of each helper module, by its key in a `Shadow` (its path).
+        notes: changes in a rewritten tree that verify does not check.
     """
 
     sites: list[SitePlan] = field(default_factory=list)
@@ -66,12 +66,12 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
     def helper(self, site: SitePlan) -> Helper | None:
-        """The helper module of a site, to be imported when it is needed."""
+        """The helper module of a site; None if it uses none."""
         key = site.shadow.helper if site.shadow else ""
         return Helper(key, self.helpers[key]) if key else None
 
     def explain(self, report: Report) -> None:
-        """Say of each site that differs where to look, if that is a helper module which a person edited."""
+        """Set the reason of each differing site whose helper module was edited by hand."""
         keys = {site.report.id: site.shadow.helper for site in self.sites if site.shadow}
         for site in report.sites:
             key = keys.get(site.id, "")

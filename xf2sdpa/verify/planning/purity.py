@@ -1,4 +1,4 @@
-"""Which expressions do nothing but compute: what they are made of may be evaluated twice, or in another order."""
+"""Which expressions have no side effects, so that they may be evaluated twice or in another order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _METHODS = """
     add_bias
 """
 _TENSOR_METHODS = frozenset(_METHODS.split())
-"""Methods of tensors, and of xformers' mask objects, that change nothing."""
+"""Methods of tensors, and of xformers' mask objects, without side effects."""
 _BUILTINS = frozenset(
     {"abs", "bool", "dict", "float", "int", "isinstance", "len", "list", "max", "min", "round", "sum", "tuple"}
 )
@@ -38,12 +38,12 @@ _WITH_EFFECT = frozenset({"dropout", "alpha_dropout", "feature_alpha_dropout", "
 
 
 def is_pure(node: ast.expr, names: Names, helpers: frozenset[str] = frozenset()) -> bool:
-    """Whether evaluating an expression has no effect but its value.
+    """Whether evaluating an expression certainly has no side effects.
 
     Args:
-        node: an expression of the tree that `names` is of.
-        names: what the names in it mean.
-        helpers: dotted names of modules whose functions only compute (the copied-in helper).
+        node: an expression of the tree that `names` describes.
+        names: what the names in it refer to.
+        helpers: dotted names of modules whose functions have no side effects (the helper module).
     """
     for part in ast.walk(node):
         if isinstance(part, ast.Call):
@@ -55,7 +55,7 @@ def is_pure(node: ast.expr, names: Names, helpers: frozenset[str] = frozenset())
 
 
 def is_quiet_call(call: ast.Call, names: Names, helpers: frozenset[str] = frozenset()) -> bool:
-    """Whether the call itself only computes, whatever its arguments do."""
+    """Whether a call has no side effects, apart from those of its arguments."""
     dotted = names.resolve(call.func, names.scope_at.get(id(call)))
     if dotted:
         return is_ours(dotted) or _is_quiet_function(dotted) or _is_below(dotted, helpers)

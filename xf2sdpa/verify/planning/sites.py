@@ -1,7 +1,7 @@
-"""What can be verified of a project: every decided call site with its old and its new side. Runs nothing of it.
+"""Plans every decided call site of a project with its old and its new side; runs none of the project's code.
 
-The rewrite's own engine decides on the old text. Where the tree is rewritten already, the new side is what stands on
-disk, hand edits included; else it is what the engine would write.
+The rewrite's own engine decides on the old text. If the tree is rewritten already, the new side is taken from the text
+on disk, hand edits included; else it is what the engine would write.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def plan(texts: OldTexts, settings: Settings, *, with_program: bool = False) -> 
     """Every decided site of a project, from the old texts of its files.
 
     Args:
-        texts: the old text of each file that matters, and what is on disk where that is another.
+        texts: the old text of each file that concerns xformers, and the text on disk where it differs.
         settings: as configured.
-        with_program: whether the program will be there to give what the new side reads of statements around the call:
-            a mask that the function makes is then made by the new text's own expression too.
+        with_program: whether a program will run, which provides the values that the new side reads from statements
+            around the call; the new side then also makes its own mask, by the new text's expression.
     """
     found = Plan()
     drafts: list[FileTexts] = []
@@ -52,7 +52,7 @@ def plan(texts: OldTexts, settings: Settings, *, with_program: bool = False) -> 
         try:
             drafts.append(file_texts(path, source.text, texts.rewritten.get(source.path), options))
         except SyntaxError:
-            continue  # the rewrite reports it; there is no site in it
+            continue  # reported by the rewrite; it contains no site
     made = assemble({api for draft in drafts for api in draft.file.compat_names.values()})
     for draft in drafts:
         if draft.on_disk:
@@ -68,7 +68,7 @@ def plan(texts: OldTexts, settings: Settings, *, with_program: bool = False) -> 
 
 
 def _beyond(draft: FileTexts) -> Iterator[str]:
-    """What was changed outside of the calls, and not by the rewrite: the program runs its old text."""
+    """Notes on changes by hand outside of the calls: of these, verify runs the old text."""
     if draft.engine is None:
         return
     names = draft.file.names
@@ -120,7 +120,7 @@ def _mask(call: CallDraft) -> str:
 
 
 def _shadow(draft: FileTexts, call: CallDraft, with_program: bool) -> Shadow:
-    """Both sides of a site.
+    """The two sides of a site.
 
     Raises:
         NotShared: they cannot be run side by side.
@@ -173,10 +173,10 @@ def _two_sides(draft: FileTexts, call: CallDraft, twin: ast.expr, made: Made | N
 
 
 def _twin(draft: FileTexts, call: CallDraft) -> ast.expr:
-    """What stands in the call's place in the new text.
+    """The expression in the call's place in the new text.
 
     Raises:
-        NotShared: nothing does, or the function around it was changed otherwise too.
+        NotShared: there is none, or the function around it was also changed by hand.
     """
     names, node = draft.file.names, call.site.node
     around = list(names.ancestors(node))

@@ -1,4 +1,4 @@
-"""What a rewrite did around a call, and whether both sides can still be run beside each other."""
+"""What a rewrite changed around a call, and whether both sides can still be run side by side."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from xf2sdpa.verify.planning.texts import FileTexts
 
 
 def _home(around: Sequence[ast.AST]) -> ast.AST:
-    """The nearest function, class or module."""
+    """The nearest function, class or module among a node's ancestors."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
     return next(parent for parent in around if isinstance(parent, kinds))
 
 
 def _check_surroundings(draft: FileTexts, call: CallDraft, made: ast.stmt | None) -> None:
-    """Other edits in the same function must be as the rewrite made them: the shadow does not run them."""
+    """Check that other edits in the same function are as the rewrite made them, as the shadow does not run them."""
     if draft.engine is None:
         return
     home = _home(list(draft.file.names.ancestors(call.site.node)))
@@ -48,12 +48,12 @@ def _outcome(alignment: Alignment, node: ast.AST) -> list[str]:
 
 
 def _replaced(call: CallDraft) -> list[ReplaceStatement]:
-    """Statements of the call that became other statements."""
+    """Statements that were replaced by others for this call."""
     return [edit for edit in call.edits if isinstance(edit, ReplaceStatement) and edit.text]
 
 
 def _besides(draft: FileTexts, call: CallDraft) -> tuple[list[Beside], dict[str, str]]:
-    """The new statements that the call rests on, to be computed beside the old ones."""
+    """The new assignments that the call depends on, and their variables' names in the instrumented program."""
     found, fresh = [], {}
     for edit in _replaced(call):
         for statement in draft.alignment.statements.get(id(edit.node), []):
@@ -68,7 +68,7 @@ def _besides(draft: FileTexts, call: CallDraft) -> tuple[list[Beside], dict[str,
 
 
 def _cancelled(call: CallDraft) -> dict[str, Cancelled]:
-    """The transposes before the call that the rewrite took away, by parameter."""
+    """The transposes before the call that the rewrite removed, by parameter."""
     names = call.file.names
     found = {}
     for edit in call.edits:
@@ -93,7 +93,7 @@ def _cancelled(call: CallDraft) -> dict[str, Cancelled]:
 
 
 def _outer(call: CallDraft) -> ast.expr:
-    """The call, or the transpose right around it that the rewrite cancelled."""
+    """The call, or the transpose directly around it that the rewrite removed."""
     for edit in call.edits:
         if isinstance(edit, Unwrap) and getattr(edit.node.func, "value", None) is call.site.node:
             return edit.node
@@ -101,12 +101,12 @@ def _outer(call: CallDraft) -> ast.expr:
 
 
 def _is_undone(call: CallDraft) -> bool:
-    """Whether the new result is heads-first, since a transpose further down was cancelled."""
+    """Whether the new result is `[B, H, M, K]`, since a later transpose of it was removed."""
     return call.kind in (SiteClass.EXACT, SiteClass.ASSUMED) and call.rank == 4 and not call.suffix
 
 
 def _strides_matter(draft: FileTexts, call: CallDraft) -> bool:
-    """Whether somebody may `.view` the result: unless the rewrite saw that nobody does, or changed those who did."""
+    """Whether the result must be contiguous: not if no `.view` follows, or the rewrite made each a `.reshape`."""
     if call.kind is SiteClass.COMPAT or call.suffix.endswith(".contiguous()"):
         return True
     for edit in call.edits:

@@ -1,4 +1,4 @@
-"""The old and the new text of each file, aligned, with the rewrite's decisions on the old one."""
+"""The old and the new text of each file, aligned, with the rewrite's decisions for the old one."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ HELPER_STEM = FILE_NAME.removesuffix(".py")
 
 
 def options_of(texts: OldTexts, settings: Settings) -> Iterator[tuple[Source, Options]]:
-    """Each old text, and what the rewrite of the whole project would be told for it."""
+    """Each old text, with its options in a rewrite of the whole project."""
     for job in jobs_of(texts.project, list(texts.sources.values()), settings, RunOptions()):
         yield job.source, job.options
 
 
 @dataclass
 class FileTexts:
-    """One file: the rewrite's decisions on its old text, and the text that stands for the new one."""
+    """One file: the rewrite's decisions for its old text, and its new text."""
 
     path: str
     file: FileDraft
@@ -44,23 +44,23 @@ class FileTexts:
     new_names: Names
     alignment: Alignment
     engine: Alignment | None
-    """How the engine's own new text lies beside the old one, where `alignment` is that of another text on disk."""
+    """The alignment of the engine's own new text, if `alignment` is that of the text on disk; else None."""
     helper: str = ""
     """Key of the helper module that the new text imports."""
 
     @property
     def on_disk(self) -> bool:
-        """Whether the new text is what stands on disk."""
+        """Whether the new text is that on disk."""
         return self.engine is not None
 
     @property
     def helpers(self) -> dict[str, str]:
-        """Dotted paths by which the new text reaches the helper, and the module each names."""
+        """Dotted paths of the helper module in the new text, each mapped to itself."""
         return {path: path for path in _helper_paths(self.new_names)}
 
 
 def file_texts(path: str, old: str, disk: str | None, options: Options) -> FileTexts:
-    """A file's old and new text, aligned, with the decisions on the old one."""
+    """Align a file's old and new text, and decide on the old one; `disk` is the text on disk if it differs."""
     file, calls = decide(old, path, options)
     sites = [call.site.node for call in calls]
     made = rewrite_with(old, path, options).new
@@ -78,7 +78,7 @@ def file_texts(path: str, old: str, disk: str | None, options: Options) -> FileT
 
 
 def _flags(tree: ast.Module, text: str) -> frozenset[int]:
-    """The statements of our own block of flags, by `id`; none of a block that a person edited."""
+    """The statements of xf2sdpa's block of flags, by `id`; empty if the block was edited by hand."""
     block = find(text)
     if block is None or not block.untouched:
         return frozenset()
@@ -100,7 +100,7 @@ def _helper_paths(names: Names) -> Iterator[str]:
 
 
 def helper_of(draft: FileTexts) -> str:
-    """The helper module on disk that a file imports."""
+    """The path of the helper module that a file imports; empty if it is not found."""
     for dotted in draft.helpers:
         level = len(dotted) - len(dotted.lstrip("."))
         parts = dotted.lstrip(".").split(".")

@@ -1,1 +1,1 @@
-"""One output format, one file; `words` and `baseline` are shared. A report reads results; it decides nothing."""
+"""The output formats, one per file; `words` and `baseline` are shared. They only present results."""

@@ -1,4 +1,4 @@
-"""What changed since an earlier run: sites, outcomes, speeds beyond their spread, errors that grew."""
+"""Compares a run with an earlier one: sites, statuses, speeds beyond their spread, errors that grew."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.report import json, words
 
 ERROR_FACTOR = 2.0
-"""An error has grown when it is more than this many times what it was: the factor that the judge allows as well."""
+"""An error has grown if it is more than this many times the earlier one; the judge's checks allow the same factor."""
 LEAST_SPEED_CHANGE = 0.05
-"""Two runs differ by more than the spread within either (clocks, temperature), so less than this is never a change."""
+"""Smaller changes of speed are not reported: clocks and temperature make two runs differ by more than their spreads."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Change:
 
     Attributes:
         what: `new`, `gone`, `status`, `speed` or `error of …`.
-        worse: whether a person should look.
-        inputs: of the case that shows it, where one does.
+        worse: whether it is a change for the worse.
+        inputs: the inputs of the case that shows it; may be empty.
     """
 
     site: str
@@ -45,11 +45,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences from one earlier run.
+    """All differences from an earlier run.
 
     Attributes:
-        date: of the earlier run.
-        remarks: what differs in how the two runs were made, and what was therefore not compared.
+        date: the date of the earlier run.
+        remarks: differences between the two runs' environments, and what was therefore not compared.
     """
 
     date: str
@@ -63,7 +63,7 @@ class Comparison:
 
     @property
     def summary(self) -> str:
-        """All in one sentence."""
+        """The comparison in one sentence."""
         if not self.changes:
             return f"Nothing changed since the run of {self.date}."
         changes = numbers.count(len(self.changes), "change")
@@ -119,13 +119,13 @@ def _of_site(before: SiteReport, now: SiteReport, *, speeds: bool) -> Iterator[C
 
 
 def _spread(site: SiteReport) -> float:
-    """How uncertain the speed ratio of a site is: the spreads of old and new together, of its least certain case."""
+    """The uncertainty of a site's speed ratio: the largest sum of the spreads of old and new over its cases."""
     pairs = ((case.timing("old"), case.timing("new")) for case in site.cases)
     return max((old.spread + new.spread for old, new in pairs if old and new), default=0.0)
 
 
 def _errors(before: SiteReport, now: SiteReport) -> Iterator[Change]:
-    """For each check, the case whose error grew most; worse only where it now exceeds the old path's own error."""
+    """For each check, the case whose error grew most; worse only if it now exceeds the old path's error."""
     old, new = _largest(before), _largest(now)
     grown: dict[str, tuple[float, str]] = {}
     for (inputs, name), check in new.items():
@@ -145,12 +145,12 @@ def _grew(before: float, now: float) -> bool:
 
 
 def _error(check: Check) -> float:
-    """The new error; one that is not a number is above all others."""
+    """The new error; infinite if it is NaN or missing."""
     return math.inf if check.new_error is None or math.isnan(check.new_error) else check.new_error
 
 
 def _largest(site: SiteReport) -> dict[tuple[str, str], Check]:
-    """The check with the largest new error, by inputs and the check's name."""
+    """The check with the largest new error for each pair of inputs and check name."""
     found: dict[tuple[str, str], Check] = {}
     for case in site.cases:
         for check in case.checks:

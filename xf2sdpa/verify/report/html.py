@@ -1,4 +1,4 @@
-"""The report as one page: outcome, sites, old against new, errors, and everything that was compared, folded."""
+"""The report as one HTML page: outcome, sites, speeds, errors, and all comparisons, folded."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from xf2sdpa.verify.report import words
 from xf2sdpa.verify.report.baseline import Comparison
 
 _LINEAR_UP_TO = 25
-"""When the longest time is more than this many times the shortest, a linear axis says nothing of the short ones."""
+"""The axis is linear up to this ratio of the longest to the shortest time; beyond, short bars would not be visible."""
 
 
 def render(report: Report, *, min_speedup: float | None = None, comparison: Comparison | None = None) -> str:
-    """The page. It holds the user's code and nothing that has to be loaded.
+    """The page, self-contained; it contains the user's code.
 
     Args:
-        report: what the run found out.
-        min_speedup: what the user asked for.
-        comparison: with an earlier run.
+        report: the results of the run.
+        min_speedup: the option `--min-speedup`.
+        comparison: the comparison with an earlier run.
     """
     sites = words.by_need(report)
     anchors = {site.id: f"site-{number}" for number, site in enumerate(sites, 1)}
@@ -82,7 +82,7 @@ def _row(report: Report, site: SiteReport, anchor: str) -> list[str | Cell]:
 
 
 def _speeds(report: Report, anchors: dict[str, str]) -> BarChart | None:
-    """Old against new; None where no speed is claimed."""
+    """Chart of old against new; None without speeds."""
     found = [] if report.environment.is_reference else list(_timed(report))
     if not found:
         return None
@@ -109,7 +109,7 @@ def _speeds(report: Report, anchors: dict[str, str]) -> BarChart | None:
 
 def _timed(report: Report) -> Iterator[tuple[SiteReport, Case, Timing, Timing]]:
     for site in report.sites:
-        # A site without a verdict has figures that must not be compared: its results differ, say.
+        # Without a verdict on speed, for example because results differ, times must not be compared.
         for case in site.cases if site.speed is not Speed.UNKNOWN else ():
             old, new = case.timing("old"), case.timing("new")
             if old is not None and new is not None and new.time > 0 and old.time > 0:
@@ -130,7 +130,7 @@ def _errors(sites: list[SiteReport]) -> ErrorPlot:
         for site in sites
         for case in site.cases
         for check in case.checks
-        # Exact mode compares old with new; it has no judge, and no place here.
+        # Checks of exact mode compare old with new, so they have no error against the judge.
         if check.available and check.old_error is not None and check.new_error is not None
     ]
     points.sort(key=lambda point: (point.series != "output", point.series))

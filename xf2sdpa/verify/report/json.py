@@ -1,6 +1,6 @@
-"""The report a program reads, and the way back. Its form is `schema.json` beside this file.
+"""The report as JSON, and back. Its schema is `schema.json` beside this file.
 
-Keys are the names of `verify.model`; `verify.plain` says which two things have another form.
+Keys are the field names of `verify.model`; `verify.plain` lists the exceptions.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def document(report: Report) -> dict[str, Any]:
 
 
 def load(text: str) -> Report:
-    """A report from what `render` made, also from an older or newer release with the same `version`.
+    """A report from the text that `render` made, also of another release if its `version` is the same.
 
     Raises:
-        ValueError: this is not such a report.
+        ValueError: the text is not such a report.
     """
     data = json.loads(text)
     if not isinstance(data, dict) or "environment" not in data:

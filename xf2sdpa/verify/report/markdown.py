@@ -1,4 +1,4 @@
-"""The report for a pull request or a job's summary: a line, a table, folded details, short enough for GitHub."""
+"""The report as Markdown for a pull request or a job's summary: a line, a table, folded details; limited in length."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from xf2sdpa.verify.report import words
 from xf2sdpa.verify.report.baseline import Comparison
 
 LIMIT = 60_000
-"""GitHub takes 65,536 characters; a reader's own words may stand around the report."""
+"""GitHub accepts 65,536 characters; this leaves room for other text around the report."""
 _SHOWN = 20
-"""Failing checks of one site that are listed."""
+"""The most failing checks that are listed per site."""
 _HEADING = "\n| call site | outcome | class | worst check | error | limit | old time over new |\n"
 _RULE = "|---|---|---|---|--:|--:|--:|\n"
 _SIGNS = {Status.AGREES: "✅", Status.DIFFERS: "❌", Status.NOT_RUN: "⚪", Status.NOT_SHADOWED: "⚪"}
@@ -26,13 +26,13 @@ _SIGNS = {Status.AGREES: "✅", Status.DIFFERS: "❌", Status.NOT_RUN: "⚪", St
 def render(
     report: Report, *, min_speedup: float | None = None, comparison: Comparison | None = None, limit: int = LIMIT
 ) -> str:
-    """The report, at most `limit` characters long; what is left out is said.
+    """The report, at most `limit` characters long; it says what is left out.
 
     Args:
-        report: what the run found out.
-        min_speedup: what the user asked for.
-        comparison: with an earlier run.
-        limit: characters; room for the outcome and what is said of the rest is always taken.
+        report: the results of the run.
+        min_speedup: the option `--min-speedup`.
+        comparison: the comparison with an earlier run.
+        limit: the most characters; the outcome is always included.
     """
     sites = words.by_need(report)
     sentence, tone = words.outcome(report, min_speedup)
@@ -55,7 +55,7 @@ def render(
 
 
 def _fitting(section: Iterable[tuple[str, str]], room: int) -> list[str]:
-    """Pieces up to the room there is, and how many of what were left out."""
+    """The pieces of a section that fit, and a line that counts those left out, by kind."""
     taken: list[str] = []
     left: dict[str, int] = {}
     for kind, piece in section:
@@ -71,7 +71,7 @@ def _fitting(section: Iterable[tuple[str, str]], room: int) -> list[str]:
 
 
 def _cut(text: str, limit: int) -> str:
-    """The last resort for a report whose outcome alone is too long."""
+    """Cut the text at the limit, for a report whose outcome alone is too long."""
     end = "\n\n*Cut off here for its length.*\n"
     return text.rstrip() + "\n" if len(text) <= limit else text[: limit - len(end)] + end
 
@@ -111,7 +111,7 @@ def _table(report: Report, sites: list[SiteReport]) -> Iterator[tuple[str, str]]
 
 
 def _details(report: Report, sites: list[SiteReport]) -> Iterator[tuple[str, str]]:
-    """Of what needs a person all that fails, of the rest the diff."""
+    """A folded block for each site: its reason, failing checks, diff, speed note and advice."""
     for site in sites:
         title = _html(f"{words.place(site)} {words.name(site)}: {site.status.value}")
         lines = [f"\n<details><summary>{title}</summary>\n\n"]
@@ -138,7 +138,7 @@ def _fenced(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Text that Markdown and HTML read as text: nothing of it is markup."""
+    """Text escaped for Markdown and HTML."""
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", _html(text))
 
 
@@ -148,5 +148,5 @@ def _html(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """A name in a table's cell."""
+    """A name as code in a table cell."""
     return f"<code>{_text(text)}</code>"

@@ -1,4 +1,4 @@
-"""The report a person reads in a terminal: one line a site, what fails under it, then what it comes to."""
+"""The report as text for the terminal: one line per site, with its failing checks below, then the outcome."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xf2sdpa.verify.report.baseline import Comparison
 _COLOURS: dict[Tone, str | None] = {"good": "green", "bad": "red", "warn": "yellow", "quiet": None, "": None}
 _SPEED = len("slower 0.50×")
 _SHOWN = 8
-"""Failing checks of one site that are listed; the JSON and HTML reports hold all."""
+"""The most failing checks that are listed per site; the JSON and HTML reports have all."""
 
 
 def lines(
@@ -30,16 +30,16 @@ def lines(
     min_speedup: float | None = None,
     comparison: Comparison | None = None,
 ) -> Iterator[str]:
-    """The lines of the report, styled; `click.echo` takes the style away where there is no terminal.
+    """The lines of the report, styled; `click.echo` removes the style if the output is not a terminal.
 
-    Without xformers every line says `reference`, and the last one that nothing was verified.
+    Without xformers, every line says `reference`, and the last one says that nothing was verified.
 
     Args:
-        report: what the run found out.
-        verbose: below 0 only sites that differ and the outcome; above 0 every case, timing, note and advice as well.
-        width: of the terminal; asked of it where None.
-        min_speedup: what the user asked for; sites below are named.
-        comparison: with an earlier run.
+        report: the results of the run.
+        verbose: below 0 only sites that differ and the outcome; above 0 also every case, timing, note and advice.
+        width: the terminal's width; None: ask the terminal.
+        min_speedup: the option `--min-speedup`; slower sites are listed.
+        comparison: the comparison with an earlier run.
     """
     report, comparison = shown(report), shown(comparison)
     room = width or shutil.get_terminal_size((120, 24)).columns
@@ -66,7 +66,7 @@ def _reference(line: str) -> str:
 
 
 def _site(report: Report, site: SiteReport, room: int, place_width: int) -> Iterator[str]:
-    """The site's line, which says `reference` for itself; what does not fit goes to a second one."""
+    """The site's line, with `reference` if need be; what does not fit goes on a second line."""
     place, finding, speed = words.place(site), words.finding(site), words.speed(report, site)
     reference = "reference: " if report.environment.is_reference else ""
     outcome = f"{click.style(f'{site.status.value:<12}', fg=_COLOURS[words.TONES[site.status]])} {site.kind:<7}"
@@ -132,7 +132,7 @@ def _comparison(comparison: Comparison | None) -> Iterator[str]:
 
 def _totals(report: Report, min_speedup: float | None) -> Iterator[str]:
     sentence, tone = words.outcome(report, min_speedup)
-    # The last line says what was not verified; here it would be said twice.
+    # The report's last line says this already.
     sentence = sentence.removeprefix(words.not_verified(report)).strip()
     yield click.style(sentence, fg=_COLOURS[tone])
     for site in words.too_slow(report, min_speedup):

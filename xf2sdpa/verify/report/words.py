@@ -1,4 +1,4 @@
-"""What all formats say in the same words: the outcome, a check, a case, a speed. Only `verify.model` goes in."""
+"""Texts that all formats share: for the outcome, a check, a case, a speed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VERBS = {
 
 
 def outcome(report: Report, min_speedup: float | None = None) -> tuple[str, Tone]:
-    """The run in one sentence or two, and whether it is good, a warning or bad."""
+    """The run's outcome in one or two sentences, and its tone: good, a warning or bad."""
     counts = {status: report.count(status) for status in _ORDER}
     sites = _sites(counts)
     compared = f"{numbers.count(report.compared, 'comparison')} with {opponent(report)}, on {report.environment.device}"
@@ -59,12 +59,12 @@ def _sites(counts: dict[Status, int]) -> str:
 
 
 def opponent(report: Report) -> str:
-    """What the new path was compared with."""
+    """The name of what the new path was compared with."""
     return "a plain reference" if report.environment.is_reference else report.environment.old_path
 
 
 def not_verified(report: Report) -> str:
-    """Why the run proves nothing against xformers; empty if it does prove something."""
+    """Why nothing was verified against xformers; empty if something was."""
     if report.environment.is_reference:
         return f"{NOT_VERIFIED}: {_why_reference(report)}."
     return "" if report.compared else f"{NOT_VERIFIED}: no numbers were compared."
@@ -75,24 +75,24 @@ def _why_reference(report: Report) -> str:
 
 
 def too_slow(report: Report, min_speedup: float | None) -> list[SiteReport]:
-    """Sites below the speed-up that was asked for."""
+    """Sites whose speed-up is below `--min-speedup`."""
     if min_speedup is None:
         return []
     return [site for site in report.sites if site.speedup is not None and site.speedup < min_speedup]
 
 
 def by_need(report: Report) -> list[SiteReport]:
-    """Sites that need a person first, then in the order of files and lines."""
+    """Sites by status, those that differ first, then by file and line."""
     return sorted(report.sites, key=lambda site: (_ORDER.index(site.status), site.path, site.line, site.id))
 
 
 def place(site: SiteReport) -> str:
-    """`path:line`, which editors open."""
+    """`path:line`, which editors can open."""
     return f"{site.path}:{site.line}"
 
 
 def name(site: SiteReport) -> str:
-    """The function and the number of the call in it."""
+    """The function, and the 0-based index of the call in it."""
     return site.id.partition("::")[2] or site.id
 
 
@@ -115,9 +115,9 @@ def unavailable(site: SiteReport) -> list[str]:
 
 
 def worst(site: SiteReport) -> Check | None:
-    """The check that fails, or the one whose error is nearest to its limit; None if no numbers were compared.
+    """The worst failing check, or the one whose error is nearest to its limit; None if no numbers were compared.
 
-    Of those that hold, one of exact mode only where there is no other: its limit is noise, so it is always near it.
+    Checks of exact mode come last among those that hold: their limit is noise, so their errors are always near it.
     """
     checks = [check for case in site.cases for check in case.checks if check.available]
     judged = [check for check in checks if not check.ok or (check.new_error is not None and check.limit is not None)]
@@ -137,7 +137,7 @@ def _nearness(check: Check) -> float:
 
 
 def finding(site: SiteReport) -> str:
-    """The reason, or the worst check: with error and limit if it holds, how many fail if not (`failing` has those)."""
+    """One line on a site: how many checks fail and the worst, else its reason, else its worst check with the limit."""
     check = worst(site)
     if check is not None and not check.ok:
         failed = sum(1 for _ in failing(site))
@@ -158,7 +158,7 @@ def check_with_limit(check: Check) -> str:
 
 
 def failure(check: Check) -> str:
-    """All that is known of a check that fails, in one line."""
+    """All figures and the message of a failing check, in one line."""
     parts = [check_with_limit(check)]
     if check.old_error is not None:
         parts.append(f"old path {numbers.error(check.old_error)}")
@@ -169,12 +169,12 @@ def failure(check: Check) -> str:
 
 
 def message(check: Check) -> str:
-    """The check's own sentence, without the name that stands before it."""
+    """The check's message without the check's name at its start."""
     return check.message.removeprefix("exact: ").removeprefix(f"{check.name}: ")
 
 
 def verdict(case: Case) -> tuple[str, Tone]:
-    """What one case came to; a case in which no numbers were compared does not hold."""
+    """The result of a case and its tone; a case in which no numbers were compared does not hold."""
     if case.failed:
         return "fails", "bad"
     return ("holds", "good") if case.ok else ("not compared", "warn")
@@ -190,7 +190,7 @@ def inputs(case: Case) -> str:
 
 
 def speed(report: Report, site: SiteReport) -> str:
-    """`faster 1.14×`; nothing is claimed without xformers."""
+    """A site's speed, such as `faster 1.14×`; without xformers, `reference`."""
     if report.environment.is_reference:
         return "reference"
     if site.speed is Speed.UNKNOWN or site.speedup is None:
@@ -199,13 +199,13 @@ def speed(report: Report, site: SiteReport) -> str:
 
 
 def speed_note(report: Report, site: SiteReport) -> str:
-    """What a site's one figure does not say, as a sentence; where there is no figure, the reason."""
+    """A sentence on what a site's speed figure does not show; without a figure, the reason."""
     note = "" if report.environment.is_reference else site.speed_note
     return note if not note or note.startswith("no speed") else f"speed: {note}"
 
 
 def speeds(report: Report) -> str:
-    """All speeds in one sentence; empty where none may be claimed."""
+    """All speeds in one sentence; empty if there are none, or without xformers."""
     found = [site.speedup for site in report.sites if site.speedup is not None and site.speed is not Speed.UNKNOWN]
     if report.environment.is_reference or not found:
         return ""
@@ -217,7 +217,7 @@ def speeds(report: Report) -> str:
 
 
 def machine(report: Report) -> str:
-    """Where the run was made, in one line."""
+    """The environment of the run in one line."""
     env = report.environment
     cudnn = f"cuDNN {env.cudnn}" if env.cudnn else ""
     old_path = f"reference ({_why_reference(report)})" if env.is_reference else env.old_path
@@ -226,10 +226,10 @@ def machine(report: Report) -> str:
 
 
 def diff(site: SiteReport) -> list[tuple[str, str]]:
-    """What changed, as pairs of ` `, `-` or `+` and the line."""
+    """The difference of old and new call, as pairs of ` `, `-` or `+` and a line."""
     before, after = site.before.splitlines(), site.after.splitlines()
     lines = difflib.unified_diff(before, after, n=len(before), lineterm="")
-    # Three lines of heading: the names of two files, and where in them.
+    # The first three lines are the diff's heading: two file names and a position.
     return [(line[0], line[1:]) for line in itertools.islice(lines, 3, None)]
 
 

@@ -1,1 +1,1 @@
-"""Running a program with its old calls, and the new ones beside them on copies. Imports nothing by itself."""
+"""Runs a program with its old calls, and computes the new ones beside them on copies. This file imports nothing."""

@@ -1,6 +1,6 @@
-"""Times at the shapes that a program used, taken when it is done: while it runs they would be felt.
+"""Times calls at the shapes that a program used, after the program has finished, so as not to disturb it.
 
-What is kept of a call until then is the form of its tensors, not their content: inputs are made up again.
+Until then only the shapes, strides and dtypes of a call's tensors are kept; their values are made up.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Form:
 
     @classmethod
     def of(cls, x: Any) -> Any:
-        """The form of a floating-point tensor; a copy of another one, as its values are positions; else the value."""
+        """The form of a floating-point tensor, a copy of another one (values may be indices), or any other value."""
         if not isinstance(x, Tensor):
             return x
         if not x.is_floating_point():
@@ -55,7 +55,7 @@ class Kept:
     """A call to be timed later.
 
     Attributes:
-        sample: number of the comparison that the times belong to.
+        sample: index of the comparison that the times belong to.
     """
 
     def __init__(self, sample: int, probe: Probe, atoms: Sequence[Any]) -> None:
@@ -66,7 +66,7 @@ class Kept:
         self.trains = torch.is_grad_enabled()
 
     def timings(self, budget: float) -> tuple[Timing, ...]:
-        """Old, new, and new under each SDPA backend that takes it.
+        """The times of old, new, and new under each SDPA backend that accepts it.
 
         Args:
             budget: seconds for all of them.
@@ -82,10 +82,10 @@ class Kept:
 
 
 def measured(calls: Sequence[Kept], budget: float = BUDGET) -> Iterator[tuple[Kept, tuple[Timing, ...], str]]:
-    """The times of each call, or why there are none.
+    """Each call with its times, or with the reason why there are none.
 
     Args:
-        calls: what to time.
+        calls: the calls to time.
         budget: seconds for all of them.
     """
     until = time.monotonic() + budget

@@ -1,4 +1,4 @@
-"""The state of torch around a call: whether a comparison can be made there, and how to have it again later."""
+"""The state of torch around a call: whether a comparison can be made there, and how to restore the state later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def unsuitable(tensors: Sequence[Tensor]) -> str:
-    """Why a call cannot be compared where it stands; empty if it can."""
+    """Why a call with these tensors cannot be compared in the current state; empty if it can."""
     if torch._C._get_tracing_state() is not None:
         return "compiled: torch.jit is tracing"
     cuda: Any = torch.cuda
@@ -38,7 +38,7 @@ def _transforms() -> bool:
 
 def autocast_state() -> tuple[tuple[str, Any], ...]:
     """The kinds of device for which autocast is on, with its dtype."""
-    from xf2sdpa.judging.watch import autocast_dtype  # noqa: PLC0415 - only a program with a site gets here
+    from xf2sdpa.judging.watch import autocast_dtype  # noqa: PLC0415 - needed only if a site is reached
 
     kinds = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     found = ((kind, autocast_dtype(torch.device(kind))) for kind in kinds)
@@ -47,7 +47,7 @@ def autocast_state() -> tuple[tuple[str, Any], ...]:
 
 @dataclass(frozen=True)
 class State:
-    """Modes of a call that may be others by the time its gradient comes."""
+    """Modes of torch at a call, which may have changed when its gradient is computed."""
 
     autocast: tuple[tuple[str, Any], ...]
     default_dtype: torch.dtype
@@ -60,7 +60,7 @@ class State:
 
     @contextlib.contextmanager
     def again(self) -> Iterator[None]:
-        """Have the modes in force again."""
+        """Within this context, these modes are in force again."""
         before = State.now()
         with contextlib.ExitStack() as stack:
             for kind in dict([*before.autocast, *self.autocast]):
@@ -89,7 +89,7 @@ _BACKENDS = tuple(
 
 
 def no_modes() -> contextlib.AbstractContextManager[None]:
-    """Hide what follows from the program's dispatch modes: counters of operations, selective checkpointing."""
+    """A context that the program's dispatch modes do not see, such as FLOP counters and selective checkpointing."""
     from torch.utils import _python_dispatch  # noqa: PLC0415
 
     disable = getattr(_python_dispatch, "_disable_current_modes", None)
@@ -97,7 +97,7 @@ def no_modes() -> contextlib.AbstractContextManager[None]:
 
 
 def free_memory(tensors: Sequence[Tensor]) -> int:
-    """Bytes that are free where the tensors are: of the GPU with what torch holds in reserve, else of the machine."""
+    """Free bytes on the tensors' device: of the GPU, including memory that torch has reserved, else of the machine."""
     device = next((x.device for x in tensors if x.is_cuda), None)
     if device is not None:
         free, _ = torch.cuda.mem_get_info(device)
@@ -105,5 +105,5 @@ def free_memory(tensors: Sequence[Tensor]) -> int:
     try:
         words = Path("/proc/meminfo").read_text("ascii").split()
         return int(words[words.index("MemAvailable:") + 1]) << 10
-    except (ValueError, OSError):  # not Linux: there is no telling
+    except (ValueError, OSError):  # not Linux: unknown
         return 1 << 62

@@ -1,10 +1,10 @@
-"""What stands for a value of the new side that could not be computed."""
+"""A placeholder for a value of the new side that could not be computed."""
 
 from __future__ import annotations
 
 
 class Failed:
-    """What stands for a value of the new side that could not be computed."""
+    """A value of the new side that could not be computed, and the error."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

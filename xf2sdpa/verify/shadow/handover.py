@@ -1,6 +1,6 @@
-"""What verify hands to the processes of a program, and what they hand back: a folder with files of JSON.
+"""The data that verify and the processes of a program exchange: a folder with JSON files.
 
-`plan.json` holds the texts and sites. Each process appends lines to a file of its own, so that nothing is lost when
+`plan.json` contains the texts and sites. Each process appends lines to a file of its own, so that nothing is lost if
 one of them ends abruptly, and none waits for another.
 """
 
@@ -29,8 +29,8 @@ class File:
     """One file of the program.
 
     Attributes:
-        text: its old text, the one that runs.
-        rewritten: whether something else stands on disk.
+        text: its old text, which the program runs.
+        rewritten: whether the text on disk differs.
         shadows: its sites.
     """
 
@@ -41,12 +41,13 @@ class File:
 
 @dataclass
 class Handover:
-    """All that a process needs.
+    """Everything that a process needs.
 
     Attributes:
-        files: by real path.
+        files: the files with old texts, by real path.
         helpers: source of each helper module, by key.
-        reference: why the reference takes xformers' place; empty where xformers is real.
+        options: the options of the run.
+        reference: why the reference is used in xformers' place; empty if the real xformers works.
     """
 
     files: dict[str, File] = field(default_factory=dict)
@@ -55,12 +56,12 @@ class Handover:
     reference: str = ""
 
     def write(self, folder: Path) -> None:
-        """Leave it for the processes to come."""
+        """Write the plan into a folder."""
         (folder / PLAN).write_text(json.dumps(dataclasses.asdict(self)), "utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Handover:
-        """What `write` left."""
+        """Read the plan that `write` wrote."""
         data = json.loads((folder / PLAN).read_text("utf-8"))
         files = {
             path: File(file["text"], file["rewritten"], [Shadow.of(shadow) for shadow in file["shadows"]])
@@ -70,7 +71,7 @@ class Handover:
 
 
 class Recorder:
-    """Appends lines to this process's own file; a forked child gets another."""
+    """Appends records to this process's own file; a forked child gets a file of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -79,11 +80,11 @@ class Recorder:
         self.path = folder
 
     def unlock(self) -> None:
-        """In a forked child: a thread that is not there any more may have held the lock."""
+        """Replace the lock in a forked child: a thread that the child does not have may have held it."""
         self.lock = threading.Lock()
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append one line, and have it on its way to the disk."""
+        """Append one record as a line, and close the file."""
         with self.lock:
             if self.process != os.getpid():
                 self.process = os.getpid()
@@ -93,7 +94,7 @@ class Recorder:
 
 
 def records(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What all processes wrote, with the name of each one's file; a last line cut short is left out."""
+    """The records of all processes, each with its file's name; incomplete lines are skipped."""
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text("utf-8", "replace").splitlines():
             try:

@@ -1,10 +1,11 @@
-"""Runs the old, instrumented text of a program's files instead of what is on disk, in this process.
+"""Makes this process run the old, instrumented text of the program's files instead of the text on disk.
 
-Imported modules, `python -m module` and `python script.py` all go through Python's import system, the script by way of
-an entry of `sys.path_hooks`. Nothing else of the process is touched, and nothing is imported before the program does.
+Imported modules, `python -m module` and `python script.py` all use Python's import system, the script through an entry
+of `sys.path_hooks`. Apart from these hooks the process is unchanged; torch and xformers are imported only when the
+program imports them.
 """
 
-# The signatures are the import system's, and it compares paths as text.
+# The signatures are those of the import system, which uses paths as text.
 # ruff: noqa: ARG002, PTH100, PTH120
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _OURS = ("xformers", "mslk")
 
 
 class Process:
-    """What this process was handed, and where it reports."""
+    """The plan of this process, and the recorder for its results."""
 
     def __init__(self, folder: Path) -> None:
         self.handover = Handover.read(folder)
@@ -35,18 +36,18 @@ class Process:
         self.shadows = {s.site: s for file in self.handover.files.values() for s in file.shadows}
 
     def planned(self, path: str | None) -> File | None:
-        """The file of the program at a path."""
+        """The planned file at a path; None if there is none."""
         return self.handover.files.get(os.path.realpath(path)) if path else None
 
     def code(self, path: str, *, script: bool = False) -> CodeType:
         """The old text of a file, instrumented and compiled; uninstrumented where that fails."""
-        import ast  # noqa: PLC0415 - few processes get here
+        import ast  # noqa: PLC0415 - few processes need it
 
         from xf2sdpa.verify.shadow.instrument import Stray, instrument, start_of  # noqa: PLC0415
 
         file = self.handover.files[os.path.realpath(path)]
         self.recorder.write({"loaded": os.path.realpath(path)})
-        if file.rewritten:  # tracebacks and `inspect` must show what runs
+        if file.rewritten:  # tracebacks and `inspect` must show the text that runs
             lines = file.text.splitlines(keepends=True)
             linecache.cache[path] = (len(file.text), None, lines, path)
         try:
@@ -65,10 +66,10 @@ _process: list[Process] = []
 
 
 def process() -> Process:
-    """This process's part of the run.
+    """The `Process` object of this process.
 
     Raises:
-        IndexError: it has none.
+        IndexError: the hook was not started.
     """
     return _process[0]
 
@@ -77,7 +78,7 @@ def start(folder: str) -> None:
     """Install the hooks.
 
     Args:
-        folder: where the plan lies and the records go.
+        folder: contains the plan, and gets the records.
     """
     _process[:] = [Process(Path(folder))]
     sys.meta_path.insert(0, _Finder())
@@ -91,11 +92,11 @@ def start(folder: str) -> None:
 
 
 def _print_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print an uncaught exception as Python does, with the lines that ran.
+    """Print an uncaught exception as Python does, with the lines of the old text, which ran.
 
-    Before 3.13 the interpreter's own printer reads them from the file, where the new text is; `traceback` asks
-    `linecache`, which holds the old one. It must be imported by then: whatever evaluates a text here, as its imports
-    do, makes the interpreter forget that a KeyboardInterrupt was on its way, and the exit status would be 1, not 130.
+    Before 3.13 the interpreter's own printer reads the lines from the file on disk; `traceback` reads them from
+    `linecache`, which has the old text. `traceback` must be imported before: an import here would make the interpreter
+    forget a KeyboardInterrupt, and the exit status would be 1 instead of 130.
     """
     try:
         traceback.print_exception(kind, error, trace)
@@ -122,7 +123,7 @@ class _Loader(SourceFileLoader):
 
 
 class _Finder:
-    """Asks the other finders, and puts the loader above in the place of theirs for the program's files."""
+    """Asks the other finders, and replaces their loader by `_Loader` for planned files."""
 
     def __init__(self) -> None:
         files = [Path(path) for path in process().handover.files]
@@ -150,10 +151,10 @@ class _Finder:
 
 
 def _script(entry: str) -> _ScriptFinder:
-    """A path hook: a script of the program is an entry of the path that holds the module `__main__`.
+    """A path hook: for a planned script as a path entry, a finder that finds it as the module `__main__`.
 
     Raises:
-        ImportError: the entry is anything else.
+        ImportError: the entry is not a planned script.
     """
     if not entry.endswith(".py") or process().planned(entry) is None:
         raise ImportError(entry)
@@ -171,7 +172,7 @@ class _ScriptFinder:
         return importlib.util.spec_from_file_location(name, self.path, loader=_ScriptLoader(name, self.path))
 
     def invalidate_caches(self) -> None:
-        """There are none."""
+        """Do nothing: there are no caches."""
 
 
 class _ScriptLoader(_Loader):
@@ -180,7 +181,7 @@ class _ScriptLoader(_Loader):
 
 
 def as_script(names: dict[str, Any]) -> None:
-    """Give a script the surroundings that Python gives one; called in its first line, after `runpy` set up others."""
+    """Set a script's globals and `sys.path[0]` as for `python script.py`; called in its first line, after `runpy`."""
     names["__spec__"] = names["__package__"] = names["__cached__"] = None
     if names["__name__"] != "__main__":  # a child of multiprocessing, which reads the script again as a module
         return
@@ -195,7 +196,7 @@ def as_script(names: dict[str, Any]) -> None:
 
 
 class _OldPath:
-    """When the program first asks for xformers: readies the real one, or puts the reference in its place."""
+    """When the program first imports xformers: prepares the real one, or installs the reference in its place."""
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
         if name.partition(".")[0] not in _OURS:
@@ -214,14 +215,14 @@ class _OldPath:
 
 
 _kept: list[Any] = []
-"""What must last as long as the process."""
+"""Contexts that must stay open until the process ends."""
 
 
 def _spec_of(module: ModuleType) -> ModuleSpec:
-    """A spec by which an import finds a module that is there already, and goes on with that very object.
+    """A spec by which an import returns a module that already exists.
 
-    The module itself must carry it: where a name turned up in `sys.modules` while it was being looked for, the import
-    system takes the spec of what it finds there, and would run the package a second time, into a module without `ops`.
+    It is also set as the module's own `__spec__`: if a name appears in `sys.modules` during the search for it, the
+    import system uses the spec of that module, and would otherwise execute the package again, into one without `ops`.
     """
     spec = ModuleSpec(module.__name__, _Present(module), is_package=hasattr(module, "__path__"))
     spec.origin = getattr(module, "__file__", None)
@@ -231,7 +232,7 @@ def _spec_of(module: ModuleType) -> ModuleSpec:
 
 
 class _Present(Loader):
-    """Loads what is loaded."""
+    """Loads a module that already exists."""
 
     def __init__(self, module: ModuleType) -> None:
         self.module = module

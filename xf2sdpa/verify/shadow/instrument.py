@@ -1,8 +1,8 @@
-"""Puts the shadow into a program: the old text's tree with a probe in the place of each call. Nothing is written.
+"""Instruments a program: returns the old text's tree with a probe in the place of each call. Writes no file.
 
 A call becomes `__xf2sdpa__.probe(SITE, lambda operator, atom0, …: OLD)(operator, atom0, …)`: the operator and the atoms
-are evaluated where they stood, once, in order and in their own scope, so that walrus, await, yield, `super()` and
-`.pop()` do what they did. The old side stays in the program, where its names mean what they meant.
+are evaluated in their old place, once, in order and in their own scope, so that walrus, await, yield, `super()` and
+`.pop()` work as before. The old side stays in the program, so its names refer to what they referred to before.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from collections.abc import Iterable, Mapping
 from xf2sdpa.verify.planning.parts import Atom, Beside, Capture, Shadow, SpanKey, span_key
 
 HOOKS = "__xf2sdpa__"
-"""What the program's module calls our `entry`. Ends in underscores: a class body does not mangle it."""
+"""The name of the module `entry` in the program. It ends in underscores, so that class bodies do not mangle it."""
 
 
 class Stray(Exception):
-    """A site's place is not found in the text: it is not the text that was planned on."""
+    """A site's place is not found in the text, which is then not the text that was planned."""
 
 
 def instrument(text: str, filename: str, shadows: Iterable[Shadow]) -> ast.Module:
     """The tree of a program with a probe at each site.
 
     Args:
-        text: the old text, the one that the shadows were planned on.
-        filename: for the errors of the parser.
-        shadows: the sites that are to be shadowed.
+        text: the old text for which the shadows were planned.
+        filename: the file name for the parser's errors.
+        shadows: the sites to instrument.
 
     Raises:
         SyntaxError: the text does not parse.
-        Stray: a site is not where it should be.
+        Stray: a site is not found at its place.
     """
     tree = ast.parse(text, filename)
     shadows = list(shadows)
@@ -58,7 +58,7 @@ class _Editor(ast.NodeTransformer):
                     known.append(beside)
 
     def statements(self, node: ast.stmt) -> list[ast.stmt]:
-        """What a statement of the module becomes."""
+        """The statements that replace a statement of the module."""
         edited = self.visit(node)
         return edited if isinstance(edited, list) else [edited]  # type: ignore[return-value,list-item]
 
@@ -79,7 +79,7 @@ class _Editor(ast.NodeTransformer):
         return [edited, *(_statement(beside, node) for beside in besides)] if besides else edited
 
     def probe(self, node: ast.expr, shadow: Shadow) -> ast.Call:
-        """The call of the probe; sites inside its atoms are visited in their turn."""
+        """The call of the probe; sites inside its atoms are instrumented too."""
         hook = ast.Call(_hook("probe"), [ast.Constant(shadow.site), _parsed(shadow.old_lambda(), node)], [])
         operator = self.visit(self.node(shadow.operator))
         atoms = [self.atom(atom, node) for atom in shadow.atoms]
@@ -104,7 +104,7 @@ def _hook(name: str) -> ast.expr:
 
 
 def _parsed(source: str, place: ast.AST) -> ast.expr:
-    """An expression that stands where another node does."""
+    """A parsed expression with the position of another node."""
     expression = ast.parse(source, mode="eval").body
     for part in ast.walk(expression):
         ast.copy_location(part, place)
@@ -112,7 +112,7 @@ def _parsed(source: str, place: ast.AST) -> ast.expr:
 
 
 def start_of(tree: ast.Module) -> int:
-    """Where the first statement that does something stands: behind the docstring and the `from __future__` imports."""
+    """The index of the first statement after the docstring and the `from __future__` imports."""
     index = int(ast.get_docstring(tree, clean=False) is not None)
     while index < len(tree.body) and _is_future(tree.body[index]):
         index += 1

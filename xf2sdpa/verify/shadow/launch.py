@@ -1,4 +1,4 @@
-"""Runs a program with the hook in each of its Python processes. Its output, signals and exit status stay its own."""
+"""Runs a program with the hook in each of its Python processes. Output, signals and exit status are unchanged."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class LaunchError(Exception):
 
 
 def handover(plan: Plan, texts: OldTexts, options: Options, reference: str) -> Handover:
-    """What the program's processes have to know.
+    """The data for the program's processes.
 
     Args:
         plan: the sites.
-        texts: the old texts; a file without a site runs its old text too where another is on disk.
-        options: as given.
-        reference: why the reference takes xformers' place; empty where xformers is real.
+        texts: the old texts; a rewritten file without a site runs its old text too.
+        options: the options of the run.
+        reference: why the reference is used in xformers' place; empty if the real xformers works.
     """
     shadows: dict[str, list[Any]] = {}
     for site in plan.sites:
@@ -46,11 +46,11 @@ def handover(plan: Plan, texts: OldTexts, options: Options, reference: str) -> H
 
 
 def run(command: Sequence[str], given: Handover, folder: Path) -> int:
-    """Run a program; returns its exit status, as a shell would tell it (128 and more: ended by a signal).
+    """Run a program; return its exit status as a shell would (128 plus the signal that ended it).
 
     Args:
         command: the program and its arguments.
-        given: what its processes have to know.
+        given: the data for its processes.
         folder: an empty folder for the records.
 
     Raises:
@@ -72,7 +72,7 @@ def run(command: Sequence[str], given: Handover, folder: Path) -> int:
 
 @contextlib.contextmanager
 def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Hand signals on to the child. Ctrl-C reaches it by itself, as it shares the terminal: only outlive it."""
+    """Forward signals to the child. Ctrl-C is only ignored, as the terminal sends it to the child as well."""
 
     def forward(number: int, _: object) -> None:
         with contextlib.suppress(ProcessLookupError):

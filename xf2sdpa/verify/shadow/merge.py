@@ -1,4 +1,4 @@
-"""From the records of all processes of a program to one report."""
+"""Merges the records of all processes of a program into one report."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ NEVER = "the program never came by"
 
 @dataclasses.dataclass
 class Seen:
-    """What all processes together saw.
+    """The records of all processes together.
 
     Attributes:
-        processes: how many reported.
+        processes: how many processes reported.
         loaded: real paths of the files that were run.
-        calls: by site.
-        cases: by site, each under the process and the sample that it is of: the last one written counts.
-        timings: of the same, by site; a sentence where there are none.
+        calls: number of calls by site.
+        cases: by site, then by process and sample; the last record of a sample counts.
+        timings: likewise; a text says why there are none.
         reasons: by site, why calls were not compared.
     """
 
@@ -46,7 +46,7 @@ class Seen:
 
 
 def read(folder: Path) -> Seen:
-    """Gather the records in a folder."""
+    """Read all records in a folder."""
     seen = Seen()
     counts: dict[tuple[str, str], int] = {}
     for process, record in records(folder):
@@ -78,7 +78,7 @@ def _take(seen: Seen, counts: dict[tuple[str, str], int], process: str, record: 
 
 
 def _timed(case: Case, timings: tuple[Timing, ...] | str | None) -> Case:
-    """A case with its times; a wrong result is timed for nothing."""
+    """A case with its times, unless its result is wrong."""
     if not timings or not case.ok:
         return case
     if isinstance(timings, str):
@@ -90,9 +90,9 @@ def merge(plan: Plan, folder: Path, environment: Environment) -> Report:
     """The report of a shadow run.
 
     Args:
-        plan: the sites that were planned.
-        folder: where the processes left their records.
-        environment: where the run was made.
+        plan: the planned sites.
+        folder: the folder with the processes' records.
+        environment: the environment of the run.
     """
     seen = read(folder)
     report = Report(environment)

@@ -1,7 +1,7 @@
-"""The shadow at run time: the program gets the old result, and beside it old and new are compared on copies.
+"""The shadow at run time: the program gets the old result, while old and new are compared on copies.
 
-Nothing of it is felt by the program: it works on detached copies, its gradients hang on no graph of the program's,
-random numbers and autograd's modes are put back, and no exception of it gets out.
+The program is not affected: the comparison works on detached copies, outside of the program's autograd graph; the
+states of random generators and autograd modes are restored, and none of its exceptions reaches the program.
 """
 
 from __future__ import annotations
@@ -33,15 +33,16 @@ from xf2sdpa.verify.shadow.failed import Failed
 from xf2sdpa.verify.shadow.hook import process
 
 WORKING_COPIES = 12
-"""What a comparison holds at once, in sizes of its inputs: copies, results, gradients, the judge's chunks."""
+"""Memory of a comparison as a multiple of its inputs': copies, results, gradients, the judge's chunks."""
 _busy = threading.local()
+"""`_busy.on` is true in a thread while it runs a comparison."""
 
 
 def at(site: str, old: Callable[..., Any]) -> Callable[..., Any]:
-    """The function that is called in the place of a call site.
+    """The function that replaces the call at a site.
 
     Args:
-        site: its id.
+        site: the id of the site.
         old: the old side, a function of the operator and the atoms.
     """
 
@@ -51,7 +52,7 @@ def at(site: str, old: Callable[..., Any]) -> Callable[..., Any]:
             return old(operator, *atoms)
         result = old(operator, *atoms)
         if not getattr(_busy, "on", False):
-            with _unraised(site):
+            with _errors_reported(site):
                 observe(site, old, operator, atoms, result)
         return result
 
@@ -59,8 +60,8 @@ def at(site: str, old: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def _unraised(site: str) -> Iterator[None]:
-    """Tell the report, and not the program, of what goes wrong here."""
+def _errors_reported(site: str) -> Iterator[None]:
+    """Record exceptions for the report instead of raising them in the program."""
     try:
         yield
     except Exception as error:
@@ -69,8 +70,8 @@ def _unraised(site: str) -> Iterator[None]:
 
 
 def is_compiled(site: str) -> None:
-    """Note that torch.compile came by; torch calls this while it traces, and leaves it out of what it compiles."""
-    with _unraised(site):
+    """Record that torch.compile traces the site; torch calls this once, while tracing, and does not compile it."""
+    with _errors_reported(site):
         _ledger().note(site, "compiled: torch.compile traces it, and what it makes of it runs without a probe")
 
 
@@ -100,7 +101,7 @@ def observe(
 
 
 class _Ledger:
-    """How often each site was called, and which calls are samples; one a process."""
+    """Counts the calls of each site and picks the samples; one per process."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
@@ -111,16 +112,16 @@ class _Ledger:
         self.functions: dict[str, Callable[..., Any]] = {}
         self.numbers = itertools.count()
         self.first: set[int] = set()
-        """Samples that are the first of their kind."""
+        """Samples that are the first of their site and kind."""
         self.kept: list[Kept] = []
 
     def take(self, site: str, atoms: Sequence[Any], result: Any) -> int | None:
-        """Count a call. If it is a sample, its number; else None."""
+        """Count a call; return its sample number if it is a sample, else None."""
         reason = ambient.unsuitable([*_tensors(list(atoms)), *_tensors(result)])
         options = process().handover.options
         with self.lock:
             self.calls[site] = self.calls.get(site, 0) + 1
-            if self.calls[site] & (self.calls[site] - 1) == 0:  # not only at the end: a process may have none
+            if self.calls[site] & (self.calls[site] - 1) == 0:  # powers of two: a killed process never calls `close`
                 process().recorder.write({"site": site, "calls": self.calls[site]})
             if reason:
                 self.note(site, reason)
@@ -140,7 +141,7 @@ class _Ledger:
             return number
 
     def note(self, site: str, reason: str) -> None:
-        """Say once why a call was not compared."""
+        """Record once per site and reason why a call was not compared."""
         if (site, reason) not in self.reasons:
             self.reasons.add((site, reason))
             process().recorder.write({"site": site, "reason": reason})
@@ -154,20 +155,20 @@ class _Ledger:
         return self.functions[shadow.site]
 
     def keep_for_timing(self, sample: int, probe: Probe, atoms: Sequence[Any]) -> None:
-        """Time the first call of each kind when the program is done: on a GPU, against the real xformers."""
+        """Keep the first call of each kind for timing at the end; only on a GPU and against the real xformers."""
         handover = process().handover
         wanted = handover.options.timing and not handover.reference and os.environ.get("RANK", "0") == "0"
         if wanted and sample in self.first and all(x.is_cuda for x in _tensors(list(atoms))):
             self.kept.append(Kept(sample, probe, atoms))
 
     def close(self) -> None:
-        """Leave the final counts."""
+        """Record the final counts."""
         if self.process == os.getpid():
             for site, calls in self.calls.items():
                 process().recorder.write({"site": site, "calls": calls})
 
     def close_and_time(self) -> None:
-        """The program is done."""
+        """Record the final counts, and time the kept calls, when the program has finished."""
         self.close()
         if self.process != os.getpid():
             return
@@ -188,14 +189,14 @@ def _ledger() -> _Ledger:
 
 
 def _kind_of(atoms: Sequence[Any]) -> tuple[Any, ...]:
-    """What makes two calls of a site alike: shapes, dtypes, devices, flags, and the modes they run in."""
+    """What two calls of a site must have in common to be of one kind: shapes, dtypes, devices, flags, torch's modes."""
     return (torch.is_grad_enabled(), ambient.autocast_state(), *(_kind(x) for x in pytree.tree_leaves(list(atoms))))
 
 
 def _kind(x: Any) -> Any:
     if isinstance(x, Tensor):
         return x.shape, x.dtype, x.device, x.requires_grad
-    return (type(x).__qualname__, isinstance(x, bool | int | float) and bool(x))  # p: dropout, or none
+    return (type(x).__qualname__, isinstance(x, bool | int | float) and bool(x))  # so that a `p` of 0 is another kind
 
 
 def _too_large(atoms: Sequence[Any], ceiling: int | None) -> str:
@@ -218,26 +219,26 @@ class _Comparison:
     sample: int
 
     def wait_for_gradient(self, atoms: list[Any], result: Tensor) -> None:
-        """Compare forward now, and again with the program's own gradient when that comes by."""
+        """Compare forward now, and again with the program's own upstream gradient when its backward pass runs."""
         self.run(atoms, gradients=False, note="no gradient came by: only the result was compared")
         node, index, state = result.grad_fn, result.output_nr, ambient.State.now()
         if node is None:
             return
 
-        def came_by(gradients: Sequence[Tensor | None]) -> None:
+        def on_gradient(gradients: Sequence[Tensor | None]) -> None:
             handle.remove()
             gradient = gradients[index] if index < len(gradients) else None
             if gradient is not None and not getattr(_busy, "on", False):
-                with _unraised(self.shadow.site), state.again():
+                with _errors_reported(self.shadow.site), state.again():
                     self.run(atoms, gradients=True, upstream=(gradient.detach().clone(),))
 
-        handle = node.register_prehook(came_by)
+        handle = node.register_prehook(on_gradient)
 
     def run(self, atoms: list[Any], *, gradients: bool, upstream: Sequence[Tensor] = (), note: str = "") -> None:
-        """Compare, and write down what came out."""
+        """Compare, and record the result."""
         notes = (*self.shadow.notes, *([note] if note else []))
         try:
-            with _alone():
+            with _unobserved():
                 case = self.case(atoms, gradients, upstream)
         except torch.cuda.OutOfMemoryError:
             self.ledger.note(self.shadow.site, "memory: the comparison did not fit")
@@ -252,7 +253,7 @@ class _Comparison:
         if failed is not None:
             told = f"the new side cannot be computed: {type(failed.error).__name__}: {failed.error}"
             return Case("", "", gradients=gradients, checks=(Check("new side", ok=False, message=told),))
-        from xf2sdpa.judging.compare import compare_probe  # noqa: PLC0415 - not before there is something to compare
+        from xf2sdpa.judging.compare import compare_probe  # noqa: PLC0415 - needed only if a sample is compared
 
         options = process().handover.options
         return compare_probe(
@@ -269,8 +270,8 @@ class _Comparison:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Sites that are come by in here are the comparison's own, and the program's modes do not see what it does."""
+def _unobserved() -> Iterator[None]:
+    """Within this context, sites are not shadowed, and the program's dispatch modes do not see operations."""
     _busy.on = True
     try:
         with ambient.no_modes():
@@ -284,10 +285,10 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 def _copied(atoms: Sequence[Any]) -> list[Any]:
-    """The atoms as they are now: the program may change them before the gradient comes."""
+    """Copies of the atoms, since the program may change them before the backward pass."""
 
     def copied(x: Any) -> Any:
         return copy_of(x).requires_grad_(x.requires_grad) if isinstance(x, Tensor) else x
 
-    with torch.inference_mode(False), torch.no_grad(), _alone():
+    with torch.inference_mode(False), torch.no_grad(), _unobserved():
         return list(pytree.tree_map(copied, list(atoms)))

@@ -1,4 +1,4 @@
-"""Found first on `PYTHONPATH` by every Python process of a shadowed program: starts the hook, then steps aside."""
+"""Run at the start of every Python process of a shadowed program, by `PYTHONPATH`; starts the hook."""
 
 # ruff: noqa: PLC0415, PTH120
 
@@ -12,7 +12,7 @@ import sys
 
 
 def _step_aside(folder: str) -> None:
-    """Take this folder off the path, and run the `sitecustomize` that it hid."""
+    """Remove this folder from the path, and run the `sitecustomize` that it hid."""
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or ".") != folder]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", sys.path)
     if spec is not None and spec.loader is not None:
@@ -22,11 +22,11 @@ def _step_aside(folder: str) -> None:
 
 
 def _start(folder: str) -> None:
-    """Install the hook; a process that cannot have it runs as it is."""
+    """Install the hook; if that fails, the process runs without it."""
     try:
         try:
             from xf2sdpa.verify.shadow import hook
-        except ImportError:  # another environment than verify's own: what is there goes first
+        except ImportError:  # another environment than verify's: append, so that its own packages come first
             sys.path.append(str(pathlib.Path(folder).parents[3]))
             from xf2sdpa.verify.shadow import hook
         hook.start(os.environ["XF2SDPA_SHADOW"])
