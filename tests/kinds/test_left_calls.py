@@ -198,26 +198,6 @@ CASES = [
     ),
 ]
 RED: dict[str, str] = {
-    **red(
-        "told as left, its op= and its import are gone: NameError",
-        "the name, rank unknown",
-        "the name as another, rank unknown",
-        "the name of fmha, rank unknown",
-        "the name, imported inside",
-        "the name, in a method with its own op",
-        "the name as another, guarded",
-        "the name, for any device",
-        "the name, unknown, style compat",
-        "the name as another, shown, style compat",
-    ),
-    **red(
-        "the run ends with a traceback: a star import has no list of names",
-        "a star, rank unknown",
-    ),
-    **red(
-        "the import of the second operator's name is gone, its call still reads it: NameError",
-        "an op that a constant holds",
-    ),
 }
 
 

@@ -318,19 +318,6 @@ RED: dict[str, str] = {
         "a script that sets the flag",
         "a processor of another library",
     ),
-    **red(
-        "the call is rewritten although the operator is replaced",
-        "replaced by setattr",
-    ),
-    **red(
-        "the import in the function goes with the rewritten call although the operator is replaced",
-        "replaced by a partial, in a function",
-    ),
-    **red(
-        "told as left, though its text was rewritten",
-        "a name, op=None",
-        "a name, with a shape, all to the helper",
-    ),
 }
 
 

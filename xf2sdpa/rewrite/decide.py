@@ -160,6 +160,8 @@ def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool)
     if op is not None and is_idle(op):
         draft.drop("op")
         function = helper_name(file, site.node.func, site.bound.api)
+        if isinstance(site.node.func, ast.Name):
+            draft.kept.append(site.node.func)  # the call goes on by the name that its import binds
         draft.edits.append(renamed_call(site.node, function, without=op))
     return draft
 
