@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.kinds import SHAPE, Case, check, red, table
+from tests.kinds.kinds import SHAPE, Case, check, table
 
 RUN = "import net\nprint(tuple(net.attend(q, k, v).shape))"
 FORMS = {
@@ -197,8 +197,7 @@ CASES = [
         r"f'\{mea\(q, k, v, op=None\)\.shape\}'",
     ),
 ]
-RED: dict[str, str] = {
-}
+RED: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("case", table(CASES, RED))
