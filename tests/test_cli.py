@@ -168,6 +168,14 @@ def test_strict_does_not_mind_what_was_rewritten(file: Path) -> None:
     assert rewrite("--strict", file).exit_code == 0
 
 
+def test_strict_does_not_mind_what_one_asks_to_leave(tmp_path: Path) -> None:
+    write(tmp_path, wish=EXACT.replace("(b, n, -1)\n", "(b, n, -1)  # xf2sdpa: ignore\n"), assumed=ASSUMED)
+    assert rewrite("--strict", "--only", "exact", tmp_path).exit_code == 0
+    assert rewrite("--strict", "--ignore", "XF101", tmp_path).exit_code == 0
+    write(tmp_path, left=LEFT)
+    assert rewrite("--strict", "--only", "exact", tmp_path).exit_code == 1
+
+
 def test_only_exact_leaves_what_rests_on_an_assumption(tmp_path: Path) -> None:
     write(tmp_path, assumed=ASSUMED)
     result = rewrite("--only", "exact", tmp_path)

@@ -20,6 +20,9 @@ GUARDED = "XF162"
 STILL_BOUND = "XF407"
 SHIELD = "XF408"
 
+WISHES = frozenset({IGNORED, NOT_SELECTED, NOT_EXACT})
+"""Why a call is left that the user asked to leave."""
+
 FAMILIES = {
     "XF1": "what was done",
     "XF2": "why a call cannot be inline",

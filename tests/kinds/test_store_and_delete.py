@@ -228,18 +228,6 @@ CASES = [
 ]
 RED: dict[str, str] = {
     **red(
-        "the import in the function goes, so nothing is replaced, without a word",
-        "an attribute is assigned, import in the function",
-        "an attribute is assigned, module from its package",
-        "an attribute is assigned in a try",
-    ),
-    **red(
-        "the file stays, but nobody says that the operator is replaced",
-        "an attribute is assigned by setattr",
-        "an attribute is assigned beside another name",
-        "an attribute is assigned for a while",
-    ),
-    **red(
         "the name is None later, but the question was answered for good",
         "taken away by another file",
     ),

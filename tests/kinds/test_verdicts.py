@@ -303,28 +303,12 @@ RED: dict[str, str] = {
         "a notebook alone",
     ),
     **red(
-        "a line with the name xformers that is no requirement is told as one to drop",
-        "entry points of pyproject.toml",
-        "plugins of poetry",
-        "groups and tables of tools",
-        "entry points of setup.cfg",
-        "an entry point of setup.py",
-    ),
-    **red(
         "no call found, and the file that rests on xformers is not named",
         "a class that calls what it inherits",
         "a script that switches it on",
         "a script that switches it on if it can",
         "a script that sets the flag",
         "a processor of another library",
-    ),
-    **red(
-        "the call is rewritten although the operator is replaced",
-        "replaced by setattr",
-    ),
-    **red(
-        "the import in the function goes with the rewritten call although the operator is replaced",
-        "replaced by a partial, in a function",
     ),
 }
 

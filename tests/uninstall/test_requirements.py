@@ -33,6 +33,13 @@ def said(folder: Path, *arguments: str) -> str:
         ("pyproject.toml", '[tool.poetry.dependencies]\nxformers = "^0.0.20"\n', '2: xformers = "^0.0.20"'),
         ("setup.cfg", "[options]\ninstall_requires =\n    xformers\n", "3: xformers"),
         ("setup.py", 'from setuptools import setup\n\nsetup(install_requires=["torch", "xformers"])\n', "3: setup("),
+        ("setup.py", "FAST = ['xformers>=0.0.20']\n\nsetup(extras_require={'xformers': FAST})\n", "1: FAST = ["),
+        ("setup.py", "more = {}\nmore['fast'] = ['xformers']\nsetup(extras_require=more)\n", "2: more['fast']"),
+        ("setup.cfg", "[options.extras_require]\nfast = xformers\n", "2: fast = xformers"),
+        ("pyproject.toml", '[tool.poetry.dependencies.xformers]\nversion = "^0.0.20"\n', "1: [tool.poetry.dep"),
+        ("pyproject.toml", '[tool.poetry.group.fast.dependencies]\nxformers = "*"\n', '2: xformers = "*"'),
+        ("pyproject.toml", '[tool.hatch.envs.fast]\nextra-dependencies = ["xformers"]\n', "2: extra-dependencies"),
+        ("pyproject.toml", "project.dependencies = [\n  'torch',\n  'xformers',\n]\n", "3: 'xformers',"),
         ("environment.yml", CONDA, "4: - xformers=0.0.20"),
     ],
 )
@@ -63,6 +70,24 @@ def test_other_lines_are_not(tmp_path: Path, line: str) -> None:
 @pytest.mark.parametrize("line", ['keys = ["xformers.*"]', 'description = "Attention with xformers"'])
 def test_a_word_is_no_requirement(tmp_path: Path, line: str) -> None:
     write(tmp_path, {"model.py": EXACT, "pyproject.toml": f"[tool.other]\n{line}\n"})
+    assert SAID not in said(tmp_path, "--check", ".")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("setup.py", "setup(\n"),
+        ("setup.py", "setup(extras_require={'xformers': ['torch']}, keywords=['xformers'])\n"),
+        ("setup.cfg", "[options.extras_require]\nxformers = torch\n"),
+        ("setup.cfg", "[options.entry_points]\nbackends =\n    xformers = a:b\n"),
+        ("pyproject.toml", '[project.entry-points."dependencies"]\nother = "xformers:a"\n'),
+        ("pyproject.toml", '[tool.pytest]\nmarkers = [\n    "xformers",\n]\n'),
+        ("pyproject.toml", '[dependency-groups]\nxformers = [{include-group = "xformers"}]\n'),
+        ("pyproject.toml", "[broken\nxformers\n"),
+    ],
+)
+def test_a_name_is_no_requirement(tmp_path: Path, file: str, text: str) -> None:
+    write(tmp_path, {"model.py": EXACT, file: text})
     assert SAID not in said(tmp_path, "--check", ".")
 
 

@@ -10,7 +10,7 @@ from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.sites import CallSite, find_sites
 from xf2sdpa.analysis.spans import source_of, span_of
-from xf2sdpa.codes import GUARDED, IGNORED, IN_HELPER, NOT_EXACT, NOT_SELECTED
+from xf2sdpa.codes import GUARDED, IN_HELPER, WISHES
 from xf2sdpa.edits.kinds import AddImport, ArgumentEdit, CallEdit
 from xf2sdpa.helper.text import exported
 from xf2sdpa.model import Finding, FindingKind, Note, SiteClass
@@ -22,7 +22,6 @@ from xf2sdpa.rulekit.helper_names import helper_name, renamed_call
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.spelling import function_name
 
-_WISHES = frozenset({IGNORED, NOT_SELECTED, NOT_EXACT})
 _NEVER = frozenset({"XF218", "XF219", "XF220", "XF222"})
 """Why a call must stay with xformers, helper or not."""
 _LONGEST = 60
@@ -149,7 +148,7 @@ def _settled(draft: CallDraft, *, only_exact: bool) -> CallDraft:
 
 def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool) -> CallDraft:
     """Hand a call that cannot be written inline to the helper module, if there may be one; else leave it."""
-    if note.code in _WISHES | _NEVER:
+    if note.code in WISHES | _NEVER:
         return _left(file, site, note)
     if file.compat is None or site.bound.api not in exported() or bars_helper(file):
         return _left(file, site, note)
@@ -162,6 +161,8 @@ def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool)
     if op is not None and is_idle(op):
         draft.drop("op")
         function = helper_name(file, site.node.func, site.bound.api)
+        if isinstance(site.node.func, ast.Name):
+            draft.kept.append(site.node.func)  # the call goes on by the name that its import binds
         draft.edits.append(renamed_call(site.node, function, without=op))
     return draft
 
@@ -186,10 +187,8 @@ def _accept(call: CallDraft) -> None:
         call.objection = call.objection or file.objection(edit, call.code)
         if edit not in file.edits:
             file.requests.append(Request(edit))
-    function = call.site.node.func
-    keeps_its_name = call.kind is SiteClass.COMPAT and isinstance(function, ast.Name)  # the helper's, by its import
     if call.edits:
-        for node in (*call.lost, *([] if keeps_its_name else [function])):
+        for node in (call.site.node.func, *call.lost):
             file.take_away(node)
         for node in call.kept:
             file.give_back(node)

@@ -20,6 +20,8 @@ _PLACE = re.compile(
 _INTERNAL = re.compile(r"\.(_\w+|Inputs|Context)$")
 _OPERATOR = re.compile(r"\bops\s*\.\s*(xformers|mslk)")
 _REGISTERED = re.compile(r"torch\.ops\.(xformers|mslk)\w*\.\w+")
+_PATCHING = frozenset({"setattr", "delattr", "patch", "object", "multiple"})
+"""`setattr`, `monkeypatch.setattr`, `mock.patch`, `mock.patch.object` and `mock.patch.multiple`, by their last part."""
 _OTHERS = frozenset(
     {"scaled_dot_product_attention", "flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func",
      "allclose", "assert_close", "assert_allclose", "do_bench", "Timer", "benchmark_forward", "time_fwd_bwd"}
@@ -29,7 +31,7 @@ _OTHERS = frozenset(
 def is_off_limits(file: FileDraft) -> bool:
     """Whether a file is about xformers itself, so that nothing in it may be rewritten."""
     if file.off_limits is None:
-        file.off_limits = is_comparison(file) or replaces_operator(file)
+        file.off_limits = is_comparison(file) or next(replacements(file), None) is not None
     return file.off_limits
 
 
@@ -53,9 +55,23 @@ def registered_operators(file: FileDraft) -> list[ast.Attribute]:
     return [node for node in nodes if _REGISTERED.fullmatch(file.names.resolve(node) or "")]
 
 
-def replaces_operator(file: FileDraft) -> bool:
-    """Whether a file assigns to a name inside xformers: `xformers.ops.memory_efficient_attention = mine`."""
-    return any(is_ours(file.names.resolve(target, file.names.module)) for target in _stores(file))
+def replacements(file: FileDraft) -> Iterator[ast.expr]:
+    """Where a file puts something in the place of a name inside xformers.
+
+    By an assignment (`xformers.ops.memory_efficient_attention = mine`), or by a call: `setattr(xops, "…", mine)`,
+    `mock.patch.object(xops, "…")`, `monkeypatch.setattr("xformers.ops.…", mine)`.
+    """
+    yield from (target for target in _stores(file) if is_ours(file.names.resolve(target)))
+    yield from (call for call in file.names.calls if _patches(file, call))
+
+
+def _patches(file: FileDraft, call: ast.Call) -> bool:
+    """Whether a call replaces an attribute of something of xformers."""
+    if called_name(call.func) not in _PATCHING or not call.args:
+        return False
+    first = call.args[0]
+    dotted = first.value if isinstance(first, ast.Constant) else file.names.resolve(first)
+    return isinstance(dotted, str) and is_ours(dotted)
 
 
 def _stores(file: FileDraft) -> Iterator[ast.Attribute]:

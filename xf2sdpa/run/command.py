@@ -44,7 +44,7 @@ class _Rewrite(click.Command):
 @click.option("--only", type=click.Choice(["exact"]), help="Rewrite only what rests on no assumption.")
 @click.option("--no-helper", is_flag=True, help="Make no helper module; leave the calls that would need one.")
 @click.option("--no-new-files", is_flag=True, help="Use a helper module only where there is one already.")
-@click.option("--strict", is_flag=True, help="Exit 1 if a call site is left for a person.")
+@click.option("--strict", is_flag=True, help="Exit 1 if a call site is left, save where you asked for it.")
 @click.option("--select", "select", metavar="CODES", help="Only these rules: code prefixes, separated by commas.")
 @click.option("--ignore", "ignore", metavar="CODES", help="Not these rules.")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Files to take out of a folder (*.py, *.pyi).")
@@ -74,7 +74,8 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
     """Rewrite call sites in PATHS, files or folders; - is standard input.
 
     Exit status: 0 when all that can be done is done; 1 with --check or --diff if something would change, with
-    --strict if a site is left; 2 if a file could not be worked on (it then stays as it was; the others are done).
+    --strict if a site is left that you did not ask to leave; 2 if a file could not be worked on (it then stays as it
+    was; the others are done).
     """
     if "-" in paths:
         sys.exit(_standard_input(paths, options))
@@ -242,13 +243,15 @@ def _coloured(diff: str) -> str:
 
 
 def _status(run: Run, options: dict[str, Any], *, written: bool) -> int:
+    from xf2sdpa.codes import WISHES
     from xf2sdpa.model import SiteClass
 
     if run.failed:
         return 2
     if not written and run.changed:
         return 1
-    return int(options["strict"] and run.count(SiteClass.LEFT) > 0)
+    left = (site for result in run.results for site in result.sites if site.kind is SiteClass.LEFT)
+    return int(options["strict"] and any(site.code not in WISHES for site in left))
 
 
 def _standard_input(paths: tuple[str, ...], options: dict[str, Any]) -> int:

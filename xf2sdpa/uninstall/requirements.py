@@ -13,10 +13,9 @@ from xf2sdpa.files.reading import read_regular
 from xf2sdpa.files.search import Searcher
 from xf2sdpa.files.source import SourceError, read
 from xf2sdpa.model import FileResult, Listed, SiteClass
+from xf2sdpa.uninstall.requirement_lines import listing
 
 _FILES = ("pyproject.toml", "requirements*.txt", "requirements/*.txt", "setup.cfg", "setup.py", "environment*.y*ml")
-_LISTED = re.compile(r"""(?:^\s*(?:-\s+)?|["']|[=/:])xformers(?![\w]|-(?!\d)|\.(?!git))""")
-"""xformers at the start of a line or of a string, or at the end of an address; `xformers-stubs` is another package."""
 _NEEDS = re.compile(
     r"""^[ \t]*(?:from|import)[ \t]+(?:[^\n#]*,[ \t]*)?(?:xformers|mslk)\b|importorskip\(\s*["'](?:xformers|mslk)\b""",
     re.MULTILINE,
@@ -51,13 +50,11 @@ def _needs(result: FileResult) -> bool:
 def _listed(folder: Path) -> Iterator[Listed]:
     for file in (file for pattern in _FILES for file in sorted(folder.glob(pattern))):
         try:
-            lines = read_regular(file).decode("utf-8", "replace").splitlines()
+            text = read_regular(file).decode("utf-8", "replace")
         except OSError:
             continue
-        for number, line in enumerate(lines, 1):
-            text = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip()
-            if _LISTED.search(text):
-                yield Listed(os.path.relpath(file), number, text)
+        if "xformers" in text:
+            yield from (Listed(os.path.relpath(file), number, line) for number, line in listing(file, text))
 
 
 def _is_imported(folder: Path, known: Collection[Path]) -> bool:
