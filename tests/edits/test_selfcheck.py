@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from tests.edits.faults import CHECK, STOPPED, UNNOTICED, Fault
 from xf2sdpa.cli import cli
-from xf2sdpa.edits import expressions
+from xf2sdpa.edits import calls, expressions
 from xf2sdpa.edits.kinds import AddImport, CallEdit, ReplaceStatement
 from xf2sdpa.edits.selfcheck import CheckFailed, check
 from xf2sdpa.model import FileResult
@@ -106,7 +106,7 @@ def test_an_editor_that_breaks_down_on_one_file_leaves_the_others_alone(
     tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nested, plain = two_files(tmp_path)
-    right = expressions.rebuild_call
+    right = calls.rebuild_call
 
     def breaks_down(call: Any, edit: CallEdit, layout: Any, module: Any) -> Any:
         if any("project(" in line for line in layout.lines):

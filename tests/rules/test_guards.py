@@ -1,0 +1,106 @@
+"""A guard around the import becomes what it stood for."""
+
+from __future__ import annotations
+
+from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
+
+USE = "\n\ndef attend(q, k, v, bias):\n    return memory_efficient_attention(q, k, v, attn_bias=bias) if FAST else q\n"
+IMPORT = "    from xformers.ops import memory_efficient_attention\n"
+OURS = "from _attention_compat import memory_efficient_attention\n"
+
+
+def tried(*works: str, fails: tuple[str, ...] = ("FAST = False",), kind: str = "ImportError", more: str = "") -> str:
+    body, handler = ("".join(f"    {line}\n" for line in lines) for lines in (works, fails))
+    return f"try:\n{IMPORT}{body}except {kind}:\n{handler}{more}{USE}"
+
+
+EMITTED = {
+    "a flag": Case(
+        tried("FAST = True"), ("finding XF141",), "becomes the flag", has=(f"{OURS}\nFAST = True\n",), helper=True
+    ),
+    "a flag set in an else": Case(
+        tried(more="else:\n    FAST = True\n"), ("finding XF141",), has=(f"{OURS}\nFAST = True\n",), helper=True
+    ),
+    "any exception": Case(tried("FAST = True", kind="Exception"), ("finding XF141",), lacks=("try",), helper=True),
+    "a message": Case(
+        tried("FAST = True", fails=("print('slow')", "FAST = False")), ("finding XF141",), lacks=("try",), helper=True
+    ),
+    "another setting": Case(
+        tried("FAST = True", "LAYOUT = 'bmhk'"),
+        ("finding XF141",),
+        has=("FAST = True\nLAYOUT = 'bmhk'\n",),
+        helper=True,
+    ),
+    "a question around it": Case(
+        f"if is_xformers_available():\n{IMPORT}    FAST = True\nelse:\n    FAST = False\n{USE}",
+        ("finding XF141",),
+        has=("FAST = True",),
+        lacks=("if is_xformers",),
+        helper=True,
+    ),
+    "a switch keeps its say": Case(
+        f"import os\n\nON = 'X' in os.environ\ntry:\n    if ON:\n    {IMPORT}        FAST = True\n    else:\n"
+        f"        raise ImportError\nexcept ImportError:\n    FAST = False\n{USE}",
+        ("finding XF141",),
+        has=("FAST = ON\n",),
+        helper=True,
+    ),
+    "a switch the other way round": Case(
+        f"import os\n\nOFF = 'X' in os.environ\ntry:\n    if OFF:\n        raise ImportError\n    else:\n    {IMPORT}"
+        f"        FAST = True\nexcept ImportError:\n    FAST = False\n{USE}",
+        ("finding XF141",),
+        has=("FAST = not OFF\n",),
+        helper=True,
+    ),
+    "suppressed": Case(
+        f"import contextlib\n\nFAST = False\nwith contextlib.suppress(ImportError):\n{IMPORT}    FAST = True\n{USE}",
+        ("finding XF141",),
+        has=(f"{OURS}\nFAST = False\nFAST = True\n",),
+        lacks=("suppress",),
+        helper=True,
+    ),
+    "the name is bound to None": Case(
+        f"try:\n{IMPORT}except ImportError:\n    memory_efficient_attention = None\n{USE}",
+        ("finding XF141",),
+        lacks=("= None",),
+        helper=True,
+    ),
+}
+NEAR_MISSES = {
+    "it does something else": Case(tried("FAST = register(1)"), has=("register(1)", "except"), helper=True),
+    "the handler does something else": Case(
+        tried("FAST = True", fails=("fall_back()", "FAST = False")), has=("fall_back()",), helper=True
+    ),
+    "it ends with a finally": Case(
+        tried("FAST = True", more="finally:\n    done()\n"), has=("finally:", "done()"), helper=True
+    ),
+    "without a helper": Case(tried("FAST = True"), ("left XF201",), same=True),
+    "an import of something else": Case(
+        tried("FAST = True").replace(IMPORT, "    import numba\n").replace("\n\ndef", f"\n{IMPORT[4:]}\n\ndef"),
+        has=("import numba", "except"),
+        helper=True,
+    ),
+    "a condition of a person": Case(
+        f"if args.fast:\n{IMPORT}    FAST = True\nelse:\n    FAST = False\n{USE}",
+        has=("if args.fast:",),
+        helper=True,
+    ),
+}
+
+
+@by_name(EMITTED)
+def test_it_is_told(case: Case) -> None:
+    holds(case)
+
+
+@by_name(NEAR_MISSES)
+def test_a_near_miss_goes_elsewhere(case: Case) -> None:
+    holds(case, never=tuple(rule("guards").codes))
+
+
+def test_every_code_is_told_somewhere() -> None:
+    assert set(rule("guards").codes) <= codes_in(EMITTED)
+
+
+def test_the_examples_hold() -> None:
+    examples_hold("guards")

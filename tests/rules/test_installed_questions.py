@@ -1,0 +1,143 @@
+"""Questions whether the package is installed are answered, and named where they cannot be."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
+
+USE = "\n\ndef attend(q, k, v, bias):\n    return xops.memory_efficient_attention(q, k, v, attn_bias=bias)\n"
+OURS = "import xformers.ops as xops\n\n"
+HEAD = f"import importlib.util\n\n{OURS}"
+
+
+def asked(*lines: str, head: str = HEAD) -> str:
+    return head + "".join(f"{line}\n" for line in lines) + USE
+
+
+EMITTED = {
+    "find_spec": Case(
+        asked("FAST = importlib.util.find_spec('xformers') is not None"),
+        ("finding XF142",),
+        "answered with True",
+        has=("FAST = True\n",),
+        lacks=("importlib",),
+        helper=True,
+    ),
+    "of a submodule": Case(
+        asked("FAST = importlib.util.find_spec('xformers.ops') is not None"),
+        ("finding XF142",),
+        has=("FAST = True\n",),
+        helper=True,
+    ),
+    "the other way round": Case(
+        asked("SLOW = importlib.util.find_spec('xformers') is None"),
+        ("finding XF142",),
+        has=("SLOW = False\n",),
+        helper=True,
+    ),
+    "its truth": Case(
+        asked("FAST = bool(importlib.util.find_spec('xformers'))"),
+        ("finding XF142",),
+        has=("FAST = bool(True)\n",),
+        helper=True,
+    ),
+    "by another name": Case(
+        asked("FAST = find_spec('xformers') is not None", head=f"from importlib.util import find_spec\n{OURS}"),
+        ("finding XF142",),
+        has=("FAST = True\n",),
+        helper=True,
+    ),
+    "a release that is shown": Case(
+        asked(
+            "def shown():",
+            "    return version('xformers') if HAS_XFORMERS else 'none'",
+            head="from importlib.metadata import version\n\nimport xformers.ops as xops\n\nHAS_XFORMERS = True\n\n\n",
+        ),
+        ("finding XF142",),
+        has=("    return 'none'\n",),
+        helper=True,
+    ),
+    "a function of another file": Case(
+        asked("FAST = is_xformers_available()", head=f"from utils import is_xformers_available\n{OURS}"),
+        ("finding XF403",),
+        "asks whether xformers is installed",
+        has=("FAST = is_xformers_available()\n",),
+        helper=True,
+    ),
+    "by a name that is handed on": Case(
+        asked("FAST = package_available('xformers')"), ("finding XF403",), "by a name that is handed on", helper=True
+    ),
+    "by a loop": Case(
+        asked("FOUND = {n: importlib.util.find_spec(n) for n in ('xformers', 'numba')}"),
+        ("finding XF403",),
+        has=("('xformers', 'numba')",),
+        helper=True,
+    ),
+    "by a loop over a variable": Case(
+        asked("NAMES = ['xformers']", "for name in NAMES:", "    importlib.import_module(name)"),
+        ("finding XF403",),
+        helper=True,
+    ),
+    "by a function of the file": Case(
+        asked("def there(name):", "    return importlib.util.find_spec(name)", "", "", "FAST = there('xformers')"),
+        ("finding XF403",),
+        helper=True,
+    ),
+    "a release": Case(
+        asked("x = f(version('xformers'))", head="from importlib.metadata import version\n" + HEAD),
+        ("finding XF403",),
+        helper=True,
+    ),
+}
+NEAR_MISSES = {
+    "of another package": Case(
+        asked("FAST = importlib.util.find_spec('numba') is not None"), has=("find_spec('numba')",), helper=True
+    ),
+    "without a helper": Case(asked("FAST = importlib.util.find_spec('xformers') is not None"), same=True),
+    "a function of the file that asks something else": Case(
+        asked("def has_xformers():", "    return True", "", "", "FAST = has_xformers()"),
+        has=("FAST = has_xformers()",),
+        helper=True,
+    ),
+    "a list that nothing goes through": Case(
+        asked("NAMES = ['xformers', 'numba']", "print(NAMES)"), has=("['xformers', 'numba']",), helper=True
+    ),
+    "a name among other words": Case(asked("print('xformers is fast')"), has=("xformers is fast",), helper=True),
+    "a function that asks for nothing": Case(asked("install('xformers')"), has=("install('xformers')",), helper=True),
+    "a variable": Case(
+        asked("NAME = 'numba'", "FAST = importlib.util.find_spec(NAME)"), has=("find_spec(NAME)",), helper=True
+    ),
+}
+
+
+@pytest.mark.xfail(strict=True, reason="an import that the helper's stands beside counts as gone")
+def test_where_xformers_is_still_imported_the_question_stays() -> None:
+    question = "FAST = importlib.util.find_spec('xformers') is not None"
+    text = asked(question, "x = xops.SparseCSRTensor")
+    holds(Case(text, ("finding XF402",), has=("import xformers.ops as xops\n",), helper=True))
+    holds(Case(text, ("finding XF402",), has=(f"{question}\n",), helper=True))
+
+
+def test_a_question_that_cannot_be_answered_keeps_the_others() -> None:
+    lines = ["FAST = importlib.util.find_spec('xformers') is not None", "SLOW = not is_xformers_available()"]
+    new = holds(Case(asked(*lines, head="from u import is_xformers_available\n" + HEAD), helper=True)).new
+    assert all(f"{line}\n" in new for line in lines)
+
+
+@by_name(EMITTED)
+def test_it_is_told(case: Case) -> None:
+    holds(case)
+
+
+@by_name(NEAR_MISSES)
+def test_a_near_miss_goes_elsewhere(case: Case) -> None:
+    holds(case, never=tuple(rule("installed_questions").codes))
+
+
+def test_every_code_is_told_somewhere() -> None:
+    assert set(rule("installed_questions").codes) <= codes_in(EMITTED)
+
+
+def test_the_examples_hold() -> None:
+    examples_hold("installed_questions")
