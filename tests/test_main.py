@@ -1,0 +1,77 @@
+"""The short way out: no import for files without a match, and the same words as the long way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.run.commands import EXACT, NOTHING, PLAIN, configured, rewrite, write
+from xf2sdpa import __main__
+
+
+def answers(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[bool, str]:
+    done = __main__._nothing_to_do(arguments)
+    return done, capsys.readouterr().out
+
+
+def test_the_short_way_out_says_what_the_long_one_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, plain=PLAIN)
+    for options in ([], ["--check"], ["--strict", "--no-new-files"], ["--quiet"], ["-q", "--check"]):
+        long = rewrite(*options, tmp_path)
+        assert answers(["rewrite", *options, str(tmp_path)], capsys) == (True, long.output)
+        assert long.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--help"],
+        ["rewrite"],
+        ["rewrite", "-"],
+        ["rewrite", "--", "{folder}"],
+        ["rewrite", "--help", "{folder}"],
+        ["rewrite", "--diff", "{folder}"],
+        ["rewrite", "--output-format", "json", "{folder}"],
+        ["rewrite", "--select=XF1", "{folder}"],
+        ["explain", "{folder}"],
+        ["rewrite", "{folder}", "{folder}/missing.py"],
+    ],
+)
+def test_the_short_way_out_leaves_the_rest_to_click(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, plain=PLAIN)
+    assert answers([a.format(folder=tmp_path) for a in arguments], capsys) == (False, "")
+
+
+@pytest.mark.parametrize("text", [EXACT, "import xFormers\n", "from mslk.attention import fmha\n"])
+def test_the_short_way_out_is_not_taken_where_a_file_matches(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, plain=PLAIN, model=text)
+    assert answers(["rewrite", str(tmp_path)], capsys) == (False, "")
+    assert answers(["rewrite", str(tmp_path / "plain.py")], capsys) == (True, NOTHING)
+
+
+def test_the_short_way_out_respects_pyproject(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(configured(tmp_path, "paths = 3"), plain=PLAIN)
+    assert answers(["rewrite", str(tmp_path / "plain.py")], capsys) == (False, "")
+    (tmp_path / "pyproject.toml").write_text("[tool.other]\n")
+    assert answers(["rewrite", str(tmp_path / "plain.py")], capsys) == (True, NOTHING)
+
+
+def test_a_file_without_a_match_costs_no_import(tmp_path: Path) -> None:
+    write(tmp_path, plain=PLAIN)
+    program = (
+        "import sys; sys.argv = ['xf2sdpa', 'rewrite', sys.argv[1]]\n"
+        "from xf2sdpa.__main__ import main\nmain()\n"
+        "print(sorted({'click', 'libcst', 'ast', 'torch', 'pathlib', 're'} & set(sys.modules) - before))"
+    )
+    program = "import sys; before = set(sys.modules)\n" + program
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == f"{NOTHING}[]\n"
