@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
 
 USE = "\n\ndef attend(q, k, v, bias):\n    return xops.memory_efficient_attention(q, k, v, attn_bias=bias)\n"
@@ -38,6 +40,7 @@ NEAR_MISSES = {
         f"except ImportError:\n    xops = None\n{USE}",
         helper=True,
     ),
+    "an exception called without a word": Case(guard("raise ImportError()"), lacks=("try:",), helper=True),
 }
 
 
@@ -63,3 +66,12 @@ def test_every_code_is_told_somewhere() -> None:
 
 def test_the_examples_hold() -> None:
     examples_hold("dropped_messages")
+
+
+@pytest.mark.parametrize(("length", "shown"), [(90, 90), (91, 90), (200, 90)])
+def test_how_much_is_shown(length: int, shown: int) -> None:
+    said = f"print('{'x' * (length - 9)}')"
+    assert len(said) == length
+    (message,) = [f.message for f in holds(Case(guard(said), helper=True)).findings if f.code == "XF144"]
+    assert len(message) == shown
+    assert message == (said if length == shown else f"{said[: shown - 1]}…")

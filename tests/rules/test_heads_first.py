@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.rules.common import Case, attend, by_name, codes_in, examples_hold, holds, rule
 
 EINOPS = "import xformers.ops as xops\nfrom einops import rearrange\n"
@@ -35,6 +37,16 @@ NEAR_MISSES = {
     "the query is no variable": Case(
         made("b n (h d) -> b h n d").replace("attention(q,", "attention(q * 2,"), ("assumed XF101",)
     ),
+    "in three dimensions": Case(
+        made("b n (h d) -> b h n d", "q, k, v = (t.flatten(2) for t in (q, k, v))", "q = c(q, 'b n (h d) -> b h n d')"),
+        ("assumed XF102",),
+    ),
+    "changed by another method": Case(made("b n (h d) -> b h n d", "q = q.half()"), ("assumed XF101",)),
+    "changed by a function": Case(made("b n (h d) -> b h n d", "q = c(q)"), ("assumed XF101",)),
+    "another string": Case(made("b n (h d) -> b h n d", "q = c(q, 'n')"), ("assumed XF101",)),
+    "a variable of a loop": Case(
+        made("b n (h d) -> b h n d").replace("    return", "    for q in c:\n        return"), ("assumed XF101",)
+    ),
 }
 
 
@@ -54,3 +66,8 @@ def test_every_code_is_told_somewhere() -> None:
 
 def test_the_examples_hold() -> None:
     examples_hold("heads_first")
+
+
+@pytest.mark.parametrize("heads", ["h", "head", "heads", "nh", "num_heads", "H"])
+def test_what_heads_are_called(heads: str) -> None:
+    holds(Case(made(f"b n ({heads} d) -> b {heads} n d").replace("h=c", f"{heads}=c"), ("note XF304",)))

@@ -36,6 +36,37 @@ EMITTED = {
     "the name is handed on": Case(
         program(CALL), ("finding XF401",), has=("importorskip",), handed_on=frozenset({"xops"})
     ),
+    "one of two is read": Case(
+        program(CALL, "more.SparseCSRTensor()", head=HEAD + 'more = pytest.importorskip("xformers.ops")\n'),
+        ("finding XF401",),
+        has=('xops = pytest.importorskip("xformers.ops")\n', "more = pytest"),
+    ),
+    "nothing else is of xformers": Case(
+        "import pytest\n\npytest.importorskip('xformers')  # memory_efficient_attention\n",
+        ("finding XF401",),
+        same=True,
+    ),
+    "an import stays": Case(
+        program(CALL, "xops.SparseCSRTensor()", head=APART), ("finding XF401",), has=("importorskip",)
+    ),
+    "an operator stays": Case(
+        program(CALL, "torch.ops.xformers.f()", head=APART), ("finding XF401",), has=("importorskip",)
+    ),
+    "in a larger statement": Case(
+        program(CALL, head=APART.replace("pytest.imp", "x = f(pytest.imp").replace("')\n", "'))\n")),
+        ("finding XF401",),
+        has=("x = f(pytest.importorskip('xformers'))",),
+    ),
+    "in a condition": Case(
+        program(CALL, head=APART.replace("pytest.imp", "if pytest.imp").replace("')\n", "'):\n    pass\n")),
+        ("finding XF401",),
+        has=("if pytest.importorskip('xformers'):",),
+    ),
+    "kept on an object": Case(
+        program(CALL, head=APART.replace("pytest.imp", "pytest.x = pytest.imp")),
+        ("finding XF401",),
+        has=("pytest.x = pytest.importorskip('xformers')",),
+    ),
 }
 NEAR_MISSES = {
     "of another package": Case(program(CALL, head=HEAD.replace("xformers.ops", "numba")), same=True),

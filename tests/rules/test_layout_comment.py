@@ -55,6 +55,8 @@ EMITTED = {
         "line 9: the comment `# BNHD`",
         has=("        q,  # BNHD",),
     ),
+    "behind the key": Case(attend(HERE.format("q", "").replace("k,", f"k,{LAYOUT}")), ("note XF305",), "line 10"),
+    "behind the value": Case(attend(HERE.format("q", "").replace("v,", f"v,{LAYOUT}")), ("note XF305",), "line 11"),
 }
 NEAR_MISSES = {
     "of two axes": Case(attend(HERE.format("q", "  # (n, d)"))),
@@ -62,6 +64,11 @@ NEAR_MISSES = {
     "a hash in a string": Case(attend(HERE.format("q", "").replace("        k,", "        k['# b n h d'],"))),
     "above the call": Case(attend(HERE.format("q", ""), "# [B, N, H, D]")),
     "a call that is left": Case(attend(HERE.format("*q", LAYOUT)), ("left XF205",)),
+    "behind an input whose statement goes": Case(attend(HERE.format("x", LAYOUT), "x = q.transpose(1, 2)")),
+    "behind the statement that goes": Case(attend(HERE.format("x", ""), f"x = q.transpose(1, 2){LAYOUT}")),
+    "behind the result": Case(
+        attend("y.flatten(2)", "out = xops.memory_efficient_attention(q, k, v)", f"y = out.transpose(1, 2){LAYOUT}")
+    ),
 }
 
 

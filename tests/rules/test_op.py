@@ -13,6 +13,7 @@ EMITTED = {
     "a pair": Case(attend(mea("op=(xops.fmha.cutlass.FwOp, None)")), ("note XF122",), lacks=("op=", "FwOp")),
     "a call": Case(attend(mea("op=choose(q)")), ("left XF206",), "may do something", same=True),
     "a call inside": Case(attend(mea("op=(choose(q), None)")), ("left XF206",), same=True),
+    "another constant": Case(attend(mea("op=0")), ("note XF122",), lacks=("op=",)),
 }
 NEAR_MISSES = {
     "none": Case(attend(mea()), ("assumed XF101",)),

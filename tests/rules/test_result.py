@@ -94,6 +94,10 @@ NEAR_MISSES = {
     "a view of something else": Case(
         attend("out.flatten(2) + q.view(b, -1)", f"out = {OPERATOR}"), has=("q.view(b, -1)", f"{LAST}\n")
     ),
+    "turned by the program itself": Case(
+        attend("y.view(b, -1)", f"out = {OPERATOR}", "y = out.transpose(1, 2)"),
+        has=("v.transpose(1, 2)\n    )\n", "return y.view(b, -1)"),
+    ),
 }
 
 

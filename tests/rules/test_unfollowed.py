@@ -45,6 +45,11 @@ NEAR_MISSES = {
     "no star": Case("y = memory_efficient_attention(q, k, v)\n", same=True),
     "the helper's star": Case("from _attention_compat import *\n\nmemory_efficient_attention(q, k, v)\n", same=True),
     "xformers' own module": Case(CALL, ("assumed XF101",)),
+    "no text": Case(CALL + "\n\nm = importlib.import_module(1)\n"),
+    "another name of a star": Case("from .ops import *\n\nattend(q)  # memory_efficient_attention\n", same=True),
+    "xformers' own star": Case(
+        "from xformers.ops import *\n\nmemory_efficient_attention(q, k, v)\n", ("left XF201",), same=True
+    ),
 }
 
 

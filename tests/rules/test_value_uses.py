@@ -35,6 +35,17 @@ NEAR_MISSES = {
     "a shadowed name": Case(
         FROM + "\n\ndef f(memory_efficient_attention):\n    return c(memory_efficient_attention)\n", same=True
     ),
+    "called, and left": Case(attend(mea("attn_bias=bias")), ("left XF211",), same=True),
+    "called by its own name, and left": Case(
+        attend("memory_efficient_attention(q, k, v, attn_bias=bias)", imports=FROM), ("left XF211",), same=True
+    ),
+    "in an argument that goes": Case(attend(mea("op=(xops.memory_efficient_attention, None)")), ("note XF122",)),
+    "in a comparison, with a helper": Case(
+        attend("assert_close(xops.memory_efficient_attention, q)"), same=True, helper=True, path="tests/test_it.py"
+    ),
+    "another name of two": Case(
+        EITHER.replace("memory_efficient_attention", "SwiGLU") + "# memory_efficient_attention\n", same=True
+    ),
 }
 
 
@@ -54,3 +65,16 @@ def test_every_code_is_told_somewhere() -> None:
 
 def test_the_examples_hold() -> None:
     examples_hold("value_uses")
+
+
+def test_each_use_is_told() -> None:
+    text = FROM + "\n\nATTEND = memory_efficient_attention\nrun(ATTEND)\n"
+    lines = sorted(finding.span.line for finding in holds(Case(text)).findings if finding.code == "XF209")
+    assert lines == [4, 5]
+
+
+def test_a_name_with_a_default_is_told() -> None:
+    text = (
+        f"try:\n    {FROM}except ImportError:\n    memory_efficient_attention = None\nrun(memory_efficient_attention)\n"
+    )
+    holds(Case(text, ("finding XF401",), same=True))
