@@ -55,6 +55,9 @@ WRITTEN = {
         attend(plain("q.transpose(1, 2)", after="")),
         has=("q, k.transpose(1, 2), v.transpose(1, 2)\n    ).transpose(1, 2)",),
     ),
+    "in a statement behind the call, by another name": Case(
+        attend("y.flatten(2)", f"out = {plain(*ALL, after='')}", "y = out.transpose(1, 2)"), has=("    y = out\n",)
+    ),
 }
 BOTH = "q.transpose(1, 2)"
 NEAR_MISSES = {
@@ -84,6 +87,32 @@ NEAR_MISSES = {
     "in three dimensions": Case(
         attend("xops.memory_efficient_attention(q.transpose(1, 2), k, v)").replace("b, n, h, d", "b, n, d"),
         has=("q.transpose(1, 2).unsqueeze(1)", ").squeeze(1)"),
+    ),
+    "another statement": Case(
+        attend(plain("x", after=".flatten(2)"), "x = q * 2"), has=("x = q * 2\n", "x.transpose(1, 2), k")
+    ),
+    "of a variable of the module": Case(
+        "Q = 1\n" + attend(plain("x", after=".flatten(2)"), "x = Q.transpose(1, 2)").replace("q.shape", "k.shape"),
+        has=("    x = Q\n", "x, k.transpose(1, 2)"),
+    ),
+    "of a variable that a loop changes": Case(
+        attend(
+            "c",
+            "for _ in c:",
+            "    x = q.transpose(1, 2)",
+            f"    c += {plain('x', after='.flatten(2)')}",
+            "    q = q * 2",
+        ).replace("q.shape", "k.shape"),
+        has=("x = q\n", "x, k.transpose(1, 2)"),
+    ),
+    "a result with two names": Case(
+        attend("out.transpose(1, 2)", f"y = out = {plain(after='')}"), has=(").transpose(1, 2).contiguous()\n",)
+    ),
+    "a result kept on an object": Case(
+        attend("1", f"c.x = {plain(after='')}"), has=(").transpose(1, 2).contiguous()\n",)
+    ),
+    "a result that is not turned": Case(
+        attend("out.flatten(2)", f"out = {plain(after='')}"), has=(").transpose(1, 2)\n", "out.flatten(2)")
     ),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
 
 USE = "\n\ndef attend(q, k, v, bias):\n    return memory_efficient_attention(q, k, v, attn_bias=bias) if FAST else q\n"
@@ -14,6 +16,16 @@ def tried(*works: str, fails: tuple[str, ...] = ("FAST = False",), kind: str = "
     return f"try:\n{IMPORT}{body}except {kind}:\n{handler}{more}{USE}"
 
 
+INNER = """\
+def attend(q, k, v, bias):
+    try:
+        from xformers.ops import memory_efficient_attention
+
+        FAST = True
+    except ImportError:
+        FAST = False
+    return memory_efficient_attention(q, k, v, attn_bias=bias) if FAST else q
+"""
 EMITTED = {
     "a flag": Case(
         tried("FAST = True"), ("finding XF141",), "becomes the flag", has=(f"{OURS}\nFAST = True\n",), helper=True
@@ -65,6 +77,45 @@ EMITTED = {
         lacks=("= None",),
         helper=True,
     ),
+    "around a question": Case(
+        "import xformers\nfrom xformers.ops import memory_efficient_attention\n\ntry:\n"
+        f"    FAST = xformers.__version__ >= '0.0.17'\nexcept Exception:\n    FAST = False\n{USE}",
+        ("finding XF141",),
+        has=("FAST = True\n",),
+        lacks=("try", "xformers"),
+        helper=True,
+    ),
+    "in a function": Case(
+        INNER,
+        ("finding XF141",),
+        has=(f"def attend(q, k, v, bias):\n    {OURS}", "    FAST = True\n    return"),
+        lacks=("try",),
+        helper=True,
+    ),
+    "what a setting reads stays": Case(
+        "import os\n\n" + tried("FAST = True", "SEP = os.sep"),
+        ("finding XF141",),
+        has=("import os\n", "SEP = os.sep\n"),
+        helper=True,
+    ),
+    "a fallback under a switch": Case(
+        f"import os\n\ntry:\n    if os.environ.get('X'):\n    {IMPORT}        FAST = True\n    else:\n"
+        "        raise ImportError\n"
+        f"except ImportError:\n    memory_efficient_attention = slow\n    FAST = False\n{USE}",
+        ("finding XF141",),
+        has=(
+            f"if os.environ.get('X'):\n    {OURS}    FAST = True\n"
+            "else:\n    FAST = False\n    memory_efficient_attention = slow\n",
+        ),
+        helper=True,
+    ),
+    "a fallback without a switch": Case(
+        tried("FAST = True", fails=("memory_efficient_attention = slow", "FAST = False")),
+        ("finding XF141",),
+        has=(f"{OURS}\nFAST = True\n",),
+        lacks=("slow",),
+        helper=True,
+    ),
 }
 NEAR_MISSES = {
     "it does something else": Case(tried("FAST = register(1)"), has=("register(1)", "except"), helper=True),
@@ -83,6 +134,14 @@ NEAR_MISSES = {
     "a condition of a person": Case(
         f"if args.fast:\n{IMPORT}    FAST = True\nelse:\n    FAST = False\n{USE}",
         has=("if args.fast:",),
+        helper=True,
+    ),
+    "with private parts": Case(
+        "from xformers.ops.fmha import _memory_efficient_attention\n" + tried("FAST = True"), same=True, helper=True
+    ),
+    "nothing is rewritten": Case(
+        "try:\n    import xformers.components\n\n    FAST = True\nexcept ImportError:\n    FAST = False\n",
+        same=True,
         helper=True,
     ),
 }
@@ -104,3 +163,32 @@ def test_every_code_is_told_somewhere() -> None:
 
 def test_the_examples_hold() -> None:
     examples_hold("guards")
+
+
+@pytest.mark.parametrize(
+    ("between", "goes_above"),
+    [
+        ("SIZE = 1\n", True),
+        ("print('hello')\n", True),
+        ("'some words'\n", True),
+        ("if SIZE:\n    OTHER = 2\n", True),
+        ("os.environ['A'] = '1'\n", False),
+        ("os.environ.setdefault('A', '1')\n", False),
+        ("sys.path.insert(0, 'a')\n", False),
+        ("PATH = sys.path\n", False),
+        ("setup()\n", False),
+        ("from .other import *\n\nSIZE = 1\n", False),
+        ("def attention():\n    pass\n", False),
+    ],
+)
+def test_where_the_helpers_import_goes(between: str, goes_above: bool) -> None:
+    """Beside the imports above, unless what lies between may matter to it."""
+    new = holds(Case(f"import os\nimport sys\n\n{between}\n{tried('FAST = True')}", helper=True)).new
+    first = between.splitlines()[0]
+    assert (new.index(OURS) < new.index(first)) == goes_above, new
+
+
+@pytest.mark.xfail(strict=True, reason="a blank line of new text gets the white space of its block")
+def test_no_line_ends_in_white_space() -> None:
+    lines = holds(Case(INNER, helper=True)).new.splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []

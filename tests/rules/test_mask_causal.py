@@ -46,6 +46,20 @@ WRITTEN = {
     "over two lines": Case(
         masked("m", f"m = ({MASK} if n > 1", "    and c", "    else None)"), has=("is_causal = ",), lacks=("m = ",)
     ),
+    "by a variable, and its import goes": Case(masked("m", f"m = {MASK}"), lacks=("xops", "m = ")),
+    "by a variable of a variable": Case(masked("m", f"x = {MASK}", "m = x"), has=("m = x\n", "is_causal=True\n")),
+    "by two variables at once": Case(masked("m", f"m = y = {MASK}"), has=(f"m = y = {MASK}\n", "is_causal=True\n")),
+    "by a variable with a type": Case(masked("m", f"m: object = {MASK}"), has=("is_causal=True\n",)),
+    "under a condition on something of xformers": Case(
+        by_condition("c is xops.SparseCSRTensor"), has=("as xops", "is_causal=c is xops.")
+    ),
+    "chosen before, on something of xformers": Case(
+        masked("m", f"m = {MASK} if c is xops.SparseCSRTensor else None"),
+        has=("as xops", "is_causal = c is xops.Sparse"),
+    ),
+    "chosen by branches, and the default goes": Case(
+        masked("m", "m = None", "if n > 1:", f"    m = {MASK}"), lacks=("m = None", "if n")
+    ),
 }
 NEAR_MISSES = {
     "the class": Case(masked("xops.LowerTriangularMask"), ("left XF211",), same=True),
@@ -54,6 +68,9 @@ NEAR_MISSES = {
     "something else without the flag": Case(masked(f"{MASK} if c else bias"), ("left XF211",), same=True),
     "a method of it": Case(masked(f"{MASK}.add_bias(bias)"), ("left XF210",), same=True),
     "changed in between": Case(masked("m", f"m = {MASK} if c else None", "c = m"), lacks=("is_causal=c",)),
+    "given by a function": Case(
+        attend(mea("attn_bias=g()")) + f"\n\ndef g():\n    print()\n    return {MASK}\n", ("left XF221",), same=True
+    ),
 }
 
 

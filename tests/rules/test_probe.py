@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
 from xf2sdpa.model import SiteClass
 from xf2sdpa.rewrite.engine import rewrite_text
@@ -79,6 +81,20 @@ EMITTED = {
         ANSWERED, ("left XF219",), "to decide whether another library uses it", same=True
     ),
     "while another call stays": Case(probe(TRIED) + OTHER, ("left XF222",), "other calls of the file stay", same=True),
+    "with a mask": Case(
+        probe(TRIED.replace("0))", "0), attn_bias=xops.LowerTriangularMask())")), ("removed XF150",), lacks=("xops",)
+    ),
+    "of two tensors": Case(
+        probe(f"q = {MADE}", f"k = {MADE}", "xops.memory_efficient_attention(q, k, k)"),
+        ("removed XF150",),
+        lacks=("try",),
+    ),
+    "of a tensor with two names": Case(
+        probe(f"q = k = {MADE}", "xops.memory_efficient_attention(q, k, k)"), ("removed XF150",), lacks=("try",)
+    ),
+    "of tensors that are moved": Case(
+        probe(TRIED.replace(MADE, f"{MADE}.to('cuda').half()")), ("removed XF150",), lacks=("try",)
+    ),
 }
 NEAR_MISSES = {
     "of tensors from elsewhere": Case(probe(TRIED.replace(MADE, "module.x", 1)), has=("try",)),
@@ -93,6 +109,16 @@ NEAR_MISSES = {
     "an answer that only this file reads": Case(
         ANSWERED.replace("unet.enable_xformers_memory_efficient_attention()", "unet.fast = True"), has=("return False",)
     ),
+    "beside the switch of another library": Case(
+        "import xformers.ops as xops\n\n\ndef attend(q, k, v):\n    b, n, h, d = q.shape\n"
+        "    return xops.memory_efficient_attention(q, k, v)\n\n\nunet.enable_xformers_memory_efficient_attention()\n",
+        ("assumed XF101",),
+    ),
+    "an answer about other tensors": Case(ANSWERED.replace(MADE, "load()"), ("left XF201",)),
+    "no answer": Case(ANSWERED.replace("return False", "pass"), has=("return True",)),
+    "the handler speaks and raises": Case(probe(TRIED, handler="print()\n        raise"), has=("print()",)),
+    "the handler speaks": Case(probe(TRIED, handler="print()"), has=("print()",)),
+    "of tensors of a function": Case(probe(TRIED.replace(MADE, "make()")), has=("try",)),
 }
 
 
@@ -112,3 +138,8 @@ def test_every_code_is_told_somewhere() -> None:
 
 def test_the_examples_hold() -> None:
     examples_hold("probe")
+
+
+@pytest.mark.parametrize("maker", ["randn", "rand", "zeros", "ones", "empty"])
+def test_what_makes_tensors_up(maker: str) -> None:
+    holds(Case(probe(TRIED.replace("randn", maker)), ("removed XF150",), lacks=("try",)))
