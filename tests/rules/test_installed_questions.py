@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
+from tests.rules.common import Case, attend, by_name, codes_in, examples_hold, holds, mea, rule
 
 USE = "\n\ndef attend(q, k, v, bias):\n    return xops.memory_efficient_attention(q, k, v, attn_bias=bias)\n"
 OURS = "import xformers.ops as xops\n\n"
@@ -89,6 +89,57 @@ EMITTED = {
         ("finding XF403",),
         helper=True,
     ),
+    "by a function of a function": Case(
+        asked(
+            "def deep(n):",
+            "    return importlib.util.find_spec(n)",
+            "",
+            "",
+            "def there(n):",
+            "    return deep(n)",
+            "",
+            "",
+            "FAST = there('xformers')",
+        ),
+        ("finding XF403",),
+        helper=True,
+    ),
+    "by a star": Case(
+        asked("FAST = is_xformers_available()", head=f"from utils import *\n{OURS}"), ("finding XF403",), helper=True
+    ),
+    "by a method": Case(
+        asked("FAST = self.has_xformers()"), ("finding XF403",), has=("self.has_xformers()",), helper=True
+    ),
+    "a release shown by a question": Case(
+        asked(
+            "def shown():",
+            "    return version('xformers') if is_xformers_available() else 'none'",
+            head="from importlib.metadata import version\nfrom utils import is_xformers_available\n" + OURS,
+        ),
+        ("finding XF142",),
+        has=("    return 'none'\n",),
+        helper=True,
+    ),
+    "a release shown by something else": Case(
+        asked(
+            "def shown(wanted):",
+            "    return version('xformers') if wanted else 'none'",
+            head=HEAD.replace("import importlib.util", "from importlib.metadata import version"),
+        ),
+        ("finding XF403",),
+        has=("version('xformers') if wanted",),
+        helper=True,
+    ),
+    "a release shown, or nothing": Case(
+        asked(
+            "def shown():",
+            "    return version('xformers') if HAS_XFORMERS else None",
+            head=HEAD.replace("import importlib.util", "from importlib.metadata import version"),
+        ),
+        ("finding XF403",),
+        has=("version('xformers') if",),
+        helper=True,
+    ),
 }
 NEAR_MISSES = {
     "of another package": Case(
@@ -107,6 +158,26 @@ NEAR_MISSES = {
     "a function that asks for nothing": Case(asked("install('xformers')"), has=("install('xformers')",), helper=True),
     "a variable": Case(
         asked("NAME = 'numba'", "FAST = importlib.util.find_spec(NAME)"), has=("find_spec(NAME)",), helper=True
+    ),
+    "inline and without a helper": Case(
+        "import importlib.util\n" + attend(mea(), "c = importlib.util.find_spec('xformers') is not None"),
+        ("assumed XF101",),
+        has=("importlib.util.find_spec('xformers') is not None",),
+    ),
+    "with private parts": Case(
+        "from xformers.ops.fmha import _x\n" + asked("FAST = importlib.util.find_spec('xformers') is not None"),
+        same=True,
+        helper=True,
+    ),
+    "a function that is called so and asks nothing": Case(
+        asked("def package_available(name):", "    return True", "", "", "FAST = package_available('xformers')"),
+        has=("package_available('xformers')",),
+        helper=True,
+    ),
+    "a function that calls itself": Case(
+        asked("def there(name):", "    return there(name)", "", "", "FAST = there('xformers')"),
+        has=("there('xformers')",),
+        helper=True,
     ),
 }
 
@@ -141,3 +212,24 @@ def test_every_code_is_told_somewhere() -> None:
 
 def test_the_examples_hold() -> None:
     examples_hold("installed_questions")
+
+
+@pytest.mark.parametrize(
+    "name", ["find_spec", "find_loader", "import_module", "__import__", "version", "distribution", "get_distribution"]
+)
+def test_what_looks_a_package_up(name: str) -> None:
+    lines = ("def there(name):", f"    return {name}(name)", "", "", "FAST = there('xformers')")
+    holds(Case(asked(*lines), ("finding XF403",), helper=True))
+
+
+@pytest.mark.parametrize(
+    ("flag", "times", "asked_again"),
+    [("FAST", 1, False), ("OTHER", 2, False), ("FAST = OTHER", 3, False)],
+)
+def test_a_flag_that_the_guard_behind_it_sets_is_set_once(flag: str, times: int, asked_again: bool) -> None:
+    head = "import importlib.util\n\n"
+    guard = "try:\n    import xformers.ops as xops\n\n    FAST = True\nexcept ImportError:\n    FAST = False"
+    text = asked(f"{flag} = importlib.util.find_spec('xformers') is not None", guard, head=head)
+    new = holds(Case(text, ("finding XF142",), helper=True)).new
+    assert new.count(" = True") + new.count("FAST = OTHER") == times, new
+    assert ("find_spec" in new) == asked_again

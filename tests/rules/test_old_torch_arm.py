@@ -259,6 +259,10 @@ NEAR_MISSES = {
     ),
     "with something besides": Case(asked(f"not {HAS} or q"), ("assumed XF101",), helper=True),
     "a function of the file": Case(asked("not has(F)"), ("assumed XF101",), helper=True),
+    "a function of the file with two arguments": Case(
+        asked(f"not {HAS}".replace("hasattr", "has")), ("assumed XF101",), helper=True
+    ),
+    "another operation": Case(asked(f"-{HAS}", otherwise=True), ("assumed XF101",), helper=True),
 }
 
 

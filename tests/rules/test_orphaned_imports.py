@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
 
 USE = "\n\ndef attend(q, k, v, bias):\n    return xops.memory_efficient_attention(q, k, v, attn_bias=bias)\n"
@@ -43,6 +45,14 @@ EMITTED = {
         lacks=("importlib.util",),
         helper=True,
     ),
+    "beside the package itself": Case(
+        "import importlib\nimport importlib.util\nimport xformers.ops as xops\n\n"
+        f"F = {ASKED}\nimportlib.reload(F)\n{USE}",
+        ("finding XF146",),
+        has=("import importlib\n",),
+        lacks=("importlib.util",),
+        helper=True,
+    ),
 }
 SAID = "logging.info('slow')"
 NEAR_MISSES = {
@@ -68,6 +78,17 @@ NEAR_MISSES = {
     "handed on": Case(
         guarded("import logging\n", SAID), has=("import logging\n",), helper=True, handed_on=frozenset({"logging"})
     ),
+    "a name read elsewhere": Case(
+        guarded("from logging import info\n", "info('slow')", after="x = info\n"), has=("import info\n",), helper=True
+    ),
+    "read elsewhere by another name": Case(
+        guarded("import logging as log\n", "log.info('slow')", after="x = log.y\n"), has=("as log\n",), helper=True
+    ),
+    "new text reads it": Case(
+        guarded("import os\n", "pass").replace("as xops\n", "as xops\n\n    SEP = os.sep\n"),
+        has=("import os\n", "SEP = os.sep\n"),
+        helper=True,
+    ),
 }
 
 
@@ -87,3 +108,29 @@ def test_every_code_is_told_somewhere() -> None:
 
 def test_the_examples_hold() -> None:
     examples_hold("orphaned_imports")
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["contextlib", "importlib", "importlib_metadata", "logging", "os", "packaging", "pkg_resources", "pytest", "sys",
+     "traceback", "warnings"],
+)  # fmt: skip
+def test_what_messages_are_made_of_goes(module: str) -> None:
+    holds(Case(guarded(f"import {module}\n", f"print({module}.x)"), lacks=(f"import {module}\n",), helper=True))
+
+
+@pytest.mark.parametrize(
+    ("imports", "after"),
+    [
+        ("import importlib.util\n", "importlib.reload(F)\n"),
+        ("import importlib.metadata as meta\nimport importlib.util\n", "importlib.reload(F)\n"),
+        ("from importlib import metadata\nimport importlib.util\n", "importlib.reload(F)\n"),
+        ("import json\nimport importlib.util\n", "importlib.reload(json)\n"),
+        ("import importlib.util\n", "\n\ndef g():\n    import importlib\n\n\nimportlib.reload(F)\n"),
+        ("import importlib.util, json\nimport importlib\n", "importlib.reload(json)\n"),
+        ("import importlib\nimport importlib.util\n", "importlib.util.find_spec('numba')\n"),
+    ],
+)
+def test_an_import_that_binds_a_package_for_others_stays(imports: str, after: str) -> None:
+    text = f"{imports}import xformers.ops as xops\n\nF = {ASKED}\n{after}{USE}"
+    holds(Case(text, has=("importlib.util", "F = True\n"), helper=True))

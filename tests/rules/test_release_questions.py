@@ -24,7 +24,7 @@ def answered(question: str, answer: str, head: str = HEAD) -> Case:
 
 
 V = "xformers.__version__"
-SHOWN = f"if is_xformers_available():\n    import xformers\n    R = {V}\nelse:\n    R = 'N/A'\nprint(R)"
+SHOWN = f"if is_xformers_available():\n    import xformers\n    R = {V}\nelse:\n    R = 'N/A'\nx = f(R)"
 PARSED = "from packaging import version\n" + HEAD
 EMITTED = {
     "an old one": answered(f"{V}.startswith('0.0.18')", "False"),
@@ -52,6 +52,47 @@ EMITTED = {
         has=("R = 'N/A'\n",),
         helper=True,
     ),
+    "two questions in one": answered(f"{V} >= '0.0.17' and {V} != '0.0.18'", "True"),
+    "two variables at once": Case(
+        asked(f"A = B = {V}", "FLAG = A < '0.0.20'"),
+        ("finding XF143",),
+        has=("FLAG = False\n",),
+        lacks=("A =",),
+        helper=True,
+    ),
+    "a variable that is asked twice": Case(
+        asked(f"A = {V}", "FLAG = A < '0.0.20'", "OTHER = A > '0.0.17'"),
+        ("finding XF143",),
+        has=("FLAG = False\n", "OTHER = True\n"),
+        lacks=("A =",),
+        helper=True,
+    ),
+    "by the metadata": Case(
+        asked("A = version('xformers')", "FLAG = A < '0.0.20'", head="from importlib.metadata import version\n" + HEAD),
+        ("finding XF143",),
+        has=("FLAG = False\n",),
+        lacks=("version(",),
+        helper=True,
+    ),
+    "shown, with a default before": Case(
+        asked(
+            "R = 'N/A'",
+            "if is_xformers_available():",
+            "    import xformers",
+            f"    R = {V}",
+            "x = f(R)",
+            head="import xformers.ops as xops\n\n",
+        ),
+        ("finding XF143",),
+        has=("R = 'N/A'\nx = f(R)\n",),
+        helper=True,
+    ),
+    "in a larger condition": Case(
+        asked(f"if ({V} < '0.0.20') == c:", "    f()"),
+        ("finding XF143",),
+        has=("if (False) == c:\n    f()\n",),
+        helper=True,
+    ),
 }
 NEAR_MISSES = {
     "whether it is there": Case(asked("FLAG = xops is not None"), has=("FLAG = True\n",), helper=True),
@@ -68,6 +109,29 @@ NEAR_MISSES = {
     "with what is not known": Case(asked(f"FLAG = {V} < LEAST"), has=(f"{V} < LEAST",), helper=True),
     "the release is kept": Case(asked(f"RELEASE = {V}", "x = f(RELEASE)"), has=(f"RELEASE = {V}",), helper=True),
     "handed on": Case(asked(f"RELEASE = {V}"), has=(f"RELEASE = {V}",), helper=True, handed_on=frozenset({"RELEASE"})),
+    "of another package by the metadata": Case(
+        asked("FLAG = version('numba') < '2'", head="from importlib.metadata import version\n" + HEAD),
+        has=("FLAG = version('numba') < '2'",),
+        helper=True,
+    ),
+    "a string that asks for something else": Case(
+        asked("FLAG = 'xops' == f()"), has=("FLAG = 'xops' == f()\n",), helper=True
+    ),
+    "kept among others": Case(asked(f"A, B = {V}, 1", "x = f(A)"), has=(f"A, B = {V}, 1",), helper=True),
+    "shown by a guard that does more": Case(
+        asked(
+            SHOWN.replace("    import xformers\n", "    import xformers\n    f()\n"),
+            head="import xformers.ops as xops\n\n",
+        ),
+        has=(f"R = {V}",),
+        helper=True,
+    ),
+    "shown, or computed": Case(
+        asked(SHOWN.replace("'N/A'", "f()"), head="import xformers.ops as xops\n\n"), has=(f"R = {V}",), helper=True
+    ),
+    "with private parts": Case(
+        "from xformers.ops.fmha import _x\n" + asked(f"FLAG = {V} < '0.0.20'"), same=True, helper=True
+    ),
 }
 
 
