@@ -231,3 +231,44 @@ def test_what_stands_in_an_f_string_is_not_edited() -> None:
 def test_an_edit_of_a_node_of_another_tree_is_not_made() -> None:
     with pytest.raises(PairingError, match="cannot be edited"):
         carried_out("x = old(a)\n", lambda _: [renamed(called("old", ast.parse("x = old(a)\n")), "new")])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("y = old(a,\n        b)\n", "y = longer(a,\n           b)\n"),
+        ("y = x.old.old(a,\n              b)\n", "y = longer(a,\n           b)\n"),
+        ("y = old(a,\nb)\n", "y = longer(a,\n   b)\n"),
+        ("y = older(a,\n b)\n", "y = longer(a,\n  b)\n"),
+        ("y = x.old.old(a,\n b)\n", "y = longer(a,\n b)\n"),
+    ],
+)
+def test_arguments_below_each_other_move_with_the_parenthesis(old: str, new: str) -> None:
+    def edits(tree: ast.Module) -> list[CallEdit]:
+        call = next(node for node in every(ast.Call, tree))
+        return [CallEdit(call, "longer", as_it_is(call))]
+
+    assert carried_out(old, edits) == new
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("y = old(aaaaaaaaaaaaa, bbbbbbbbbbb)\n", "y = longer(\n    aaaaaaaaaaaaa, bbbbbbbbbbb\n)\n"),
+        (
+            "y = old(aaaaaaaaaaaaaaaaaaa, bbbbbbbbbbbbbbbbbb)\n",
+            "y = longer(\n    aaaaaaaaaaaaaaaaaaa,\n    bbbbbbbbbbbbbbbbbb,\n)\n",
+        ),
+        ("y = old(\n    a, b\n)\n", "y = longer(a, b)\n"),
+        ("y = old(\n    a, b,\n)\n", "y = longer(\n    a, b,\n)\n"),
+        ("y = old(  # why\n    a, b\n)\n", "y = longer(  # why\n    a, b\n)\n"),
+        ("y = old(\n    a,\n    b\n)\n", "y = longer(\n    a,\n    b\n)\n"),
+        ("if x:\n\ty = old(aaaaaaaaaaa, bbbbbbbbbbb)\n", "if x:\n\ty = longer(\n\t\taaaaaaaaaaa, bbbbbbbbbbb\n\t)\n"),
+    ],
+)
+def test_a_call_is_laid_out_in_the_width_of_the_file(old: str, new: str) -> None:
+    def edits(tree: ast.Module) -> list[CallEdit]:
+        call = called("old", tree)
+        return [CallEdit(call, "longer", as_it_is(call))]
+
+    assert carried_out(old, edits, width=36) == new

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.rules.common import Case, attend, by_name, examples_hold, holds
+from tests.rules.common import IMPORTS, Case, attend, by_name, examples_hold, holds
 
 CALL = "xops.memory_efficient_attention({}, {}, {})"
 SWAPPED = ".transpose(1, 2)"
@@ -57,6 +57,12 @@ WRITTEN = {
     ),
     "in a statement behind the call, by another name": Case(
         attend("y.flatten(2)", f"out = {plain(*ALL, after='')}", "y = out.transpose(1, 2)"), has=("    y = out\n",)
+    ),
+    "by a pattern": Case(
+        attend(
+            plain("rearrange(q, 'b h n d -> b n h d')", *ALL[1:]), imports=f"{IMPORTS}from einops import rearrange\n"
+        ),
+        has=("F.scaled_dot_product_attention(q, k, v)\n",),
     ),
 }
 BOTH = "q.transpose(1, 2)"
@@ -113,6 +119,19 @@ NEAR_MISSES = {
     ),
     "a result that is not turned": Case(
         attend("out.flatten(2)", f"out = {plain(after='')}"), has=(").transpose(1, 2)\n", "out.flatten(2)")
+    ),
+    "by another pattern": Case(
+        attend(
+            plain("rearrange(q, 'b h n d -> b n d h')", after=".flatten(2)"),
+            imports=f"{IMPORTS}from einops import rearrange\n",
+        ),
+        has=("rearrange(q, 'b h n d -> b n d h').transpose(1, 2)",),
+    ),
+    "by a pattern that is no text": Case(
+        attend(
+            plain("rearrange(q, c)", after=".flatten(2)"), imports=f"{IMPORTS}from einops import rearrange\n"
+        ).replace("q.shape", "k.shape"),
+        has=("rearrange(q, c).transpose(1, 2)",),
     ),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.rules.common import Case, attend, by_name, examples_hold, holds, mea
 
 MASK = "xops.LowerTriangularMask()"
@@ -86,3 +88,40 @@ def test_a_near_miss_goes_elsewhere(case: Case) -> None:
 
 def test_the_examples_hold() -> None:
     examples_hold("mask_causal")
+
+
+@pytest.mark.parametrize(
+    ("lines", "chosen"),
+    [
+        ((f"m = {MASK}", "if c:", "    m = None"), "is_causal = not c"),
+        (("m = None", "if c:", f"    m = {MASK}"), "is_causal = bool(c)"),
+        (("if c:", "    m = None", "else:", f"    m = {MASK}"), "is_causal = not c"),
+        (("if c:", f"    m = {MASK}", "else:", "    m = None"), "is_causal = bool(c)"),
+        (("m = None", "n = 2", "if c:", f"    m = {MASK}"), "is_causal = bool(c)"),
+        (("m = None", "if c is None or n > 1:", f"    m = {MASK}"), "is_causal = c is None or n > 1"),
+        (("m = None", "if isinstance(c, int):", f"    m = {MASK}"), "is_causal = isinstance(c, int)"),
+        (("m = None", "if c not in n:", f"    m = {MASK}"), "is_causal = c not in n"),
+        (("m = None", "if (c and", "        n):", f"    m = {MASK}"), "is_causal = bool(c and\n            n)"),
+        ((f"m = ({MASK} if c is", "    None else None)"), "is_causal = (c is\n        None)"),
+    ],
+)
+def test_how_the_choice_is_written(lines: tuple[str, ...], chosen: str) -> None:
+    new = holds(Case(masked("m", *lines))).new
+    assert f"    {chosen}\n" in new, new
+    assert "m = None" not in new
+    assert "xops" not in new
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("if c:", f"    m = {MASK}", "    print()", "else:", "    m = None"),
+        ("if c:", f"    m = {MASK}", "elif n:", "    m = None"),
+        ("m = None", "if c:", f"    m = {MASK}", "    n = 1"),
+        ("m = None", "if c:", f"    m = {MASK}", "else:", "    n = 1"),
+        ("m = None", "for _ in c:", f"    m = {MASK}"),
+        ("m = bias", "if c:", f"    m = {MASK}"),
+    ],
+)
+def test_a_choice_that_does_more_is_left(lines: tuple[str, ...]) -> None:
+    assert holds(Case(masked("m", *lines), same=True)).sites[0].code in {"XF210", "XF211"}
