@@ -25,9 +25,10 @@ def in_class(made: str) -> list[str]:
     """The classes of the calls of a module with layers."""
     text = (
         f"{HEAD}class A(nn.Module):\n    def __init__(self, c):\n        super().__init__()\n        {made}\n\n"
-        f"    def forward(self, q, k, v):\n        {SHAPE}\n        return xops.memory_efficient_attention(self.p(q), k, v)\n"
+        "    def forward(self, q, k, v):\n        b, n, h, d = v.shape\n"
+        "        return xops.memory_efficient_attention(self.p(q), k, v)\n"
     )
-    result = rewrite_text(text.replace(SHAPE, "b, n, h, d = v.shape"))
+    result = rewrite_text(text)
     assert not result.failed, result.findings
     return [f"{site.kind.value} {site.code}" for site in result.sites]
 
