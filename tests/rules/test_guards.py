@@ -116,6 +116,25 @@ EMITTED = {
         lacks=("slow",),
         helper=True,
     ),
+    "a setting alone": Case(
+        f"FAST = True\ntry:\n{IMPORT}    LAYOUT = 'bmhk'\nexcept ImportError:\n    LAYOUT = None\n{USE}",
+        ("finding XF141",),
+        has=(f"{OURS}\nLAYOUT = 'bmhk'\n",),
+        helper=True,
+    ),
+    "a fallback under a negated switch": Case(
+        f"import os\n\ntry:\n    if os.X > 1:\n        raise ImportError\n    else:\n    {IMPORT}        FAST = True\n"
+        f"except ImportError:\n    memory_efficient_attention = slow\n    FAST = False\n{USE}",
+        ("finding XF141",),
+        has=(f"if not (os.X > 1):\n    {OURS}    FAST = True\nelse:\n",),
+        helper=True,
+    ),
+    "a default above": Case(
+        "memory_efficient_attention = None\n\n" + tried("FAST = True"),
+        ("finding XF141",),
+        lacks=("= None",),
+        helper=True,
+    ),
 }
 NEAR_MISSES = {
     "it does something else": Case(tried("FAST = register(1)"), has=("register(1)", "except"), helper=True),
@@ -177,6 +196,8 @@ def test_the_examples_hold() -> None:
         ("sys.path.insert(0, 'a')\n", False),
         ("PATH = sys.path\n", False),
         ("setup()\n", False),
+        ("if SIZE:\n    from .other import memory_efficient_attention\n", False),
+        ("if SIZE:\n    memory_efficient_attention = 1\n", False),
         ("from .other import *\n\nSIZE = 1\n", False),
         ("def attention():\n    pass\n", False),
     ],
