@@ -8,7 +8,7 @@ CALL = "xops.memory_efficient_attention({}, {}, {})"
 SWAPPED = ".transpose(1, 2)"
 
 
-def plain(q: str = "q", k: str = "k", v: str = "v", after: str = ".transpose(1, 2)") -> str:
+def plain(q: str = "q", k: str = "k", v: str = "v", *, after: str = ".transpose(1, 2)") -> str:
     return CALL.format(q, k, v) + after
 
 
@@ -20,7 +20,7 @@ WRITTEN = {
         has=("return F.scaled_dot_product_attention(q, k, v)\n",),
     ),
     "by other methods": Case(
-        attend(plain("q.permute(0, 2, 1, 3)", "k.swapaxes(1, 2)", "v.swapdims(1, 2)", ".permute(0, 2, 1, 3)")),
+        attend(plain("q.permute(0, 2, 1, 3)", "k.swapaxes(1, 2)", "v.swapdims(1, 2)", after=".permute(0, 2, 1, 3)")),
         has=("return F.scaled_dot_product_attention(q, k, v)\n",),
     ),
     "by a function": Case(

@@ -179,6 +179,11 @@ NEAR_MISSES = {
         has=("there('xformers')",),
         helper=True,
     ),
+    "two functions that call each other": Case(
+        asked("def a(n):", "    return b(n)", "", "", "def b(n):", "    return a(n)", "", "", "FAST = a('xformers')"),
+        has=("a('xformers')",),
+        helper=True,
+    ),
 }
 
 
@@ -233,3 +238,30 @@ def test_a_flag_that_the_guard_behind_it_sets_is_set_once(flag: str, times: int,
     new = holds(Case(text, ("finding XF142",), helper=True)).new
     assert new.count(" = True") + new.count("FAST = OTHER") == times, new
     assert ("find_spec" in new) == asked_again
+
+
+SHOWN = "version('xformers') if HAS_XFORMERS else"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"x = {SHOWN} 'none'",
+        f"f({SHOWN} 'none', {SHOWN} 'none')",
+        f"f({SHOWN} 1)",
+        f"f({SHOWN} '')",
+        f"f({SHOWN} g())",
+    ],
+)
+def test_a_release_that_is_not_only_shown_is_named(line: str) -> None:
+    head = f"from importlib.metadata import version\n{OURS}HAS_XFORMERS = True\n"
+    holds(Case(asked(line, head=head), ("finding XF403",), has=(f"{line}\n",), helper=True))
+
+
+def test_a_flag_is_kept_where_it_is_no_repetition() -> None:
+    guard = "try:\n    import xformers.ops as xops\n\n    FAST = True\nexcept ImportError:\n    FAST = False"
+    head = "import importlib.util\n\n"
+    apart = asked("FAST = importlib.util.find_spec('xformers') is not None", "x = f(FAST)", guard, head=head)
+    assert holds(Case(apart, helper=True)).new.count("FAST = True\n") == 2
+    opposite = asked("FAST = importlib.util.find_spec('xformers') is None", guard, head=head)
+    assert "FAST = False\n" in holds(Case(opposite, helper=True)).new
