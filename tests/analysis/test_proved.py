@@ -117,6 +117,68 @@ def test_lines_before_a_call(lines: tuple[str, ...], expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (("s = (*x.shape[:-1], n, n)", "q = x.view(s)", "b, m, c = x.shape"), "assumed XF101"),
+        (("b, m, c = x.shape", "s = (*x.shape[:-1], n, n)", "q = x.view(s)"), "assumed XF101"),
+        (("s = (*n, 1)", "q = x.view(s)"), ""),
+        (("s = x.shape[:-1] + (n, n)", "q = x.view(s)", "b, m, c = x.shape"), "assumed XF101"),
+        (("q = torch.stack(n)",), ""),
+        (("for i, t in enumerate([x.view(n, n, n)]):", "    q = t"), ""),
+        (("q = [x.view(n, n, n) for t in n][0]",), "assumed XF102"),
+        (("q, k, v = map(lambda t: t.view(n, n, n), n)",), "assumed XF102"),
+        (("q = list(map(lambda t: t.view(n, n, n), n))[0]",), "assumed XF102"),
+        (("q = x.view(*([n] * 3))",), ""),
+        (("q = x.view(n, n, n, n).flatten(-3, -2)",), "assumed XF102"),
+        (("q = x.view(n, n, n, n).flatten(0, -2)",), ""),
+        (("q = x.flatten(0, -2)",), ""),
+        (("q = x.view(n, n, n).view(torch.int8)",), ""),
+        (("q = x.view_as(n)",), ""),
+        (("q = x.view_as(n.view(n, n, n))",), "assumed XF102"),
+        (("q = x.view(n, n, n).expand(n)",), ""),
+        (("q = x.view(n, n, n, n)[0]",), "assumed XF102"),
+        (("q = x.view(n, n, n, n)[:, None]",), "left XF203"),
+        (("q = x.view(n, n, n, n)[..., 0]",), "assumed XF102"),
+        (("q = x.view(n, n, n)[n]",), ""),
+        (("q = x.view(n, n, n)[n, ...]",), ""),
+        (("q = x.view(n, n, n)[x > 0]",), ""),
+        (("q = x.view(n, n, n, n).mean(1)",), "assumed XF102"),
+        (("q = x.view(n, n, n, n).mean((0, 1))",), ""),
+        (("q = x.view(n, n, n, n).sum(1, keepdim=True)",), "left XF204"),
+        (("q = x.view(n, n, n, n).mean(n)",), ""),
+        (("q = x.view(n, n, n).to(n)",), "assumed XF102"),
+        (("q = x.view(n, n, n).to(dtype=n)",), "assumed XF102"),
+        (("q = x.view(n, n, n).to(n.dtype)",), "assumed XF102"),
+        (("if q.ndim == 4 and n:", "    pass"), ""),
+        (("assert q.ndim == 4 and n",), "assumed XF101"),
+        (("assert q.ndim == 4 or n",), ""),
+        (("assert not q.ndim != 4",), "assumed XF101"),
+        (("assert q is not None and q.dim() == 3",), "assumed XF102"),
+        (("if n is None:", "    q = x.view(n, n, n)", "else:", "    q = x.view(n, n, n)"), "assumed XF102"),
+        (("n = None", "if n is None:", "    q = x.view(1, 2, 3)"), "assumed XF102"),
+        (("n = None", "if n is not None:", "    q = x.view(1, 2, 3)"), ""),
+        (("if len(q.shape) == 3:", "    q = q[:, :, None]"), ""),
+        (("q += (1,)",), ""),
+        (("q.x += 1",), ""),
+        (("q *= 2", "b, m, c = q.shape"), "assumed XF102"),
+        (("for i in range(3):", "    if i:", "        continue", "    q = x.view(n, n, n)"), ""),
+        (("try:", "    q = x.view(n, n, n)", "except ValueError:", "    raise"), "assumed XF102"),
+        (("with n as q:", "    pass"), ""),
+        (("with torch.autocast('cuda', enabled=n):", "    q = F.linear(x, n).view(n, n, n)"), "assumed XF102"),
+        (("with n('cuda'):", "    q = F.linear(x, n).view(n, n, n)"), "exact XF102"),
+        (("del q[0]", "q = x.view(n, n, n)"), "assumed XF102"),
+        (
+            ("if n:", "    q = [x.view(n, n, n), k]", "else:", "    q = [x.view(n, n, n), v]", "q = q[0]"),
+            "assumed XF102",
+        ),
+        (("g = lambda: xops", "q = x.view(n, n, n)"), "assumed XF102"),
+    ],
+)
+def test_sizes_shapes_and_conditions(lines: tuple[str, ...], expected: str) -> None:
+    assert proved(*lines) == (expected or UNPROVED)
+
+
+@pytest.mark.parametrize(
     ("given", "expected"),
     [
         ("q: torch.Tensor, k, v, x, n", ""),

@@ -143,3 +143,9 @@ def test_the_examples_hold() -> None:
 @pytest.mark.parametrize("maker", ["randn", "rand", "zeros", "ones", "empty"])
 def test_what_makes_tensors_up(maker: str) -> None:
     holds(Case(probe(TRIED.replace("randn", maker)), ("removed XF150",), lacks=("try",)))
+
+
+def test_a_probe_that_a_comment_leaves_stays() -> None:
+    text = probe(f"{TRIED}  # xf2sdpa: ignore")
+    holds(Case(text, ("left XF906",), same=True))
+    holds(Case(text, ("left XF906",), same=True, helper=True))
