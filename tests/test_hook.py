@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_cli import COMPAT, EXACT, EXACT_AFTER, PLAIN
+from tests.run.commands import COMPAT, EXACT, EXACT_AFTER, PLAIN
 
 yaml = pytest.importorskip("yaml")
 

@@ -1,151 +1,147 @@
-"""Git, asked about repositories that would like it to run a program of theirs: none may run."""
+"""What git lists, and what it cannot make us do."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.files.test_listing import git
-from xf2sdpa.files.git import blobs, changed_files, commit_of, git_output
+from tests.files.trees import below, git, make
+from xf2sdpa.files import git as git_module
 from xf2sdpa.files.listing import list_files
-
-ROOT = Path(__file__).parents[2]
-CALL = "from xformers.ops import memory_efficient_attention\n\n\ndef f(q, k, v):\n    {}\n"
+from xf2sdpa.files.search import Searcher
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    root = tmp_path / "repository"
-    root.mkdir()
-    git(root, "init", "-q")
-    (root / "model.py").write_text(CALL.format("return memory_efficient_attention(q, k, v)"))
-    (root / ".gitignore").write_text("*.log\n")
-    git(root, "add", ".")
-    git(root, "commit", "-qm", "one")
-    return root
+def test_git_lists_tracked_and_new_files_but_not_ignored_or_deleted_ones(repository: Path) -> None:
+    (repository / ".gitignore").write_text("generated/\n*_local.py\n")
+    make(repository, "tracked.py", "gone.py", "forced_local.py", "build/tracked.py")
+    git(repository, "add", "-f", ".")
+    (repository / "gone.py").unlink()
+    make(repository, "new.py", "my_local.py", "generated/a.py", "sub/new.pyi")
+    assert below(repository) == ["build/tracked.py", "forced_local.py", "new.py", "sub/new.pyi", "tracked.py"]
 
 
-@pytest.fixture
-def sentinel(tmp_path: Path) -> Path:
-    """The file that the hostile program makes."""
-    return tmp_path / "it-ran"
+def test_git_is_asked_from_a_folder_below_its_top(repository: Path) -> None:
+    (repository / ".gitignore").write_text("*_local.py\n")
+    make(repository, "top.py", "src/a.py", "src/a_local.py")
+    assert below(repository / "src") == ["a.py"]
 
 
-@pytest.fixture
-def program(tmp_path: Path, sentinel: Path) -> Path:
-    """A program that leaves its trace."""
-    script = tmp_path / "evil.sh"
-    script.write_text(f"#!/bin/sh\necho ran >> {sentinel}\nexit 1\n")
-    script.chmod(0o755)
-    return script
+def test_one_git_process_at_the_top_of_a_work_tree(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(repository, "a.py", "src/b.py")
+    commands: list[str] = []
+    output = git_module._output
+
+    def spy(command: list[str], environment: dict[str, str]) -> bytes | None:
+        commands.append(next(word for word in command if word in {"ls-files", "check-ignore"}))
+        return output(command, environment)
+
+    monkeypatch.setattr(git_module, "_output", spy)
+    below(repository)
+    assert commands == ["ls-files"]
+    below(repository / "src")
+    assert commands == ["ls-files", "check-ignore", "ls-files"]
 
 
-def without_its_ignore_file(root: Path, program: Path, url: str) -> None:
-    """Make a partial clone of it that lacks an object which a listing needs, and names a program to fetch it with."""
-    git(root, "update-index", "--skip-worktree", ".gitignore")
-    (root / ".gitignore").unlink()
-    (root / "new.py").write_text("x = 1\n")  # whether it is ignored is asked
-    found = subprocess.run(["git", "-C", str(root), "rev-parse", ":.gitignore"], capture_output=True, check=True)
-    name = found.stdout.decode().strip()
-    place = root / ".git" / "objects" / name[:2] / name[2:]
-    place.chmod(0o644)
-    place.unlink()
-    for key, value in (
-        ("core.repositoryFormatVersion", "1"),
-        ("extensions.partialClone", "origin"),
-        ("remote.origin.promisor", "true"),
-        ("remote.origin.url", url),
-        ("core.sshCommand", str(program)),
-        ("protocol.ext.allow", "always"),
-    ):
-        git(root, "config", key, value)
+def test_an_ignored_folder_is_walked_when_named(repository: Path) -> None:
+    (repository / ".gitignore").write_text("generated/\n")
+    make(repository, "generated/forced.py", "generated/deep/a.py", "generated/deep/venv/b.py")
+    git(repository, "add", "-f", "generated/forced.py")
+    assert below(repository) == ["generated/forced.py"]
+    assert below(repository / "generated") == ["deep/a.py", "forced.py"]
+    assert below(repository / "generated" / "deep") == ["a.py"]
+    assert list_files([repository / "generated/deep/venv/b.py"]) != []
 
 
-def checked(folder: Path) -> subprocess.CompletedProcess[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "xf2sdpa", "rewrite", "--check", "."]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, timeout=120)
+def test_submodules_and_inner_repositories_are_not_entered(repository: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    make(other, "theirs.py")
+    git(other, "init", "-q")
+    git(other, "add", ".")
+    git(other, "commit", "-q", "-m", "x")
+    make(repository, "ours.py")
+    git(repository, "-c", "protocol.file.allow=always", "submodule", "add", str(other), "module.py")
+    git(repository, "clone", "-q", str(other), "inner")
+    assert below(repository) == ["ours.py"]
+    assert below(repository / "module.py") == ["theirs.py"]
 
 
-@pytest.mark.parametrize("url", ["ssh://host/repository", "ext::{program}", "file://{folder}"])
-def test_nothing_is_fetched(repository: Path, program: Path, sentinel: Path, url: str) -> None:
-    url = url.format(program=program, folder=repository.parent)
-    without_its_ignore_file(repository, program, url)
-    git(repository, "config", "remote.origin.uploadpack", str(program))
-    assert checked(repository).returncode == 1
-    assert not sentinel.exists()
+def test_an_unmerged_file_is_listed_once(repository: Path) -> None:
+    make(repository, "a.py", text="one\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "one")
+    git(repository, "checkout", "-q", "-b", "side")
+    make(repository, "a.py", text="two\n")
+    git(repository, "commit", "-q", "-am", "two")
+    git(repository, "checkout", "-q", "-")
+    make(repository, "a.py", text="three\n")
+    git(repository, "commit", "-q", "-am", "three")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(repository, "merge", "side")
+    assert below(repository) == ["a.py"]
 
 
-def test_a_bare_repository_in_a_clone_is_none(repository: Path, program: Path, sentinel: Path) -> None:
-    """A clone brings it along with its configuration, as plain files."""
-    inner = repository / "docs"
-    inner.mkdir()
-    git(inner, "init", "-q", "--bare", ".")
-    missing = "397b4a7624e35fa60563a9c03b1213d93f7b6546"
-    inside = ("--git-dir", str(inner))
-    git(inner, *inside, "config", "core.bare", "false")
-    git(inner, *inside, "config", "core.worktree", ".")
-    git(inner, *inside, "update-index", "--add", "--cacheinfo", f"100644,{missing},.gitignore")
-    git(inner, *inside, "update-index", "--skip-worktree", ".gitignore")
-    for key, value in (
-        ("core.repositoryFormatVersion", "1"),
-        ("extensions.partialClone", "origin"),
-        ("remote.origin.promisor", "true"),
-        ("remote.origin.url", "ssh://host/repository"),
-        ("core.sshCommand", str(program)),
-    ):
-        git(inner, *inside, "config", key, value)
-    (inner / "more.py").write_text("x = 1\n")
-    assert [Path(file).name for file in list_files([inner])] == ["more.py"]
-    assert not sentinel.exists()
+def test_a_work_tree_of_its_own_folder(repository: Path, tmp_path: Path) -> None:
+    (repository / ".gitignore").write_text("ignored.py\n")
+    make(repository, "a.py")
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "x")
+    git(repository, "worktree", "add", "-q", str(tmp_path / "tree"))
+    make(tmp_path / "tree", "ignored.py")
+    assert below(tmp_path / "tree") == ["a.py"]
 
 
-@pytest.mark.parametrize("kind", ["clean", "process"])
-def test_no_filter_runs_when_files_are_compared(repository: Path, program: Path, sentinel: Path, kind: str) -> None:
-    git(repository, "config", f"filter.evil.{kind}", str(program))
-    git(repository, "config", "diff.evil.textconv", str(program))
-    git(repository, "config", "diff.external", str(program))
-    hook = repository / ".git" / "hooks" / "post-index-change"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_bytes(program.read_bytes())
-    hook.chmod(0o755)
-    (repository / ".gitattributes").write_text("*.py filter=evil diff=evil\n")
-    old = (repository / "model.py").read_bytes()
-    (repository / "model.py").write_text("x = 1\n")
-    os.utime(repository / ".gitignore")
-    commit = commit_of(str(repository), "HEAD")
-    changed = changed_files(str(repository), commit, ["model.py", ".gitignore"])
-    assert list(changed) == ["model.py"]
-    assert list(blobs(str(repository), changed.values())) == [old]
-    assert not sentinel.exists()
+def test_a_surrounding_git_command_does_not_mislead(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    make(other, "theirs.py")
+    git(other, "init", "-q")
+    (repository / ".gitignore").write_text("ignored.py\n")
+    make(repository, "ours.py", "ignored.py")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+    assert below(repository) == ["ours.py"]
 
 
-def test_line_ends_that_git_converts_are_no_change(repository: Path) -> None:
-    path = repository / "model.py"
-    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    assert not changed_files(str(repository), commit_of(str(repository), "HEAD"), ["model.py"])
+def test_a_repository_cannot_make_us_run_its_programs(repository: Path, tmp_path: Path) -> None:
+    spy = tmp_path / "spy"
+    spy.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    spy.chmod(0o755)
+    make(repository, "a.py")
+    git(repository, "add", ".")
+    git(repository, "config", "core.fsmonitor", str(spy))
+    git(repository, "ls-files", "--others")
+    if not (tmp_path / "ran").exists():
+        git(repository, "status")
+    assert (tmp_path / "ran").exists(), "the spy must work, or this test shows nothing"
+    (tmp_path / "ran").unlink()
+    assert below(repository) == ["a.py"]
+    assert not (tmp_path / "ran").exists()
 
 
-def test_a_revision_is_no_option(repository: Path, sentinel: Path) -> None:
-    assert commit_of(str(repository), f"--output={sentinel}") == ""
-    assert commit_of(str(repository), "nowhere") == ""
-    assert not sentinel.exists()
+@pytest.mark.parametrize("broken", ["absent", "failing"])
+def test_without_a_working_git_the_folder_is_walked(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    (repository / ".gitignore").write_text("ignored.py\n")
+    make(repository, "a.py", "ignored.py")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    if broken == "failing":
+        (programs / "git").write_text("#!/bin/sh\necho a.py\nexit 128\n")
+        (programs / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    assert below(repository) == ["a.py", "ignored.py"]
 
 
-def test_git_reads_no_standard_input(repository: Path) -> None:
-    """What is read there is the user's, and may be a terminal."""
-    call = f"git_output({str(repository)!r}, 'hash-object', '--stdin')"
-    code = f"from xf2sdpa.files.git import git_output; print({call})"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=b"for me", env=environment, capture_output=True, check=True
-    )
-    assert b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391" in done.stdout  # the name of an empty file
-
-
-def test_output_of_a_git_that_fails_is_none(repository: Path) -> None:
-    assert git_output(str(repository), "no-such-command") is None
+def test_names_that_are_not_utf_8(repository: Path) -> None:
+    strange = os.fsdecode(b"caf\xe9 \xf0\n.py")
+    make(repository, strange, text="import xformers\n")
+    assert below(repository) == [strange]
+    git(repository, "add", ".")
+    files = list_files([repository])
+    assert Searcher(files).first() == [repository / strange]

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from tests.test_cli import ASSUMED, BROKEN, COMPAT, EXACT, LEFT, PLAIN, write
+from tests.run.commands import ASSUMED, BROKEN, COMPAT, EXACT, LEFT, PLAIN, write
 from xf2sdpa import report
 from xf2sdpa.cli import cli
 

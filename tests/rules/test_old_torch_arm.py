@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
 from xf2sdpa.model import SiteClass
 from xf2sdpa.rewrite.engine import rewrite_text
 
@@ -142,7 +143,7 @@ DIRECT = {
 }
 
 
-def rewritten(form: str) -> str:
+def new_text(form: str) -> str:
     result = rewrite_text(textwrap.dedent(form), compat="_attention_compat")
     assert {site.kind for site in result.sites} == {SiteClass.REMOVED}, result
     assert {site.code for site in result.sites} == {"XF218"}
@@ -159,14 +160,14 @@ def attended(text: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", FORMS | DIRECT)
 def test_nothing_of_xformers_is_left_and_torch_takes_its_own(name: str) -> None:
-    new = rewritten((FORMS | DIRECT)[name])
+    new = new_text((FORMS | DIRECT)[name])
     assert "xformers.ops" not in new, new
     torch.testing.assert_close(attended(new), attended(textwrap.dedent((FORMS | DIRECT)[name])))
 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_an_old_torch_still_finds_its_way(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    new = rewritten(FORMS[name])
+    new = new_text(FORMS[name])
     monkeypatch.delattr(F, "scaled_dot_product_attention")
     for module in ("xformers", "xformers.ops"):
         monkeypatch.setitem(sys.modules, module, None)
@@ -175,14 +176,14 @@ def test_an_old_torch_still_finds_its_way(name: str, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", FORMS | DIRECT)
 def test_a_second_run_changes_nothing(name: str) -> None:
-    new = rewritten((FORMS | DIRECT)[name])
+    new = new_text((FORMS | DIRECT)[name])
     assert rewrite_text(new, compat="_attention_compat").new == new
 
 
 def test_comments_stay() -> None:
-    assert "    # how it is done\n    if MODE ==" in rewritten(FORMS["the first of a chain"])
-    assert "    # nothing else is known\n    out = " in rewritten(FORMS["the first of two"])
-    assert "    # torch has it\n    return F." in rewritten(DIRECT["the other arm"])
+    assert "    # how it is done\n    if MODE ==" in new_text(FORMS["the first of a chain"])
+    assert "    # nothing else is known\n    out = " in new_text(FORMS["the first of two"])
+    assert "    # torch has it\n    return F." in new_text(DIRECT["the other arm"])
 
 
 @pytest.mark.parametrize(
@@ -213,3 +214,71 @@ def test_where_a_guard_does_more_the_call_is_left(old: str, new: str) -> None:
     result = rewrite_text(form.replace(old, new, 1), compat="_attention_compat")
     assert result.new == result.old != form
     assert [(site.kind, site.code) for site in result.sites] == [(SiteClass.LEFT, "XF218")]
+
+
+ASKED = """\
+import torch.nn.functional as F
+import xformers.ops as xops
+
+
+def attend(q, k, v):
+    b, n, h, d = q.shape
+"""
+HAS = 'hasattr(F, "scaled_dot_product_attention")'
+CALL = "xops.memory_efficient_attention(q, k, v).flatten(2)"
+
+
+def asked(test: str, *, otherwise: bool = False, head: str = ASKED) -> str:
+    first, second = (f"return {CALL}", "return q")[:: -1 if otherwise else 1]
+    return f"{head}    if {test}:\n        {first}\n    else:\n        {second}\n"
+
+
+EMITTED = {
+    "where torch lacks it": Case(asked(f"not {HAS}"), ("left XF218",), "runs only where torch has no", same=True),
+    "where torch has it not, otherwise": Case(asked(HAS, otherwise=True), ("left XF218",), same=True),
+    "with a helper": Case(asked(f"not {HAS}"), ("removed XF218",), has=("    return q\n",), lacks=("if",), helper=True),
+    "not not": Case(asked(f"not not {HAS}", otherwise=True), ("removed XF218",), lacks=("if",), helper=True),
+    "by a variable": Case(
+        asked("OLD", head=ASKED.replace("\n\n\n", f"\n\nOLD = not {HAS}\n\n\n")), ("removed XF218",), helper=True
+    ),
+    "by the full path": Case(
+        asked(f"not {HAS}".replace("F,", "torch.nn.functional,"), head=f"import torch\n{ASKED}"),
+        ("removed XF218",),
+        helper=True,
+    ),
+}
+NEAR_MISSES = {
+    "where torch has it": Case(asked(HAS), ("assumed XF101",), helper=True),
+    "where torch has it, otherwise": Case(asked(f"not {HAS}", otherwise=True), ("assumed XF101",), helper=True),
+    "of something else": Case(asked(f"not {HAS}".replace("(F,", "(xops,")), ("assumed XF101",), helper=True),
+    "another name": Case(asked(f"not {HAS}".replace("scaled_", "")), ("assumed XF101",), helper=True),
+    "a variable that is set twice": Case(
+        asked("OLD", head=ASKED.replace("\n\n\n", f"\n\nOLD = not {HAS}\nOLD = 1\n\n\n")),
+        ("assumed XF101",),
+        helper=True,
+    ),
+    "with something besides": Case(asked(f"not {HAS} or q"), ("assumed XF101",), helper=True),
+    "a function of the file": Case(asked("not has(F)"), ("assumed XF101",), helper=True),
+    "a function of the file with two arguments": Case(
+        asked(f"not {HAS}".replace("hasattr", "has")), ("assumed XF101",), helper=True
+    ),
+    "another operation": Case(asked(f"-{HAS}", otherwise=True), ("assumed XF101",), helper=True),
+}
+
+
+@by_name(EMITTED)
+def test_it_is_told(case: Case) -> None:
+    holds(case)
+
+
+@by_name(NEAR_MISSES)
+def test_a_near_miss_goes_elsewhere(case: Case) -> None:
+    holds(case, never=tuple(rule("old_torch_arm").codes))
+
+
+def test_every_code_is_told_somewhere() -> None:
+    assert set(rule("old_torch_arm").codes) <= codes_in(EMITTED)
+
+
+def test_the_examples_hold() -> None:
+    examples_hold("old_torch_arm")

@@ -1,7 +1,4 @@
-"""A result that is used twice: what is written through one use is seen through the other, as with xformers.
-
-Without gradients: attention saves its result for the backward pass, so nobody writes into it in training.
-"""
+"""What is done with the result decides how it is handed on."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ import torch
 import xformers.ops
 
 from tests import oracle
+from tests.rules.common import Case, attend, by_name, examples_hold, holds
 from xf2sdpa.rewrite.engine import rewrite_text
 
 HEAD = """
@@ -66,3 +64,52 @@ def test_old_and_new_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ONCE)
 def test_what_is_used_once_is_not_copied(name: str) -> None:
     assert ".contiguous()" not in rewrite_text(HEAD + f"    {ONCE[name]}\n").new
+
+
+OPERATOR = "xops.memory_efficient_attention(q, k, v)"
+LAST = "v.transpose(1, 2)\n    ).transpose(1, 2)"
+WRITTEN = {
+    "viewed": Case(attend(f"{OPERATOR}.view(b, n, -1)"), has=(f"{LAST}.reshape(b, n, -1)\n",)),
+    "viewed as": Case(attend(f"{OPERATOR}.view_as(bias)"), has=(f"{LAST}.reshape_as(bias)\n",)),
+    "viewed later": Case(attend("out.view(b, n, -1)", f"out = {OPERATOR}"), has=(f"{LAST}\n", "out.reshape(b, n, -1)")),
+    "viewed twice": Case(
+        attend("out.view(b, -1, n)", f"out = {OPERATOR}", "if c:", "    return out.view(b, n, -1)"),
+        has=(f"{LAST}\n", "return out.reshape(b, n, -1)", "return out.reshape(b, -1, n)"),
+    ),
+    "summed": Case(attend(f"{OPERATOR}.sum()"), has=(f"{LAST}.contiguous().sum()\n",)),
+    "returned": Case(attend(OPERATOR), has=(f"{LAST}.contiguous()\n",)),
+    "stored": Case(attend("1", f"c.x = {OPERATOR}"), has=(f"{LAST}.contiguous()\n",)),
+    "handed to a function": Case(attend(f"c({OPERATOR})"), has=(").transpose(1, 2).contiguous())\n",)),
+    "of three dimensions": Case(
+        attend(OPERATOR).replace("b, n, h, d", "b, n, d"), has=("    ).squeeze(1).contiguous()\n",)
+    ),
+}
+NEAR_MISSES = {
+    "flattened": Case(attend(f"{OPERATOR}.flatten(2)"), has=(f"{LAST}.flatten(2)\n",)),
+    "reshaped": Case(attend(f"{OPERATOR}.reshape(b, n, -1)"), has=(f"{LAST}.reshape(b, n, -1)\n",)),
+    "into a linear layer": Case(attend(f"F.linear({OPERATOR}, bias)"), lacks=("contiguous",)),
+    "viewed after something else": Case(
+        attend(f"{OPERATOR}.flatten(2).view(b, -1)"), has=(f"{LAST}.flatten(2).view(b, -1)\n",)
+    ),
+    "a view of something else": Case(
+        attend("out.flatten(2) + q.view(b, -1)", f"out = {OPERATOR}"), has=("q.view(b, -1)", f"{LAST}\n")
+    ),
+    "turned by the program itself": Case(
+        attend("y.view(b, -1)", f"out = {OPERATOR}", "y = out.transpose(1, 2)"),
+        has=("v.transpose(1, 2)\n    )\n", "return y.view(b, -1)"),
+    ),
+}
+
+
+@by_name(WRITTEN)
+def test_what_is_written(case: Case) -> None:
+    holds(case)
+
+
+@by_name(NEAR_MISSES)
+def test_a_near_miss_goes_elsewhere(case: Case) -> None:
+    holds(case)
+
+
+def test_the_examples_hold() -> None:
+    examples_hold("result")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.projects.harness import write
-from tests.test_cli import EXACT, LEFT, PLAIN, rewrite
+from tests.run.commands import EXACT, LEFT, PLAIN, rewrite
 
 SAID = "Nothing here needs xformers any more. Lines to drop:"
 COMPONENTS = "from xformers.components import build_attention\n\nBUILD = build_attention\n"

@@ -1,0 +1,414 @@
+"""Faults planted in the editor: what it might do wrong, on which program, and who must stop it.
+
+A fault is a piece of `xf2sdpa.edits` put in the place of the real one. `STOPPED` holds those that a run must notice;
+`UNNOTICED` those inside the span of an edit, where the self-check does not look.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import libcst as cst
+import pytest
+
+from xf2sdpa.edits import calls, expressions, statements
+from xf2sdpa.edits.kinds import Edit, ReplaceStatement, StatementEdit
+
+CHECK, PARSER, PAIRING = "self-check", "parser", "pairing"
+OUTSIDE = "text outside the edits changed"
+AGAIN = "a second run would change the file again"
+UNREADABLE = "the new text does not parse"
+UNEVEN = "the parsers disagree on the number of"
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+PLAIN = """\
+import torch
+import torch.nn.functional as F
+import xformers.ops as xops
+from elsewhere import kept
+
+
+@kept
+def first(q, k, v):
+    b, n, h, d = q.shape
+    # why it is done
+    out = xops.memory_efficient_attention(q, k, v, p=kept.p)  # behind it
+    return out.view(b, n, -1)
+
+
+def second(x, other):
+    y = other(x)
+    z = other(y)
+    return z
+"""
+STAYING = PLAIN.replace("z = other(y)", "z = other(y, xops.memory_efficient_attention)")
+"""The import stays, as the operator is used as a value."""
+NESTED = """\
+import torch.nn.functional as F
+import xformers.ops as xops
+
+
+def attend(q, k, v, project):
+    b, n, h, d = q.shape
+    return project(xops.memory_efficient_attention(q, k, v), b, n)
+"""
+CHAIN = """\
+import torch.nn.functional as F
+from xformers.ops import memory_efficient_attention
+
+
+def attend(q, k, v, mode):
+    if mode == 1:
+        out = q
+    elif not hasattr(F, "scaled_dot_product_attention"):
+        out = memory_efficient_attention(q, k, v)
+    elif mode == 2:
+        out = k
+    else:
+        out = v
+    return out
+"""
+EMPTIED = """\
+import torch.nn.functional as F
+
+
+def attend(q, k, v, wanted):
+    b, n, h, d = q.shape
+    if wanted():
+        import xformers.ops as xops
+    return xops.memory_efficient_attention(q, k, v).flatten(2)
+"""
+SEMICOLONS = """\
+import torch.nn.functional as F
+import re; import xformers.ops as xops; import json
+
+
+def attend(q, k, v):
+    b, n, h, d = q.shape
+    return xops.memory_efficient_attention(q, k, v).flatten(2)
+"""
+MASKED = """\
+import torch.nn.functional as F
+import xformers.ops as xops
+
+
+def attend(q, k, v):
+    b, n, h, d = q.shape
+    before = q.sum()
+    mask = xops.LowerTriangularMask()
+    after = k.sum()
+    return xops.memory_efficient_attention(q, k, v, attn_bias=mask).flatten(2) + before + after
+"""
+HEADS_FIRST = """\
+import torch.nn.functional as F
+import xformers.ops as xops
+
+
+def attend(q, k, v):
+    b, h, n, d = q.shape
+    k = k.transpose(1, 2)
+    return xops.memory_efficient_attention(q.transpose(1, 2), k, v.transpose(1, 2)).transpose(1, 2)
+"""
+ATTRIBUTE = """\
+from xformers.ops import fmha
+
+
+def pack(lengths, first):
+    return fmha.BlockDiagonalMask.from_seqlens(lengths, first.size, first.shape)
+"""
+COMPARED = """\
+try:
+    import xformers.ops as xops
+except ImportError:
+    xops = None
+
+
+def attend(q, k, v, bias, n):
+    fast = xops is not None
+    return xops.memory_efficient_attention(q, k, v, attn_bias=bias) if fast and n > 1 else None
+"""
+NEGATED = COMPARED.replace("xops is not None", "not xops")
+NAMED = COMPARED.replace("fast = xops is not None", "fast = (n, 1 if xops else n)[1]")
+QUOTED = """\
+import xformers.ops as xops
+
+
+def attend(q, k, v, bias: "xops.AttentionBias", name: str = "fast"):
+    return xops.memory_efficient_attention(q, k, v, attn_bias=bias)
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    Attributes:
+        program: a text that the real editor rewrites well.
+        plant: puts the fault in the place of what is right.
+        stopped_by: who notices it.
+        told: what the finding says.
+        helper: whether the program needs the helper module.
+    """
+
+    program: str
+    plant: Plant
+    stopped_by: str = CHECK
+    told: str = OUTSIDE
+    helper: bool = False
+
+
+def other_text(change: Callable[[str], str]) -> Plant:
+    """An editor whose new text is another one."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        right = statements.apply_edits
+
+        def wrong(*arguments: Any) -> tuple[Any, Any]:
+            module, transcript = right(*arguments)
+            code = change(module.code)
+            assert code != module.code, "the fault must change something"
+            return types.SimpleNamespace(code=code), transcript
+
+        patch.setattr(statements, "apply_edits", wrong)
+
+    return plant
+
+
+def instead(old: str, new: str) -> Plant:
+    """An editor that writes one piece of text in the place of another."""
+    return other_text(lambda text: text.replace(old, new, 1))
+
+
+def other_piece(owner: Any, name: str, make: Callable[[Any], Any]) -> Plant:
+    """An editor with one function or method made from the right one."""
+    return lambda patch: patch.setattr(owner, name, make(getattr(owner, name)))
+
+
+def other_edits(change: Callable[[ast.Module, Sequence[Edit]], Sequence[Edit]]) -> Plant:
+    """An editor that carries out other edits than it was asked for."""
+
+    def make(right: Any) -> Any:
+        def wrong(module: cst.Module, tree: ast.Module, edits: Sequence[Edit], layout: Any) -> Any:
+            return right(module, tree, change(tree, edits), layout)
+
+        return wrong
+
+    return other_piece(statements, "apply_edits", make)
+
+
+def on_the_next_statement(tree: ast.Module, edits: Sequence[Edit]) -> list[Edit]:
+    """Each edit of a statement in a function on the one that follows."""
+    follows: dict[int, ast.stmt] = {}
+    for node in ast.walk(tree):
+        body = node.body if isinstance(node, ast.FunctionDef) else []
+        follows.update({id(one): two for one, two in itertools.pairwise(body)})
+    return [
+        replace(edit, node=follows.get(id(edit.node), edit.node)) if isinstance(edit, ReplaceStatement) else edit
+        for edit in edits
+    ]
+
+
+def without_statements(tree: ast.Module, edits: Sequence[Edit]) -> list[Edit]:
+    return [edit for edit in edits if not isinstance(edit, StatementEdit)]
+
+
+def one_too_few(kind: type[ast.expr]) -> Plant:
+    """A list of LibCST's nodes in which one of a kind is missing."""
+
+    def make(right: Any) -> Any:
+        def gather(self: Any, node: cst.CSTNode) -> None:
+            right(self, node)
+            self.found[kind].pop()
+
+        return gather
+
+    return other_piece(expressions._Collector, "gather", make)
+
+
+def turned_round(kind: type[ast.expr]) -> Plant:
+    """A list of LibCST's nodes of one kind in the wrong order."""
+
+    def make(right: Any) -> Any:
+        def gather(self: Any, node: cst.CSTNode) -> None:
+            right(self, node)
+            self.found[kind].reverse()
+
+        return gather
+
+    return other_piece(expressions._Collector, "gather", make)
+
+
+def without_last_statement(right: Any) -> Any:
+    """A reading of a block in which LibCST has one statement less."""
+    return lambda self, body, twins: right(self, body[:-1], twins)
+
+
+def with_one_more_statement(right: Any) -> Any:
+    return lambda self, body, twins: right(self, [*body, body[-1]], twins)
+
+
+def bare_lines(right: Any) -> Any:
+    """Edited lines that lose the comments above them."""
+    return lambda self, node, twins: [line.with_changes(leading_lines=[]) for line in right(self, node, twins)]
+
+
+def bare_ends(right: Any) -> Any:
+    """Edited lines that lose the comment behind them."""
+    plain = cst.TrailingWhitespace(whitespace=cst.SimpleWhitespace(""), newline=cst.Newline())
+
+    def line(self: Any, node: Any, twins: Any) -> list[Any]:
+        lines = right(self, node, twins)
+        return [
+            one.with_changes(trailing_whitespace=plain) if isinstance(one, cst.SimpleStatementLine) else one
+            for one in lines
+        ]
+
+    return line
+
+
+def without_decorators(right: Any) -> Any:
+    def bodies(self: Any, edited: Any, node: Any, twin: Any) -> Any:
+        made = right(self, edited, node, twin)
+        return made.with_changes(decorators=[]) if isinstance(made, cst.FunctionDef) else made
+
+    return bodies
+
+
+def doubled_lines(right: Any) -> Any:
+    """A block in which each edited line stands twice."""
+    return lambda self, node, twins: [one for line in right(self, node, twins) for one in (line, line)]
+
+
+def _lines_moved(text: str) -> str:
+    return text.replace("    y = other(x)\n    z = other(y)\n", "    z = other(y)\n    y = other(x)\n")
+
+
+def _functions_moved(text: str) -> str:
+    first, second = text.index("@kept"), text.index("def second")
+    return text[:first] + text[second:] + "\n\n" + text[first:second].rstrip() + "\n"
+
+
+def _second_indented_by_two(text: str) -> str:
+    head, _, body = text.partition("def second(x, other):\n")
+    return head + "def second(x, other):\n" + body.replace("    ", "  ")
+
+
+def _first_two_turned(arguments: list[cst.Arg]) -> list[cst.Arg]:
+    first, second, *others = arguments
+    return [second, first, *others]
+
+
+def _lost(right: Any) -> Any:
+    """A call that is left as it is though its edit counts as made."""
+    return lambda call, *_: call
+
+
+STOPPED: dict[str, Fault] = {
+    "an edit of a call is lost": Fault(STAYING, other_piece(expressions, "rebuild_call", _lost), told=AGAIN),
+    "a comment above an edited line is dropped": Fault(PLAIN, other_piece(statements._Editor, "line", bare_lines)),
+    "a comment behind an edited line is dropped": Fault(PLAIN, other_piece(statements._Editor, "line", bare_ends)),
+    "decorators are lost": Fault(PLAIN, other_piece(statements._Editor, "bodies", without_decorators)),
+    "a comment far from the edits is dropped": Fault(PLAIN, instead("    # why it is done\n", "")),
+    "a comment stands twice": Fault(PLAIN, instead("    # why it is done\n", "    # why it is done\n" * 2)),
+    "a space too many outside the edits": Fault(PLAIN, instead("(x, other)", "(x,  other)")),
+    "one newline becomes another": Fault(PLAIN, instead("    y = other(x)\n", "    y = other(x)\r\n")),
+    "all newlines become others": Fault(PLAIN, other_text(lambda text: text.replace("\n", "\r\n"))),
+    "the last newline is lost": Fault(PLAIN, other_text(lambda text: text.rstrip("\n"))),
+    "an import goes that nobody asked for": Fault(PLAIN, instead("from elsewhere import kept\n", "")),
+    "the import above the one that goes, goes too": Fault(PLAIN, instead("import torch.nn.functional as F\n", "")),
+    "two statements change places": Fault(PLAIN, other_text(_lines_moved)),
+    "two functions change places": Fault(PLAIN, other_text(_functions_moved)),
+    "a statement beside an edit stands twice": Fault(
+        PLAIN, instead("    b, n, h, d = q.shape\n", "    b, n, h, d = q.shape\n" * 2)
+    ),
+    "a statement at the end is added": Fault(PLAIN, other_text(lambda text: f"{text}x = 1\n")),
+    "a statement at the start is added": Fault(PLAIN, other_text(lambda text: f"x = 1\n{text}")),
+    "a block is indented otherwise": Fault(PLAIN, other_text(_second_indented_by_two)),
+    "a name beside the edit is renamed": Fault(PLAIN, instead("    out = ", "    res = ")),
+    "an edit of a call on another call": Fault(NESTED, turned_round(ast.Call)),
+    "an edit of an attribute on another one": Fault(ATTRIBUTE, turned_round(ast.Attribute), helper=True),
+    "an edit of a comparison on another one": Fault(
+        COMPARED.replace("fast = xops is not None", "fast = (n < 3, xops is not None)"),
+        turned_round(ast.Compare),
+        helper=True,
+    ),
+    "an edit of a string on another one": Fault(QUOTED, turned_round(ast.Constant), helper=True),
+    "an edit of a name on another one": Fault(NAMED, turned_round(ast.Name), helper=True),
+    "edits of statements on the next one": Fault(MASKED, other_edits(on_the_next_statement)),
+    "a block without its pass": Fault(EMPTIED, instead("        pass\n", ""), PARSER, UNREADABLE, helper=True),
+    "a byte order mark comes in": Fault(PLAIN, other_text(lambda text: f"\ufeff{text}"), PARSER, UNREADABLE),
+    "a parenthesis too many": Fault(PLAIN, instead("F.scaled_dot_product_attention(", "F.s(("), PARSER, UNREADABLE),
+    "a line is indented one space too far": Fault(
+        PLAIN, instead("    return out", "     return out"), PARSER, UNREADABLE
+    ),
+    "a quote is lost": Fault(
+        CHAIN, other_text(lambda text: text.replace("mode == 1", 'mode == "')), PARSER, UNREADABLE, helper=True
+    ),
+    "a block with a statement too few": Fault(
+        PLAIN, other_piece(statements._Editor, "block", without_last_statement), PAIRING, "a block holds fewer"
+    ),
+    "a block with a statement too many": Fault(
+        PLAIN, other_piece(statements._Editor, "block", with_one_more_statement), PAIRING, "a block holds more"
+    ),
+    "a call too few": Fault(PLAIN, one_too_few(ast.Call), PAIRING, f"{UNEVEN} Call"),
+    "an attribute too few": Fault(ATTRIBUTE, one_too_few(ast.Attribute), PAIRING, f"{UNEVEN} Attribute", helper=True),
+    "a comparison too few": Fault(COMPARED, one_too_few(ast.Compare), PAIRING, f"{UNEVEN} Compare", helper=True),
+    "a negation too few": Fault(NEGATED, one_too_few(ast.UnaryOp), PAIRING, f"{UNEVEN} UnaryOp", helper=True),
+    "a name too few": Fault(NAMED, one_too_few(ast.Name), PAIRING, f"{UNEVEN} Name", helper=True),
+    "a string too few": Fault(QUOTED, one_too_few(ast.Constant), PAIRING, f"{UNEVEN} Constant", helper=True),
+}
+"""Faults that end as XF905, the file untouched."""
+
+UNNOTICED: dict[str, Fault] = {
+    "an edited line stands twice": Fault(PLAIN, other_piece(statements._Editor, "line", doubled_lines)),
+    "an edit of a call is lost, and its import goes": Fault(PLAIN, other_piece(expressions, "rebuild_call", _lost)),
+    "an edit of an attribute is lost": Fault(
+        PLAIN, other_piece(expressions._Transformer, "leave_Attribute", lambda _: lambda self, old, new: new)
+    ),
+    "an unwrapping is lost": Fault(
+        HEADS_FIRST,
+        other_piece(
+            expressions._Transformer,
+            "leave_Call",
+            lambda right: (
+                lambda self, old, new: new if type(self.edits.get(old)).__name__ == "Unwrap" else right(self, old, new)
+            ),
+        ),
+    ),
+    "query and key change places": Fault(
+        PLAIN,
+        other_piece(
+            calls,
+            "_edited_arguments",
+            lambda right: lambda call, edit: _first_two_turned(right(call, edit)),
+        ),
+    ),
+    "an argument is lost": Fault(
+        PLAIN, other_piece(calls, "_edited_arguments", lambda right: lambda call, edit: right(call, edit)[:3])
+    ),
+    "what stands behind the call stands there twice": Fault(
+        PLAIN,
+        other_piece(calls, "_with_suffix", lambda right: lambda value, suffix: right(right(value, suffix), suffix)),
+    ),
+    "another function is called": Fault(
+        PLAIN,
+        other_piece(calls, "parsed", lambda right: lambda text: right("F.softmax" if text.startswith("F.") else text)),
+    ),
+    "an import that goes stays": Fault(
+        PLAIN, other_piece(statements, "without_aliases", lambda _: lambda node, edit: node)
+    ),
+    "an import comes in where another goes": Fault(
+        PLAIN, instead("from elsewhere import kept\n", "import json\nfrom elsewhere import kept\n")
+    ),
+    "a statement beside one that goes, goes too": Fault(SEMICOLONS, instead("import re; ", "")),
+    "an elif becomes an else": Fault(CHAIN, instead("elif mode == 2:\n        out = k\n    ", ""), helper=True),
+    "an arm of a chain is lost": Fault(CHAIN, instead("    else:\n        out = v\n", ""), helper=True),
+    "a mask that goes stays": Fault(MASKED, other_edits(without_statements)),
+}
+"""Faults within the span of an edit: the program that comes out is a wrong one, and nothing says so."""

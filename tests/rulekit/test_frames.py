@@ -1,0 +1,382 @@
+"""What becomes of a frame around an import that nothing reads any more: a `try`, an `if`, a `with`, a function."""
+
+from __future__ import annotations
+
+import pytest
+
+from xf2sdpa.rewrite.engine import rewrite_text
+
+HEAD = "from xformers.ops import memory_efficient_attention\n\n\n"
+USE = """
+
+def attend(q, k, v, bias):
+    return memory_efficient_attention(q, k, v, attn_bias=bias)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (
+            """\
+def there():
+    try:
+        import xformers.ops
+        return True
+    except ImportError:
+        return False
+""",
+            """\
+def there():
+    return True
+""",
+        ),
+        (
+            """\
+def there():
+    try:
+        import xformers.ops
+        return f()
+    except ImportError:
+        return False
+""",
+            """\
+def there():
+    try:
+        return f()
+    except ImportError:
+        return False
+""",
+        ),
+        (
+            """\
+def there():
+    try:
+        import xformers.ops
+        pass
+    except ImportError:
+        return False
+    else:
+        return True
+""",
+            """\
+def there():
+    return True
+""",
+        ),
+        (
+            """\
+try:
+    import xformers.ops
+except ImportError:
+    fall_back()
+else:
+    # why
+    register("a",
+        1)
+""",
+            """\
+# why
+register("a",
+    1)
+""",
+        ),
+        (
+            '''\
+try:
+    import xformers.ops
+except ImportError:
+    fall_back()
+else:
+    x = """a
+    b"""
+''',
+            '''\
+try:
+    import xformers.ops
+except ImportError:
+    fall_back()
+else:
+    x = """a
+    b"""
+''',
+        ),
+        (
+            """\
+try:
+    import xformers.ops
+except ImportError:
+    fall_back()
+else:
+    @x
+    def y(): pass
+""",
+            """\
+try:
+    import xformers.ops
+except ImportError:
+    fall_back()
+else:
+    @x
+    def y(): pass
+""",
+        ),
+        (
+            """\
+try:
+    import xformers.ops
+except ImportError:
+    fall_back()
+else: a(); b()
+""",
+            """\
+a()
+b()
+""",
+        ),
+        (
+            """\
+try:
+    import xformers.ops
+except ImportError:
+    fall_back()
+else:
+    a = find_spec("xformers")
+""",
+            """\
+try:
+    import xformers.ops
+except ImportError:
+    fall_back()
+else:
+    a = find_spec("xformers")
+""",
+        ),
+        (
+            """\
+try:
+    import xformers.ops
+except ImportError:
+    fall_back()
+finally:
+    done()
+""",
+            """\
+done()
+""",
+        ),
+        (
+            """\
+try:
+    import xformers.ops
+    import json
+except ImportError:
+    json = None
+""",
+            """\
+try:
+    import json
+except ImportError:
+    json = None
+""",
+        ),
+        (
+            """\
+try:
+    import xformers.ops
+    import json
+except ImportError:
+    other = None
+""",
+            """\
+try:
+    import json
+except ImportError:
+    other = None
+""",
+        ),
+        (
+            """\
+try:
+    import xformers.ops, json
+except ImportError:
+    fall_back()
+""",
+            """\
+try:
+    import json
+except ImportError:
+    fall_back()
+""",
+        ),
+        (
+            """\
+try:
+    import json
+    import xformers.ops
+except ImportError:
+    print("a")
+""",
+            """\
+try:
+    import json
+except ImportError:
+    print("a")
+""",
+        ),
+        (
+            """\
+if FLAG:
+    import xformers.ops
+""",
+            "",
+        ),
+        (
+            """\
+if FLAG:
+    import xformers.ops
+else:
+    fall_back()
+""",
+            """\
+if FLAG:
+    pass
+else:
+    fall_back()
+""",
+        ),
+        (
+            """\
+if FLAG:
+    import xformers.ops
+elif OTHER:
+    import xformers.ops
+""",
+            """\
+if FLAG:
+    pass
+elif OTHER:
+    pass
+""",
+        ),
+        (
+            """\
+if FLAG:
+    import xformers.ops
+    print("a")
+""",
+            """\
+if FLAG:
+    print("a")
+""",
+        ),
+        (
+            """\
+if has_xformers:
+    import xformers.ops
+x = has_xformers
+""",
+            """\
+x = has_xformers
+""",
+        ),
+        (
+            """\
+with suppress(ImportError):
+    import xformers.ops
+""",
+            "",
+        ),
+        (
+            """\
+with suppress(ImportError):
+    import xformers.ops
+    f()
+""",
+            """\
+with suppress(ImportError):
+    f()
+""",
+        ),
+        (
+            """\
+xops = None
+try:
+    import xformers.ops as xops
+except ImportError:
+    fall_back()
+""",
+            "",
+        ),
+        (
+            """\
+xops = None
+try:
+    import xformers.ops as xops
+except ImportError:
+    fall_back()
+__all__ = ["xops"]
+""",
+            """\
+xops = None
+try:
+    import xformers.ops as xops
+except ImportError:
+    fall_back()
+__all__ = ["xops"]
+""",
+        ),
+        (
+            """\
+def f():
+    import xformers.ops
+    from xformers.ops import LowerTriangularMask
+    return LowerTriangularMask()
+""",
+            """\
+def f():
+    from _attention_compat import LowerTriangularMask
+    return LowerTriangularMask()
+""",
+        ),
+        (
+            """\
+from .utils import is_xformers_installed
+if is_xformers_installed():
+    import xformers.ops
+""",
+            "",
+        ),
+        (
+            """\
+from .utils import is_xformers_installed
+if is_xformers_installed():
+    import xformers.ops
+x = is_xformers_installed
+""",
+            """\
+from .utils import is_xformers_installed
+x = is_xformers_installed
+""",
+        ),
+        (
+            """\
+from .utils import something
+if something(xformers):
+    import xformers.ops
+""",
+            """\
+from .utils import something
+if something(xformers):
+    import xformers.ops
+""",
+        ),
+    ],
+)
+def test_a_frame(old: str, new: str) -> None:
+    result = rewrite_text(f"{HEAD}{old}{USE}", compat="_attention_compat")
+    assert not result.failed, result.findings
+    assert result.new.startswith(HEAD.rstrip().replace("xformers.ops", "_attention_compat"))
+    assert result.new.endswith(USE)
+    left = result.new.removesuffix(USE).partition("\n")[2].strip("\n")
+    assert left == new.strip("\n")

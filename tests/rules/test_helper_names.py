@@ -1,0 +1,215 @@
+"""Names of xformers.ops come from the helper module, or are named where it has none."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
+
+HEAD = "import torch\nimport xformers.ops as xops\nfrom xformers.ops import fmha\n\n\ndef run(x, bias, n):\n"
+FROM = "from _attention_compat import "
+
+
+def use(*lines: str, head: str = HEAD) -> str:
+    return head + "".join(f"    {line}\n" for line in lines)
+
+
+EMITTED = {
+    "a mask class": Case(
+        use("return xops.LowerTriangularMask()"),
+        ("finding XF160",),
+        has=(f"{FROM}LowerTriangularMask\n", "return LowerTriangularMask()"),
+        helper=True,
+    ),
+    "a longer path": Case(
+        use("return fmha.attn_bias.BlockDiagonalMask.from_seqlens(n)"),
+        ("finding XF160",),
+        has=(f"{FROM}BlockDiagonalMask\n", "return BlockDiagonalMask.from_seqlens(n)"),
+        helper=True,
+    ),
+    "isinstance": Case(
+        use("return isinstance(bias, xops.AttentionBias)"),
+        ("finding XF160",),
+        has=("isinstance(bias, AttentionBias)",),
+        helper=True,
+    ),
+    "an annotation in quotes": Case(
+        use("y: 'xops.AttentionBias' = bias", "return y"),
+        ("finding XF160",),
+        has=("y: 'AttentionBias' = bias",),
+        helper=True,
+    ),
+    "torch's own": Case(
+        use("return xops.unbind(x, 1)"),
+        ("finding XF160",),
+        has=("return torch.unbind(x, 1)",),
+        lacks=("xops",),
+        helper=True,
+    ),
+    "a name that is taken": Case(
+        use("AttentionBias = n", "return AttentionBias, xops.AttentionBias"),
+        ("finding XF160",),
+        has=(f"{FROM}AttentionBias as compat_AttentionBias\n", "return AttentionBias, compat_AttentionBias"),
+        helper=True,
+    ),
+    "what the helper has not": Case(
+        use("return xops.LowerTriangularMask(), fmha.triton_splitk.FwOp"),
+        ("finding XF402",),
+        "xformers.ops.fmha.triton_splitk",
+        helper=True,
+    ),
+    "components": Case(
+        use("return components.MultiHeadDispatch", head="from xformers import components\n\n\ndef run():\n"),
+        ("finding XF402",),
+        "xformers.components.MultiHeadDispatch stays",
+        helper=True,
+    ),
+    "an import that is only handed on": Case(
+        "from xformers.ops import LowerTriangularMask\n\nSIZE = 1\n",
+        ("finding XF140",),
+        has=(f"{FROM}LowerTriangularMask\n",),
+        helper=True,
+        handed_on=frozenset({"LowerTriangularMask"}),
+    ),
+    "a kernel for the switch of another library": Case(
+        "import xformers.ops as xops\n\n"
+        "unet.enable_xformers_memory_efficient_attention(attention_op=xops.MemoryEfficientAttentionFlashAttentionOp)\n",
+        ("finding XF402",),
+        "MemoryEfficientAttentionFlashAttentionOp stays",
+        same=True,
+        helper=True,
+    ),
+}
+NEAR_MISSES = {
+    "without a helper": Case(use("return xops.LowerTriangularMask()"), same=True),
+    "a name of the file": Case(
+        "class LowerTriangularMask:  # not xformers'\n    pass\n\n\nx = LowerTriangularMask()\n", same=True, helper=True
+    ),
+    "another library": Case(
+        "from another import fmha  # not xformers\n\nMASK = fmha.LowerTriangularMask()\n", same=True, helper=True
+    ),
+    "a shadowed name": Case(
+        use("return xops.LowerTriangularMask()", head=HEAD.replace("run(x,", "run(xops,")), same=True, helper=True
+    ),
+    "a comparison of a test": Case(
+        use("assert_close(xops.LowerTriangularMask(), x)"), same=True, helper=True, path="tests/test_masks.py"
+    ),
+    "the version": Case("import xformers\n\nprint(xformers.__version__)\n", same=True, helper=True),
+    "unbind in a comparison": Case(
+        use("assert_close(xops.unbind(x), x)"), same=True, helper=True, path="tests/test_masks.py"
+    ),
+    "with private parts": Case(
+        "from xformers.ops.fmha import _memory_efficient_attention\n" + use("return xops.LowerTriangularMask()"),
+        same=True,
+        helper=True,
+    ),
+    "what says something about the package": Case(
+        "import xformers\n\nprint(xformers.info, xformers._has_cpp_library, xformers.version)\n", same=True, helper=True
+    ),
+}
+
+
+def test_what_stays_is_told_once_and_with_advice() -> None:
+    lines = [*["b = fmha.triton_splitk.FwOp"] * 2, "c = xops.SparseCSRTensor", "d = xops.profiler.x"]
+    result = holds(Case(use(*lines, "return b, c, d"), helper=True))
+    found = [finding for finding in result.findings if finding.code == "XF402"]
+    assert len({finding.message for finding in found}) == len(found) == 3
+    assert all(finding.advice for finding in found)
+
+
+def test_a_mask_that_only_calls_read_goes_with_the_last_of_them() -> None:
+    lines = ["b, n, h, d = x.shape", "mask = xops.LowerTriangularMask()"]
+    call = "return xops.memory_efficient_attention(x, x, x, attn_bias=mask).flatten(2)"
+    assert "mask" not in holds(Case(use(*lines, call), helper=True)).new
+    assert "mask = LowerTriangularMask()" in holds(Case(use(*lines, "print(mask)", call), helper=True)).new
+
+
+@by_name(EMITTED)
+def test_it_is_told(case: Case) -> None:
+    holds(case)
+
+
+@by_name(NEAR_MISSES)
+def test_a_near_miss_goes_elsewhere(case: Case) -> None:
+    holds(case, never=tuple(rule("helper_names").codes))
+
+
+def test_every_code_is_told_somewhere() -> None:
+    assert set(rule("helper_names").codes) <= codes_in(EMITTED)
+
+
+def test_the_examples_hold() -> None:
+    examples_hold("helper_names")
+
+
+@pytest.mark.parametrize(
+    ("part", "advice"),
+    [
+        ("xformers.components.Attention", "xformers.components is not maintained"),
+        ("xformers.sparse.SparseCSRTensor", "torch.sparse and"),
+        ("xformers.profiler.profile", "torch.profiler"),
+        ("xformers.checkpoint.checkpoint", "torch.utils.checkpoint"),
+        ("xformers.ops.rope_padded", "Apply the rotary"),
+        ("xformers.triton.FusedDropout", "torch.compile"),
+        ("xformers.ops.something", "Keep xformers"),
+    ],
+)
+def test_what_to_do_instead(part: str, advice: str) -> None:
+    result = holds(
+        Case(f"import {part.rpartition('.')[0]}\n\nprint({part}, 1)\n", ("finding XF402",), same=True, helper=True)
+    )
+    (finding,) = [finding for finding in result.findings if finding.code == "XF402"]
+    assert finding.advice.startswith(advice)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("xops is not None", "True"),
+        ("xops is None", "False"),
+        ("xops == None", "False"),
+        ("None is not xops", "True"),
+        ("xops is bias", "xops is bias"),
+        ("xops is None is n", "xops is None is n"),
+        ("xops.LowerTriangularMask is not None", "LowerTriangularMask is not None"),
+    ],
+)
+def test_whether_the_module_is_there(old: str, new: str) -> None:
+    holds(Case(use(f"return {old}, fmha.LowerTriangularMask"), has=(f"return {new}, Lower",), helper=True))
+
+
+def test_a_module_that_is_handed_on_is_no_finding() -> None:
+    result = holds(Case(use("return n(xops, fmha), xops.LowerTriangularMask()"), helper=True))
+    assert "XF402" not in {finding.code for finding in result.findings}
+
+
+MADE = "mask = xops.LowerTriangularMask()"
+CALLED = "xops.memory_efficient_attention(x, x, x, attn_bias=mask).flatten(2)"
+
+
+@pytest.mark.parametrize(
+    ("lines", "stays"),
+    [
+        ((MADE, f"n({CALLED})", f"return {CALLED}"), ""),
+        ((MADE, f"n({CALLED})", f"return {CALLED}, mask"), "    mask = LowerTriangularMask()\n"),
+        ((MADE, "return x"), "    mask = LowerTriangularMask()\n"),
+        ((f"other = {MADE}", f"n({CALLED})", f"return {CALLED}, other"), "    other = mask = LowerTriangularMask()\n"),
+        (("global mask", MADE, f"n({CALLED})", f"return {CALLED}"), "    mask = LowerTriangularMask()\n"),
+    ],
+)
+def test_a_mask_that_several_calls_read(lines: tuple[str, ...], stays: str) -> None:
+    new = holds(Case(use("b, h, m, d = x.shape", *lines), helper=True)).new
+    assert stays in new
+    assert ("mask =" in new) == bool(stays), new
+
+
+@pytest.mark.xfail(strict=True, reason="a call that would go to the helper, and is to be left, is not kept whole")
+def test_a_call_that_a_comment_leaves_keeps_its_mask() -> None:
+    line = "return xops.memory_efficient_attention(x, x, x, xops.LowerTriangularMask())  # xf2sdpa: ignore"
+    holds(Case(use(line), ("left XF906",), has=(line,), helper=True))
+
+
+def test_a_mask_of_the_module_stays() -> None:
+    head = HEAD.replace("\n\n\ndef", f"\n\n{MADE}\n\n\ndef")
+    new = holds(Case(use("b, h, m, d = x.shape", f"n({CALLED})", f"return {CALLED}", head=head), helper=True)).new
+    assert "mask = LowerTriangularMask()\n" in new

@@ -1,0 +1,41 @@
+"""`op=` is dropped where that loses nothing but the choice of a kernel."""
+
+from __future__ import annotations
+
+from tests.rules.common import Case, attend, by_name, codes_in, examples_hold, holds, mea, rule
+
+EMITTED = {
+    "a name": Case(attend(mea("op=c")), ("note XF122",), "no longer pinned", lacks=("op=",)),
+    "an attribute": Case(attend(mea("op=c.op")), ("note XF122",), lacks=("op=",)),
+    "a kernel": Case(
+        attend(mea("op=xops.MemoryEfficientAttentionCutlassOp")), ("note XF122",), lacks=("op=", "Cutlass", "xops")
+    ),
+    "a pair": Case(attend(mea("op=(xops.fmha.cutlass.FwOp, None)")), ("note XF122",), lacks=("op=", "FwOp")),
+    "a call": Case(attend(mea("op=choose(q)")), ("left XF206",), "may do something", same=True),
+    "a call inside": Case(attend(mea("op=(choose(q), None)")), ("left XF206",), same=True),
+    "another constant": Case(attend(mea("op=0")), ("note XF122",), lacks=("op=",)),
+}
+NEAR_MISSES = {
+    "none": Case(attend(mea()), ("assumed XF101",)),
+    "None": Case(attend(mea("op=None")), ("assumed XF101",), lacks=("op=",)),
+    "a call as the bias": Case(attend(mea("attn_bias=choose(q)")), ("left XF211",)),
+    "a call as the probability": Case(attend(mea("p=choose(q)")), ("assumed XF101",), has=("dropout_p=choose(q)",)),
+}
+
+
+@by_name(EMITTED)
+def test_it_is_told(case: Case) -> None:
+    holds(case)
+
+
+@by_name(NEAR_MISSES)
+def test_a_near_miss_goes_elsewhere(case: Case) -> None:
+    holds(case, never=tuple(rule("op").codes))
+
+
+def test_every_code_is_told_somewhere() -> None:
+    assert set(rule("op").codes) <= codes_in(EMITTED)
+
+
+def test_the_examples_hold() -> None:
+    examples_hold("op")

@@ -1,0 +1,72 @@
+"""The layout, by the number of dimensions that the function shows."""
+
+from __future__ import annotations
+
+from tests.rules.common import Case, attend, by_name, codes_in, examples_hold, holds, rule
+
+
+def shaped(*lines: str, call: str = "xops.memory_efficient_attention(q, k, v)") -> str:
+    text = attend(f"{call}.flatten(1)")
+    return text.replace("    b, n, h, d = q.shape\n", "".join(f"    {line}\n" for line in lines))
+
+
+MOVED = "\n        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)\n    ).transpose(1, 2)"
+ADDED = "(\n        q.unsqueeze(1), k.unsqueeze(1), v.unsqueeze(1)\n    ).squeeze(1).flatten(1)\n"
+EMITTED = {
+    "four": Case(shaped("b, n, h, d = q.shape"), ("assumed XF101",), has=(MOVED,)),
+    "four by a key": Case(shaped("b, n, h, d = k.shape"), ("assumed XF101",), has=(MOVED,)),
+    "four by an assertion": Case(shaped("assert v.ndim == 4"), ("assumed XF101",), has=(MOVED,)),
+    "four by a view": Case(shaped("q = q.view(1, 2, 3, -1)"), ("assumed XF101",), has=(MOVED,)),
+    "three": Case(shaped("b, n, d = q.shape"), ("assumed XF102",), has=(ADDED,)),
+    "three by a reshape": Case(shaped("q = q.reshape(1, 2, 3)"), ("assumed XF102",), has=(ADDED,)),
+    "by keyword": Case(
+        shaped("b, n, d = q.shape", call="xops.memory_efficient_attention(query=q, key=k, value=v)"),
+        ("assumed XF102",),
+        has=("        query=q.unsqueeze(1), key=k.unsqueeze(1), value=v.unsqueeze(1)\n",),
+    ),
+    "in another order": Case(
+        shaped("b, n, d = q.shape", call="xops.memory_efficient_attention(value=v, query=q, key=k)"),
+        ("assumed XF102",),
+        has=("        value=v.unsqueeze(1), query=q.unsqueeze(1), key=k.unsqueeze(1)\n",),
+    ),
+    "not shown": Case(shaped(), ("left XF201",), "does not show whether", same=True),
+    "a shape of something else": Case(shaped("b, n, h, d = bias.shape"), ("left XF201",), same=True),
+    "a shape before a change": Case(shaped("b, n, h, d = q.shape", "q, k, v = c(q, k, v)"), ("left XF201",), same=True),
+    "an assertion that is no equality": Case(shaped("assert q.ndim > 3"), ("left XF201",), same=True),
+    "two": Case(shaped("n, d = q.shape"), ("left XF201",), same=True),
+    "three and four": Case(
+        shaped("b, n, h, d = q.shape", "b, n, d = k.shape"), ("left XF202",), "different numbers of dim", same=True
+    ),
+    "five": Case(shaped("b, n, g, h, d = q.shape"), ("left XF203",), "five dimensions", same=True),
+}
+NEAR_MISSES = {
+    "a variant": Case(
+        shaped("b, n, h, d = q.shape").replace("attention(q", "attention_forward(q"), ("left XF208",), same=True
+    ),
+    "unpacked": Case(shaped("b, n, h, d = q.shape", call="xops.memory_efficient_attention(*q)"), ("left XF205",)),
+    "of another library": Case(shaped("b, n, h, d = q.shape").replace("xformers", "flash"), same=True),
+}
+
+
+def test_the_helper_takes_what_is_not_shown() -> None:
+    (site,) = holds(Case(shaped(), ("compat XF161",), helper=True)).sites
+    assert "does not show" in site.message
+    assert "b, n, h, d = query.shape" in site.advice
+
+
+@by_name(EMITTED)
+def test_it_is_told(case: Case) -> None:
+    holds(case)
+
+
+@by_name(NEAR_MISSES)
+def test_a_near_miss_goes_elsewhere(case: Case) -> None:
+    holds(case, never=tuple(rule("rank").codes))
+
+
+def test_every_code_is_told_somewhere() -> None:
+    assert set(rule("rank").codes) <= codes_in(EMITTED)
+
+
+def test_the_examples_hold() -> None:
+    examples_hold("rank")

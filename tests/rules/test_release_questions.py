@@ -1,0 +1,153 @@
+"""Questions about the installed release are answered as the last one would."""
+
+from __future__ import annotations
+
+from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
+
+USE = "\n\ndef attend(q, k, v, bias):\n    return xops.memory_efficient_attention(q, k, v, attn_bias=bias)\n"
+HEAD = "import xformers\nimport xformers.ops as xops\n\n"
+
+
+def asked(*lines: str, head: str = HEAD) -> str:
+    return head + "".join(f"{line}\n" for line in lines) + USE
+
+
+def answered(question: str, answer: str, head: str = HEAD) -> Case:
+    return Case(
+        asked(f"FLAG = {question}", head=head),
+        ("finding XF143",),
+        "as the last one would",
+        has=(f"FLAG = {answer}\n",),
+        lacks=("xformers",),
+        helper=True,
+    )
+
+
+V = "xformers.__version__"
+SHOWN = f"if is_xformers_available():\n    import xformers\n    R = {V}\nelse:\n    R = 'N/A'\nx = f(R)"
+PARSED = "from packaging import version\n" + HEAD
+EMITTED = {
+    "an old one": answered(f"{V}.startswith('0.0.18')", "False"),
+    "older than": answered(f"{V} < '0.0.20'", "False"),
+    "at least": answered(f"version.parse({V}) >= version.parse('0.0.17')", "True", PARSED),
+    "not that one": answered(f"{V} != '0.0.18'", "True"),
+    "negated": answered(f"not {V}.startswith('0.0.18')", "True"),
+    "one of several": answered(f"{V} in ('0.0.18', '0.0.19')", "False"),
+    "by the globals": answered("'xops' in globals()", "True"),
+    "a variable in between": Case(
+        asked(f"RELEASE = {V}", "FLAG = RELEASE < '0.0.20'"),
+        ("finding XF143",),
+        has=("FLAG = False\n",),
+        lacks=("RELEASE",),
+        helper=True,
+    ),
+    "a branch that is never taken": Case(
+        asked(f"if {V} < '0.0.20':", "    print('old')"), ("finding XF143",), lacks=("print", "if"), helper=True
+    ),
+    "an assertion": Case(asked(f"assert {V} >= '0.0.20'"), ("finding XF143",), lacks=("assert",), helper=True),
+    "said": Case(asked(f"print({V})"), ("finding XF143",), lacks=("print",), helper=True),
+    "shown": Case(
+        asked(SHOWN, head="import xformers.ops as xops\n\n"),
+        ("finding XF143",),
+        has=("R = 'N/A'\n",),
+        helper=True,
+    ),
+    "two questions in one": answered(f"{V} >= '0.0.17' and {V} != '0.0.18'", "True"),
+    "two variables at once": Case(
+        asked(f"A = B = {V}", "FLAG = A < '0.0.20'"),
+        ("finding XF143",),
+        has=("FLAG = False\n",),
+        lacks=("A =",),
+        helper=True,
+    ),
+    "a variable that is asked twice": Case(
+        asked(f"A = {V}", "FLAG = A < '0.0.20'", "OTHER = A > '0.0.17'"),
+        ("finding XF143",),
+        has=("FLAG = False\n", "OTHER = True\n"),
+        lacks=("A =",),
+        helper=True,
+    ),
+    "by the metadata": Case(
+        asked("A = version('xformers')", "FLAG = A < '0.0.20'", head="from importlib.metadata import version\n" + HEAD),
+        ("finding XF143",),
+        has=("FLAG = False\n",),
+        lacks=("version(",),
+        helper=True,
+    ),
+    "shown, with a default before": Case(
+        asked(
+            "R = 'N/A'",
+            "if is_xformers_available():",
+            "    import xformers",
+            f"    R = {V}",
+            "x = f(R)",
+            head="import xformers.ops as xops\n\n",
+        ),
+        ("finding XF143",),
+        has=("R = 'N/A'\nx = f(R)\n",),
+        helper=True,
+    ),
+    "in a larger condition": Case(
+        asked(f"if ({V} < '0.0.20') == c:", "    f()"),
+        ("finding XF143",),
+        has=("if (False) == c:\n    f()\n",),
+        helper=True,
+    ),
+}
+NEAR_MISSES = {
+    "whether it is there": Case(asked("FLAG = xops is not None"), has=("FLAG = True\n",), helper=True),
+    "of another package": Case(
+        asked("FLAG = numba.__version__ < '2'", head="import numba\n" + HEAD), has=("numba.__version__ <",), helper=True
+    ),
+    "without a helper": Case(asked(f"FLAG = {V} < '0.0.20'"), ("left XF201",), same=True),
+    "xformers is needed for something else": Case(
+        asked(f"FLAG = {V} < '0.0.20'", "x = xformers.components"), has=(f"FLAG = {V} < '0.0.20'",), helper=True
+    ),
+    "one question cannot be answered": Case(
+        asked(f"FLAG = {V} < '0.0.20'", f"OTHER = f({V})"), has=(f"FLAG = {V} < '0.0.20'",), helper=True
+    ),
+    "with what is not known": Case(asked(f"FLAG = {V} < LEAST"), has=(f"{V} < LEAST",), helper=True),
+    "the release is kept": Case(asked(f"RELEASE = {V}", "x = f(RELEASE)"), has=(f"RELEASE = {V}",), helper=True),
+    "handed on": Case(asked(f"RELEASE = {V}"), has=(f"RELEASE = {V}",), helper=True, handed_on=frozenset({"RELEASE"})),
+    "of another package by the metadata": Case(
+        asked("FLAG = version('numba') < '2'", head="from importlib.metadata import version\n" + HEAD),
+        has=("FLAG = version('numba') < '2'",),
+        helper=True,
+    ),
+    "a string that asks for something else": Case(
+        asked("FLAG = 'xops' == f()"), has=("FLAG = 'xops' == f()\n",), helper=True
+    ),
+    "kept among others": Case(asked(f"A, B = {V}, 1", "x = f(A)"), has=(f"A, B = {V}, 1",), helper=True),
+    "shown by a guard that does more": Case(
+        asked(
+            SHOWN.replace("    import xformers\n", "    import xformers\n    f()\n"),
+            head="import xformers.ops as xops\n\n",
+        ),
+        has=(f"R = {V}",),
+        helper=True,
+    ),
+    "shown, or computed": Case(
+        asked(SHOWN.replace("'N/A'", "f()"), head="import xformers.ops as xops\n\n"), has=(f"R = {V}",), helper=True
+    ),
+    "with private parts": Case(
+        "from xformers.ops.fmha import _x\n" + asked(f"FLAG = {V} < '0.0.20'"), same=True, helper=True
+    ),
+}
+
+
+@by_name(EMITTED)
+def test_it_is_told(case: Case) -> None:
+    holds(case)
+
+
+@by_name(NEAR_MISSES)
+def test_a_near_miss_goes_elsewhere(case: Case) -> None:
+    holds(case, never=tuple(rule("release_questions").codes))
+
+
+def test_every_code_is_told_somewhere() -> None:
+    assert set(rule("release_questions").codes) <= codes_in(EMITTED)
+
+
+def test_the_examples_hold() -> None:
+    examples_hold("release_questions")
