@@ -164,7 +164,8 @@ NEAR_MISSES = {
         helper=True,
     ),
     "a try that has nothing to do with it": Case(
-        "import xformers\nfrom xformers.ops import memory_efficient_attention\n\nFAST = xformers.__version__ > '0.0.17'\n"
+        "import xformers\nfrom xformers.ops import memory_efficient_attention\n\n"
+        "FAST = xformers.__version__ > '0.0.17'\n"
         f"try:\n    SIZE = 1\nexcept ValueError:\n    SIZE = 2\n{USE}",
         ("finding XF143",),
         has=("FAST = True\ntry:\n    SIZE = 1\nexcept ValueError:\n    SIZE = 2\n",),
