@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.files.test_listing import git
+from tests.files.trees import git
 from xf2sdpa.cli import cli
 from xf2sdpa.helper.text import assemble
 
