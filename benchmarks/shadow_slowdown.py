@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLE = "examples/families"
 ALONE = """
 import runpy, sys
-from xf2sdpa.verify.judging.old_path import find_old_path
+from xf2sdpa.judging.old_path import find_old_path
 sys.argv = sys.argv[1:]
 sys.path[0] = {folder!r}
 with find_old_path().install():

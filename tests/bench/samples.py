@@ -53,7 +53,7 @@ def shape(name: str = GUIDE_SHAPE, without: tuple[str, ...] = (), **forward: flo
         )
         for key, time in times.items()
     )
-    return ShapeResult(name, "q 32×1024×16×64, bfloat16", "§1 row 1", 1.37e11, 4.8e11, 268435456, 201326592, entries)
+    return ShapeResult(name, "q 32×1024×16×64, bfloat16", "a model", 1.37e11, 4.8e11, 268435456, 201326592, entries)
 
 
 def module(name: str, forward: float, step: float, operators: str = "") -> ModuleResult:

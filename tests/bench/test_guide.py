@@ -226,7 +226,7 @@ def test_memory_turns_with_its_figure() -> None:
 def test_what_is_said_of_an_h200_is_not_judged_on_an_h100() -> None:
     found = outcomes(samples.result("NVIDIA H100 80GB HBM3"))
     for name in ("sdpa-time", "bandwidth-peak", "compute-peak", "fastest-available", "flash-automatically"):
-        assert found[name].verdict is Verdict.NOT_MEASURED
+        assert found[name].verdict is Verdict.NOT_JUDGED
         assert "H100" in found[name].reason
         assert found[name].measured, "the figure is shown all the same"
     assert found["xformers-speed"].verdict is Verdict.FAILS
@@ -234,7 +234,7 @@ def test_what_is_said_of_an_h200_is_not_judged_on_an_h100() -> None:
 
 def test_on_a_cpu_nothing_is_judged() -> None:
     found = outcomes(samples.result("cpu"))
-    assert {outcome.verdict for outcome in found.values()} == {Verdict.OPINION, Verdict.NOT_MEASURED}
+    assert {outcome.verdict for outcome in found.values()} == {Verdict.OPINION, Verdict.NOT_JUDGED}
     assert "says nothing about a GPU" in found["sdpa-time"].reason
 
 
@@ -242,12 +242,12 @@ def test_a_figure_that_is_not_there_is_explained() -> None:
     without = ("xformers", "xformers_fa2", "xformers_cutlass")
     found = outcomes(samples.result(shapes=[samples.shape(GUIDE_SHAPE, without)]))
     for name in ("xformers-time", "xformers-speed", "just-as-fast", "identical", "same-kernel"):
-        assert found[name].verdict is Verdict.NOT_MEASURED
+        assert found[name].verdict is Verdict.NOT_JUDGED
         assert "not there" in found[name].reason
 
 
 def test_a_run_without_anything_judges_nothing_and_says_why() -> None:
     empty = samples.result(ceilings=[], selections=[], shapes=[], modules=[])
     for outcome in empty.outcomes:
-        assert outcome.verdict in {Verdict.OPINION, Verdict.NOT_MEASURED}
+        assert outcome.verdict in {Verdict.OPINION, Verdict.NOT_JUDGED}
         assert outcome.reason

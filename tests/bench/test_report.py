@@ -85,7 +85,7 @@ def test_on_a_cpu_the_claims_that_it_cannot_judge_are_one_line() -> None:
     told = "\n".join(text.lines(run))
     opinions = [outcome for outcome in run.outcomes if outcome.verdict is Verdict.OPINION]
     assert f"? {len(run.outcomes) - len(opinions)} claims not measured here" in told
-    assert told.count(Verdict.NOT_MEASURED.value) == 2, "that line, and the totals"
+    assert told.count(Verdict.NOT_JUDGED.value) == 2, "that line, and the totals"
     for outcome in opinions:
         assert tables.said(outcome) in re.sub(r"\s+", " ", told)
 

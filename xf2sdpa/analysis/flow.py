@@ -104,7 +104,7 @@ def is_repeated(names: Names, definition: ast.stmt, use: ast.expr) -> bool:
 
 
 def in_two_arms(names: Names, one: ast.expr | ast.stmt, other: ast.expr) -> bool:
-    """Whether no execution reaches both uses: they stand in two arms of an `if`, or the first one's block returns."""
+    """Whether one pass reaches only one of two uses: they are in two arms of an `if`, or the first's block returns."""
     lasts = (_block_or_none(names, statement)[-1] for statement in enclosing(names, names.statement(one)))
     if any(isinstance(last, ast.Return) and end(last) <= start(other) for last in lasts):
         return True

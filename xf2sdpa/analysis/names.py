@@ -117,28 +117,28 @@ class Names:
             return self._from_star(name)
         meanings = set()
         for binding in owner.bindings.get(name, ()):
-            if self._stands_in(binding, owner, name):
+            if self._is_import_fallback(binding, owner, name):
                 continue
             if binding.dotted is not None:
                 meanings.add(binding.dotted)
             elif not binding.is_fallback or self._is_taken_away(binding, owner):
                 aliased = self._resolve(binding.value, owner, depth + 1) if binding.value else None
                 meanings.add(aliased or "")
-        return meanings.pop() if len(meanings) == 1 else self._one_home(meanings)
+        return meanings.pop() if len(meanings) == 1 else self._shared_api_path(meanings)
 
     def _is_taken_away(self, binding: Binding, owner: Scope) -> bool:
         """Whether a function sets a variable of the module to None, by `global`: whenever it is called."""
         return owner is self.module and not isinstance(self.function(binding.node), ast.Module)
 
     @staticmethod
-    def _one_home(meanings: set[str]) -> str | None:
+    def _shared_api_path(meanings: set[str]) -> str | None:
         """One path for a name of the API that is imported from several packages; None if the meanings differ."""
         if meanings and meanings <= MODULES:
             return "xformers.ops"
         names = {api_name(meaning) for meaning in meanings}
         return f"xformers.ops.{names.pop()}" if len(names) == 1 and None not in names else None
 
-    def _stands_in(self, binding: Binding, owner: Scope, name: str) -> bool:
+    def _is_import_fallback(self, binding: Binding, owner: Scope, name: str) -> bool:
         """Whether a binding is the fallback in the `except` of a failed import of xformers."""
         handlers = [parent for parent in self.ancestors(binding.node) if isinstance(parent, ast.ExceptHandler)]
         guard = self.parents.get(id(handlers[0])) if handlers else None

@@ -431,8 +431,8 @@ def _outcome(claim: Claim, result: Result) -> Outcome:
     try:
         found = claim.judge(result)
     except Missing as missing:
-        return Outcome(*fixed, Verdict.NOT_MEASURED, reason=str(missing))
+        return Outcome(*fixed, Verdict.NOT_JUDGED, reason=str(missing))
     if found.measured and not result.is_gpu:
         reason = "measured on a CPU at small sizes, which says nothing about a GPU"
-        return Outcome(*fixed, Verdict.NOT_MEASURED, found.measured, reason)
+        return Outcome(*fixed, Verdict.NOT_JUDGED, found.measured, reason)
     return Outcome(*fixed, found.verdict, found.measured, found.reason)

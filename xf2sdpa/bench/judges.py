@@ -51,7 +51,7 @@ def opinion(reason: str) -> Judge:
 
 def unmeasured(reason: str) -> Judge:
     """For a statement that could be measured, but not by this command."""
-    return lambda _: Judged(Verdict.NOT_MEASURED, "", reason)
+    return lambda _: Judged(Verdict.NOT_JUDGED, "", reason)
 
 
 def on_h200(judge: Judge) -> Judge:
@@ -62,7 +62,7 @@ def on_h200(judge: Judge) -> Judge:
         if result.is_h200 or not result.is_gpu:
             return found
         return found._replace(
-            verdict=Verdict.NOT_MEASURED, reason=f"said of an H200; this is {result.environment.device}"
+            verdict=Verdict.NOT_JUDGED, reason=f"said of an H200; this is {result.environment.device}"
         )
 
     return judged

@@ -26,7 +26,7 @@ class Verdict(str, enum.Enum):
     HOLDS = "holds"
     FAILS = "does not hold here"
     OPINION = "opinion"
-    NOT_MEASURED = "not measured here"
+    NOT_JUDGED = "not measured here"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ TONES: dict[Verdict, Tone] = {
     Verdict.HOLDS: "good",
     Verdict.FAILS: "bad",
     Verdict.OPINION: "",
-    Verdict.NOT_MEASURED: "quiet",
+    Verdict.NOT_JUDGED: "quiet",
 }
 
 

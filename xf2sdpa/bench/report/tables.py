@@ -64,7 +64,7 @@ PLURALS = {
     Verdict.HOLDS: "hold",
     Verdict.FAILS: "do not hold here",
     Verdict.OPINION: "are opinion",
-    Verdict.NOT_MEASURED: "not measured here",
+    Verdict.NOT_JUDGED: "not measured here",
 }
 
 

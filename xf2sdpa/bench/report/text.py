@@ -10,7 +10,7 @@ from xf2sdpa.bench.report import tables
 from xf2sdpa.bench.report.tables import Table
 
 WIDTH = 120
-MARKS = {Verdict.HOLDS: "+", Verdict.FAILS: "-", Verdict.OPINION: "o", Verdict.NOT_MEASURED: "?"}
+MARKS = {Verdict.HOLDS: "+", Verdict.FAILS: "-", Verdict.OPINION: "o", Verdict.NOT_JUDGED: "?"}
 
 
 def lines(result: Result, *, verbose: bool = False) -> Iterator[str]:
@@ -26,7 +26,7 @@ def lines(result: Result, *, verbose: bool = False) -> Iterator[str]:
             yield from _table(table)
     yield ""
     yield tables.CLAIMS
-    folded = [] if result.is_gpu or verbose else [o for o in result.outcomes if o.verdict is Verdict.NOT_MEASURED]
+    folded = [] if result.is_gpu or verbose else [o for o in result.outcomes if o.verdict is Verdict.NOT_JUDGED]
     for outcome in result.outcomes:
         if outcome not in folded:
             yield from _claim(outcome)
@@ -40,7 +40,7 @@ def lines(result: Result, *, verbose: bool = False) -> Iterator[str]:
 
 def _summed_up(outcomes: list[Outcome]) -> str:
     """One line for all claims that a CPU cannot judge."""
-    mark, verdict = MARKS[Verdict.NOT_MEASURED], Verdict.NOT_MEASURED.value
+    mark, verdict = MARKS[Verdict.NOT_JUDGED], Verdict.NOT_JUDGED.value
     return f"{mark} {len(outcomes)} claims {verdict}: they are about a GPU, and this was a CPU; -v lists them."
 
 
