@@ -1,7 +1,8 @@
 """The check that every run makes of its own rewrite before anything is written.
 
-The new text equals the old one outside the edited spans, calls that are left are still xformers' to the byte, and
-analysing it again finds nothing to do. That it parses is known by then, as the caller has analysed it.
+The new text equals the old one outside the edited spans; its program is the old one with the edits made, and nothing
+else; calls that are left are still xformers' to the byte; and analysing it again finds nothing to do. That it parses
+is known by then, as the caller has analysed it.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from xf2sdpa.analysis.spans import split_lines
+from xf2sdpa.edits.expected import expected
 from xf2sdpa.edits.kinds import AddImport, Edit, StatementEdit
 
 
@@ -19,27 +20,45 @@ class CheckFailed(Exception):
     """The rewrite is wrong; nothing may be written."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """What one look of the rules at a text came to: the edits asked for, and the source of each call that is left."""
-
-    edits: Sequence[Edit]
-    left: Sequence[str]
-
-
-def check(old: str, new: str, first: Look, second: Look) -> None:
-    """Check a rewrite: `first` is the look at `old` that made `new`, `second` the look at that.
+def check(old: str, new: str, edits: Sequence[Edit], further: Sequence[Edit]) -> None:
+    """Check a text. `edits` turned `old` into `new`; `further` are the edits that `new` would need in turn.
 
     Raises:
         CheckFailed: the message says what is wrong.
     """
-    edits, further = first.edits, second.edits
-    if lost := Counter(first.left) - Counter(second.left):
-        raise CheckFailed(f"a call that is left is no longer xformers': {next(iter(lost))[:80]}")
     if further:
         raise CheckFailed("a second run would change the file again")
     if not _same_outside(old, new, list(_kept(old, edits))):
         raise CheckFailed("text outside the edits changed")
+
+
+def check_program(old: ast.Module, edits: Sequence[Edit], new: ast.Module) -> None:
+    """Check that the new text is the old program with the edits made, and nothing else.
+
+    Raises:
+        CheckFailed: the line of the new text where it differs, as far as that can be said.
+    """
+    wanted = expected(old, edits)
+    if ast.dump(wanted) == ast.dump(new):
+        return
+    pairs = zip(wanted.body, new.body, strict=False)
+    lines = (found.lineno for one, found in pairs if ast.dump(one) != ast.dump(found))
+    place = next(lines, new.body[-1].lineno if new.body else 1)
+    raise CheckFailed(f"the new text is not what the edits ask for, line {place}")
+
+
+def check_left(first: Sequence[str], second: Sequence[str]) -> None:
+    """Check that every call that is left is still a call of xformers, to the byte, in the new text.
+
+    Args:
+        first: the source of each call that is left.
+        second: the same of a look at the new text.
+
+    Raises:
+        CheckFailed: the message shows the call.
+    """
+    if lost := Counter(first) - Counter(second):
+        raise CheckFailed(f"a call that is left is no longer xformers': {next(iter(lost))[:80]}")
 
 
 def _same_outside(old: str, new: str, kept: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.codes import CHECK_FAILED, IN_HELPER, RUN_CODES, TOO_DEEP, UNPARSABLE
-from xf2sdpa.edits.selfcheck import CheckFailed, Look, check
+from xf2sdpa.edits.selfcheck import CheckFailed, check, check_left, check_program
 from xf2sdpa.model import FileResult, Finding, FindingKind, SiteClass, Span
 from xf2sdpa.rewrite.carry_out import edited_text, site_of
 from xf2sdpa.rewrite.decide import decide
@@ -76,9 +76,9 @@ def rewrite_with(text: str, path: str, options: Options) -> FileResult:
     return result
 
 
-def _look(draft: FileDraft, calls: Sequence[CallDraft]) -> Look:
-    left = [source_of(call.site.node, draft.lines) for call in calls if call.kind is SiteClass.LEFT]
-    return Look(draft.edits, left)
+def _left_in(draft: FileDraft, calls: Sequence[CallDraft]) -> list[str]:
+    """The source of each call that is left."""
+    return [source_of(call.site.node, draft.lines) for call in calls if call.kind is SiteClass.LEFT]
 
 
 def _fail(result: FileResult, code: str, message: str, advice: str, span: Span = _WHOLE_FILE) -> None:
@@ -95,10 +95,12 @@ def _rewrite(result: FileResult, options: Options) -> None:
     if draft.edits:
         result.new, transcript = edited_text(draft, options.settings)
         try:
-            second = decide(result.new, path, options)
+            second, calls_after = decide(result.new, path, options)
         except SyntaxError as error:
             raise CheckFailed(f"the new text does not parse, line {error.lineno}") from error
-        check(result.old, result.new, _look(draft, calls), _look(*second))
+        check(result.old, result.new, draft.edits, second.edits)
+        check_program(draft.tree, draft.edits, second.tree)
+        check_left(_left_in(draft, calls), _left_in(second, calls_after))
     result.sites = [site_of(call, transcript) for call in calls]
     result.findings = sorted(draft.findings, key=lambda finding: (finding.span.line, finding.span.column))
     result.compat_names = frozenset(draft.compat_names.values())
