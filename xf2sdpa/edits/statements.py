@@ -8,7 +8,7 @@ raises `PairingError`, and the file stays as it was.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import libcst as cst
@@ -85,40 +85,16 @@ class _Editor:
     # -- statements ------------------------------------------------------------------------------
 
     def block(self, body: Sequence[Any], statements: Sequence[ast.stmt]) -> tuple[list[Any], list[cst.EmptyLine]]:
-        """The edited statements of a block, and the kept comments above statements removed at its end."""
-        result: list[Any] = []
-        orphans: list[cst.EmptyLine] = []
-        waiting = list(statements)
-        opened = False  # whether the block's first statement was removed
-        gap: list[cst.EmptyLine] = []  # blank lines above removed statements
-        for node in body:
-            count = len(node.body) if isinstance(node, cst.SimpleStatementLine) else 1
-            twins, waiting = waiting[:count], waiting[count:]
-            if len(twins) != count:
-                raise PairingError("a block holds more statements than the syntax tree")
-            kept: list[Any] = self.line(node, twins) if any(map(self.touches, twins)) else [node]
-            if not kept:
-                orphans += kept_comments(node)
-                opened |= not result
-                gap = gap or (blank_lines(node) if result else [])
-            elif opened and not orphans and not result and (body is not self.module.body or not self.module.header):
-                kept[0] = kept[0].with_changes(leading_lines=without_blank_start(kept[0].leading_lines))
-            elif orphans:
-                kept[0] = kept[0].with_changes(leading_lines=[*orphans, *kept[0].leading_lines])
-                orphans = []
-            if kept and gap:
-                if not kept[0].leading_lines:
-                    kept[0] = kept[0].with_changes(leading_lines=gap)
-                gap = []
-            result += kept
+        """The statements of a block after the edits, and comment lines above removed statements at its end."""
+        made = _Block(is_headed=body is self.module.body and bool(self.module.header))
+        for node, twins in paired(body, statements):
+            kept = self.line(node, twins) if any(map(self.touches, twins)) else [node]
+            made.add(kept, node)
             for twin in twins:
                 for edit in self.imports.get(id(twin), ()):
                     added = self.import_of(edit)
-                    result.append(added if kept else added.with_changes(leading_lines=blank_lines(node)))
-                    gap = []
-        if waiting:
-            raise PairingError("a block holds fewer statements than the syntax tree")
-        return result, orphans
+                    made.append(added if kept else added.with_changes(leading_lines=blank_lines(node)))
+        return made.statements, made.orphans
 
     def line(self, node: cst.BaseStatement, twins: Sequence[ast.stmt]) -> list[cst.BaseStatement]:
         """A line of simple statements, or one compound statement, edited; the result may be empty or several."""
@@ -267,3 +243,60 @@ class _Editor:
             body = [cst.SimpleStatementLine([cst.Pass()], leading_lines=orphans)]
             orphans = []
         return node.with_changes(body=body, footer=[*orphans, *node.footer])
+
+
+def paired(body: Sequence[Any], statements: Sequence[ast.stmt]) -> Iterator[tuple[Any, Sequence[ast.stmt]]]:
+    """Each line of a block on LibCST's tree with the statements that `ast` has for it: several between semicolons.
+
+    Raises:
+        PairingError: the two trees hold different numbers of statements.
+    """
+    waiting = list(statements)
+    for node in body:
+        count = len(node.body) if isinstance(node, cst.SimpleStatementLine) else 1
+        twins, waiting = waiting[:count], waiting[count:]
+        if len(twins) != count:
+            raise PairingError("a block holds more statements than the syntax tree")
+        yield node, twins
+    if waiting:
+        raise PairingError("a block holds fewer statements than the syntax tree")
+
+
+class _Block:
+    """A block on its way: its statements so far, and the comments and blank lines above statements that went.
+
+    Attributes:
+        statements: what stands in the block.
+        orphans: comment lines that lost the statement below them; the next statement takes them.
+    """
+
+    def __init__(self, *, is_headed: bool) -> None:
+        self.statements: list[Any] = []
+        self.orphans: list[cst.EmptyLine] = []
+        self._first_went = False
+        self._gap: list[cst.EmptyLine] = []
+        self._is_headed = is_headed
+        """Whether comments at the top of the file stand above the block, so that it may begin with a blank line."""
+
+    def add(self, kept: list[Any], old: Any) -> None:
+        """Take what became of one old statement: nothing, one or several."""
+        if not kept:
+            self.orphans += kept_comments(old)
+            self._first_went |= not self.statements
+            self._gap = self._gap or (blank_lines(old) if self.statements else [])
+            return
+        first = kept[0]
+        if self.orphans:
+            first = first.with_changes(leading_lines=[*self.orphans, *first.leading_lines])
+            self.orphans = []
+        elif self._first_went and not self.statements and not self._is_headed:
+            first = first.with_changes(leading_lines=without_blank_start(first.leading_lines))
+        if self._gap and not first.leading_lines:
+            first = first.with_changes(leading_lines=self._gap)
+        self._gap = []
+        self.statements += [first, *kept[1:]]
+
+    def append(self, added: Any) -> None:
+        """Take a statement that is new."""
+        self.statements.append(added)
+        self._gap = []

@@ -8,8 +8,9 @@ A release that is only shown, `version("xformers") if HAS_XFORMERS else "none"`,
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.asking import asks_for_argument, functions_of
@@ -75,33 +76,45 @@ def finish(file: FileDraft) -> None:
     for call in file.names.calls:
         _show_as_missing(file, call)
     waiting = [call for call in file.names.calls if not file.is_gone(call)]
-    asking = [call for call in waiting if _asks(file, call)]
-    handed = list(_asks_by_name(file))
-    for node in handed:
-        message = "this may ask whether xformers is installed, by a name that is handed on and not followed"
-        advice = "Say what the code should do now: the rewritten path needs no xformers."
-        file.report(node, "XF403", message, advice, FindingKind.KEEPS)
-    for call in asking:
-        message = "this asks whether xformers is installed, and the answer is no once it is uninstalled"
-        advice = "Say what the code should do now: the rewritten path needs no xformers."
-        file.report(call, "XF403", message, advice, FindingKind.KEEPS)
-    if asking or handed:  # one question answered and another not would be worse than none
-        return
-    ours = [call for call in waiting if _asks_for_us(file, call)]
-    for call in (call for call in ours if decides_for_others(file, call)):
-        message = "this asks whether xformers is installed, to decide whether another library uses it"
-        file.report(call, "XF403", message, "It can go with that library's switch.", FindingKind.KEEPS)
-    for call in (call for call in ours if not decides_for_others(file, call)):
-        parent = file.names.parents[id(call)]
-        if isinstance(parent, ast.Compare) and len(parent.ops) == 1 and isinstance(parent.ops[0], ast.Is | ast.IsNot):
-            value = isinstance(parent.ops[0], ast.IsNot)
-            said = _is_said_again(file, parent, value)
-            if said is not None:
-                file.drop(said, "XF142")
-            else:
-                answer(file, parent, value, "XF142")
-        elif not isinstance(parent, ast.Attribute):
-            answer(file, call, True, "XF142")
+    if _name_unanswered(file, waiting):
+        return  # one question answered and another not would be worse than none
+    for call in filter(functools.partial(_asks_for_us, file), waiting):
+        if decides_for_others(file, call):
+            message = "this asks whether xformers is installed, to decide whether another library uses it"
+            file.report(call, "XF403", message, "It can go with that library's switch.", FindingKind.KEEPS)
+        else:
+            _settle(file, call)
+
+
+def _name_unanswered(file: FileDraft, calls: Sequence[ast.Call]) -> bool:
+    """Name the questions whose answer is not known here; whether there are any."""
+    told: dict[str, list[ast.expr]] = {
+        "this may ask whether xformers is installed, by a name that is handed on and not followed": [
+            *_asks_by_name(file)
+        ],
+        "this asks whether xformers is installed, and the answer is no once it is uninstalled": [
+            call for call in calls if _asks(file, call)
+        ],
+    }
+    for message, nodes in told.items():
+        for node in nodes:
+            advice = "Say what the code should do now: the rewritten path needs no xformers."
+            file.report(node, "XF403", message, advice, FindingKind.KEEPS)
+    return any(told.values())
+
+
+def _settle(file: FileDraft, call: ast.Call) -> None:
+    """Answer one question: `find_spec("xformers") is not None`, or the look-up where its truth is asked."""
+    parent = file.names.parents[id(call)]
+    if isinstance(parent, ast.Compare) and len(parent.ops) == 1 and isinstance(parent.ops[0], ast.Is | ast.IsNot):
+        value = isinstance(parent.ops[0], ast.IsNot)
+        said = _is_said_again(file, parent, value)
+        if said is not None:
+            file.drop(said, "XF142")
+        else:
+            answer(file, parent, value, "XF142")
+    elif not isinstance(parent, ast.Attribute):
+        answer(file, call, True, "XF142")
 
 
 def _is_said_again(file: FileDraft, question: ast.expr, answer: bool) -> ast.stmt | None:
