@@ -31,7 +31,7 @@ def without_aliases(node: cst.BaseSmallStatement, edit: RemoveAliases) -> cst.Ba
 
 
 def _is_removed(alias: cst.ImportAlias, edit: RemoveAliases) -> bool:
-    """Whether a name goes; Python takes letters that only look otherwise (`𝐟𝐨𝐨`) for the plain ones, LibCST does not."""
+    """Whether a name goes. Python takes letters that only look otherwise, `𝐟𝐨𝐨`, for plain ones; LibCST does not."""
     whole = alias.evaluated_alias or alias.evaluated_name
     return unicodedata.normalize("NFKC", whole) in edit.bound
 
