@@ -117,3 +117,11 @@ def test_the_shortest_way_and_what_runs(tmp_path: Path) -> None:
         "__init__.py",
         "e.py",
     }
+
+
+def test_a_program_of_any_name_imports_but_is_not_imported(tmp_path: Path) -> None:
+    for name, text in {"tool": "import net\n", "net.py": "import tool\n"}.items():
+        (tmp_path / name).write_text(text)
+    found = ImportGraph({str(tmp_path / name): (tmp_path / name).read_text() for name in ("tool", "net.py")})
+    assert edges(tmp_path, found, "tool") == {"net.py"}
+    assert edges(tmp_path, found, "net.py") == set()

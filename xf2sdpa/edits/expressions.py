@@ -39,6 +39,8 @@ _PAIRED: tuple[type[ast.expr], ...] = (
 _SELDOM = (ast.UnaryOp, ast.Name, ast.Constant, ast.BoolOp, ast.IfExp)
 """Those of them that are paired only in a statement that has an edit of the kind."""
 _COMPOUND_FIELDS = ("body", "orelse", "finalbody")
+_CONSTANTS = frozenset({"None", "True", "False"})
+"""What LibCST has as names and `ast` as constants."""
 
 
 def _is_no_string(node: ast.AST) -> bool:
@@ -93,7 +95,9 @@ class _Collector(cst.CSTVisitor):
     def __init__(self) -> None:
         super().__init__()
         self.found: dict[type[ast.expr], list[cst.CSTNode]] = {kind: [] for kind in _PAIRED}
-        self.labels: set[cst.CSTNode] = set()  # names that are part of something else: attributes, keywords
+        self.labels: set[cst.CSTNode] = (
+            set()
+        )  # names that `ast` has as mere text: attributes, keywords, what is defined
         self.links: set[cst.CSTNode] = set()  # `a and b` in `a and b and c`, which is one operation for `ast`
 
     def gather(self, node: cst.CSTNode) -> None:
@@ -114,14 +118,52 @@ class _Collector(cst.CSTVisitor):
         self.labels.add(node.name)
 
     def visit_Name(self, node: cst.Name) -> None:  # noqa: N802
-        if node not in self.labels:
+        if node not in self.labels and node.value not in _CONSTANTS:
             self.found[ast.Name].append(node)
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> None:  # noqa: N802
+        self.labels.add(node.name)
+
+    def visit_ClassDef(self, node: cst.ClassDef) -> None:  # noqa: N802
+        self.labels.add(node.name)
+
+    def visit_TypeVar(self, node: cst.TypeVar) -> None:  # noqa: N802
+        self.labels.add(node.name)
+
+    def visit_TypeVarTuple(self, node: cst.TypeVarTuple) -> None:  # noqa: N802
+        self.labels.add(node.name)
+
+    def visit_ParamSpec(self, node: cst.ParamSpec) -> None:  # noqa: N802
+        self.labels.add(node.name)
+
+    def visit_ExceptHandler(self, node: cst.ExceptHandler) -> None:  # noqa: N802
+        self._label(node.name and node.name.name)
+
+    def visit_ExceptStarHandler(self, node: cst.ExceptStarHandler) -> None:  # noqa: N802
+        self._label(node.name and node.name.name)
+
+    def visit_MatchAs(self, node: cst.MatchAs) -> None:  # noqa: N802
+        self._label(node.name)
+
+    def visit_MatchStar(self, node: cst.MatchStar) -> None:  # noqa: N802
+        self._label(node.name)
+
+    def visit_MatchMapping(self, node: cst.MatchMapping) -> None:  # noqa: N802
+        self._label(node.rest)
+
+    def visit_MatchKeywordElement(self, node: cst.MatchKeywordElement) -> None:  # noqa: N802
+        self.labels.add(node.key)
+
+    def _label(self, name: cst.CSTNode | None) -> None:
+        if name is not None:
+            self.labels.add(name)
 
     def visit_SimpleString(self, node: cst.SimpleString) -> None:  # noqa: N802
         self.found[ast.Constant].append(node)
 
     def visit_ConcatenatedString(self, node: cst.ConcatenatedString) -> bool:  # noqa: N802
-        self.found[ast.Constant].append(node)
+        if not _is_formatted(node):
+            self.found[ast.Constant].append(node)
         return False
 
     def visit_BooleanOperation(self, node: cst.BooleanOperation) -> None:  # noqa: N802
@@ -154,6 +196,13 @@ class _Collector(cst.CSTVisitor):
     def visit_If(self, node: cst.If) -> bool:  # noqa: N802
         node.test.visit(self)
         return False
+
+
+def _is_formatted(node: cst.BaseExpression) -> bool:
+    """Whether an f-string is among adjacent strings, which makes them one for `ast`."""
+    if isinstance(node, cst.ConcatenatedString):
+        return _is_formatted(node.left) or _is_formatted(node.right)
+    return not isinstance(node, cst.SimpleString)
 
 
 def _continues(left: cst.BaseExpression, operation: cst.BooleanOperation) -> bool:
@@ -240,12 +289,14 @@ def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
         if isinstance(node, ast.expr):
             found.append(node)
         for name in node._fields:
-            if node is statement and name in (*_COMPOUND_FIELDS, "handlers") and not isinstance(statement, ast.expr):
+            if node is statement and name in _COMPOUND_FIELDS and not isinstance(statement, ast.expr):
                 continue
             value = getattr(node, name, None)
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.match_case):
                     waiting += [part for part in (child.pattern, child.guard) if part is not None]
+                elif isinstance(child, ast.ExceptHandler):
+                    waiting += [child.type] if child.type is not None else []
                 elif isinstance(child, ast.AST) and not isinstance(child, ast.stmt):
                     waiting.append(child)
     found.sort(key=lambda n: (n.lineno, n.col_offset, -(n.end_lineno or 0), -(n.end_col_offset or 0)))

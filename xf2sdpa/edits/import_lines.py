@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import unicodedata
 from collections.abc import Sequence
 from typing import cast
 
@@ -13,7 +14,10 @@ from xf2sdpa.edits.kinds import RemoveAliases
 
 def without_aliases(node: cst.BaseSmallStatement, edit: RemoveAliases) -> cst.BaseSmallStatement | None:
     """An import statement without some of its names; None if none is left."""
-    names = cast("Sequence[cst.ImportAlias]", cast("cst.Import | cst.ImportFrom", node).names)
+    named = cast("cst.Import | cst.ImportFrom", node).names
+    if isinstance(named, cst.ImportStar):
+        return None if "*" in edit.bound else node
+    names = cast("Sequence[cst.ImportAlias]", named)
     kept = [alias for alias in names if not _is_removed(alias, edit)]
     if not kept:
         return None
@@ -27,8 +31,9 @@ def without_aliases(node: cst.BaseSmallStatement, edit: RemoveAliases) -> cst.Ba
 
 
 def _is_removed(alias: cst.ImportAlias, edit: RemoveAliases) -> bool:
+    """Whether a name goes. Python takes letters that only look otherwise, `𝐟𝐨𝐨`, for plain ones; LibCST does not."""
     whole = alias.evaluated_alias or alias.evaluated_name
-    return whole in edit.bound
+    return unicodedata.normalize("NFKC", whole) in edit.bound
 
 
 def after_preamble(tree: ast.Module) -> int:

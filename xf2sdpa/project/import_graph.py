@@ -67,14 +67,16 @@ def absolute_paths(statements: Iterable[Import]) -> set[str]:
 class ImportGraph:
     """The imports between the files of a project. A file's text is read when its imports are first needed.
 
+    Whatever its name, a file may import others; imported can be only what ends in `.py`.
+
     Args:
         texts: the text of each file, by path.
     """
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = texts
-        self._places = _places(path for path in texts if path.endswith(".py"))
-        self._spelled = {place: path for path, place in self._places.items()}
+        self._places = _places(texts)
+        self._spelled = {place: path for path, place in self._places.items() if path.endswith(".py")}
         self._imports: dict[str, list[Import]] = {}
         self._by_stem: dict[str, list[str]] = {}
         for place in self._spelled:
