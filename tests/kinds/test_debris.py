@@ -267,12 +267,6 @@ RED: dict[str, str] = {
         "a try around `_FAST = True` stays, with the message and a raise that nobody reaches",
         "a guard in the middle around the helper's import",
     ),
-    **red(
-        "`.contiguous()` is written",
-        "a 3-D result that is added",
-        "a 3-D result that is concatenated",
-        "a 3-D result that is multiplied in place of another",
-    ),
 }
 
 

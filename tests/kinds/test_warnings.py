@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.kinds import Case, check, red, table
+from tests.kinds.kinds import Case, check, table
 
 LAYER = """\
 import torch
@@ -169,25 +169,7 @@ CASES = [
         "        return x * self.weight\n\n\n",
     ),
 ]
-RED: dict[str, str] = {
-    **red(
-        "heads-first inputs, and no XF304",
-        "permute, unbind",
-        "permute, by index",
-        "permute, unpacked",
-        "torch.unbind of a permute",
-        "view, transpose",
-        "view, permute(0, 2, 1, 3)",
-        "chunk, then swapaxes",
-        "a method that splits heads",
-        "rearrange to three, heads first",
-    ),
-    **red(
-        "assumed not to be float32, it computes in bfloat16",
-        "times a parameter, in place of q and k only, v times ones",
-        "a literal tensor",
-    ),
-}
+RED: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("case", table(CASES, RED))

@@ -6,11 +6,20 @@ import ast
 from collections.abc import Sequence
 from dataclasses import replace
 
-from xf2sdpa.analysis import einops_patterns
+from xf2sdpa.analysis import axes, einops_patterns
 from xf2sdpa.analysis.api import CAUSAL, api_name
 from xf2sdpa.analysis.calls import BoundCall
 from xf2sdpa.analysis.expressions import Expressions
-from xf2sdpa.analysis.tensor_ops import ASKING, OPERATIONS, RANK_STATING, Arguments, number_of, sizes_rank
+from xf2sdpa.analysis.tensor_ops import (
+    ASKING,
+    OPERATIONS,
+    RANK_STATING,
+    Arguments,
+    literal,
+    made,
+    number_of,
+    sizes_rank,
+)
 from xf2sdpa.analysis.values import (
     NONE,
     NUMBER,
@@ -40,7 +49,8 @@ CONVENTIONS = {"head_to_batch_dim": 3, "reshape_heads_to_batch_dim": 3}
 """Methods of diffusers' Attention, called on objects whose class this file does not show, and their result's rank."""
 MASK_CONVENTION = "prepare_attention_mask"
 """The method of diffusers' Attention that returns the mask for such calls: a 3-D tensor, or None."""
-_NEW_TENSORS = frozenset({"zeros", "ones", "empty", "full", "rand", "randn"})
+_NEW_TENSORS = frozenset({"zeros", "ones", "empty", "full", "rand", "randn", "arange", "linspace"})
+_PARAMETERS = frozenset({"Parameter", "Buffer"})
 _EINOPS = frozenset({"rearrange", "repeat", "reduce"})
 _NUMERIC_BUILTINS = frozenset({"len", "int", "float", "bool", "str", "min", "max", "abs", "round", "isinstance"})
 
@@ -108,14 +118,15 @@ class CallValues(Expressions):
             inner = replace(arguments, positional=arguments.positional[1:], keywords={})
             return self._call_value(arguments.positional[0], inner, node)
         if name in _NEW_TENSORS:
-            sizes = replace(arguments, positional=arguments.positional[:1]) if name == "full" else arguments
-            return Tensor(sizes_rank(sizes) or Rank(0, arguments.token))
+            return made(name, arguments)
+        if name in ("tensor", "as_tensor"):
+            return literal(arguments.get(0, "data"), arguments)
+        if name in _PARAMETERS:
+            return arguments.get(0, "data") or Unknown(arguments.token)
         if name in ("cat", "concat", "concatenate", "stack"):
             return self._stacked(arguments, node, extra=1 if name == "stack" else 0)
         if name == "einsum":
             return self._einsum(arguments)
-        if name == "arange":
-            return Tensor(Rank(1))
         if name in OPERATIONS:
             return self._operation(name, arguments.get(0, "input", "self"), arguments, node, 1)
         return Unknown(arguments.token)
@@ -141,30 +152,34 @@ class CallValues(Expressions):
             self.note_rank(tensor.rank, stated.known)
         settled = self.settle(tensor)
         tensor = settled if isinstance(settled, Tensor) else tensor
-        return OPERATIONS[name](self.hedged(tensor, node) if name in ASKING else tensor, rest)
+        result = OPERATIONS[name](self.hedged(tensor, node) if name in ASKING else tensor, rest)
+        return axes.after(name, tensor, rest, result)
 
     def _einops(self, arguments: Arguments) -> Value:
         receiver, pattern = arguments.get(0, "tensor"), arguments.get(1, "pattern")
         tensor = as_tensor(receiver) if receiver is not None else None
         dtype = tensor.dtype if tensor else DType.UNKNOWN
-        ranks = None
+        ranks, heads = None, None
         if isinstance(pattern, Scalar) and isinstance(pattern.value, str):
             ranks = einops_patterns.side_ranks(pattern.value)
+            heads = axes.heads_among(einops_patterns.right_axes(pattern.value))
             change = einops_patterns.ellipsis_change(pattern.value)
             if tensor is not None and change is not None:
-                return replace(tensor, rank=tensor.rank.plus(change))
+                return replace(tensor, rank=tensor.rank.plus(change), heads=None)
         if ranks is None:
             return Tensor(Rank(0, arguments.token), dtype)
         if tensor is not None and ranks[0] is not None:
             self.note_rank(tensor.rank, ranks[0])
-        return Tensor(Rank(ranks[1]) if ranks[1] is not None else Rank(0, arguments.token), dtype)
+        if ranks[1] is None:
+            return Tensor(Rank(0, arguments.token), dtype)
+        return Tensor(Rank(ranks[1]), dtype, heads=heads)
 
     def _stacked(self, arguments: Arguments, node: ast.Call, extra: int) -> Value:
         listed = arguments.get(0, "tensors")
         tensor = as_tensor(self.element(listed, node)) if listed is not None else None
         if tensor is None:
             return Tensor(Rank(0, arguments.token))
-        return replace(tensor, rank=tensor.rank.plus(extra))
+        return replace(tensor, rank=tensor.rank.plus(extra), heads=axes.stacked(tensor, arguments, extra))
 
     def _einsum(self, arguments: Arguments) -> Value:
         pattern = arguments.get(0)
@@ -172,7 +187,7 @@ class CallValues(Expressions):
         if isinstance(pattern, Scalar) and isinstance(pattern.value, str):
             right = pattern.value.partition("->")[2].replace(" ", "")
         if right and "." not in right:
-            return Tensor(Rank(len(right)), DType.AUTOCAST)
+            return Tensor(Rank(len(right)), DType.AUTOCAST, heads=axes.heads_among(list(right)))
         return Tensor(Rank(0, arguments.token), DType.AUTOCAST)
 
     def _method_call(self, node: ast.Call, func: ast.Attribute, arguments: Arguments) -> Value:

@@ -18,6 +18,11 @@ def side_ranks(pattern: str) -> tuple[int | None, int | None] | None:
     return _rank(left), _rank(right)
 
 
+def right_axes(pattern: str) -> list[str]:
+    """The axes of the result, by name; a group of several has its brackets."""
+    return _TOKEN.findall(pattern.partition("->")[2])
+
+
 def ellipsis_change(pattern: str) -> int | None:
     """By how much a pattern with an ellipsis on both sides changes the rank; None otherwise."""
     left, _, right = pattern.partition("->")

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from xf2sdpa.analysis import axes
 from xf2sdpa.analysis.calls import BoundCall
 from xf2sdpa.analysis.tensor_ops import (
     DTYPES,
@@ -33,6 +34,7 @@ from xf2sdpa.analysis.values import (
     Value,
     as_tensor,
     join,
+    promoted,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Expressions:
         def settle(self, value: Value) -> Value: ...
         def hedged(self, tensor: Tensor, node: ast.AST) -> Tensor: ...
         def perhaps(self, node: ast.AST, arm: int = 0) -> AbstractContextManager[None]: ...
+        def own_dtype(self, owner: ast.ClassDef, attribute: str) -> DType: ...
         def record(self, bound: BoundCall, arguments: dict[str, Value]) -> Rank: ...
         def assign(self, target: ast.expr, value: Value) -> None: ...
         def assume(self, test: ast.expr) -> None: ...
@@ -90,7 +93,7 @@ class Expressions:
 
     def of_Name(self, node: ast.Name) -> Value:  # noqa: N802
         if node.id in self.env.variables:
-            return self.env.variables[node.id]
+            return axes.named(self.env.variables[node.id], node.id)
         scope = self.names.scope_at.get(id(node))
         owner = scope.owner(node.id) if scope else None
         if owner is self.names.module:
@@ -98,7 +101,7 @@ class Expressions:
             only = bindings[0].node if len(bindings) == 1 else None
             if isinstance(only, ast.FunctionDef) and self._is_plain(only):
                 return Function(only)
-        return Unknown(self.token(("name", node.id)))
+        return axes.named(Unknown(self.token(("name", node.id))), node.id)
 
     def _is_plain(self, node: ast.FunctionDef) -> bool:
         """Whether all decorators of a function are torch's, which do not change what it returns."""
@@ -189,14 +192,19 @@ class Expressions:
         if isinstance(left, ShapeOf) and isinstance(right, Items) and right.items is not None:
             return ShapeOf(left.rank.plus(len(right.items)))
         if isinstance(left, Tensor) and isinstance(right, Tensor):
-            ranks = (left.rank.known, right.rank.known)
-            known = [rank for rank in ranks if rank is not None]
-            rank = Rank(max(known)) if len(known) == 2 else Rank(0, self.token(id(node)))
-            dtype = left.dtype if left.dtype is right.dtype else DType.UNKNOWN
-            if DType.FLOAT32 in (left.dtype, right.dtype):
-                dtype = DType.FLOAT32
-            return Tensor(rank, dtype, left.given | right.given)
+            return self._broadcast(left, right, node)
+        if any(isinstance(side, Tensor | Unknown) and side.dtype is DType.FLOAT32 for side in (left, right)):
+            sides = [as_tensor(side) for side in (left, right)]
+            if not any(side is None or side.rank.known == 0 for side in sides):
+                return Tensor(Rank(0, self.token(id(node))), DType.FLOAT32)
         return Unknown(self.token(id(node)))
+
+    def _broadcast(self, left: Tensor, right: Tensor, node: ast.AST) -> Tensor:
+        ranks = (left.rank.known, right.rank.known)
+        known = [rank for rank in ranks if rank is not None]
+        rank = Rank(max(known)) if len(known) == 2 else Rank(0, self.token(id(node)))
+        like = [side.heads for side in (left, right) if side.rank == rank and side.heads is not None]
+        return Tensor(rank, promoted(left, right), left.given | right.given, like[0] if like else None)
 
     # -- attributes and subscripts ---------------------------------------------------------------
 
@@ -221,7 +229,10 @@ class Expressions:
         module = self._own_module(node)
         if module is not None:
             return module
-        return Unknown(self.token(("attribute", ast.dump(node))))
+        frame = self._self_frame(node.value)
+        dtype = self.own_dtype(frame.owner, node.attr) if frame is not None and frame.owner is not None else None
+        found = Unknown(self.token(("attribute", ast.dump(node))), dtype or DType.UNKNOWN)
+        return axes.named(found, node.attr)
 
     def _tensor_attribute(self, tensor: Tensor, node: ast.Attribute) -> Value:
         if node.attr == "shape":
@@ -230,7 +241,9 @@ class Expressions:
             return number_of(self.hedged(tensor, node).rank)
         if node.attr == "dtype":
             return DTypeOf(tensor.dtype)
-        return tensor if node.attr in ("T", "mT", "data") else NUMBER
+        if node.attr in ("T", "mT"):
+            return replace(tensor, heads=None)
+        return tensor if node.attr == "data" else NUMBER
 
     def _self_frame(self, node: ast.expr) -> Frame | None:
         """The frame of the method whose `self` an expression is; None if it is not `self`."""
@@ -258,8 +271,9 @@ class Expressions:
         tensor = as_tensor(base)
         if tensor is None or isinstance(base, Unknown):
             if isinstance(base, Unknown) and len(parts) > 1:
-                return self._indexed(Tensor(Rank(0, base.token)), indices, node)
-            return Unknown(self.token(id(node)))
+                return self._indexed(Tensor(Rank(0, base.token), base.dtype), indices, node)
+            dtype = base.dtype if isinstance(base, Unknown) else DType.UNKNOWN
+            return Unknown(self.token(id(node)), dtype)
         return self._indexed(tensor, indices, node)
 
     def _indexed(self, tensor: Tensor, indices: Sequence[object], node: ast.AST) -> Value:
@@ -273,8 +287,8 @@ class Expressions:
             elif isinstance(index, Scalar):
                 change -= 1
             else:
-                return replace(tensor, rank=Rank(0, self.token(id(node))))
-        return replace(tensor, rank=tensor.rank.plus(change))
+                return replace(tensor, rank=Rank(0, self.token(id(node))), heads=None)
+        return replace(tensor, rank=tensor.rank.plus(change), heads=axes.indexed(tensor.heads, indices))
 
     def _item_at(self, base: Items, node: ast.Subscript) -> Value:
         index: object
@@ -318,7 +332,7 @@ class Expressions:
                 return result
             return value.each or Unknown(token)
         if isinstance(value, Tensor):
-            return replace(value, rank=value.rank.plus(-1))
+            return axes.without_first(value)
         return NUMBER if isinstance(value, Scalar) else Unknown(token)
 
     def of_ListComp(self, node: ast.ListComp | ast.GeneratorExp | ast.SetComp) -> Value:  # noqa: N802

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from xf2sdpa.analysis import axes as axes_of
 from xf2sdpa.analysis.call_values import CallValues
 from xf2sdpa.analysis.calls import BoundCall
 from xf2sdpa.analysis.environment import Environment, Frame, SiteFacts
@@ -56,6 +57,7 @@ class Functions(CallValues):
         self.path: Path = ()
         self.frames: list[Frame] = []
         self._tokens: dict[object, int] = {}
+        self._made: dict[tuple[int, str], DType] = {}
 
     if TYPE_CHECKING:
 
@@ -114,6 +116,7 @@ class Functions(CallValues):
                     return Tensor(
                         Rank(len(listed)),
                         given=frozenset({f"the annotation {ast.unparse(annotation)} holds"}),
+                        heads=axes_of.heads_among(listed),
                     )
         return Unknown(token)
 
@@ -150,7 +153,7 @@ class Functions(CallValues):
             return replace(value, rank=rank, given=value.given | given)
         if isinstance(value, Unknown):  # a value with evidence for its rank is a tensor
             rank, given = self.book.here(Rank(0, value.token), self.path)
-            return Tensor(rank, given=given) if rank.known is not None else value
+            return Tensor(rank, value.dtype, given, value.heads) if rank.known is not None else value
         return value
 
     def hedged(self, tensor: Tensor, node: ast.AST) -> Tensor:
@@ -190,6 +193,25 @@ class Functions(CallValues):
             facts.order = self.book.clock
         self.env.done |= {site}
         return result
+
+    def own_dtype(self, owner: ast.ClassDef, attribute: str) -> DType:
+        """Whether `self.attribute` is a float32 tensor, a parameter or a buffer, by the expressions that make it."""
+        key = (id(owner), attribute)
+        if key not in self._made:
+            self._made[key] = DType.UNKNOWN  # what refers to itself is not known
+            made = [self._made_by(expression) for expression in self.attributes.assigned(owner, attribute)]
+            if any(tensor is not None and tensor.dtype is DType.FLOAT32 and tensor.rank.known != 0 for tensor in made):
+                self._made[key] = DType.FLOAT32
+        return self._made[key]
+
+    def _made_by(self, node: ast.expr) -> Tensor | None:
+        """The tensor that an expression of another function makes, nothing being known of the variables in it."""
+        outer, path = self.env, self.path
+        self.env, self.path = Environment(), ()
+        with self._frame(Frame(node, None, primary=False)):
+            value = self.evaluate(node)
+        self.env, self.path = outer, path
+        return as_tensor(value)
 
     def apply(
         self, function: Function, positional: Sequence[Value], keywords: Mapping[str, Value], call: ast.AST

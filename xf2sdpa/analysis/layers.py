@@ -46,8 +46,8 @@ class ClassAttributes:
         """
         key = (id(owner), attribute, is_sealed)
         if key not in self._found:
-            self._found[key] = None  # ends the recursion where a class holds an object of itself
-            assigned = list(self._assigned(owner, attribute))
+            self._found[key] = None  # a class that refers to itself is not known
+            assigned = list(self.assigned(owner, attribute))
             for klass in () if is_sealed else self.others(owner):
                 assigned += self._assignments(klass).get(attribute, ())
             kinds = {self.of_expression(value) for value in assigned}
@@ -116,8 +116,8 @@ class ClassAttributes:
         only = bindings[0].node if len(bindings) == 1 else None
         return only if isinstance(only, ast.ClassDef) else None
 
-    def _assigned(self, owner: ast.ClassDef, attribute: str) -> list[ast.expr]:
-        """What is assigned to `self.attribute` in the nearest class that assigns it."""
+    def assigned(self, owner: ast.ClassDef, attribute: str) -> list[ast.expr]:
+        """What is assigned to `self.attribute`, or registered under that name, in the nearest class that does so."""
         for klass in self.lineage(owner):
             found = self._assignments(klass).get(attribute)
             if found:
@@ -133,6 +133,8 @@ class ClassAttributes:
                     for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                         for attribute, value in _pairs(target, node.value):
                             table.setdefault(attribute, []).append(value)
+                elif isinstance(node, ast.Call) and (registered := _registered(node)) is not None:
+                    table.setdefault(registered[0], []).append(registered[1])
             self._indexed[id(klass)] = table
         return self._indexed[id(klass)]
 
@@ -175,6 +177,15 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
             yield from _pairs(element, given)
     elif isinstance(target, ast.Starred):
         yield from _pairs(target.value, value)
+
+
+def _registered(node: ast.Call) -> tuple[str, ast.expr] | None:
+    """The name and the tensor of `self.register_buffer("name", tensor)`."""
+    if not is_self_attribute(node.func) or node.func.attr not in ("register_buffer", "register_parameter"):
+        return None
+    given = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg in ("tensor", "param"))]
+    name = given[0] if len(given) > 1 else None
+    return (name.value, given[1]) if isinstance(name, ast.Constant) and isinstance(name.value, str) else None
 
 
 def _base_name(node: ast.expr) -> str:

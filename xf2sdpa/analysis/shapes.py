@@ -10,6 +10,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import replace
 
+from xf2sdpa.analysis import axes
 from xf2sdpa.analysis.conditions import stated_rank, truth
 from xf2sdpa.analysis.environment import Environment
 from xf2sdpa.analysis.functions import Functions
@@ -69,6 +70,16 @@ class Walk(Functions):
         value = self.evaluate(node.value)
         for target in node.targets:
             self.assign(target, value)
+            self._name_axes(target, node.value)
+
+    def _name_axes(self, target: ast.expr, value: ast.expr) -> None:
+        """After `b, n, h, d = q.shape` it is known which axis of `q` is called what."""
+        source = axes.asked_shape(value)
+        if source in self.env.variables and isinstance(target, ast.Tuple | ast.List):
+            names = [element.id if isinstance(element, ast.Name) else "" for element in target.elts]
+            old = self.env.variables[source]
+            if isinstance(old, Tensor | Unknown) and old.heads is None and len(names) == len(target.elts):
+                self.env.variables[source] = replace(old, heads=axes.heads_among(names))
 
     def do_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
         if node.value is not None:
@@ -108,7 +119,7 @@ class Walk(Functions):
         if isinstance(value, ShapeOf) and not isinstance(element, ast.Starred):
             return Scalar()
         if isinstance(value, Tensor):
-            return replace(value, rank=value.rank.plus(-1))
+            return axes.without_first(value)
         return Unknown(self.token(id(element)))
 
     def do_Return(self, node: ast.Return) -> tuple[bool, bool]:  # noqa: N802

@@ -29,6 +29,7 @@ class CallSite:
         conflict: whether the evidence for the rank disagrees.
         given: the assumptions, beyond what the code shows, under which the rank is right.
         dtypes: where the dtypes of query, key and value come from.
+        heads: which axis of query, key and value is named as that of the heads, where sizes show it.
         bias: what is known of `attn_bias`; None if it is not given or the walk did not reach the call.
     """
 
@@ -39,6 +40,7 @@ class CallSite:
     conflict: bool = False
     given: frozenset[str] = frozenset()
     dtypes: tuple[DType, ...] = ()
+    heads: int | None = None
     bias: Value | None = None
 
     @property
@@ -145,12 +147,14 @@ def _with_facts(site: CallSite, facts: SiteFacts | None, book: EvidenceBook) -> 
     )
     numbers = {number for number, _ in settled}
     given = settled[0][1] if settled else frozenset()
+    heads = {tensor.heads for tensor in tensors} - {None}
     return replace(
         site,
         rank=settled[0][0] if len(numbers) == 1 else None,
         conflict=len(numbers) > 1 or (not numbers and any(book.conflicts(rank) for rank, _ in known)),
         given=given,
         dtypes=tuple(_shown_dtype(tensor, given) for tensor in tensors),
+        heads=heads.pop() if len(heads) == 1 else None,
         bias=_settled_bias(facts, call, book),
     )
 

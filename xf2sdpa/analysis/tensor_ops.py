@@ -19,6 +19,7 @@ from xf2sdpa.analysis.values import (
     Scalar,
     ShapeOf,
     Tensor,
+    Unknown,
     Value,
     as_tensor,
 )
@@ -59,6 +60,30 @@ Operation = Callable[[Tensor, Arguments], Value]
 def keep(x: Tensor, arguments: Arguments) -> Value:
     """Neither rank nor dtype changes."""
     return x
+
+
+def made(name: str, arguments: Arguments) -> Tensor:
+    """`zeros(b, n, d)`, `arange(n)`: float32 where no other dtype is given and the numbers need not be whole."""
+    sizes = replace(arguments, positional=arguments.positional[:1]) if name == "full" else arguments
+    rank = Rank(1) if name in ("arange", "linspace") else sizes_rank(sizes) or Rank(0, arguments.token)
+    dtype = arguments.keywords.get("dtype", NoneValue())
+    if not isinstance(dtype, NoneValue):
+        return Tensor(rank, dtype.dtype if isinstance(dtype, DTypeOf) else DType.UNKNOWN)
+    numbers = arguments.positional if name == "arange" else arguments.positional[1:]
+    is_float = any(isinstance(n, Scalar) and isinstance(n.value, float) for n in numbers)
+    in_doubt = name in ("arange", "full")
+    return Tensor(rank, DType.FLOAT32 if is_float or not in_doubt else DType.UNKNOWN)
+
+
+def literal(data: Value | None, arguments: Arguments) -> Value:
+    """`tensor([0.5, 2.0])`: float32 where a number is written with a point and no other dtype is given."""
+    depth, parts = 0, [data]
+    while parts and isinstance(parts[0], Items):
+        parts, depth = [item for part in parts if isinstance(part, Items) for item in part.items or ()], depth + 1
+    numbers = [part.value for part in parts if isinstance(part, Scalar)]
+    if depth and "dtype" not in arguments.keywords and any(isinstance(number, float) for number in numbers):
+        return Tensor(Rank(depth), DType.FLOAT32)
+    return Unknown(arguments.token)
 
 
 def permute(x: Tensor, arguments: Arguments) -> Value:

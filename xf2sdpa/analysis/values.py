@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 class DType(enum.Enum):
@@ -57,9 +57,14 @@ class Value:
 
 @dataclass(frozen=True)
 class Unknown(Value):
-    """Could be anything; `token` stands for its rank, in case it turns out to be a tensor."""
+    """Could be anything; `token` stands for its rank, should it turn out to be a tensor, `dtype` for its dtype."""
 
     token: int
+    dtype: DType = DType.UNKNOWN
+    heads: int | None = field(default=None, compare=False)
+    """Which axis would be that of the heads."""
+    name: str = field(default="", compare=False)
+    """What it was called where it was read, if that tells something of a size."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class Tensor(Value):
     dtype: DType = DType.UNKNOWN
     given: frozenset[str] = frozenset()
     """The assumptions, beyond what the code shows, under which the rank is right."""
+    heads: int | None = field(default=None, compare=False)
+    """Which axis is that of the heads, where the names of sizes show it; for notes only, so no part of equality."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,8 @@ class Scalar(Value):
 
     value: object = None
     is_constant: bool = False
+    name: str = field(default="", compare=False)
+    """What it was called where it was read, if that tells something of a size."""
 
 
 @dataclass(frozen=True)
@@ -169,14 +178,15 @@ NUMBER = Scalar()
 def join(left: Value, right: Value, token: int) -> Value:
     """What is known of a value that comes from two paths; `token` identifies it if the result is unknown."""
     if left == right:
-        return left
+        return _of_one_layout(left, right)
     options = _options(left) | _options(right)
     tensors = [value for value in options if isinstance(value, Tensor)]
     if len(tensors) > 1:
         merged = tensors[0]
         for tensor in tensors[1:]:
             rank = merged.rank if merged.rank == tensor.rank else Rank(0, token)
-            merged = Tensor(rank, merged.dtype.join(tensor.dtype), merged.given | tensor.given)
+            heads = merged.heads if merged.heads == tensor.heads else None
+            merged = Tensor(rank, merged.dtype.join(tensor.dtype), merged.given | tensor.given, heads)
         options = (options - set(tensors)) | {merged}
     if all(isinstance(value, Scalar) for value in options):
         return NUMBER
@@ -187,6 +197,22 @@ def join(left: Value, right: Value, token: int) -> Value:
     if len(options) > 4 or any(isinstance(value, Unknown | Function | Module) for value in options):
         return Unknown(token)
     return OneOf(frozenset(options))
+
+
+def _of_one_layout(left: Value, right: Value) -> Value:
+    """One of two equal values, with an axis of heads only if both have it."""
+    if isinstance(left, Tensor | Unknown) and isinstance(right, Tensor | Unknown) and left.heads != right.heads:
+        return replace(left, heads=None)
+    return left
+
+
+def promoted(left: Tensor, right: Tensor) -> DType:
+    """The dtype of the sum or product of two tensors: float32 wins, but a tensor without dimensions counts little."""
+    if (left.rank.known == 0) != (right.rank.known == 0):
+        return right.dtype if left.rank.known == 0 else left.dtype
+    if DType.FLOAT32 in (left.dtype, right.dtype):
+        return DType.FLOAT32
+    return left.dtype if left.dtype is right.dtype else DType.UNKNOWN
 
 
 def _options(value: Value) -> frozenset[Value]:
@@ -207,7 +233,7 @@ def as_tensor(value: Value) -> Tensor | None:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, Unknown):
-        return Tensor(Rank(0, value.token))
+        return Tensor(Rank(0, value.token), value.dtype, heads=value.heads)
     if isinstance(value, OneOf):
         tensors = [option for option in value.options if isinstance(option, Tensor)]
         return tensors[0] if len(tensors) == 1 else None

@@ -4,7 +4,8 @@ With float32 inputs inside `torch.autocast`, xformers returns float32 and SDPA w
 key and value (xformers takes only equal dtypes) must come from an operation that autocast lowers itself, a linear
 layer, a convolution, a product, through operations that keep the dtype. A cast to half in plain sight is nearly as
 good: only autocast to the other half type would make a difference. Where neither is seen and nothing is cast up, the
-rewrite rests on an assumption. Assumptions stand in the report.
+rewrite rests on an assumption. Assumptions stand in the report. What is added to, multiplied by or joined with a
+float32 parameter, buffer or literal tensor (`torch.zeros(…)`) of the same file is float32 as well, as if it were cast.
 """
 
 from xf2sdpa.analysis.values import DType
@@ -47,6 +48,7 @@ def decide(draft: CallDraft) -> None:
         raise Refusal(
             "XF204",
             message,
-            "Drop the upcast if half precision is meant, or wrap the call in autocast(enabled=False).",
+            "Drop the upcast, or cast back behind it, if half precision is meant; or wrap the call in "
+            "autocast(enabled=False).",
         )
     draft.assume(ASSUMPTION)

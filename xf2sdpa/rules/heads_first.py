@@ -1,15 +1,13 @@
 """Heads-first tensors given to an operator that takes heads second: kept as they compute, and said so.
 
-Some programs build `[B, H, M, K]`, `rearrange(x, "b n (h d) -> b h n d", h=heads)`, and hand it to xformers, which
-reads it as `[B, M, H, K]`: it attends over heads. The rewrite computes the same numbers; the note says that they are
-probably not what was meant.
+Some programs build `[B, H, M, K]`, by `rearrange(x, "b n (h d) -> b h n d", h=heads)` or by
+`x.view(b, n, heads, d).transpose(1, 2)`, and hand it to xformers, which reads it as `[B, M, H, K]`: it attends over
+heads. The rewrite computes the same numbers; the note says that they are probably not what was meant. Which axis is
+that of the heads is told by the names of sizes (`h`, `heads`, `self.num_heads`) and followed through what moves axes.
 """
 
 from __future__ import annotations
 
-import ast
-
-from xf2sdpa.analysis.flow import definition_before
 from xf2sdpa.model import Note
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.rule import Example
@@ -43,7 +41,6 @@ def f(q, k, v, h):
 """,
     ),
 )
-_HEADS = frozenset({"h", "head", "heads", "nh", "num_heads", "H"})
 NOTE = Note(
     "XF304",
     "query is built heads-first, but xformers takes heads second: the call attends over heads, and still does",
@@ -52,23 +49,6 @@ NOTE = Note(
 
 
 def decide(draft: CallDraft) -> None:
-    """Look at the einops pattern that makes the query."""
-    node = draft.argument("query")
-    if draft.rank != 4 or not isinstance(node, ast.Name):
-        return
-    definition = definition_before(draft.file.names, node.id, node)
-    while definition is not None and _is_tidying(definition):  # `q = q.contiguous()`
-        definition = definition_before(draft.file.names, node.id, definition)
-    strings = (part.value for part in ast.walk(definition) if isinstance(part, ast.Constant)) if definition else ()
-    if any(isinstance(text, str) and _is_heads_first(text) for text in strings):
+    """Say so where the heads stand first among the axes that the code names."""
+    if draft.rank == 4 and draft.site.heads == 1:
         draft.notes.append(NOTE)
-
-
-def _is_tidying(definition: ast.stmt) -> bool:
-    value = definition.value if isinstance(definition, ast.Assign) else None
-    return isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "contiguous"
-
-
-def _is_heads_first(pattern: str) -> bool:
-    axes = pattern.partition("->")[2].split()
-    return len(axes) == 4 and axes[1] in _HEADS and axes[2] not in _HEADS

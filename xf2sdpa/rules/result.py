@@ -1,8 +1,9 @@
 """The result keeps its contract: xformers' can be `.view`ed, SDPA's, transposed back, not always.
 
-Where everything done with the result copes with any strides (`.reshape`, `.flatten`, `rearrange`, a linear layer), it
-stays as it is; a `.view` becomes `.reshape`. Where it is handed on (returned, stored, passed to a function), it gets
-`.contiguous()`, which is free when nothing has to move.
+Where everything done with the result copes with any strides (`.reshape`, `.flatten`, `rearrange`, a linear layer,
+`torch.cat`, a mean), it stays as it is; a `.view` becomes `.reshape`. What arithmetic and activations make of it is
+followed in the same way, for it is laid out like its first operand. Where it is handed on (returned, stored, passed to
+a function), it gets `.contiguous()`, which is free when nothing has to move.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def decide(draft: CallDraft) -> None:
     if not draft.suffix:
         return
     names = draft.file.names
-    use = uses_of(names, draft.site.node, draft.file.attributes)
+    use = uses_of(names, draft.site.node, draft.file.attributes, one_head=draft.rank == 3)
     if use.escapes:
         draft.suffix += ".contiguous()"
     else:
