@@ -302,14 +302,6 @@ RED: dict[str, str] = {
         "the notebook is not looked at, and there is no call, it says",
         "a notebook alone",
     ),
-    **red(
-        "no call found, and the file that rests on xformers is not named",
-        "a class that calls what it inherits",
-        "a script that switches it on",
-        "a script that switches it on if it can",
-        "a script that sets the flag",
-        "a processor of another library",
-    ),
 }
 
 

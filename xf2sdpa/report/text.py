@@ -109,7 +109,8 @@ def _totals(run: Run, pin: Pin | None, *, written: bool, verbose: int) -> Iterat
     total = sum(counts.values())
     failed = sum(result.failed for result in run.results)
     if not total and not failed:
-        yield "No call of xformers' attention found."
+        if not any(map(_reason, run.results)):
+            yield "No call of xformers' attention found."
         yield from _helpers(run, written=written)
         yield from _flags(run.flags, verbose)
         yield from _needing(run, verbose)

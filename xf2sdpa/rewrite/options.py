@@ -24,3 +24,5 @@ class Options:
     """Whether the project has call sites at all."""
     loaded_alone: bool = False
     """Whether the file is loaded by itself, without others of its project."""
+    own_imports: frozenset[str] = frozenset()
+    """Processors of another library's name that this file imports from its own project, by their dotted paths."""

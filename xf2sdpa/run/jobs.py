@@ -19,6 +19,7 @@ _SHIPPED_ALONE = re.compile(r"(^|/)examples/community/[^/]+\.py$")
 """Files that diffusers loads one by one, without what lies beside them."""
 _SWITCHES = re.compile(r"\.(enable_xformers\w*|(set_)?use_memory_efficient_attention_xformers)\(|XFormers\w*Processor")
 """Of other libraries: what these ask for is the real package."""
+_PROCESSOR = re.compile(r"\w*XFormers\w*Processor")
 _CALLS = re.compile(r"\b(memory_efficient_attention|merge_attentions)")
 """As `NEEDLE`, but not in the names of other libraries' switches."""
 
@@ -53,8 +54,18 @@ def jobs_of(project: Project, sources: Sequence[Source], settings: Settings, opt
                 reached=file in reached or (calls and not _SWITCHES.search(source.text)),
                 migrating=calls,
                 loaded_alone=alone,
+                own_imports=_own_processors(project, source),
             ),
         )
+
+
+def _own_processors(project: Project, source: Source) -> frozenset[str]:
+    """What a file imports from its own project under the name that a processor of diffusers has."""
+    if "XFormers" not in source.text:
+        return frozenset()
+    file = str(source.path)
+    named = (s for s in project.imports(file) if _PROCESSOR.fullmatch(s.name))
+    return frozenset(f"{s.source}.{s.name}" for s in named if project.graph.module(file, s.dots, s.module))
 
 
 def _reached(project: Project, sources: Sequence[Source]) -> set[str]:
