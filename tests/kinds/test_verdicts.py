@@ -293,15 +293,6 @@ CASES = [
     ),
 ]
 RED: dict[str, str] = {
-    **red(
-        "the notebook is not looked at, and nothing needs xformers, it says",
-        "a notebook that calls it",
-        "a notebook in a folder, by name only",
-    ),
-    **red(
-        "the notebook is not looked at, and there is no call, it says",
-        "a notebook alone",
-    ),
 }
 
 

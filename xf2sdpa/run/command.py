@@ -120,13 +120,14 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
     from xf2sdpa.files.listing import list_files
     from xf2sdpa.run.options import RunOptions
     from xf2sdpa.run.rewrite_files import rewrite_files
+    from xf2sdpa.uninstall.notebooks import PATTERN
 
     base = settings.file.parent if settings.file else None
     chosen: list[str | Path] = list(paths) or [(base or Path()) / path for path in settings.paths]
     if not chosen:
         give_up("no paths given, and none configured", "Name files or folders, or set `paths` in [tool.xf2sdpa].")
     try:
-        files = list_files(chosen, include=settings.include, exclude=settings.all_exclude, base=base)
+        files = list_files(chosen, include=(*settings.include, PATTERN), exclude=settings.all_exclude, base=base)
     except DiscoverError as error:
         give_up(str(error))
     how = RunOptions(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from xf2sdpa.codes import NOTEBOOK
 from xf2sdpa.flags.plan import Wanted, add_flags
 from xf2sdpa.flags.table import named as flags_named
 from xf2sdpa.helper.copies import finished_copies, plan_copies
@@ -19,6 +20,7 @@ from xf2sdpa.run.options import RunOptions
 from xf2sdpa.run.pool import run_jobs
 from xf2sdpa.settings import Settings
 from xf2sdpa.uninstall.held_flags import hold_back
+from xf2sdpa.uninstall.notebooks import is_notebook, naming_xformers
 from xf2sdpa.uninstall.still_bound import still_bound
 
 _MOST_ROUNDS = 3
@@ -33,6 +35,8 @@ def rewrite_files(files: Sequence[str], settings: Settings, options: RunOptions)
         settings: as configured.
         options: how to go about it.
     """
+    notebooks = [file for file in files if is_notebook(file)]
+    files = [file for file in files if not is_notebook(file)]
     sources, failed = read_matching(files)
     project = Project([*files, *options.flags_in], {str(source.path): source.text for source in sources})
     jobs = {job.source.path: job for job in jobs_of(project, sources, settings, options)}
@@ -46,6 +50,8 @@ def rewrite_files(files: Sequence[str], settings: Settings, options: RunOptions)
     run = Run([*failed, *(r for r in results.values() if r.sites or r.findings or r.changed)])
     run.copies = finished_copies(copies, results, after)
     run.flags = _with_flags(run, after, settings, options)
+    if not settings.ignores(NOTEBOOK):
+        run.results += naming_xformers(notebooks)
     run.results.sort(key=lambda result: result.path)
     return run
 
