@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.kinds import FREE, NET, Case, check, red, table
+from tests.kinds.kinds import FREE, NET, Case, check, table
 
 NONE = "No call of xformers"
 PINS = "torch>=2.1\nxformers==0.0.28\n"
@@ -292,8 +292,7 @@ CASES = [
         "compat",
     ),
 ]
-RED: dict[str, str] = {
-}
+RED: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("case", table(CASES, RED))
