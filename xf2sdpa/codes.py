@@ -19,6 +19,7 @@ GUARDED = "XF162"
 STILL_BOUND = "XF407"
 SHIELD = "XF408"
 NOTEBOOK = "XF410"
+LACKING = "XF412"
 
 WISHES = frozenset({IGNORED, NOT_SELECTED, NOT_EXACT})
 """Why a call is left that the user asked to leave."""
@@ -101,6 +102,13 @@ RUN_CODES = {
         "# demo.ipynb, a code cell\nimport xformers.ops as xops",
         "Rewrite the cell by hand: `jupyter nbconvert --to script`, `xf2sdpa rewrite --diff` on the script shows how. "
         "Or keep xformers for it, or `--exclude` it.",
+    ),
+    LACKING: Page(
+        "the helper module that stands lacks a name",
+        "A person has edited the helper module, or written a module of that name, and it does not have what this file "
+        "needs from it. It is never overwritten, so the calls that need it stay with xformers.",
+        "# _attention_compat.py\ndef attend(q, k, v): ...  # and no memory_efficient_attention",
+        "Write the names into it (`xf2sdpa.compat` has them), or rename or delete it, and run again: a new one comes.",
     ),
     UNPARSABLE: Page(
         "the file does not parse",

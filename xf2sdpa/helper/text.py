@@ -34,21 +34,47 @@ def with_text(copy: Copy, names: Collection[str]) -> Copy:
     """The copy with the text that it should have, for what its users need and what it already holds."""
     if not copy.path.exists():
         return replace(copy, text=assemble(names))
-    old = copy.path.read_text("utf-8")
-    held = _held(old)
+    old = _text_at(copy.path)
     if is_untouched(old):
-        return replace(copy, old=old, text=assemble({*names, *held}))
-    return replace(copy, old=old, missing=tuple(sorted(set(names) - held)))
+        return replace(copy, old=old, text=assemble({*names, *(_bound_in(old) & exported())}))
+    return replace(copy, old=old)
 
 
 def held(path: Path) -> frozenset[str]:
     """The names of the API that the copy at a path defines; none where there is none."""
-    return _held(path.read_text("utf-8")) if path.exists() else frozenset()
+    return _bound_in(_text_at(path)) & exported()
 
 
-def _held(text: str) -> frozenset[str]:
-    """The names of the API that a copy defines."""
-    return frozenset().union(*(_bound(node) for node in ast.parse(text).body)) & exported()
+def lacking(path: Path, names: Collection[str]) -> frozenset[str]:
+    """Those of some names that a helper module lacks which a person has edited, or written; it gets no new ones."""
+    if not path.exists() or is_untouched(_text_at(path)):
+        return frozenset()
+    return frozenset(names) - _bound_in(_text_at(path))
+
+
+def _text_at(path: Path) -> str:
+    """The text of a helper module; empty where there is none that can be read."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _bound_in(text: str) -> frozenset[str]:
+    """The names that a module binds at its top, whatever it binds them to."""
+    try:
+        waiting: list[ast.stmt] = list(ast.parse(text).body)
+    except (SyntaxError, ValueError, RecursionError):
+        return frozenset()
+    found: set[str] = set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.ImportFrom):
+            found.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.If | ast.Try):
+            waiting += [child for child in ast.walk(node) if isinstance(child, ast.stmt) and child is not node]
+        found |= _bound(node)
+    return frozenset(found)
 
 
 @dataclass(frozen=True)
