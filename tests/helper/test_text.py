@@ -249,7 +249,7 @@ def test_a_copy_edited_by_hand_stays_and_the_report_says_what_it_lacks(tmp_path:
     report = rewrite(tmp_path).output
     assert (tmp_path / COPY).read_text("utf-8") == edited
     assert f"{tmp_path / COPY} was edited, so it stays; it lacks SwiGLU." in report
-    assert f"{tmp_path / 'more.py'}:1: XF412 " in report
+    assert f"{tmp_path / 'more.py'}:1:1: XF412 " in report
     assert (tmp_path / "more.py").read_text() == "from xformers.ops import SwiGLU\n\nlayer = SwiGLU(4, 8)\n"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.kinds import SHAPE, Case, check, red, table
+from tests.kinds.kinds import SHAPE, Case, check, table
 
 NAME = (
     "from xformers.ops import memory_efficient_attention\n\n\ndef attend(q, k, v):\n"
@@ -219,17 +219,7 @@ CASES = [
         free=True,
     ),
 ]
-RED: dict[str, str] = {
-    **red(
-        "imported once in each function",
-        "the same import three times in a file",
-    ),
-    **red(
-        "a helper is made beside the function that the project has for this",
-        "an own function takes over",
-        "an own function of another file takes over",
-    ),
-}
+RED: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("case", table(CASES, RED))

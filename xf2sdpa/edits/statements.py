@@ -60,11 +60,13 @@ class _Editor:
 
     def run(self) -> tuple[cst.Module, Transcript]:
         body, spare = self.block(self.module.body, self.tree.body)
+        place = after_preamble(self.tree)
+        first = body[place] if place < len(body) and id(None) in self.imports else None
+        if isinstance(first, cst.FunctionDef | cst.ClassDef) and not blank_lines(first):
+            two = [cst.EmptyLine(indent=False), cst.EmptyLine(indent=False)]
+            body[place] = first.with_changes(leading_lines=[*two, *first.leading_lines])
         for edit in self.imports.get(id(None), ()):
-            body.insert(
-                after_preamble(self.tree),
-                cst.parse_statement(edit.text, config=self.module.config_for_parsing),
-            )
+            body.insert(place, cst.parse_statement(edit.text, config=self.module.config_for_parsing))
         self.check_all_made()
         footer = [*spare, *self.module.footer]
         return self.module.with_changes(body=body, footer=footer), self.expressions.transcript

@@ -84,7 +84,7 @@ def _site(site: Site, verbose: int) -> Iterator[str]:
 def _outcome(site: Site) -> str:
     if site.kind is SiteClass.COMPAT:
         return f"by the helper module: {site.message}"
-    if site.kind in (SiteClass.LEFT, SiteClass.REMOVED):
+    if site.kind in (SiteClass.LEFT, SiteClass.REMOVED) or not site.after:
         return site.message
     joined = " ".join(site.after.split()).replace("( ", "(").replace(", )", ")").replace(" )", ")")
     return joined if len(joined) <= _ONE_LINE else joined[: _ONE_LINE - 1] + "…"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from xf2sdpa.analysis.flow import loads_of
@@ -65,6 +65,7 @@ class FileDraft:
         loaded_alone: whether the file is loaded by itself, so that it can have no helper.
         migrating: whether the project that the file belongs to has calls.
         own_imports: those classes of libraries' switches to xformers that the file imports from its own project.
+        own_functions: the text of functions that it imports from its own project under the operator's name.
     """
 
     path: str
@@ -83,6 +84,7 @@ class FileDraft:
     probes_stay: bool = False
     loaded_alone: bool = False
     own_imports: frozenset[str] = frozenset()
+    own_functions: Mapping[str, str] = field(default_factory=dict)
     compat: str | None = None
     compat_names: dict[str, str] = field(default_factory=dict)
     bound_in_place: set[str] = field(default_factory=set)
