@@ -1,7 +1,8 @@
 """The project's own function takes over where it has one for those who lack xformers.
 
-`try: from xformers.ops import memory_efficient_attention / except ImportError: …` becomes what stands in the `except`, if
-that binds the name to a function which calls SDPA, defined there or imported from another file of the project, and if it takes what every call of the file gives: no helper is made beside it, and the calls stay as they are.
+`try: from xformers.ops import memory_efficient_attention / except ImportError: …` becomes what stands in the `except`,
+if that binds the name to a function which calls SDPA, defined there or imported from another file of the project, and
+if the function takes what every call of the file gives: no helper is made beside it, and the calls stay as they are.
 That it computes what xformers computes is assumed; it is what ran without xformers all along.
 """
 
