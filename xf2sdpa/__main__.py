@@ -53,10 +53,11 @@ def _nothing_to_do(arguments: list[str]) -> bool:
         return False
     from xf2sdpa.files.errors import DiscoverError  # noqa: PLC0415 - nor for --help
     from xf2sdpa.files.listing import list_files  # noqa: PLC0415 - nor for --help
+    from xf2sdpa.files.patterns import INCLUDE  # noqa: PLC0415 - nor for --help
     from xf2sdpa.files.search import Searcher  # noqa: PLC0415 - nor for --help
 
     try:
-        searcher = Searcher(list_files(paths))
+        searcher = Searcher(list_files(paths, include=(*INCLUDE, "*.ipynb")))
     except DiscoverError:
         return False
     if searcher.first(_HELPER) or searcher.unreadable:

@@ -19,6 +19,8 @@ IN_HELPER = "XF161"
 GUARDED = "XF162"
 STILL_BOUND = "XF407"
 SHIELD = "XF408"
+NOTEBOOK = "XF410"
+LACKING = "XF412"
 
 WISHES = frozenset({IGNORED, NOT_SELECTED, NOT_EXACT})
 """Why a call is left that the user asked to leave."""
@@ -93,6 +95,21 @@ RUN_CODES = {
         "code takes the path that it took there before.",
         'def describe():\n    return metadata.version("xformers") if HAS_XFORMERS else "no xformers"',
         "Rewrite or delete that use, or give it a flag of its own, and run again.",
+    ),
+    NOTEBOOK: Page(
+        "a notebook names xformers",
+        "Notebooks are not rewritten. While a code cell of one imports xformers, installs it or switches it on, the "
+        "package is needed; what stands in outputs, prose, comments and strings does not count.",
+        "# demo.ipynb, a code cell\nimport xformers.ops as xops",
+        "Rewrite the cell by hand: `jupyter nbconvert --to script`, `xf2sdpa rewrite --diff` on the script shows how. "
+        "Or keep xformers for it, or `--exclude` it.",
+    ),
+    LACKING: Page(
+        "the helper module that stands lacks a name",
+        "A person has edited the helper module, or written a module of that name, and it does not have what this file "
+        "needs from it. It is never overwritten, so the calls that need it stay with xformers.",
+        "# _attention_compat.py\ndef attend(q, k, v): ...  # and no memory_efficient_attention",
+        "Write the names into it (`xf2sdpa.compat` has them), or rename or delete it, and run again: a new one comes.",
     ),
     UNPARSABLE: Page(
         "the file does not parse",

@@ -134,6 +134,25 @@ def test_a_copy_edited_by_hand_stays_and_the_report_says_what_it_lacks(tmp_path:
     report = rewrite(tmp_path).output
     assert (tmp_path / COPY).read_text("utf-8") == edited
     assert f"{tmp_path / COPY} was edited, so it stays; it lacks SwiGLU." in report
+    assert f"{tmp_path / 'more.py'}:1:1: XF412 " in report
+    assert (tmp_path / "more.py").read_text() == "from xformers.ops import SwiGLU\n\nlayer = SwiGLU(4, 8)\n"
+
+
+@pytest.mark.parametrize("text", ["def broken(:\n", "def other():\n    return 1\n", "from elsewhere import *\n"])
+def test_nothing_goes_to_a_module_that_lacks_the_name(tmp_path: Path, text: str) -> None:
+    write(tmp_path, {"main.py": CALLS_HELPER, COPY: text})
+    rewrite(tmp_path)
+    assert (tmp_path / "main.py").read_text() == CALLS_HELPER
+    assert (tmp_path / COPY).read_text() == text
+
+
+@pytest.mark.parametrize(
+    "text", ["from elsewhere import {}\n", "try:\n    from a import {}\nexcept ImportError:\n    {} = 1\n"]
+)
+def test_a_module_may_take_the_name_from_elsewhere(tmp_path: Path, text: str) -> None:
+    write(tmp_path, {"main.py": CALLS_HELPER, COPY: text.replace("{}", "memory_efficient_attention")})
+    rewrite(tmp_path)
+    assert "from _attention_compat import memory_efficient_attention" in (tmp_path / "main.py").read_text()
 
 
 def test_a_copy_edited_by_hand_that_suffices_is_used_as_it_is(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.kinds import FREE, NET, Case, check, red, table
+from tests.kinds.kinds import FREE, NET, Case, check, table
 
 NONE = "No call of xformers"
 PINS = "torch>=2.1\nxformers==0.0.28\n"
@@ -292,25 +292,7 @@ CASES = [
         "compat",
     ),
 ]
-RED: dict[str, str] = {
-    **red(
-        "the notebook is not looked at, and nothing needs xformers, it says",
-        "a notebook that calls it",
-        "a notebook in a folder, by name only",
-    ),
-    **red(
-        "the notebook is not looked at, and there is no call, it says",
-        "a notebook alone",
-    ),
-    **red(
-        "no call found, and the file that rests on xformers is not named",
-        "a class that calls what it inherits",
-        "a script that switches it on",
-        "a script that switches it on if it can",
-        "a script that sets the flag",
-        "a processor of another library",
-    ),
-}
+RED: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("case", table(CASES, RED))

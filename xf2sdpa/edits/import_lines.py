@@ -14,10 +14,9 @@ from xf2sdpa.edits.kinds import RemoveAliases
 
 def without_aliases(node: cst.BaseSmallStatement, edit: RemoveAliases) -> cst.BaseSmallStatement | None:
     """An import statement without some of its names; None if none is left."""
-    named = cast("cst.Import | cst.ImportFrom", node).names
-    if isinstance(named, cst.ImportStar):
+    names = cast("cst.Import | cst.ImportFrom", node).names
+    if isinstance(names, cst.ImportStar):
         return None if "*" in edit.bound else node
-    names = cast("Sequence[cst.ImportAlias]", named)
     kept = [alias for alias in names if not _is_removed(alias, edit)]
     if not kept:
         return None

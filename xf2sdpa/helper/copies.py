@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from xf2sdpa.files.listing import list_files
-from xf2sdpa.helper.placing import Imports, packages_of, places, scripts_of
-from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME, held, is_copy, is_untouched, with_text
+from xf2sdpa.helper.placing import Imports, packages_of, places, roots_of, scripts_of
+from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME, held, is_copy, is_untouched, lacking, with_text
 from xf2sdpa.model import Copy, FileResult
 from xf2sdpa.project.files import Project
 from xf2sdpa.project.import_graph import absolute_paths
+
+_QUOTED = re.compile(rf"""["'][\w.]*\b{MODULE_NAME}["']""")
 
 
 def plan_copies(users: Sequence[Path], project: Project) -> list[Copy]:
@@ -29,13 +33,24 @@ def _imports_of(users: Sequence[Path], project: Project) -> Imports:
     absolute: set[str] = set()
     packages: set[Path] = set()
     scripts: set[Path] = set()
+    roots: dict[Path, Path] = {}
     around = {part for user in users for part in (user.stem, *user.resolve().parent.parts[-3:])}
     for file in project.holding(*filter(str.isidentifier, around)):
         text = project.text(file)
         absolute.update(absolute_paths(project.imports(file)))
         packages.update(packages_of(Path(file), text))
         scripts.update(scripts_of(Path(file), text))
-    return Imports(frozenset(absolute), frozenset(packages), frozenset(scripts))
+        for folder, root in roots_of(file, project.graph):
+            if folder not in roots or root in roots[folder].parents:
+                roots[folder] = root
+    return Imports(frozenset(absolute), frozenset(packages), frozenset(scripts), roots)
+
+
+def without_lacking(copy: Copy, needed: Mapping[Path, Collection[str]]) -> tuple[Copy, dict[Path, frozenset[str]]]:
+    """A copy without the users that need names which it lacks and will not get; and those, with these names."""
+    short = {user: names for user in copy.modules if (names := lacking(copy.path, needed[user]))}
+    modules = {user: module for user, module in copy.modules.items() if user not in short}
+    return replace(copy, modules=modules, missing=tuple(sorted(frozenset().union(*short.values())))), short
 
 
 def finished_copies(copies: Sequence[Copy], results: Mapping[Path, FileResult], project: Project) -> list[Copy]:
@@ -102,5 +117,10 @@ def _has_user(copy: Path, project: Project) -> bool:
 
 def _importing(project: Project) -> list[str]:
     """The files that import a helper module in any form and by any path."""
-    named = (file for file in project.holding(MODULE_NAME) if Path(file).name != FILE_NAME)
-    return [file for file in named if any(MODULE_NAME in (s.name, *s.module.split(".")) for s in project.imports(file))]
+    return [file for file in project.holding(MODULE_NAME) if Path(file).name != FILE_NAME and _imports(file, project)]
+
+
+def _imports(file: str, project: Project) -> bool:
+    """Whether a file imports a helper module by a statement, or names it in a string as `import_module` takes it."""
+    stated = any(MODULE_NAME in (s.name, *s.module.split(".")) for s in project.imports(file))
+    return stated or _QUOTED.search(project.text(file)) is not None

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from xf2sdpa.project.import_graph import absolute_paths, imports_in
+from xf2sdpa.project.import_graph import ImportGraph, absolute_paths, imports_in
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Imports:
         absolute: all dotted module paths in absolute imports.
         packages: folders that must be packages, with or without `__init__.py`, as files in them import relatively.
         scripts: files that another file in the same folder imports by their bare name.
+        roots: for folders that hold a module imported by a dotted path, the folder at which that path starts.
     """
 
     absolute: frozenset[str]
     packages: frozenset[Path]
     scripts: frozenset[Path] = frozenset()
+    roots: Mapping[Path, Path] = field(default_factory=dict)
 
     def is_package(self, user: Path) -> bool:
         """Whether a file's folder must be a package; not if others import this file by its bare name."""
@@ -78,6 +80,21 @@ def scripts_of(importer: Path, text: str) -> set[Path]:
     relative = {part for s in imports_in(text) if s.dots == 1 for part in (s.module or s.name).split(".")[:1]}
     bare = {name for name in absolute_paths(imports_in(text)) if name.isidentifier()} - relative
     return {file for name in bare if (file := folder / f"{name}.py").exists()}
+
+
+def roots_of(importer: str, graph: ImportGraph) -> Iterator[tuple[Path, Path]]:
+    """Each folder of which a file imports a module by a dotted path, and the folder from which the path counts."""
+    for statement in (s for s in graph.imports(importer) if not s.dots):
+        for dotted in (f"{statement.module}.{statement.name}", statement.module):
+            target = graph.module(importer, 0, dotted)
+            if target is None:
+                continue
+            place = Path(target).resolve()
+            parts = dotted.split(".")
+            stem = place.parent if place.name == "__init__.py" else place.with_suffix("")
+            if len(parts) > 1 and stem.parts[-len(parts) :] == tuple(parts):
+                yield place.parent, stem.parents[len(parts) - 1]
+            break
 
 
 def places(users: Iterable[Path], texts: Mapping[Path, str], imports: Imports, name: str) -> list[Place]:
@@ -127,7 +144,8 @@ def _root(user: Path, imports: Imports) -> Path:
     known = [n for n in range(2, 6) if ".".join(parts[-n:]) in imports.absolute]
     if known and len(parts) - max(known) < len(folder.parts):
         folder = Path(*parts[: len(parts) - max(known)])
-    return folder
+    beside = imports.roots.get(user.resolve().parent)
+    return beside if beside is not None and beside in folder.parents else folder
 
 
 def _above_packages(folder: Path, imports: Imports) -> Path:

@@ -36,22 +36,36 @@ def with_text(copy: Copy, names: Collection[str]) -> Copy:
     """The copy with the text that it should have, for what its users need and what it already holds."""
     try:
         old = _standing(copy.path)
-        held = _held(old or "")
-    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        bound = _bound_in(old or "")
+    except _NO_MODULE as error:
         return replace(copy, old="", broken=_why(error))
     if old is None:
         return replace(copy, text=assemble(names))
     if is_untouched(old):
-        return replace(copy, old=old, text=assemble({*names, *held}))
-    return replace(copy, old=old, missing=tuple(sorted(set(names) - held)))
+        return replace(copy, old=old, text=assemble({*names, *(bound & exported())}))
+    return replace(copy, old=old)
 
 
 def held(path: Path) -> frozenset[str]:
     """The names of the API that the copy at a path defines; none where there is none."""
     try:
-        return _held(_standing(path) or "")
-    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+        return _bound_in(_standing(path) or "") & exported()
+    except _NO_MODULE:
         return frozenset()
+
+
+def lacking(path: Path, names: Collection[str]) -> frozenset[str]:
+    """Those of some names that a helper module lacks which a person has edited, or written; it gets no new ones."""
+    try:
+        text = _standing(path)
+        kept = text is not None and not is_untouched(text)
+        return frozenset(names) - _bound_in(text) if kept and text is not None else frozenset()
+    except _NO_MODULE:
+        return frozenset()  # told of as broken: its users stay as they are anyway
+
+
+_NO_MODULE = (OSError, ValueError, SyntaxError, RecursionError, MemoryError)
+"""What reading a file in the helper's place raises where it is none."""
 
 
 def _standing(path: Path) -> str | None:
@@ -63,16 +77,29 @@ def _standing(path: Path) -> str | None:
     return read_regular(path).decode("utf-8").replace("\r\n", "\n") if os.path.lexists(path) else None
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     """Why what stands in a helper's place is none."""
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror or error}"
     return "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "does not parse"
 
 
-def _held(text: str) -> frozenset[str]:
-    """The names of the API that a copy defines."""
-    return frozenset().union(*(_bound(node) for node in ast.parse(text).body)) & exported()
+def _bound_in(text: str) -> frozenset[str]:
+    """The names that a module binds at its top, whatever it binds them to.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: it does not parse.
+    """
+    waiting: list[ast.stmt] = list(ast.parse(text).body)
+    found: set[str] = set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.ImportFrom):
+            found.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.If | ast.Try):
+            waiting += [child for child in ast.walk(node) if isinstance(child, ast.stmt) and child is not node]
+        found |= _bound(node)
+    return frozenset(found)
 
 
 @dataclass(frozen=True)

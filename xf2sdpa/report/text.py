@@ -89,7 +89,7 @@ def _site(site: Site, verbose: int) -> Iterator[str]:
 def _outcome(site: Site) -> str:
     if site.kind is SiteClass.COMPAT:
         return f"by the helper module: {site.message}"
-    if site.kind in (SiteClass.LEFT, SiteClass.REMOVED):
+    if site.kind in (SiteClass.LEFT, SiteClass.REMOVED) or not site.after:
         return site.message
     joined = plain(" ".join(site.after.split())).replace("( ", "(").replace(", )", ")").replace(" )", ")")
     return joined if len(joined) <= _ONE_LINE else joined[: _ONE_LINE - 1] + "…"
@@ -114,7 +114,8 @@ def _totals(run: Run, pin: Pin | None, added: list[str], *, written: bool, verbo
     total = sum(counts.values())
     failed = sum(result.failed for result in run.results)
     if not total and not failed:
-        yield "No call of xformers' attention found."
+        if not any(map(_reason, run.results)):
+            yield "No call of xformers' attention found."
         yield from _helpers(run, added, written=written)
         yield from _flags(run.flags, verbose)
         yield from _needing(run, verbose)

@@ -91,6 +91,8 @@ def _opened(text: str, path: str, options: Options, *, probes_stay: bool) -> Fil
         migrated=options.reached and options.compat is not None,
         migrating=options.migrating,
         loaded_alone=options.loaded_alone,
+        own_imports=options.own_imports,
+        own_functions=options.own_functions,
         probes_stay=probes_stay,
     )
 

@@ -22,7 +22,7 @@ from xf2sdpa.settings import Settings
 
 NEEDLE = re.compile("memory_efficient_attention|merge_attentions")
 """Every call site spells one of these, whatever the module is called."""
-WIDE_NEEDLE = re.compile("xformers|mslk|memory_efficient_attention")
+WIDE_NEEDLE = re.compile("xformers|XFormers|mslk|memory_efficient_attention")
 _WHOLE_FILE = Span(1, 0, 1, 0)
 
 

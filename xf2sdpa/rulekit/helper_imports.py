@@ -39,6 +39,8 @@ def gather(file: FileDraft, statements: Sequence[ImportNode]) -> None:
         free = not file.is_gone(statement) and outermost_guard(file.names, statement) is None
         if free and brings_ours(statement) and scope_of(file.names, statement) is file.names.module:
             file.gathered.update(_helped(file, statement))
+        elif free and brings_ours(statement):
+            file.gathered.update(_repeated(file, statement))
 
 
 def _helped(file: FileDraft, statement: ImportNode) -> dict[str, str]:
@@ -50,6 +52,39 @@ def _helped(file: FileDraft, statement: ImportNode) -> dict[str, str]:
         if helps and not is_unused(file, statement, alias):
             found[name] = api or ""
     return found
+
+
+def hoisted(file: FileDraft, statement: ImportNode, code: str) -> bool:
+    """Drop an import of a function that others of the file repeat; one at the top of the file brings it for all."""
+    served = _repeated(file, statement)
+    if not served or not file.drop(statement, code):
+        return False
+    file.compat_names.update(served)
+    return True
+
+
+def _repeated(file: FileDraft, statement: ImportNode) -> dict[str, str]:
+    """What an import brings from the helper, if it does no more, and several functions import the same."""
+    served = _helped(file, statement)
+    others = [alias for alias in statement.names if bound_name(statement, alias) not in served]
+    more = not all(is_unused(file, statement, alias) for alias in others)
+    return {} if more or not all(_is_repeated(file, statement, *names) for names in served.items()) else served
+
+
+def _is_repeated(file: FileDraft, statement: ImportNode, name: str, api: str) -> bool:
+    """Whether several functions import a name from the API, and it means nothing else in, around or above them."""
+    own = scope_of(file.names, statement)
+    if not isinstance(own.node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    scopes = [scope for scope in file.names.scopes.values() if name in scope.bindings]
+    of_api = all(api_name(binding.dotted) == api for scope in scopes for binding in scope.bindings[name])
+    above = (scope.parent is not None and scope.parent.owner(name) not in (None, file.names.module) for scope in scopes)
+    bare = all(outermost_guard(file.names, s) is None for s in file.names.imports if _binds(s, name))
+    return of_api and len(scopes) > 1 and bare and not any(above) and not own.elsewhere
+
+
+def _binds(statement: ImportNode, name: str) -> bool:
+    return any(bound_name(statement, alias) == name for alias in statement.names)
 
 
 def from_helper(

@@ -29,7 +29,7 @@ from xf2sdpa.edits.kinds import ReplaceStatement
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.frames import take_out
 from xf2sdpa.rulekit.gates import is_others_matter
-from xf2sdpa.rulekit.helper_imports import from_helper, gather
+from xf2sdpa.rulekit.helper_imports import from_helper, gather, hoisted
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.readers import is_reexported
 from xf2sdpa.rulekit.rule import Example
@@ -95,6 +95,8 @@ def _remove(file: FileDraft, statement: ImportNode) -> bool:
     unused = {alias_name(alias) for alias in statement.names if is_unused(file, statement, alias)}
     guard = outermost_guard(file.names, statement)
     if file.may_lose_imports and brings_ours(statement) and not bars_helper(file):
+        if guard is None and hoisted(file, statement, "XF140"):
+            return True
         if from_helper(file, statement, unused, "XF140", pending=guard is None):
             return True
         if guard is not None:

@@ -138,6 +138,7 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
     from xf2sdpa.run.refused import refuse_broken_helpers, refuse_ways_out, without_links_out
     from xf2sdpa.run.restored import missing_helpers
     from xf2sdpa.run.rewrite_files import rewrite_files
+    from xf2sdpa.uninstall.notebooks import PATTERN
 
     base = settings.file.parent if settings.file else None
     chosen: list[str | Path] = list(paths) or [(base or Path()) / path for path in settings.paths]
@@ -146,7 +147,7 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
     if not chosen:
         give_up("no paths given, and none configured", "Name files or folders, or set `paths` in [tool.xf2sdpa].")
     try:
-        files = list_files(chosen, include=settings.include, exclude=settings.all_exclude, base=base)
+        files = list_files(chosen, include=(*settings.include, PATTERN), exclude=settings.all_exclude, base=base)
     except DiscoverError as error:
         give_up(str(error))
     files, refused = without_links_out(files, chosen)

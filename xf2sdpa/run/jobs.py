@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from xf2sdpa.analysis.api import ATTENTION, is_ours
+from xf2sdpa.analysis.names import below
 from xf2sdpa.files.source import Source
 from xf2sdpa.helper.text import MODULE_NAME, is_copy
 from xf2sdpa.project.files import Project
@@ -20,6 +23,7 @@ _SHIPPED_ALONE = re.compile(r"(^|/)examples/community/[^/]+\.py$")
 """Files that diffusers loads one by one, without what lies beside them."""
 _SWITCHES = re.compile(r"\.(enable_xformers\w*|(set_)?use_memory_efficient_attention_xformers)\(|XFormers\w*Processor")
 """Of other libraries: what these ask for is the real package."""
+_PROCESSOR = re.compile(r"\w*XFormers\w*Processor")
 _CALLS = re.compile(r"\b(memory_efficient_attention|merge_attentions)")
 """As `NEEDLE`, but not in the names of other libraries' switches."""
 
@@ -56,8 +60,42 @@ def jobs_of(project: Project, sources: Sequence[Source], settings: Settings, opt
                 reached=file in reached or (calls and not _SWITCHES.search(source.text)),
                 migrating=calls,
                 loaded_alone=alone,
+                own_imports=_own_processors(project, source),
+                own_functions=_own_functions(project, source),
             ),
         )
+
+
+def _own_processors(project: Project, source: Source) -> frozenset[str]:
+    """What a file imports from its own project under the name that a processor of diffusers has."""
+    if "XFormers" not in source.text:
+        return frozenset()
+    file = str(source.path)
+    named = (s for s in project.imports(file) if _PROCESSOR.fullmatch(s.name))
+    return frozenset(f"{s.source}.{s.name}" for s in named if project.graph.module(file, s.dots, s.module))
+
+
+def _own_functions(project: Project, source: Source) -> dict[str, str]:
+    """The text of functions that a file imports from its own project under the operator's name."""
+    if ATTENTION not in source.text or "except" not in source.text:
+        return {}
+    file, found = str(source.path), {}
+    for statement in (s for s in project.imports(file) if s.bound == ATTENTION and not is_ours(s.module)):
+        home = project.graph.module(file, statement.dots, statement.module)
+        text = _function(project.text(home), statement.name) if home else ""
+        if text:
+            found[below(statement.source, statement.name)] = text
+    return found
+
+
+def _function(text: str, name: str) -> str:
+    """The text of a function at the top of a module that calls SDPA; empty where there is none."""
+    try:
+        body = ast.parse(text).body if "scaled_dot_product_attention" in text else []
+    except (SyntaxError, ValueError, RecursionError):
+        return ""
+    bound = [s for s in body if isinstance(s, ast.FunctionDef) and s.name == name]
+    return ast.unparse(bound[0]) if len(bound) == 1 else ""
 
 
 def _reached(project: Project, sources: Sequence[Source]) -> set[str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from xf2sdpa.codes import LACKING, NOTEBOOK, RUN_CODES
 from xf2sdpa.flags.plan import Wanted, add_flags
 from xf2sdpa.flags.table import named as flags_named
-from xf2sdpa.helper.copies import finished_copies, plan_copies
-from xf2sdpa.model import Copy, FileResult, FlagsOutcome, Run
+from xf2sdpa.helper.copies import finished_copies, plan_copies, without_lacking
+from xf2sdpa.model import Copy, FileResult, Finding, FindingKind, FlagsOutcome, Run, Span
 from xf2sdpa.project.files import Project
 from xf2sdpa.project.handed_on import HandedOn, names_of_ours
 from xf2sdpa.run.jobs import Job, jobs_of
@@ -19,6 +20,7 @@ from xf2sdpa.run.options import RunOptions
 from xf2sdpa.run.pool import run_jobs
 from xf2sdpa.settings import Settings
 from xf2sdpa.uninstall.held_flags import hold_back
+from xf2sdpa.uninstall.notebooks import is_notebook, naming_xformers
 from xf2sdpa.uninstall.still_bound import still_bound
 
 _MOST_ROUNDS = 3
@@ -33,6 +35,8 @@ def rewrite_files(files: Sequence[str], settings: Settings, options: RunOptions)
         settings: as configured.
         options: how to go about it.
     """
+    notebooks = [file for file in files if is_notebook(file)]
+    files = [file for file in files if not is_notebook(file)]
     sources, failed = read_matching(files)
     project = Project([*files, *options.flags_in], {str(source.path): source.text for source in sources})
     jobs = {job.source.path: job for job in jobs_of(project, sources, settings, options)}
@@ -46,6 +50,8 @@ def rewrite_files(files: Sequence[str], settings: Settings, options: RunOptions)
     run = Run([*failed, *(r for r in results.values() if r.sites or r.findings or r.changed)])
     run.copies = finished_copies(copies, results, after)
     run.flags = _with_flags(run, after, settings, options)
+    if not settings.ignores(NOTEBOOK):
+        run.results += naming_xformers(notebooks)
     run.results.sort(key=lambda result: result.path)
     return run
 
@@ -83,10 +89,20 @@ def _with_helper(
     if not users:
         return []
     copies = [copy for copy in plan_copies(users, project) if options.new_files or copy.path.exists()]
-    modules = {user: copy.modules[user] for copy in copies for user in copy.modules}
+    needed = {user: results[user].compat_names for user in users}
+    fitted = [without_lacking(copy, needed) for copy in copies]
+    modules = {user: copy.modules[user] for copy, _ in fitted for user in copy.modules}
     again = [replace(jobs[u], options=replace(jobs[u].options, compat=modules.get(u))) for u in users]
     results.update({result.path: result for result in run_jobs(again, options.jobs)})
-    return copies
+    for copy, short in fitted:
+        for user, names in short.items():
+            results[user].findings.append(_lacking(user, copy, names))
+    return [copy for copy, _ in fitted]
+
+
+def _lacking(user: Path, copy: Copy, names: Collection[str]) -> Finding:
+    message = f"{copy.path} was edited, so it stays, and it lacks {', '.join(sorted(names))}, which this file needs"
+    return Finding(str(user), Span(1, 0, 1, 0), LACKING, message, RUN_CODES[LACKING].way_out, FindingKind.KEEPS)
 
 
 def _with_flags(run: Run, after: Project, settings: Settings, options: RunOptions) -> FlagsOutcome:

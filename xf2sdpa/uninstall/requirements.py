@@ -13,6 +13,7 @@ from xf2sdpa.files.reading import read_regular
 from xf2sdpa.files.search import Searcher
 from xf2sdpa.files.source import SourceError, read
 from xf2sdpa.model import FileResult, Listed, SiteClass
+from xf2sdpa.uninstall.notebooks import PATTERN, naming_xformers
 from xf2sdpa.uninstall.requirement_lines import listing
 
 _FILES = ("pyproject.toml", "requirements*.txt", "requirements/*.txt", "setup.cfg", "setup.py", "environment*.y*ml")
@@ -58,8 +59,11 @@ def _listed(folder: Path) -> Iterator[Listed]:
 
 
 def _is_imported(folder: Path, known: Collection[Path]) -> bool:
-    """Whether some file below a folder that the run did not work on imports xformers."""
+    """Whether some file or notebook below a folder that the run did not work on imports xformers."""
     try:
+        notebooks = [file for file in list_files([folder], include=[PATTERN]) if Path(file).resolve() not in known]
+        if any(naming_xformers(notebooks)):
+            return True
         files = Searcher(list_files([folder])).first()
         return any(_NEEDS.search(read(file).text) for file in files if file.resolve() not in known)
     except (DiscoverError, SourceError):
