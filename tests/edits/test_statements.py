@@ -8,7 +8,7 @@ import pytest
 
 from tests.edits.carried_out import carried_out, every, statement
 from xf2sdpa.edits.errors import PairingError
-from xf2sdpa.edits.kinds import AddImport, RemoveAliases, ReplaceExpression, ReplaceStatement, TakeArm
+from xf2sdpa.edits.kinds import AddImport, RemoveAliases, ReplaceExpression, ReplaceStatement, TakeArm, Unguard
 
 
 def without(text: str, *starts: str) -> str:
@@ -191,6 +191,10 @@ CHAIN = "# above\nif a:\n    one\nelif b:\n    # of two\n    two\nelse:\n    thr
         ("if a: one; more\nelse: two\n", "a", True, "one; more\n"),
         ("if a:\n    one\nelif b:\n    two\nrest\n", "b", False, "if a:\n    one\nrest\n"),
         ("def f():\n    if a:\n        one\n", "a", False, "def f():\n    pass\n"),
+        ("if a: one  # of one\nelse: two\n", "a", True, "one  # of one\n"),
+        ("if a:\n    one\n    # below\n\nrest\n", "a", True, "one\n# below\n\nrest\n"),
+        ("if a:\n    one\n# of the else\nelse:\n    two\n    # below\n", "a", False, "# of the else\ntwo\n# below\n"),
+        ("def f():\n    if a:\n        one\n        # below\n", "a", True, "def f():\n    one\n    # below\n"),
         (
             "if a:\n    one\nelif b:\n    two\nelif c:\n    three\nelse:\n    four\n",
             "b",
@@ -213,6 +217,38 @@ def test_edits_inside_the_arm_that_stays() -> None:
         return [TakeArm(chain, answer=False), ReplaceExpression(two, "new"), ReplaceStatement(statement("rest", tree))]
 
     assert carried_out(CHAIN, edits) == "# above\nif b:\n    # of two\n    new\nelse:\n    three\n"
+
+
+def test_an_arm_of_which_nothing_is_left() -> None:
+    def edits(tree: ast.Module) -> list[TakeArm | ReplaceStatement]:
+        return [TakeArm(next(every(ast.If, tree)), answer=True), ReplaceStatement(statement("one", tree))]
+
+    assert carried_out("if a:\n    one\n    # of one\nrest\n", edits) == "rest\n"
+    assert carried_out("def f():\n    if a: one\n", edits) == "def f():\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("try:\n    one\nexcept E:\n    two\n", "one\n"),
+        ("try: one; two  # both\nexcept E: three\n", "one; two  # both\n"),
+        ("# above\ntry:\n\n    # of one\n    one\nexcept E:\n    two\nrest\n", "# above\n# of one\none\nrest\n"),
+        (
+            "try:\n    one\n    # below\nexcept E: pass\nelse:\n    two\nfinally:\n    three\n",
+            "one\n# below\ntwo\nthree\n",
+        ),
+        ("with a as b:\n    one\n    # below\n\nrest\n", "one\n# below\n\nrest\n"),
+        (
+            "def f():\n    with a:\n        one('''\n x''')\n        # below\n",
+            "def f():\n    one('''\n x''')\n    # below\n",
+        ),
+    ],
+)
+def test_what_a_frame_does_without_it(old: str, new: str) -> None:
+    def edits(tree: ast.Module) -> list[Unguard]:
+        return [Unguard(node) for node in ast.walk(tree) if isinstance(node, ast.Try | ast.With)]
+
+    assert carried_out(old, edits) == new
 
 
 @pytest.mark.parametrize("text", ["def f(:\n", "x = = 1\n"])

@@ -69,7 +69,7 @@ def there():
 try:
     import xformers.ops
 except ImportError:
-    fall_back()
+    print("slow")
 else:
     # why
     register("a",
@@ -92,12 +92,7 @@ else:
     b"""
 ''',
             '''\
-try:
-    import xformers.ops
-except ImportError:
-    fall_back()
-else:
-    x = """a
+x = """a
     b"""
 ''',
         ),
@@ -106,19 +101,18 @@ else:
 try:
     import xformers.ops
 except ImportError:
-    fall_back()
+    print("slow")
 else:
     @x
+    # on y
     def y(): pass
+    # below y
 """,
             """\
-try:
-    import xformers.ops
-except ImportError:
-    fall_back()
-else:
-    @x
-    def y(): pass
+@x
+# on y
+def y(): pass
+# below y
 """,
         ),
         (
@@ -126,12 +120,11 @@ else:
 try:
     import xformers.ops
 except ImportError:
-    fall_back()
-else: a(); b()
+    print("slow")
+else: a(); b()  # both
 """,
             """\
-a()
-b()
+a(); b()  # both
 """,
         ),
         (
@@ -144,12 +137,7 @@ else:
     a = find_spec("xformers")
 """,
             """\
-try:
-    import xformers.ops
-except ImportError:
-    fall_back()
-else:
-    a = find_spec("xformers")
+a = find_spec("xformers")
 """,
         ),
         (
@@ -157,7 +145,7 @@ else:
 try:
     import xformers.ops
 except ImportError:
-    fall_back()
+    print("slow")
 finally:
     done()
 """,
@@ -200,13 +188,13 @@ except ImportError:
 try:
     import xformers.ops, json
 except ImportError:
-    fall_back()
+    print("slow")
 """,
             """\
 try:
     import json
 except ImportError:
-    fall_back()
+    print("slow")
 """,
         ),
         (
@@ -236,13 +224,13 @@ if FLAG:
 if FLAG:
     import xformers.ops
 else:
-    fall_back()
+    print("slow")
 """,
             """\
 if FLAG:
     pass
 else:
-    fall_back()
+    print("slow")
 """,
         ),
         (
@@ -304,7 +292,7 @@ xops = None
 try:
     import xformers.ops as xops
 except ImportError:
-    fall_back()
+    print("slow")
 """,
             "",
         ),
@@ -374,9 +362,35 @@ if something(xformers):
     ],
 )
 def test_a_frame(old: str, new: str) -> None:
+    assert left_of(old) == new.strip("\n")
+
+
+TRIED = "try:\n    import xformers.ops{}\nexcept ImportError:\n    {}\n"
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        TRIED.format("", "fall_back()"),
+        TRIED.format(", json", "fall_back()"),
+        TRIED.format("", "fall_back()") + 'else:\n    # why\n    register("a",\n        1)\n',
+        TRIED.format("", "fall_back()") + "else: a(); b()\n",
+        TRIED.format("", "fall_back()") + "finally:\n    done()\n",
+        TRIED.format("", 'print("slow")') + "else:\n    painter.fast = True\n",
+        TRIED.format("", "painter.slow = True"),
+        "if FLAG:\n    import xformers.ops\nelse:\n    fall_back()\n",
+        "xops = None\n" + TRIED.format(" as xops", "fall_back()"),
+    ],
+)
+def test_a_frame_that_acts_on_others_stays_whole(old: str) -> None:
+    """What else it does where xformers is missing, or on what is not the project's, it goes on doing."""
+    assert left_of(old) == old.strip("\n")
+
+
+def left_of(old: str) -> str:
+    """What becomes of a frame between an import and a call that go to the helper."""
     result = rewrite_text(f"{HEAD}{old}{USE}", compat="_attention_compat")
     assert not result.failed, result.findings
     assert result.new.startswith(HEAD.rstrip().replace("xformers.ops", "_attention_compat"))
     assert result.new.endswith(USE)
-    left = result.new.removesuffix(USE).partition("\n")[2].strip("\n")
-    assert left == new.strip("\n")
+    return result.new.removesuffix(USE).partition("\n")[2].strip("\n")

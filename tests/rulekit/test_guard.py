@@ -351,6 +351,8 @@ except ImportError:
     FAST = False
 """,
         """\
+class X: pass
+x = X()
 try:
     IMPORT
     x.y = 1
@@ -405,3 +407,10 @@ except ImportError:
 )
 def test_what_does_more_keeps_its_frame(old: str) -> None:
     assert guard_in(old) == old.replace("IMPORT", "OURS")
+
+
+@pytest.mark.parametrize("body", ["x.y = 1", "x[0] = 1", "x.y += 1", "x.kind = 'xformers'", "x.enable_xformers()"])
+def test_what_acts_on_something_of_others_stays_whole(body: str) -> None:
+    """What another library does where xformers is, or is not, must not change."""
+    old = f"import x\ntry:\n    IMPORT\n    {body}\n    FAST = True\nexcept ImportError:\n    FAST = False\n"
+    assert guard_in(old) == old.replace("IMPORT", THEIRS)

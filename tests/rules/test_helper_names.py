@@ -203,7 +203,6 @@ def test_a_mask_that_several_calls_read(lines: tuple[str, ...], stays: str) -> N
     assert ("mask =" in new) == bool(stays), new
 
 
-@pytest.mark.xfail(strict=True, reason="a call that would go to the helper, and is to be left, is not kept whole")
 def test_a_call_that_a_comment_leaves_keeps_its_mask() -> None:
     line = "return xops.memory_efficient_attention(x, x, x, xops.LowerTriangularMask())  # xf2sdpa: ignore"
     holds(Case(use(line), ("left XF906",), has=(line,), helper=True))

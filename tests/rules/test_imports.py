@@ -141,20 +141,17 @@ def test_an_import_that_stays_beside_the_helpers_is_named() -> None:
     holds(Case(text, ("finding XF401",), "xops is still used", helper=True))
 
 
-@pytest.mark.xfail(strict=True, reason="LibCST's ImportStar has no names to go through: the run ends with a TypeError")
 @pytest.mark.parametrize("helper", [False, True])
 def test_a_star_that_nothing_needs_any_more_goes(helper: bool) -> None:
     text = attend(mea().replace("xops.", ""), imports="import torch\nfrom xformers.ops import *\n")
     holds(Case(text, ("finding XF140",), lacks=("xformers",), helper=helper))
 
 
-@pytest.mark.xfail(strict=True, reason="the blank lines below the guard go with it")
 def test_blank_lines_below_a_guard_at_the_top_stay() -> None:
     text = attend(mea(), imports=TRIED.format("pass"))
     holds(Case(text, has=("import torch.nn.functional as F\n\n\ndef attend",)))
 
 
-@pytest.mark.xfail(strict=True, reason="a call that would go to the helper, and is to be left, is not kept whole")
 def test_a_call_that_a_comment_leaves_keeps_its_import() -> None:
     text = attend("memory_efficient_attention(q, k, v, attn_bias=bias)  # xf2sdpa: ignore", imports=THEIRS)
     holds(Case(text, ("left XF906",), helper=True))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.rules.common import Case, attend, by_name, codes_in, examples_hold, holds, mea, rule
+from xf2sdpa.model import SiteClass
+from xf2sdpa.rewrite.engine import rewrite_text
 
 CALL = attend(mea())
 EMITTED = {
@@ -64,3 +66,39 @@ def test_every_code_is_told_somewhere() -> None:
 
 def test_the_examples_hold() -> None:
     examples_hold("off_limits")
+
+
+REPLACED = """\
+from unittest import mock
+
+
+def attend(q, k, v):
+    import xformers.ops as xops
+
+    {}
+    b, n, h, d = q.shape
+    return xops.memory_efficient_attention(q, k, v)
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "xops.memory_efficient_attention = print",
+        "del xops.memory_efficient_attention",
+        "setattr(xops, 'memory_efficient_attention', print)",
+        "mock.patch.object(xops, 'memory_efficient_attention').start()",
+        "mock.patch('xformers.ops.memory_efficient_attention').start()",
+    ],
+)
+def test_what_replaces_the_operator_is_named(line: str) -> None:
+    result = rewrite_text(REPLACED.format(line))
+    assert not result.changed
+    assert [(site.kind, site.code) for site in result.sites] == [(SiteClass.LEFT, "XF216")]
+    assert [f.span.line for f in result.findings if f.code == "XF216"] == [7]
+    assert all("xf2sdpa.compat.install()" in f.advice for f in result.findings if f.code == "XF216")
+
+
+@pytest.mark.parametrize("line", ["setattr(mock, 'xformers', 1)", "mock.memory_efficient_attention = print", "pass"])
+def test_what_replaces_nothing_of_xformers(line: str) -> None:
+    assert [site.kind for site in rewrite_text(REPLACED.format(line)).sites] == [SiteClass.ASSUMED]

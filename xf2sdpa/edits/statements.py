@@ -55,6 +55,7 @@ class _Editor:
             if isinstance(edit, AddImport):
                 self.imports.setdefault(id(edit.after), []).append(edit)
         self.touches = Touched(edits)
+        self.below: list[cst.EmptyLine] = []  # comments from the end of a block that took its frame's place
 
     def run(self) -> tuple[cst.Module, Transcript]:
         body, spare = self.block(self.module.body, self.tree.body)
@@ -90,6 +91,8 @@ class _Editor:
         for node, twins in paired(body, statements):
             kept = self.line(node, twins) if any(map(self.touches, twins)) else [node]
             made.add(kept, node)
+            made.orphans += self.below
+            self.below = []
             for twin in twins:
                 for edit in self.imports.get(id(twin), ()):
                     added = self.import_of(edit)
@@ -143,14 +146,26 @@ class _Editor:
         if isinstance(twin, ast.Try):
             blocks += [(node.orelse.body, twin.orelse)] if node.orelse is not None else []
             blocks += [(node.finalbody.body, twin.finalbody)] if node.finalbody is not None else []
+        return self.unpacked(blocks, node.leading_lines)
+
+    def unpacked(
+        self, blocks: Sequence[tuple[Any, Sequence[ast.stmt]]], above: Sequence[cst.EmptyLine]
+    ) -> list[cst.BaseStatement]:
+        """The edited statements of blocks that take the place of their frame; comments at their end stay below them.
+
+        Args:
+            blocks: each with its statements.
+            above: the lines that stand above the first statement, whichever that is.
+        """
         found: list[Any] = []
-        waiting: list[cst.EmptyLine] = list(node.leading_lines)
+        waiting = list(above)
         for body, statements in blocks:
             if isinstance(body, cst.SimpleStatementSuite):
                 small = [
                     e for part, s in zip(body.body, statements, strict=True) if (e := self.small(part, s)) is not None
                 ]
-                inner: list[Any] = [cst.SimpleStatementLine(small)] if small else []
+                end = body.trailing_whitespace
+                inner: list[Any] = [cst.SimpleStatementLine(small, trailing_whitespace=end)] if small else []
                 comments: list[cst.EmptyLine] = []
             else:
                 inner, orphans = self.block(body.body, statements)
@@ -160,6 +175,7 @@ class _Editor:
                 waiting = []
             found += inner
             waiting += [line for line in comments if line.comment is not None]
+        self.below = waiting if found else []
         return found
 
     def parsed(self, text: str, old: Any) -> list[cst.BaseStatement]:
@@ -208,15 +224,23 @@ class _Editor:
 
     def arm(self, node: cst.If, edit: TakeArm) -> list[cst.BaseStatement]:
         """The statements that replace an `if` whose condition has a known value; comments above the `if` stay."""
-        rest = self.rest(node, edit)
-        if rest is None:
-            return []
-        if isinstance(rest, cst.If):
-            return [rest.with_changes(leading_lines=[*node.leading_lines, *rest.leading_lines])]
-        if isinstance(rest.body, cst.SimpleStatementSuite):
-            return [cst.SimpleStatementLine(rest.body.body, leading_lines=node.leading_lines)]
-        first, *others = rest.body.body
-        return [first.with_changes(leading_lines=[*node.leading_lines, *first.leading_lines]), *others]
+        above = list(node.leading_lines)
+        arm: Any = node
+        while not edit.answer:
+            arm = arm.orelse
+            if arm is None:
+                return []
+            above += [line for line in arm.leading_lines if line.comment is not None]
+            if isinstance(arm, cst.Else):
+                break
+            (twin,) = edit.node.orelse
+            known = self.statements.get(id(twin))
+            if not isinstance(known, TakeArm):
+                rest = self.compound(arm, twin)[0] if self.touches(twin) else arm
+                return [rest.with_changes(leading_lines=above)]
+            edit = known
+        statements = edit.node.body if edit.answer else edit.node.orelse
+        return self.unpacked([(arm.body, statements)], above)
 
     def branch(self, node: Any, statements: Sequence[ast.stmt]) -> Any:
         """An `else` or `finally`, edited; None if nothing is left in it."""

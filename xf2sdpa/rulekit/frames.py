@@ -34,9 +34,10 @@ def _take_success_path(file: FileDraft, guard: ast.Try | ast.With, left: list[as
     if (returns and after) or not file.ask(Unguard(guard), code):
         return False
     for statement in guard.body:
-        if statement not in left and not file.is_gone(statement):
+        if (statement not in left or isinstance(statement, ast.Pass)) and not file.is_gone(statement):
             file.drop(statement, code)
     file.take_away(guard)
     for statement in (*left, *after):
-        file.give_back(statement)
+        if not isinstance(statement, ast.Pass):
+            file.give_back(statement)
     return True
