@@ -203,10 +203,13 @@ def _unflattened(step: _Step) -> int | None:
 
 
 def _flattened(step: _Step) -> int | None:
-    """`flatten(2)`: an axis before those that are merged stays where it is."""
-    heads, given = step.x.heads, step.arguments.get(0, "start_dim")
-    first = _axis(step.x, step.arguments, 0, "start_dim") if given else 0
-    return heads if heads is not None and first is not None and heads < first else None
+    """`flatten(0, 1)`: an axis before or behind those that are merged."""
+    heads, arguments = step.x.heads, step.arguments
+    first = _axis(step.x, arguments, 0, "start_dim") if arguments.get(0, "start_dim") else 0
+    last = _axis(step.x, arguments, 1, "end_dim") if arguments.get(1, "end_dim") else None
+    if heads is None or first is None or heads < first:
+        return heads if first is not None else None
+    return heads - (last - first) if last is not None and heads > last else None
 
 
 _MOVES: dict[str, Callable[[_Step], int | None]] = {

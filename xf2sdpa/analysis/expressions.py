@@ -183,9 +183,9 @@ class Expressions:
         """The result of arithmetic: a number leaves a tensor as it is, two tensors broadcast, tuples concatenate."""
         if isinstance(left, Scalar) and isinstance(right, Scalar):
             return NUMBER
-        if isinstance(left, Tensor) and isinstance(right, Scalar):
+        if _is_tensor(left) and isinstance(right, Scalar):
             return left
-        if isinstance(right, Tensor) and isinstance(left, Scalar):
+        if _is_tensor(right) and isinstance(left, Scalar):
             return right
         if isinstance(left, Items) and isinstance(right, Items) and left.items is not None and right.items is not None:
             return Items(left.items + right.items, is_size=left.is_size and right.is_size)
@@ -193,10 +193,10 @@ class Expressions:
             return ShapeOf(left.rank.plus(len(right.items)))
         if isinstance(left, Tensor) and isinstance(right, Tensor):
             return self._broadcast(left, right, node)
-        if any(isinstance(side, Tensor | Unknown) and side.dtype is DType.FLOAT32 for side in (left, right)):
-            sides = [as_tensor(side) for side in (left, right)]
-            if not any(side is None or side.rank.known == 0 for side in sides):
-                return Tensor(Rank(0, self.token(id(node))), DType.FLOAT32)
+        sides = [as_tensor(side) for side in (left, right)]
+        large = all(side is not None and side.rank.known != 0 for side in sides)
+        if large and any(side is not None and side.dtype is DType.FLOAT32 for side in sides):
+            return Tensor(Rank(0, self.token(id(node))), DType.FLOAT32)
         return Unknown(self.token(id(node)))
 
     def _broadcast(self, left: Tensor, right: Tensor, node: ast.AST) -> Tensor:
@@ -362,3 +362,8 @@ class Expressions:
 
     def of_DictComp(self, node: ast.DictComp) -> Value:  # noqa: N802
         return Unknown(self.token(id(node)))
+
+
+def _is_tensor(value: Value) -> bool:
+    """Whether a value is a tensor for certain: a float32 parameter is, of whatever rank."""
+    return isinstance(value, Tensor) or (isinstance(value, Unknown) and value.dtype is DType.FLOAT32)

@@ -92,8 +92,9 @@ class _Follower:
         aliases = [load for load in loads if not self._makes_no_alias(load)]
         others = [load for load in loads if load not in aliases and not self._is_described(load)]
         others += reached_updates(self.names, name, definition)
-        pairs = [*itertools.combinations(aliases, 2), *itertools.product(aliases, others)]
-        self.use.escapes |= any(not in_two_arms(self.names, *sorted(pair, key=start)) for pair in pairs)
+        later = [(one, other) for one in aliases for other in others if start(one) < start(other)]
+        pairs = [*itertools.combinations(aliases, 2), *later]
+        self.use.escapes |= any(not in_two_arms(self.names, *pair) for pair in pairs)
         self.use.escapes |= any(is_repeated(self.names, definition, use) for use in aliases)
         for load in loads:
             self.follow(load, hops + 1)
@@ -119,7 +120,7 @@ class _Follower:
             return self._is_joined(parent)
         if isinstance(parent, ast.Subscript) and node is parent.value:
             return isinstance(parent.ctx, ast.Store) or self._makes_no_alias(parent)
-        return isinstance(parent, ast.BinOp | ast.Compare | ast.UnaryOp | ast.AugAssign)
+        return isinstance(parent, ast.BinOp | ast.Compare | ast.UnaryOp | ast.AugAssign | ast.FormattedValue)
 
     def attribute(self, node: ast.Attribute, hops: int) -> None:
         call = self.names.parents[id(node)]
