@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import unicodedata
-from collections.abc import Sequence
 from typing import cast
 
 import libcst as cst
