@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import unicodedata
-from collections.abc import Sequence
 from typing import cast
 
 import libcst as cst
@@ -17,12 +16,11 @@ def without_aliases(node: cst.BaseSmallStatement, edit: RemoveAliases) -> cst.Ba
     named = cast("cst.Import | cst.ImportFrom", node).names
     if isinstance(named, cst.ImportStar):
         return None if "*" in edit.bound else node
-    names = cast("Sequence[cst.ImportAlias]", named)
-    kept = [alias for alias in names if not _is_removed(alias, edit)]
+    kept = [alias for alias in named if not _is_removed(alias, edit)]
     if not kept:
         return None
-    if kept[-1] is not names[-1]:
-        last = names[-1].comma
+    if kept[-1] is not named[-1]:
+        last = named[-1].comma
         if isinstance(last, cst.Comma):  # a trailing comma: its white space closes the parenthesis
             kept[-1] = kept[-1].with_changes(comma=last)
         else:
