@@ -134,7 +134,6 @@ def test_an_import_that_somebody_reads_stays(case: Case) -> None:
     holds(case)
 
 
-@pytest.mark.xfail(strict=True, reason="an import that the helper's stands beside counts as gone")
 def test_an_import_that_stays_beside_the_helpers_is_named() -> None:
     text = DYNAMIC + "\n\nx = xops.SparseCSRTensor\n"
     holds(Case(text, ("finding XF402",), has=("import xformers.ops as xops\n",), helper=True))

@@ -187,7 +187,6 @@ NEAR_MISSES = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="an import that the helper's stands beside counts as gone")
 def test_where_xformers_is_still_imported_the_question_stays() -> None:
     question = "FAST = importlib.util.find_spec('xformers') is not None"
     text = asked(question, "x = xops.SparseCSRTensor")

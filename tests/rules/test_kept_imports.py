@@ -25,11 +25,9 @@ EMITTED = {
         THEIRS + "\nMultiHeadDispatch()\n", ("finding XF401",), "MultiHeadDispatch is", same=True, helper=True
     ),
     "names in their order": Case(
-        "from xformers.ops import SwiGLU as b, SparseCSRTensor as a\n\nprint(b, a)\n",
+        DONE + "\n\nfrom xformers.ops import SwiGLU as b, SparseCSRTensor as a\n\nprint(b, a)\n",
         ("finding XF401",),
         "a, b is still used",
-        same=True,
-        helper=True,
     ),
     "only what is left of an import": Case(
         imported("from xformers.ops import SwiGLU, memory_efficient_attention\n").replace("xops.", "")
@@ -39,7 +37,17 @@ EMITTED = {
         has=("from xformers.ops import SwiGLU\n",),
     ),
     "in a function": Case(
-        "def f():\n    import xformers.ops as own\n\n    return own\n", ("finding XF401",), same=True
+        DONE + "\n\ndef f():\n    import xformers.ops as own\n\n    return own\n",
+        ("finding XF401",),
+        "own is still used",
+    ),
+    "beside the helper's": Case(
+        imported("from xformers.ops import SparseCSRTensor, LowerTriangularMask\nimport xformers.ops as xops\n")
+        + "\n\nx = SparseCSRTensor, LowerTriangularMask()\n",
+        ("finding XF401",),
+        "imported: SparseCSRTensor is still used",
+        has=("from xformers.ops import SparseCSRTensor\nfrom _attention_compat import LowerTriangularMask\n",),
+        helper=True,
     ),
     "a guard that sets a flag": Case(
         imported(TRIED.format("FAST = False") + "else:\n    FAST = True\n"),

@@ -13,14 +13,14 @@ from xf2sdpa.edits.kinds import RemoveAliases
 
 def without_aliases(node: cst.BaseSmallStatement, edit: RemoveAliases) -> cst.BaseSmallStatement | None:
     """An import statement without some of its names; None if none is left."""
-    names = cast("cst.Import | cst.ImportFrom", node).names
-    if isinstance(names, cst.ImportStar):
+    named = cast("cst.Import | cst.ImportFrom", node).names
+    if isinstance(named, cst.ImportStar):
         return None if "*" in edit.bound else node
-    kept = [alias for alias in names if not _is_removed(alias, edit)]
+    kept = [alias for alias in named if not _is_removed(alias, edit)]
     if not kept:
         return None
-    if kept[-1] is not names[-1]:
-        last = names[-1].comma
+    if kept[-1] is not named[-1]:
+        last = named[-1].comma
         if isinstance(last, cst.Comma):  # a trailing comma: its white space closes the parenthesis
             kept[-1] = kept[-1].with_changes(comma=last)
         else:

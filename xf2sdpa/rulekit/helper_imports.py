@@ -111,7 +111,7 @@ def from_helper(
     lines = [_import_of(statement, kept)] if kept else []
     line = import_line(file.compat or "", helped)
     lines += [line] if helped and place is None else []
-    if not file.replace(statement, "\n".join(lines), code):
+    if not file.replace(statement, "\n".join(lines), code, keeping=kept):
         return False
     if place is not None:
         file.add_import(line, place)

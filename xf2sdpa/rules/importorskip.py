@@ -73,7 +73,8 @@ def _skipping(file: FileDraft) -> Iterator[ast.stmt]:
 
 def _needs_ours(file: FileDraft) -> bool:
     """Whether the file imports something of xformers that stays, or reads operators that it registers."""
-    return any(brings_ours(s) and not file.is_gone(s) for s in file.names.imports) or bool(registered_operators(file))
+    stays = any(brings_ours(s) and not all(map(file.is_gone, s.names)) for s in file.names.imports)
+    return stays or bool(registered_operators(file))
 
 
 def _is_read(file: FileDraft, statement: ast.stmt) -> bool:

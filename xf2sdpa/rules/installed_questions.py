@@ -230,5 +230,5 @@ def _own_asks(file: FileDraft, call: ast.Call) -> bool:
 
 
 def _still_imports(file: FileDraft) -> bool:
-    statements = (s for s in file.names.imports if not file.is_gone(s))
+    statements = (s for s in file.names.imports if not all(map(file.is_gone, s.names)))
     return any(is_ours(getattr(s, "module", None) or s.names[0].name) for s in statements)

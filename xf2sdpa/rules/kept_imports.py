@@ -37,9 +37,10 @@ def finish(file: FileDraft) -> None:
     """Name each import of ours that stays."""
     taken = {id(edit.node): edit.bound for edit in file.edits if isinstance(edit, RemoveAliases)}
     for statement in file.names.imports:
-        if file.is_gone(statement) or not brings_ours(statement):
+        if not brings_ours(statement):
             continue
-        aliases = [alias for alias in statement.names if alias_name(alias) not in taken.get(id(statement), ())]
+        there = (alias for alias in statement.names if not file.is_gone(alias))
+        aliases = [alias for alias in there if alias_name(alias) not in taken.get(id(statement), ())]
         if not any(is_ours(whole_name(statement, alias)) for alias in aliases):
             continue
         names = ", ".join(sorted({bound_name(statement, alias) for alias in aliases}))
