@@ -129,6 +129,8 @@ class FileResult:
     findings: list[Finding] = field(default_factory=list)
     compat_names: frozenset[str] = frozenset()
     """What the new text takes from the helper module."""
+    switches: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Where the old text tells another library to use xformers, with the expressions that decide about it."""
 
     @property
     def changed(self) -> bool:

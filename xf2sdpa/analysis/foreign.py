@@ -7,32 +7,89 @@ after a rewrite as before it, with xformers and without it.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.imports import is_lookup
 from xf2sdpa.analysis.names import Names, called_name
 
 _SELF = frozenset({"self", "cls"})
+_LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _PUTTING = frozenset({"update", "setdefault", "__setitem__"})
 
 
-def switches(names: Names) -> Iterator[ast.stmt | ast.expr]:
+def switches(names: Names, *, own_library: bool = False) -> Iterator[ast.stmt | ast.expr]:
     """Calls, assignments and arguments that tell another library's object to use xformers; stand-ins put in its place.
 
     `unet.enable_xformers_memory_efficient_attention()`, `unet.kind = "xformers"`, `options["kind"] = "xformers"`,
     `UNet(kind="xformers" if … else "eager")`, `sys.modules["xformers"] = …`. What is done to `self`, to an object of a
-    class of the same file, or to a dictionary that no other library is given, is the project's own matter.
+    class of the same file, or to a dictionary that no other library is given, is the project's own matter; so are
+    the methods and attributes of a library that the project holds itself.
     """
     for call in names.calls:
-        if isinstance(call.func, ast.Attribute) and _is_foreign_call(names, call, call.func):
+        function = call.func
+        if not isinstance(function, ast.Attribute) or not _is_foreign_call(names, call, function):
+            continue
+        if not own_library or names.resolve(function.value) == "sys.modules":
             yield call
     for node in ast.walk(names.module.node):
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(_tells_to_use_it(names, target, node.value) for target in targets):
+            told = [target for target in targets if _tells_to_use_it(names, target, node.value)]
+            if told and not (own_library and all(isinstance(target, ast.Attribute) for target in told)):
                 yield node
         elif isinstance(node, ast.IfExp) and _names_it(node) and _is_given_to_others(names, node):
             yield node
+
+
+def deciding(names: Names, *, own_library: bool = False) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each switch, with what decides whether it is reached, or what it is given: variables of modules, and look-ups.
+
+    As source. Variables of functions are left out: what they are made of is seen where they are.
+    """
+    for use in switches(names, own_library=own_library):
+        value = getattr(use, "value", None)
+        given = [*use.args, *(k.value for k in use.keywords)] if isinstance(use, ast.Call) else [value]
+        told = (*conditions(names.parents, use), *(part for part in given if isinstance(part, ast.expr)))
+        yield ast.unparse(use), tuple(dict.fromkeys(text for part in told for text in _asked(names, part)))
+
+
+def _asked(names: Names, told: ast.expr) -> Iterator[str]:
+    for node in ast.walk(told):
+        if isinstance(node, ast.Call) and is_lookup(node):
+            yield ast.unparse(node)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            scope = names.scope_at.get(id(node))
+            if scope is None or scope.owner(node.id) in (None, names.module):
+                yield ast.unparse(_chain(names, node))
+
+
+def _chain(names: Names, node: ast.expr) -> ast.expr:
+    """The whole of `a.b.c`, from the `a` in it."""
+    parent = names.parents[id(node)]
+    while isinstance(parent, ast.Attribute):
+        node, parent = parent, names.parents[id(parent)]
+    return node
+
+
+def conditions(parents: Mapping[int, ast.AST], use: ast.AST) -> Iterator[ast.expr]:
+    """The tests that decide whether code is reached: those around it, and those that leave its block before it.
+
+    Args:
+        parents: the node around each node, by its `id`.
+        use: the code.
+    """
+    child, parent = use, parents.get(id(use))
+    while parent is not None:
+        if isinstance(parent, ast.If | ast.IfExp | ast.While) and child is not parent.test:
+            yield parent.test
+        elif isinstance(parent, ast.BoolOp):
+            yield parent
+        for _, block in ast.iter_fields(parent):
+            if isinstance(block, list) and child in block:
+                earlier = (s for s in block[: block.index(child)] if isinstance(s, ast.If))
+                yield from (s.test for s in earlier if isinstance(s.body[-1], _LEAVING))
+        child, parent = parent, parents.get(id(parent))
 
 
 def is_own(names: Names, node: ast.expr) -> bool:

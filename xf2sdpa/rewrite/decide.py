@@ -92,6 +92,7 @@ def _opened(text: str, path: str, options: Options, *, probes_stay: bool) -> Fil
         migrating=options.migrating,
         loaded_alone=options.loaded_alone,
         own_imports=options.own_imports,
+        own_library=options.own_library,
         own_functions=options.own_functions,
         probes_stay=probes_stay,
     )

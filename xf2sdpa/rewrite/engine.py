@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from xf2sdpa.analysis.foreign import deciding
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.codes import CHECK_FAILED, IN_HELPER, RUN_CODES, TOO_DEEP, UNPARSABLE
 from xf2sdpa.edits.selfcheck import CheckFailed, check, check_left, check_program
@@ -91,6 +92,7 @@ def _fail(result: FileResult, code: str, message: str, advice: str, span: Span =
 def _rewrite(result: FileResult, options: Options) -> None:
     path = str(result.path)
     draft, calls = decide(result.old, path, options)
+    result.switches = tuple(deciding(draft.names, own_library=draft.own_library))
     transcript = None
     if draft.edits:
         result.new, transcript = edited_text(draft, options.settings)

@@ -28,5 +28,7 @@ class Options:
     """Whether the file is loaded by itself, without others of its project."""
     own_imports: frozenset[str] = frozenset()
     """Processors of another library's name that this file imports from its own project, by their dotted paths."""
+    own_library: bool = False
+    """Whether the library with the switches to xformers (diffusers) is part of the project: a fork holds it."""
     own_functions: Mapping[str, str] = field(default_factory=dict)
     """The text of each function that it imports from there under the operator's name, by its dotted path."""

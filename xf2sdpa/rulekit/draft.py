@@ -66,6 +66,7 @@ class FileDraft:
         probes_stay: whether other calls of this file stay on xformers, which a probe in it then must go on trying out.
         loaded_alone: whether the file is loaded by itself, so that it can have no helper.
         migrating: whether the project that the file belongs to has calls.
+        own_library: whether the project holds the library with the switches to xformers, so that they are its own.
         own_imports: those classes of libraries' switches to xformers that the file imports from its own project.
         own_functions: the text of functions that it imports from its own project under the operator's name.
     """
@@ -87,6 +88,7 @@ class FileDraft:
     probes_stay: bool = False
     loaded_alone: bool = False
     own_imports: frozenset[str] = frozenset()
+    own_library: bool = False
     own_functions: Mapping[str, str] = field(default_factory=dict)
     compat: str | None = None
     compat_names: dict[str, str] = field(default_factory=dict)

@@ -20,7 +20,7 @@ _DEEPEST = 3
 
 @functools.lru_cache(maxsize=2)
 def _switches(file: FileDraft) -> frozenset[int]:
-    return frozenset(id(node) for node in switches(file.names))
+    return frozenset(id(node) for node in switches(file.names, own_library=file.own_library))
 
 
 def decides_for_others(file: FileDraft, node: ast.AST, depth: int = 0) -> bool:

@@ -47,7 +47,7 @@ _BY_SDPA = "Call torch's scaled_dot_product_attention in its place, or take the 
 
 def finish(file: FileDraft) -> None:
     """Name each use of such a switch that stays."""
-    if "_xformers" not in file.text and "XFormers" not in file.text:
+    if file.own_library or ("_xformers" not in file.text and "XFormers" not in file.text):
         return
     own = _own_names(file)
     for node, name, advice in (*_methods(file), *_processors(file)):

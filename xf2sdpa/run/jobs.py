@@ -23,6 +23,8 @@ _SHIPPED_ALONE = re.compile(r"(^|/)examples/community/[^/]+\.py$")
 """Files that diffusers loads one by one, without what lies beside them."""
 _SWITCHES = re.compile(r"\.(enable_xformers\w*|(set_)?use_memory_efficient_attention_xformers)\(|XFormers\w*Processor")
 """Of other libraries: what these ask for is the real package."""
+_LIBRARY = "diffusers"
+"""Whose switches these are; a fork of it, or a project that carries it along, rewrites it too."""
 _PROCESSOR = re.compile(r"\w*XFormers\w*Processor")
 _CALLS = re.compile(r"\b(memory_efficient_attention|merge_attentions)")
 """As `NEEDLE`, but not in the names of other libraries' switches."""
@@ -60,6 +62,7 @@ def jobs_of(project: Project, sources: Sequence[Source], settings: Settings, opt
                 reached=file in reached or (calls and not _SWITCHES.search(source.text)),
                 migrating=calls,
                 loaded_alone=alone,
+                own_library="xformers" in source.text and project.graph.module(file, 0, _LIBRARY) is not None,
                 own_imports=_own_processors(project, source),
                 own_functions=_own_functions(project, source),
             ),

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 from xf2sdpa.analysis.api import is_ours
-from xf2sdpa.analysis.foreign import switches
+from xf2sdpa.analysis.foreign import conditions
 from xf2sdpa.analysis.imports import brings_ours, is_lookup
-from xf2sdpa.analysis.names import Names, called_name
+from xf2sdpa.analysis.names import called_name
 from xf2sdpa.codes import SHIELD
 from xf2sdpa.model import FileResult, Finding, FindingKind, Span
 from xf2sdpa.project.files import Project
@@ -89,6 +90,19 @@ class _Text:
         return [ast.unparse(statement) for statement in self.definitions.get(name, ())]
 
 
+class _Texts:
+    """The files of a project, each parsed once, when it is first asked for."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._known: dict[str, _Text] = {}
+
+    def __getitem__(self, file: str | Path) -> _Text:
+        if str(file) not in self._known:
+            self._known[str(file)] = _Text(self._project, str(file))
+        return self._known[str(file)]
+
+
 def hold_back(results: Collection[FileResult], project: Project) -> Iterator[FileResult]:
     """The files whose flags protect a use that stays, each as it was, with a finding that says so.
 
@@ -98,34 +112,34 @@ def hold_back(results: Collection[FileResult], project: Project) -> Iterator[Fil
         results: what became of each file.
         project: the files as they were.
     """
-    held = {result.path: result for result in _held_back(results, project)}
+    held = {result.path: result for result in _held_back(results, _Texts(project), _Texts(project.after(results)))}
     yield from held.values()
     final = [held.get(result.path, result) for result in results]
-    yield from _answered(final, project.after(final))
+    yield from _answered(final, _Texts(project.after(final)))
 
 
-def _answered(results: Sequence[FileResult], project: Project) -> Iterator[FileResult]:
+def _answered(results: Sequence[FileResult], texts: _Texts) -> Iterator[FileResult]:
     """The files that ask by functions of other files which say True by now, and by nothing else."""
     for result in results:
         asked = [finding for finding in result.findings if finding.code == "XF403"]
         if not asked:
             continue
-        text = _Text(project, str(result.path))
+        text = texts[result.path]
         calls = [node for node in text.nodes if isinstance(node, ast.Call)]
         asking = [call for call in calls if _ASKING.fullmatch(called_name(call.func))]
         left = any(_LOOKING_UP.search(ast.unparse(call)) for call in calls)
-        if len(asking) == len(asked) and not left and all(_says_true(project, text, call.func) for call in asking):
+        if len(asking) == len(asked) and not left and all(_says_true(texts, text, call.func) for call in asking):
             kept = [finding for finding in result.findings if finding not in asked]
             yield replace(result, findings=kept)
 
 
-def _says_true(project: Project, text: _Text, function: ast.expr) -> bool:
+def _says_true(texts: _Texts, text: _Text, function: ast.expr) -> bool:
     """Whether a function, looked for where it is imported from, returns True whatever the installation."""
     file, name = next(iter(text.names_in(function)), ("", ""))
     for _ in range(4):  # through files that only hand it on
         if not file:
             return False
-        home = _Text(project, file)
+        home = texts[file]
         if name in home.definitions:
             return all(_returns_true(home, definition) for definition in home.definitions[name])
         file, name = home.imported.get(name, ("", ""))
@@ -145,28 +159,27 @@ def _returns_true(home: _Text, definition: ast.stmt) -> bool:
     return isinstance(value, ast.Constant) and value.value is True
 
 
-def _held_back(results: Collection[FileResult], project: Project) -> Iterator[FileResult]:
+def _held_back(results: Collection[FileResult], before: _Texts, after: _Texts) -> Iterator[FileResult]:
     if not any(map(_can_go_back, results)):
         return
-    after = project.after(results)
     asked: dict[_Name, str] = {}
     for result in results:
         if not _NEEDLE.search(result.new):
             continue
-        text = _Text(after, str(result.path))
+        text = after[result.path]
         for use, tests in _guarded(text, list(_uses(text.nodes))):
             place = f"`{ast.unparse(use)}` in {result.path}"
             asked |= {name: place for test in tests for name in text.names_in(test) if name not in asked}
     held: set[str] = set()
     for result in results:
-        for use, tests in _told(project, result):
-            place = f"`{ast.unparse(use)}` in {result.path}"
-            text = _Text(project, str(result.path))
+        for switch, tests in _told(result):
+            place = f"`{switch}` in {result.path}"
+            text = before[result.path]
             asked |= {name: place for test in tests for name in text.names_in(test) if name not in asked}
             if str(result.path) not in held and _can_go_back(result) and any(map(_asks, tests)):
                 held.add(str(result.path))
                 yield _as_it_was(result, place)
-    for result, place in _holders(results, project, asked):
+    for result, place in _holders(results, before, after, asked):
         if str(result.path) not in held:
             yield _as_it_was(result, place)
 
@@ -177,16 +190,10 @@ def _as_it_was(result: FileResult, place: str) -> FileResult:
     return FileResult(result.path, result.old, result.old, findings=[_finding(result, place), *kept])
 
 
-def _told(project: Project, result: FileResult) -> Iterator[tuple[ast.stmt | ast.expr, list[ast.expr]]]:
+def _told(result: FileResult) -> Iterator[tuple[str, list[ast.expr]]]:
     """Where a file, as it was, tells another library to use xformers, and what decides whether it does, or what to."""
-    if "xformers" not in result.old.lower():
-        return
-    text = _Text(project, str(result.path))
-    found = list(switches(Names(text.tree))) if text.nodes else []
-    for use, tests in _guarded(text, found):
-        value = getattr(use, "value", None)
-        given = [*use.args, *(k.value for k in use.keywords)] if isinstance(use, ast.Call) else [value]
-        yield use, [*tests, *(part for part in given if isinstance(part, ast.expr))]
+    for use, deciding in result.switches:
+        yield use, [ast.parse(text, mode="eval").body for text in deciding]
 
 
 def _asks(test: ast.expr) -> bool:
@@ -200,10 +207,9 @@ def _can_go_back(result: FileResult) -> bool:
 
 
 def _holders(
-    results: Collection[FileResult], project: Project, asked: dict[_Name, str]
+    results: Collection[FileResult], before: _Texts, after: _Texts, asked: dict[_Name, str]
 ) -> Iterator[tuple[FileResult, str]]:
     """The rewritten files without a call in which a flag, or something that it is made of, has become another."""
-    after = project.after(results)
     by_file = {str(result.path): result for result in results}
     held: set[str] = set()
     waiting, seen = list(asked.items()), set(asked)
@@ -212,13 +218,13 @@ def _holders(
         result = by_file.get(file)
         if result is None:
             continue
-        old = _Text(project, file)
+        old = before[file]
         further = {old.imported[name]} if name in old.imported else set()
         further |= {other for s in old.definitions.get(name, ()) for other in old.names_in(s)}
         waiting += [(other, place) for other in further - seen]
         seen |= further
         free = file not in held and _can_go_back(result) and name in old.definitions
-        if free and old.says(name) != _Text(after, file).says(name):
+        if free and old.says(name) != after[file].says(name):
             held.add(file)
             yield result, place
 
@@ -231,9 +237,9 @@ def _finding(result: FileResult, place: str) -> Finding:
 
 def _guarded(text: _Text, uses: Sequence[ast.stmt | ast.expr]) -> Iterator[tuple[ast.stmt | ast.expr, list[ast.expr]]]:
     """Each use, with the tests that decide whether it is reached."""
-    parents = {child: node for node in text.nodes for child in ast.iter_child_nodes(node)} if uses else {}
+    parents = {id(child): node for node in text.nodes for child in ast.iter_child_nodes(node)} if uses else {}
     for use in uses:
-        yield use, list(_conditions(parents, use))
+        yield use, list(conditions(parents, use))
 
 
 def _uses(nodes: Sequence[ast.AST]) -> Iterator[ast.stmt | ast.expr]:
@@ -247,24 +253,6 @@ def _uses(nodes: Sequence[ast.AST]) -> Iterator[ast.stmt | ast.expr]:
             by_string = called_name(node.func) in ("import_module", "__import__") and isinstance(literal, str)
             if (is_lookup(node) and called_name(node.func) != "find_spec") or (by_string and is_ours(str(literal))):
                 yield node
-
-
-def _conditions(parents: Mapping[ast.AST, ast.AST], use: ast.AST) -> Iterator[ast.expr]:
-    """The tests that decide whether a use is reached: those around it, and those that leave its block before it."""
-    child, parent = use, parents.get(use)
-    while parent is not None:
-        if isinstance(parent, ast.If | ast.IfExp | ast.While) and child is not parent.test:
-            yield parent.test
-        elif isinstance(parent, ast.BoolOp):
-            yield parent
-        for _, block in ast.iter_fields(parent):
-            if isinstance(block, list) and child in block:
-                earlier = (s for s in block[: block.index(child)] if isinstance(s, ast.If))
-                yield from (s.test for s in earlier if isinstance(s.body[-1], _LEAVING))
-        child, parent = parent, parents.get(parent)
-
-
-_LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
 
 def _bound(statement: ast.stmt) -> set[str]:
