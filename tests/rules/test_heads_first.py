@@ -24,6 +24,15 @@ EMITTED = {
     ),
     "made contiguous": Case(made("b n (h d) -> b h n d", "q = q.contiguous()"), ("note XF304",)),
     "made contiguous twice": Case(made("b n (h d) -> b h n d", *["q = q.contiguous()"] * 2), ("note XF304",)),
+    "the query is no variable": Case(
+        made("b n (h d) -> b h n d").replace("attention(q,", "attention(q * 2,"), ("note XF304",)
+    ),
+    "changed by another method": Case(made("b n (h d) -> b h n d", "q = q.half()"), ("note XF304",)),
+    "changed by a function": Case(made("b n (h d) -> b h n d", "q = c(q)"), ("note XF304",)),
+    "another string": Case(made("b n (h d) -> b h n d", "q = c(q, 'n')"), ("note XF304",)),
+    "a variable of a loop": Case(
+        made("b n (h d) -> b h n d").replace("    return", "    for q in c:\n        return"), ("note XF304",)
+    ),
 }
 NEAR_MISSES = {
     "heads second": Case(made("b n (h d) -> b n h d"), ("assumed XF101",)),
@@ -34,18 +43,9 @@ NEAR_MISSES = {
         made("b n (h d) -> b h n d", "q, k, v = (t.transpose(1, 2) for t in (q, k, v))"), ("assumed XF101",)
     ),
     "no pattern": Case(attend(CALL), ("assumed XF101",)),
-    "the query is no variable": Case(
-        made("b n (h d) -> b h n d").replace("attention(q,", "attention(q * 2,"), ("assumed XF101",)
-    ),
     "in three dimensions": Case(
         made("b n (h d) -> b h n d", "q, k, v = (t.flatten(2) for t in (q, k, v))", "q = c(q, 'b n (h d) -> b h n d')"),
         ("assumed XF102",),
-    ),
-    "changed by another method": Case(made("b n (h d) -> b h n d", "q = q.half()"), ("assumed XF101",)),
-    "changed by a function": Case(made("b n (h d) -> b h n d", "q = c(q)"), ("assumed XF101",)),
-    "another string": Case(made("b n (h d) -> b h n d", "q = c(q, 'n')"), ("assumed XF101",)),
-    "a variable of a loop": Case(
-        made("b n (h d) -> b h n d").replace("    return", "    for q in c:\n        return"), ("assumed XF101",)
     ),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
 
 HEAD = 'import pytest\nimport torch\n\nxops = pytest.importorskip("xformers.ops")\n'
-TEST = "\n\ndef test_it():\n    q = torch.randn(1, 3, 2, 8)\n    {}\n"
+TEST = "\n\ndef test_it():\n    q = torch.randn(1, 3, 2, 8).half()\n    {}\n"
 CALL = "assert xops.memory_efficient_attention(q, q, q).shape == q.shape"
 
 

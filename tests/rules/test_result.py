@@ -76,7 +76,6 @@ WRITTEN = {
         attend("out.view(b, -1, n)", f"out = {OPERATOR}", "if c:", "    return out.view(b, n, -1)"),
         has=(f"{LAST}\n", "return out.reshape(b, n, -1)", "return out.reshape(b, -1, n)"),
     ),
-    "summed": Case(attend(f"{OPERATOR}.sum()"), has=(f"{LAST}.contiguous().sum()\n",)),
     "returned": Case(attend(OPERATOR), has=(f"{LAST}.contiguous()\n",)),
     "stored": Case(attend("1", f"c.x = {OPERATOR}"), has=(f"{LAST}.contiguous()\n",)),
     "handed to a function": Case(attend(f"c({OPERATOR})"), has=(").transpose(1, 2).contiguous())\n",)),
@@ -85,6 +84,7 @@ WRITTEN = {
     ),
 }
 NEAR_MISSES = {
+    "summed": Case(attend(f"{OPERATOR}.sum()"), has=(f"{LAST}.sum()\n",)),
     "flattened": Case(attend(f"{OPERATOR}.flatten(2)"), has=(f"{LAST}.flatten(2)\n",)),
     "reshaped": Case(attend(f"{OPERATOR}.reshape(b, n, -1)"), has=(f"{LAST}.reshape(b, n, -1)\n",)),
     "into a linear layer": Case(attend(f"F.linear({OPERATOR}, bias)"), lacks=("contiguous",)),

@@ -27,13 +27,13 @@ from model import attend
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_shape(size):
-    q = torch.randn(size, 3, 2, 8)
+    q = torch.randn(size, 3, 2, 8).half()
     assert attend(q, q, q).shape == (size, 3, 16)
 """
 CALL = """
 
 def test_operator():
-    q = torch.randn(1, 3, 2, 8)
+    q = torch.randn(1, 3, 2, 8).half()
     assert xops.memory_efficient_attention(q, q, q{mask}).shape == q.shape
 """
 FREE = "Nothing here needs xformers any more"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.projects.harness import write
-from tests.test_cli import EXACT, NOTHING, rewrite
+from tests.run.commands import EXACT, NOTHING, rewrite
 from xf2sdpa.model import FindingKind
 from xf2sdpa.uninstall.notebooks import naming_xformers
 

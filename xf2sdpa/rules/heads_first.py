@@ -43,7 +43,7 @@ def f(q, k, v, h):
 )
 NOTE = Note(
     "XF304",
-    "query is built heads-first, but xformers takes heads second: the call attends over heads, and still does",
+    "the inputs are built heads-first, but xformers takes heads second: the call attends over heads, and still does",
     "If that was not meant, drop the transposes around the new call.",
 )
 

@@ -31,7 +31,7 @@ xops = pytest.importorskip("xformers.ops")
 
 
 def test_shape():
-    q = torch.randn(1, 3, 2, 8)
+    q = torch.randn(1, 3, 2, 8).half()
     assert xops.memory_efficient_attention(q, q, q).shape == q.shape
 """,
         after="""\
@@ -39,7 +39,7 @@ import torch
 
 
 def test_shape():
-    q = torch.randn(1, 3, 2, 8)
+    q = torch.randn(1, 3, 2, 8).half()
     assert torch.nn.functional.scaled_dot_product_attention(
         q.transpose(1, 2), q.transpose(1, 2), q.transpose(1, 2)
     ).transpose(1, 2).shape == q.shape
