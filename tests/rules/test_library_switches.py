@@ -79,3 +79,39 @@ def test_a_class_of_the_project_is_its_own(tmp_path: Path, monkeypatch: pytest.M
     report = rewrite(".").output
     assert "other.py:3:8: XF411" in report
     assert "run.py" not in report
+
+
+@pytest.mark.parametrize("home", ["diffusers", "src/diffusers"])
+def test_a_library_that_the_project_holds_is_its_own(tmp_path: Path, home: str) -> None:
+    call = (
+        "import xformers.ops as xops\n\n\ndef attend(q, k, v, bias):\n"
+        "    return xops.memory_efficient_attention(q, k, v, bias)\n"
+    )
+    flag = 'import importlib.util\n\nFAST = importlib.util.find_spec("xformers") is not None\n'
+    script = (
+        "from diffusers import load\nfrom diffusers.flags import FAST\n\nunet = load()\nif FAST:\n"
+        "    unet.enable_xformers_memory_efficient_attention()\n"
+    )
+    write(tmp_path, {f"{home}/__init__.py": "from .attention import attend as load\n", "examples/train.py": script})
+    write(tmp_path, {f"{home}/attention.py": f"from .flags import FAST\n{call}", f"{home}/flags.py": flag})
+    report = rewrite(tmp_path).output
+    assert (tmp_path / home / "flags.py").read_text() == "FAST = True\n"
+    assert "XF411" not in report
+    assert "XF408" not in report
+
+
+def test_a_library_from_elsewhere_is_not(tmp_path: Path) -> None:
+    flag = 'import importlib.util\n\nFAST = importlib.util.find_spec("xformers") is not None\n'
+    call = (
+        "from flags import FAST\nimport xformers.ops as xops\n\n\ndef attend(q, k, v, bias):\n"
+        "    return xops.memory_efficient_attention(q, k, v, bias)\n"
+    )
+    script = (
+        "from diffusers import load\nfrom flags import FAST\n\nunet = load()\nif FAST:\n"
+        "    unet.enable_xformers_memory_efficient_attention()\n"
+    )
+    write(tmp_path, {"train.py": script, "attention.py": call, "flags.py": flag})
+    report = rewrite(tmp_path).output
+    assert (tmp_path / "flags.py").read_text() == flag
+    assert "XF411" in report
+    assert "XF408" in report

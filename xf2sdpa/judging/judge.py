@@ -97,7 +97,8 @@ def only_moves(image: Tensor) -> bool:
     """
     if not image.numel():
         return True
-    least, most = (float(x) for x in image.double().aminmax())
+    image = image.double()  # bool has no rounding on a GPU
+    least, most = (float(x) for x in image.aminmax())
     counts = most <= MOST_COPIES and bool((image == image.round()).all())
     return least > 0 and (counts or least == most)
 

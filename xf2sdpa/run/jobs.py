@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from xf2sdpa.analysis.api import ATTENTION, is_ours
 from xf2sdpa.analysis.names import below
@@ -44,6 +45,7 @@ def jobs_of(project: Project, sources: Sequence[Source], settings: Settings, opt
     taken = handing.taken_from([str(source.path) for source in sources])
     questions = Questions(project.graph, project.texts)
     reached = _reached(project, sources)
+    forks = _forks(project)
     calls = any(_CALLS.search(source.text) for source in sources)
     for source in sources:
         if is_copy(source.text):
@@ -62,11 +64,18 @@ def jobs_of(project: Project, sources: Sequence[Source], settings: Settings, opt
                 reached=file in reached or (calls and not _SWITCHES.search(source.text)),
                 migrating=calls,
                 loaded_alone=alone,
-                own_library="xformers" in source.text and project.graph.module(file, 0, _LIBRARY) is not None,
+                own_library=any(home in source.path.resolve().parents for home in forks),
                 own_imports=_own_processors(project, source),
                 own_functions=_own_functions(project, source),
             ),
         )
+
+
+def _forks(project: Project) -> set[Path]:
+    """The folders whose files mean the project's own copy of the library when they import it."""
+    inits = (Path(file).resolve() for file in project.files if file.endswith(f"{_LIBRARY}/__init__.py"))
+    homes = (init.parent.parent for init in inits if init.parent.name == _LIBRARY)
+    return {home.parent if home.name == "src" else home for home in homes}
 
 
 def _own_processors(project: Project, source: Source) -> frozenset[str]:
