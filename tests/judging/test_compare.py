@@ -392,3 +392,9 @@ def test_old_and_new_are_never_given_the_same_tensors() -> None:
     case = compare(old, greedy, inputs, gradients=False)
     assert case.ok
     assert inputs[0].any()
+
+
+def test_bool_results_are_compared() -> None:
+    inputs = dict(zip("qkv", tensors(), strict=True))
+    assert compare(lambda q, k, v: old(q, k, v).isnan(), lambda q, k, v: new(q, k, v).isnan(), inputs).ok
+    assert not compare(lambda q, k, v: old(q, k, v).isnan(), lambda q, k, v: ~new(q, k, v).isnan(), inputs).ok

@@ -23,7 +23,7 @@ from xf2sdpa.judging.calls import PLAIN, Call
 from xf2sdpa.judging.leaves import is_floating
 from xf2sdpa.judging.model import Check
 from xf2sdpa.judging.sides import Ran
-from xf2sdpa.judging.tolerance import first
+from xf2sdpa.judging.tolerance import first, float_info
 from xf2sdpa.judging.watch import SDPA
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _within(what: str, one: Tensor, two: Tensor, limit: float, kernel: Kernel) -
     by = f"both by {kernel.backend}"
     if one.shape != two.shape or one.dtype != two.dtype:
         return Check(what, False, f"{what}: {one.dtype} {tuple(one.shape)} against {two.dtype} {tuple(two.shape)}")
-    allowed = limit + torch.finfo(one.dtype).eps * one.double().abs() * (limit > 0)
+    allowed = limit + float_info(one.dtype).eps * one.double().abs() * (limit > 0)
     apart_here = (one.double() - two.double()).abs().nan_to_num(0.0, 0.0, 0.0)
     bad = (apart_here > allowed) | (one.isfinite() != two.isfinite())
     apart, limit = _worst(apart_here, allowed.nan_to_num(0.0, 0.0, 0.0))

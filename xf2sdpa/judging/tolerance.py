@@ -65,13 +65,13 @@ class Measured:
     def _unit(self, exact: Tensor) -> Tensor:
         """The judge's units; without a judge's, the size of each element and its row."""
         unit = row_size(exact) if self.unit is None else self.unit.double()
-        return unit.clamp_min(torch.finfo(self.old.dtype).tiny)
+        return unit.clamp_min(float_info(self.old.dtype).tiny)
 
     def _outside_sample(self, judged: Tensor) -> Check | None:
         """A failing check if the tensors differ too much outside the judged sample; else None."""
         if bool(judged.all()):
             return None
-        size = row_size(self.old).double().clamp_min(torch.finfo(self.old.dtype).tiny)
+        size = row_size(self.old).double().clamp_min(float_info(self.old.dtype).tiny)
         apart = _error(self.new, self.old.double(), size, self.old.isfinite())
         limit = OUTSIDE * max(float(apart[judged].max()), self.eps)
         if float(apart.max()) <= limit:
@@ -133,3 +133,8 @@ def finite_check(pairs: list[tuple[str, Tensor, Tensor]]) -> Check:
             message = f"{what}: {count} of {math.prod(new.shape)} values are {kinds}, the old ones are not"
             return Check("nan", False, message, first_bad=first(bad))
     return Check("nan", True)
+
+
+def float_info(dtype: torch.dtype) -> torch.finfo:
+    """The limits of a floating dtype; those of float32 for bool and int, which count in whole steps."""
+    return torch.finfo(dtype if dtype.is_floating_point else torch.float32)
