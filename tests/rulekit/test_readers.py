@@ -36,9 +36,9 @@ def keeps(more: str, path: str = "model.py", handed_on: frozenset[str] = frozens
         "x = 'a' in b() and 'xops' in dir(c)",
         "def f(a: 'xops.AttentionBias'): pass",
         "def f() -> 'xops.AttentionBias': pass",
-        "def f(a='xops'): pass",
+        "def f(a='xops'): return globals()[a]",
         "x: 'List[xops.AttentionBias]' = None",
-        "x: str = 'xops'",
+        "x: str = 'xops'; eval(x)",
     ],
 )
 def test_what_reads_a_name_by_a_string(reader: str) -> None:

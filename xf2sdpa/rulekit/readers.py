@@ -8,6 +8,9 @@ import functools
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.quoted import is_annotation, is_quoted
 
+_TAKING_NAMES = frozenset({"getattr", "hasattr", "setattr", "delattr", "eval", "exec"})
+_BY_NAME = _TAKING_NAMES | {"globals", "locals", "vars"}
+
 
 def is_reexported(file: FileDraft, name: str, *, used: bool = False) -> bool:
     """Whether somebody else reads a name. What an `__init__.py` imports and does not use itself, it hands on."""
@@ -32,17 +35,23 @@ def _naming(file: FileDraft) -> dict[str, list[ast.Constant]]:
     return found
 
 
+@functools.lru_cache(maxsize=2)
+def _looks_names_up(file: FileDraft) -> bool:
+    """Whether the file reads a variable by a name that it computes."""
+    return any(isinstance(call.func, ast.Name) and call.func.id in _BY_NAME for call in file.names.calls)
+
+
 def _names_something(file: FileDraft, node: ast.Constant) -> bool:
     for parent in file.names.ancestors(node):
         if isinstance(parent, ast.Call):
-            return getattr(parent.func, "id", "") in ("getattr", "hasattr", "setattr", "delattr", "eval", "exec")
+            return getattr(parent.func, "id", "") in _TAKING_NAMES
         if isinstance(parent, ast.Compare):
             return any(isinstance(side, ast.Call) for side in parent.comparators)
         if isinstance(parent, ast.Assign | ast.AugAssign):
             targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
             return any(getattr(target, "id", "") == "__all__" for target in targets)
-        if isinstance(parent, ast.arg | ast.AnnAssign | ast.FunctionDef | ast.AsyncFunctionDef):
-            return True
+        if isinstance(parent, ast.arguments | ast.AnnAssign):  # `kind="xformers"` mostly is a choice, not a name
+            return _looks_names_up(file)
         if isinstance(parent, ast.stmt):
             break
     return False
