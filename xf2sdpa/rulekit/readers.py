@@ -38,7 +38,10 @@ def _naming(file: FileDraft) -> dict[str, list[ast.Constant]]:
 @functools.lru_cache(maxsize=2)
 def _looks_names_up(file: FileDraft) -> bool:
     """Whether the file reads a variable by a name that it computes."""
-    return any(isinstance(call.func, ast.Name) and call.func.id in _BY_NAME for call in file.names.calls)
+    for call in (c for c in file.names.calls if isinstance(c.func, ast.Name) and c.func.id in _BY_NAME):
+        if not any(isinstance(argument, ast.Constant) for argument in call.args[:2]):
+            return True
+    return False
 
 
 def _names_something(file: FileDraft, node: ast.Constant) -> bool:
