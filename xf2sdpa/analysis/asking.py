@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 
 from xf2sdpa.analysis.names import called_name
+
+QUESTION = re.compile(r"is_xformers\w*|has_xformers|xformers_available")
+"""Functions that ask whether xformers is there (XF403)."""
 
 FINDING = frozenset({"find_spec", "find_loader"})
 """What gives None for a package that is not there."""

@@ -7,6 +7,8 @@ after a rewrite as before it, with xformers and without it.
 from __future__ import annotations
 
 import ast
+import functools
+import re
 from collections.abc import Iterator, Mapping
 
 from xf2sdpa.analysis.api import is_ours
@@ -14,11 +16,15 @@ from xf2sdpa.analysis.imports import is_lookup
 from xf2sdpa.analysis.names import Names, called_name
 
 _SELF = frozenset({"self", "cls"})
-_LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+"""The statements after which a block goes no further."""
+PROCESSOR = re.compile(r"\w*XFormers\w*Processor")
+"""Classes of diffusers that call xformers."""
 _PUTTING = frozenset({"update", "setdefault", "__setitem__"})
 
 
-def switches(names: Names, *, own_library: bool = False) -> Iterator[ast.stmt | ast.expr]:
+@functools.lru_cache(maxsize=2)
+def switches(names: Names, *, own_library: bool = False) -> tuple[ast.stmt | ast.expr, ...]:
     """Calls, assignments and arguments that tell another library's object to use xformers; stand-ins put in its place.
 
     `unet.enable_xformers_memory_efficient_attention()`, `unet.kind = "xformers"`, `options["kind"] = "xformers"`,
@@ -26,6 +32,10 @@ def switches(names: Names, *, own_library: bool = False) -> Iterator[ast.stmt | 
     class of the same file, or to a dictionary that no other library is given, is the project's own matter; so are
     the methods and attributes of a library that the project holds itself.
     """
+    return tuple(_found(names, own_library))
+
+
+def _found(names: Names, own_library: bool) -> Iterator[ast.stmt | ast.expr]:
     for call in names.calls:
         function = call.func
         if not isinstance(function, ast.Attribute) or not _is_foreign_call(names, call, function):
@@ -88,7 +98,7 @@ def conditions(parents: Mapping[int, ast.AST], use: ast.AST) -> Iterator[ast.exp
         for _, block in ast.iter_fields(parent):
             if isinstance(block, list) and child in block:
                 earlier = (s for s in block[: block.index(child)] if isinstance(s, ast.If))
-                yield from (s.test for s in earlier if isinstance(s.body[-1], _LEAVING))
+                yield from (s.test for s in earlier if isinstance(s.body[-1], LEAVING))
         child, parent = parent, parents.get(id(parent))
 
 

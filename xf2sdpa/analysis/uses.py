@@ -17,7 +17,7 @@ from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import Binding, Names
 from xf2sdpa.analysis.values import Layer, Module, Value
 
-_VIEWS = {"view": "reshape", "view_as": "reshape_as"}
+VIEWS = {"view": "reshape", "view_as": "reshape_as"}
 _WEIGHTS = re.compile("scale|gamma|alpha|beta|bias|weight|coef|factor|strength|eps", re.IGNORECASE)
 MAX_HOPS = 6
 
@@ -128,7 +128,7 @@ class _Follower:
             self.use.escapes |= node.attr not in strides.READING
         elif node.attr in strides.READING | strides.RESHAPING or (node.attr in strides.SETTLING and not _has_out(call)):
             return
-        elif node.attr in _VIEWS and _views_sizes(call):
+        elif node.attr in VIEWS and _views_sizes(call):
             self.use.views.append(node)
         elif node.attr in strides.KEEPING or (node.attr in strides.MAKING and not _has_out(call)):
             self.follow(call, hops)

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator
 
 from xf2sdpa.analysis.api import api_name
 from xf2sdpa.analysis.flow import block_of, loads_of
-from xf2sdpa.analysis.foreign import is_own, switches
+from xf2sdpa.analysis.foreign import LEAVING, is_own, switches
 from xf2sdpa.analysis.imports import GuardNode, bound_name, brings_ours, is_message, loads_from, scope_of, whole_name
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper
 
-_LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _DEEPEST = 3
 """How far an answer is followed from one variable or function to the next."""
 
@@ -46,7 +45,7 @@ def _chooses(file: FileDraft, parent: ast.AST, test: ast.AST) -> bool:
     if isinstance(parent, ast.IfExp | ast.If | ast.While) and parent.test is test:
         if holds_switch(file, [*ast.iter_child_nodes(parent)]):
             return True
-        if isinstance(parent, ast.If) and isinstance(parent.body[-1], _LEAVING):
+        if isinstance(parent, ast.If) and isinstance(parent.body[-1], LEAVING):
             block = block_of(file.names, parent)
             return holds_switch(file, block[block.index(parent) + 1 :])
     return False

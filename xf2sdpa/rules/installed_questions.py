@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from xf2sdpa.analysis.api import is_ours
-from xf2sdpa.analysis.asking import asks_for_argument, functions_of
+from xf2sdpa.analysis.asking import QUESTION, asks_for_argument, functions_of
 from xf2sdpa.analysis.flow import block_of
 from xf2sdpa.analysis.imports import is_lookup
 from xf2sdpa.analysis.names import called_name
@@ -32,7 +32,6 @@ CODES = {
     "XF142": "a question whether xformers is installed is answered with True",
     "XF403": "the code still asks whether xformers is installed",
 }
-_QUESTION = re.compile(r"is_xformers\w*|has_xformers|xformers_available")
 _ASKED_BY_NAME = re.compile(
     r"_?(has|have|is|check)?_?(module|package|pkg|lib|library|dependency)?_?(is_)?(available|installed|importable)"
     r"|_?(has|have)_?(module|package|pkg|lib|library|dependency)?"
@@ -203,7 +202,7 @@ def _asks(file: FileDraft, call: ast.Call) -> bool:
     name = called_name(call.func)
     if name != "find_spec" and is_lookup(call):
         return True
-    return _QUESTION.fullmatch(name) is not None and not _is_own(file, call.func)
+    return QUESTION.fullmatch(name) is not None and not _is_own(file, call.func)
 
 
 def _is_own(file: FileDraft, function: ast.expr) -> bool:

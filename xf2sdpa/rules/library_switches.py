@@ -11,9 +11,9 @@ matter, and a processor's class that is only compared (`isinstance(p, XFormersAt
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
+from xf2sdpa.analysis.foreign import PROCESSOR
 from xf2sdpa.analysis.imports import loads_from
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.model import FindingKind
@@ -39,7 +39,6 @@ def load(path):
 _SWITCHES = frozenset({"enable_xformers_memory_efficient_attention", "set_use_memory_efficient_attention_xformers"})
 _INHERITED = "_memory_efficient_attention_xformers"
 _FLAG = "_use_memory_efficient_attention_xformers"
-_PROCESSOR = re.compile(r"\w*XFormers\w*Processor")
 _DELETE = "Delete the call: SDPA is diffusers' default."
 _LEAVE_OUT = "Leave the processor out: SDPA is diffusers' default."
 _BY_SDPA = "Call torch's scaled_dot_product_attention in its place, or take the library's newer class, which does."
@@ -94,11 +93,11 @@ def _processors(file: FileDraft) -> Iterator[tuple[ast.expr, str, str]]:
     """Uses of a processor's class, by its name or as an attribute of a module."""
     for statement in (s for s in file.names.imports if isinstance(s, ast.ImportFrom)):
         for alias in statement.names:
-            if _PROCESSOR.fullmatch(alias.name) and not _is_own(file, statement, alias):
+            if PROCESSOR.fullmatch(alias.name) and not _is_own(file, statement, alias):
                 for load in loads_from(file.names, statement, alias.asname or alias.name):
                     yield load, alias.name, _LEAVE_OUT
     for node in ast.walk(file.tree):
-        if isinstance(node, ast.Attribute) and _PROCESSOR.fullmatch(node.attr) and file.names.resolve(node):
+        if isinstance(node, ast.Attribute) and PROCESSOR.fullmatch(node.attr) and file.names.resolve(node):
             yield node, node.attr, _LEAVE_OUT
 
 

@@ -8,7 +8,7 @@ a function), it gets `.contiguous()`, which is free when nothing has to move.
 
 from __future__ import annotations
 
-from xf2sdpa.analysis.uses import uses_of
+from xf2sdpa.analysis.uses import VIEWS, uses_of
 from xf2sdpa.edits.kinds import Rename
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.rule import Example
@@ -43,7 +43,6 @@ def f(x, b, n, h):
 """,
     ),
 )
-_VIEWS = {"view": "reshape", "view_as": "reshape_as"}
 
 
 def decide(draft: CallDraft) -> None:
@@ -55,4 +54,4 @@ def decide(draft: CallDraft) -> None:
     if use.escapes:
         draft.suffix += ".contiguous()"
     else:
-        draft.edits += [Rename(node, _VIEWS[node.attr]) for node in use.views]
+        draft.edits += [Rename(node, VIEWS[node.attr]) for node in use.views]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xf2sdpa.analysis.api import ATTENTION, is_ours
+from xf2sdpa.analysis.foreign import PROCESSOR
 from xf2sdpa.analysis.names import below
 from xf2sdpa.files.source import Source
 from xf2sdpa.helper.text import MODULE_NAME, is_copy
@@ -26,7 +27,6 @@ _SWITCHES = re.compile(r"\.(enable_xformers\w*|(set_)?use_memory_efficient_atten
 """Of other libraries: what these ask for is the real package."""
 _LIBRARY = "diffusers"
 """Whose switches these are; a fork of it, or a project that carries it along, rewrites it too."""
-_PROCESSOR = re.compile(r"\w*XFormers\w*Processor")
 _CALLS = re.compile(r"\b(memory_efficient_attention|merge_attentions)")
 """As `NEEDLE`, but not in the names of other libraries' switches."""
 
@@ -83,7 +83,7 @@ def _own_processors(project: Project, source: Source) -> frozenset[str]:
     if "XFormers" not in source.text:
         return frozenset()
     file = str(source.path)
-    named = (s for s in project.imports(file) if _PROCESSOR.fullmatch(s.name))
+    named = (s for s in project.imports(file) if PROCESSOR.fullmatch(s.name))
     return frozenset(f"{s.source}.{s.name}" for s in named if project.graph.module(file, s.dots, s.module))
 
 

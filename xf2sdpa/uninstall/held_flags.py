@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 
 from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.asking import QUESTION
 from xf2sdpa.analysis.foreign import conditions
 from xf2sdpa.analysis.imports import brings_ours, is_lookup
 from xf2sdpa.analysis.names import called_name
@@ -32,8 +33,6 @@ _NEEDLE = re.compile(
     r"""^[ \t]*(?:from|import)[ \t](?:[^\n]*[\s,])?(?:xformers|mslk)\b|["'](?:xformers|mslk)["'.]""", re.MULTILINE
 )
 """Whatever `_uses` finds has one of these."""
-_ASKING = re.compile(r"is_xformers\w*|has_xformers|xformers_available")
-"""Functions that ask whether xformers is there (XF403)."""
 _LOOKING_UP = re.compile(r"""\(["'](?:xformers|mslk)[.\w]*["']\)""")
 _Name = tuple[str, str]
 """A file, and a name that its module binds; an empty file for what comes from elsewhere."""
@@ -126,7 +125,7 @@ def _answered(results: Sequence[FileResult], texts: _Texts) -> Iterator[FileResu
             continue
         text = texts[result.path]
         calls = [node for node in text.nodes if isinstance(node, ast.Call)]
-        asking = [call for call in calls if _ASKING.fullmatch(called_name(call.func))]
+        asking = [call for call in calls if QUESTION.fullmatch(called_name(call.func))]
         left = any(_LOOKING_UP.search(ast.unparse(call)) for call in calls)
         if len(asking) == len(asked) and not left and all(_says_true(texts, text, call.func) for call in asking):
             kept = [finding for finding in result.findings if finding not in asked]
