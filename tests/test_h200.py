@@ -65,7 +65,7 @@ def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("hopper")
 def test_without_a_model_it_is_a_context_manager_and_everything_goes_back() -> None:
     before = state()
-    with h200.apply(quiet=True) as done:
+    with h200.apply(flags=["tf32", "cudnn-benchmark"], quiet=True) as done:
         assert state()[:2] == ("high", True)
     assert state() == before
     done.undo()
@@ -98,10 +98,78 @@ def test_a_flag_that_would_do_nothing_is_not_set(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("hopper")
+def test_without_a_model_there_is_no_reason_for_a_flag() -> None:
+    assert h200.apply(quiet=True).said == [
+        "tf32 not set: there is no model to look at",
+        "cudnn-benchmark not set: there is no model to look at",
+    ]
+    assert state()[:2] == ("highest", False)
+
+
+@pytest.mark.usefixtures("hopper")
+def test_under_autocast_no_float32_product_runs() -> None:
+    with mock.patch.object(torch, "is_autocast_enabled", return_value=True):
+        done = h200._apply(nn.Linear(8, 8), quiet=True)
+    assert done.said[0] == "tf32 not set: autocast to torch.float16 is on"
+
+
+def test_a_flag_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match="no such flag: fa5; there are tf32, cudnn-benchmark, nan-guard, fa4"):
+        h200.apply(flags=["fa5"])
+
+
+@pytest.fixture
+def cudnn() -> Iterator[None]:
+    """cuDNN's attention allowed, whatever a test does to it."""
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    yield
+    torch.backends.cuda.enable_cudnn_sdp(before)
+
+
+@pytest.mark.usefixtures("hopper", "cudnn")
+@pytest.mark.parametrize(
+    ("version", "cudnn_version", "off"),
+    [("2.11.0", 91900, True), ("2.14.1", 92400, True), ("2.13.0", 92600, False), ("2.10.0", 91002, False)],
+)
+def test_nan_guard_keeps_sdpa_off_an_old_cudnn(version: str, cudnn_version: int, off: bool) -> None:
+    with (
+        mock.patch.object(torch, "__version__", version),
+        mock.patch.object(torch.backends.cudnn, "version", return_value=cudnn_version),
+    ):
+        done = h200.apply(flags=["nan-guard"], quiet=True)
+    assert torch.backends.cuda.cudnn_sdp_enabled() != off
+    assert done.said[-1].startswith("nan-guard: " if off else "nan-guard not set: ")
+    done.undo()
+    assert torch.backends.cuda.cudnn_sdp_enabled()
+
+
+@pytest.mark.usefixtures("hopper", "cudnn")
+@pytest.mark.parametrize(("version", "activated"), [("2.15.0", True), ("2.15.0", False), ("2.14.1", False)])
+def test_fa4_is_activated_where_it_is_installed(version: str, activated: bool) -> None:
+    done_to: list[str] = []
+
+    def activate(name: str) -> None:
+        if not activated:
+            raise ModuleNotFoundError("No module named 'flash_attn'")
+        done_to.append(name)
+
+    attention = mock.Mock(
+        activate_flash_attention_impl=activate, restore_flash_attention_impl=lambda: done_to.append("back")
+    )
+    with mock.patch.object(torch, "__version__", version), mock.patch.object(torch.nn, "attention", attention):
+        done = h200.apply(flags=["fa4"], quiet=True)
+        assert torch.backends.cuda.cudnn_sdp_enabled() != activated
+        done.undo()
+    assert done_to == (["FA4", "back"] if activated else [])
+    assert torch.backends.cuda.cudnn_sdp_enabled()
+
+
+@pytest.mark.usefixtures("hopper")
 def test_what_the_program_set_is_left() -> None:
     torch.set_float32_matmul_precision("medium")
     torch.backends.cudnn.deterministic = True
-    done = h200.apply(quiet=True)
+    done = h200.apply(flags=["tf32", "cudnn-benchmark"], quiet=True)
     assert state()[:2] == ("medium", False)
     assert done.said == [
         "tf32 not set: the precision is 'medium' already",
@@ -109,7 +177,7 @@ def test_what_the_program_set_is_left() -> None:
     ]
     torch.backends.cudnn.deterministic = False
     torch.backends.cudnn.benchmark = True
-    with h200.apply(quiet=True):
+    with h200.applied(nn.Conv2d(3, 8, 3), quiet=True):
         pass
     assert torch.backends.cudnn.benchmark, "what it did not set it does not put back"
 
@@ -118,7 +186,7 @@ def test_what_the_program_set_is_left() -> None:
 @pytest.mark.skipif(not NEW_API, reason="torch has no fp32_precision yet")
 def test_the_precision_apis_are_not_mixed() -> None:
     torch.backends.cuda.matmul.fp32_precision = "tf32"
-    done = h200.apply(quiet=True)
+    done = h200.apply(flags=["tf32"], quiet=True)
     assert done.said[0] == "tf32 not set: the program sets fp32_precision itself"
     assert torch.backends.cuda.matmul.fp32_precision == "tf32"
 
@@ -346,7 +414,9 @@ def test_on_a_real_hopper_float32_matmuls_get_tf32_and_lose_it_again() -> None:
         return float((a @ b - exact).abs().max())
 
     plain = error()
-    with h200.apply(quiet=True):
+    with h200.applied(nn.Linear(4, 4).cuda(), quiet=True):
         rounded = error()
+    with h200.apply(quiet=True):
+        assert error() == plain, "no model, no reason"
     assert rounded > 10 * plain
     assert error() == plain

@@ -3,7 +3,7 @@
     from xf2sdpa import h200
     model = h200.apply(model)               # permanently
     with h200.applied(model) as model: …    # restored at the end
-    with h200.apply(): …                    # only the flags
+    with h200.apply(flags=["fa4"]): …       # only flags, by name
 
 The flags are those of `xf2sdpa explain flags`. They are set only on a Hopper GPU, only where they have an effect, and
 never if the program has set them itself. diffusers' xformers attention processors are swapped for its SDPA ones, on any
@@ -18,19 +18,23 @@ import contextlib
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 import torch
 from torch import nn
 
-from xf2sdpa.flags.table import CUDNN_BENCHMARK, TF32
+from xf2sdpa.flags.table import CUDNN_BENCHMARK, FA4, NAN_GUARD, TF32
 
 Model = TypeVar("Model")
 HOPPER = (9, 0)
 """The compute capability of H100 and H200."""
+NAMED_FLAGS = (TF32.name, CUDNN_BENCHMARK.name, NAN_GUARD.name, FA4.name)
+"""What `flags` may name; `avoid-recompile` has to stand in the environment before torch's first call."""
+_HAS_CORNER_FROM, _NO_CORNER = (2, 11), 92600
+"""The first torch that takes cuDNN first on Hopper, and the first cuDNN without NaN gradients there."""
 PROCESSORS: Mapping[str, tuple[str, ...]] = {
     "XFormersAttnProcessor": ("AttnProcessor2_0",),
     "XFormersCrossAttnProcessor": ("AttnProcessor2_0",),
@@ -68,39 +72,50 @@ class Applied:
 
 
 @overload
-def apply(model: None = None, *, quiet: bool = False) -> Applied: ...
+def apply(model: None = None, *, flags: Collection[str] = (), quiet: bool = False) -> Applied: ...
 @overload
-def apply(model: Model, *, quiet: bool = False) -> Model: ...
-def apply(model: Any = None, *, quiet: bool = False) -> Any:
+def apply(model: Model, *, flags: Collection[str] = (), quiet: bool = False) -> Model: ...
+def apply(model: Any = None, *, flags: Collection[str] = (), quiet: bool = False) -> Any:
     """Set the flags, swap a model's attention processors, and print what was done.
 
     Args:
         model: a module, or a pipeline of them (anything with `components`); it is changed in place.
+        flags: names of flags that need no reason in the model: `NAMED_FLAGS`.
         quiet: print nothing.
 
     Returns:
         The model; without one, an `Applied`, a context manager that restores the flags.
+
+    Raises:
+        ValueError: there is no such flag.
     """
-    done = _apply(model, quiet=quiet)
+    done = _apply(model, flags, quiet=quiet)
     return done if model is None else model
 
 
 @contextlib.contextmanager
-def applied(model: Model, *, quiet: bool = False) -> Iterator[Model]:
+def applied(model: Model, *, flags: Collection[str] = (), quiet: bool = False) -> Iterator[Model]:
     """`apply(model)` within a `with` block; at its end, flags and processors are restored."""
-    with _apply(model, quiet=quiet):
+    with _apply(model, flags, quiet=quiet):
         yield model
 
 
-def _apply(model: Any, *, quiet: bool) -> Applied:
+def _apply(model: Any, flags: Collection[str] = (), *, quiet: bool) -> Applied:
+    unknown = sorted(set(flags) - set(NAMED_FLAGS))
+    if unknown:
+        raise ValueError(f"no such flag: {', '.join(unknown)}; there are {', '.join(NAMED_FLAGS)}")
     done = Applied()
     modules = list(_modules(model))
     reason = _not_hopper()
     if reason:
         done.said.append(f"no flags set: {reason}")
     else:
-        _set_tf32(done, modules)
-        _set_cudnn_benchmark(done, modules)
+        _set_tf32(done, modules, asked=TF32.name in flags)
+        _set_cudnn_benchmark(done, modules, asked=CUDNN_BENCHMARK.name in flags)
+        if NAN_GUARD.name in flags:
+            _set_nan_guard(done)
+        if FA4.name in flags:
+            _set_fa4(done)
     for module in modules:
         _swap(done, module)
         _reset_backend(done, module)
@@ -131,9 +146,10 @@ def _not_hopper() -> str:
 # -- flags -------------------------------------------------------------------------------------------
 
 
-def _set_tf32(done: Applied, modules: list[nn.Module]) -> None:
-    if modules and not any(p.dtype is torch.float32 for module in modules for p in module.parameters(recurse=False)):
-        done.said.append(f"{TF32.name} not set: the model has no float32 parameter")
+def _set_tf32(done: Applied, modules: list[nn.Module], *, asked: bool) -> None:
+    lacking = "" if asked else _no_float32_product(modules)
+    if lacking:
+        done.said.append(f"{TF32.name} not set: {lacking}")
         return
     try:
         before = torch.get_float32_matmul_precision()
@@ -146,6 +162,23 @@ def _set_tf32(done: Applied, modules: list[nn.Module]) -> None:
     done._undo.append(_precision_back(before))
     torch.set_float32_matmul_precision("high")
     done.said.append(f'torch.set_float32_matmul_precision("high"): {TF32.brief} {TF32.numbers}')
+
+
+def _no_float32_product(modules: list[nn.Module]) -> str:
+    """Why no product of float32 matrices is known to run; empty if one may."""
+    if not modules:
+        return "there is no model to look at"
+    if not any(p.dtype is torch.float32 for module in modules for p in module.parameters(recurse=False)):
+        return "the model has no float32 parameter"
+    if torch.is_autocast_enabled() and (dtype := _autocast_dtype()) is not torch.float32:
+        return f"autocast to {dtype} is on"
+    return ""
+
+
+def _autocast_dtype() -> torch.dtype:
+    newer = getattr(torch, "get_autocast_dtype", None)  # torch >= 2.4, where the older function warns
+    dtype: torch.dtype = newer("cuda") if newer else torch.get_autocast_gpu_dtype()
+    return dtype
 
 
 def _precision_back(before: str) -> _Undo:
@@ -174,10 +207,11 @@ def _has_precision(matmul: Any) -> bool:
         return False
 
 
-def _set_cudnn_benchmark(done: Applied, modules: list[nn.Module]) -> None:
+def _set_cudnn_benchmark(done: Applied, modules: list[nn.Module], *, asked: bool) -> None:
     cudnn = torch.backends.cudnn
-    if modules and not any(isinstance(module, _CONVOLUTIONS) for module in modules):
-        done.said.append(f"{CUDNN_BENCHMARK.name} not set: the model has no convolution")
+    if not (asked or any(isinstance(module, _CONVOLUTIONS) for module in modules)):
+        lacking = "the model has no convolution" if modules else "there is no model to look at"
+        done.said.append(f"{CUDNN_BENCHMARK.name} not set: {lacking}")
     elif cudnn.benchmark:
         done.said.append(f"{CUDNN_BENCHMARK.name} not set: it is on already")
     elif cudnn.deterministic or torch.are_deterministic_algorithms_enabled():
@@ -186,6 +220,44 @@ def _set_cudnn_benchmark(done: Applied, modules: list[nn.Module]) -> None:
         done._undo.append(lambda: setattr(cudnn, "benchmark", False))
         cudnn.benchmark = True
         done.said.append(f"torch.backends.cudnn.benchmark = True: {CUDNN_BENCHMARK.brief} {CUDNN_BENCHMARK.numbers}")
+
+
+def _set_nan_guard(done: Applied) -> None:
+    cudnn_version = cast("Callable[[], int | None]", torch.backends.cudnn.version)
+    if not (_torch_version() >= _HAS_CORNER_FROM and (cudnn_version() or _NO_CORNER) < _NO_CORNER):
+        done.said.append(f"{NAN_GUARD.name} not set: this torch and its cuDNN have no such corner")
+        return
+    _switch_cudnn_off(done, NAN_GUARD.name)
+    done.said.append(f"{NAN_GUARD.name}: {NAN_GUARD.brief} {NAN_GUARD.numbers}")
+
+
+def _set_fa4(done: Applied) -> None:
+    if _torch_version() < FA4.since:
+        done.said.append(f"{FA4.name} not set: torch is {torch.__version__}, older than 2.15")
+        return
+    try:
+        torch.nn.attention.activate_flash_attention_impl("FA4")
+    except Exception as error:
+        done.said.append(f"{FA4.name} not set: {error}")
+        return
+    done._undo.append(torch.nn.attention.restore_flash_attention_impl)
+    _switch_cudnn_off(done, FA4.name)
+    done.said.append(f"{FA4.name}: {FA4.brief} {FA4.numbers}")
+
+
+def _switch_cudnn_off(done: Applied, name: str) -> None:
+    """Keep SDPA off cuDNN, unless the program has done so."""
+    backends: Any = torch.backends.cuda
+    if backends.cudnn_sdp_enabled():
+        done._undo.append(lambda: backends.enable_cudnn_sdp(True))
+        backends.enable_cudnn_sdp(False)
+    else:
+        done.said.append(f"{name}: cuDNN's attention is off already")
+
+
+def _torch_version() -> tuple[int, int]:
+    major, minor = torch.__version__.split(".")[:2]
+    return int(major), int(minor)
 
 
 # -- diffusers' attention processors -----------------------------------------------------------------

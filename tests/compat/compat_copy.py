@@ -36,6 +36,8 @@ def _defined(node: ast.stmt) -> set[str]:
         return {node.name}
     if isinstance(node, ast.Assign):
         return {target.id for target in node.targets if isinstance(target, ast.Name)}
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return {node.target.id}
     assert isinstance(node, ast.Expr)
     assert isinstance(node.value, ast.Constant), "only definitions and docstrings at top level"
     return set()

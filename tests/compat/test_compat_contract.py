@@ -296,14 +296,6 @@ def test_a_subclass_of_ones_own_needs_only_materialize():
     torch.testing.assert_close(mea(q, k, v, Stripes()), want)
 
 
-def test_torch_2_0_has_no_scale(monkeypatch):
-    q, k, v = qkv(1, 5, 2, 8)
-    want = mea(q, k, v, scale=0.7)
-    monkeypatch.setattr(kernels, "_TORCH", (2, 0))
-    refuse_options(monkeypatch, {"scale", "enable_gqa"})
-    torch.testing.assert_close(mea(q, k, v, scale=0.7), want)
-
-
 def test_before_torch_2_5_groups_are_spread(monkeypatch):
     problem = next(c for c in (case("none", seed) for seed in range(2, 99, 3)) if c.expands and c.shapes[0][3] > 1)
     monkeypatch.setattr(kernels, "_TORCH", (2, 4))

@@ -67,13 +67,13 @@ def test_the_smallest_copy_is_without_mask_classes(tmp_path):
     """None and tensors need none; a mask of another copy has its own `_attend`, all else is a TypeError."""
     text = assembled("memory_efficient_attention")
     assert not [node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
-    assert len(text.splitlines()) < 240
+    assert len(text.splitlines()) < 260, "the recipe leaves no parts out"
     copy = module(text, tmp_path, "smallest_copy")
     q = torch.randn(1, 5, 2, 8)
     causal = compat.LowerTriangularMask()
     want = compat.memory_efficient_attention(q, q, q, causal)
     torch.testing.assert_close(copy.memory_efficient_attention(q, q, q, causal), want)
-    with pytest.raises(TypeError, match="a mask of this module"):
+    with pytest.raises(TypeError, match=r"is not supported here; `xf2sdpa rewrite \.` adds what is used"):
         copy.memory_efficient_attention(q, q, q, type("LowerTriangularMask", (), {})())
 
 

@@ -3,8 +3,8 @@
 `varlen_attn` is played by a reference with each release's own signature. None of this ran on a GPU.
 """
 
-import inspect
 import math
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -43,35 +43,29 @@ def reference(packed, scale=None, window=(-1, -1), used=None):
     return torch.cat(outs)
 
 
-def equal_heads(packed):
-    assert packed[0].shape[1] == packed[1].shape[1], "no enable_gqa before torch 2.12"
-
-
-def varlen_2_10(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False, return_aux=None):  # noqa: PLR0917
-    packed = (query, key, value, cu_seq_q, cu_seq_k, max_q, max_k)
-    equal_heads(packed)
-    return reference(packed, None, (-1, 0) if is_causal else (-1, -1))
-
-
-def varlen_2_11(*packed, return_aux=None, scale=None, window_size=(-1, -1)):
-    equal_heads(packed)
-    assert isinstance(window_size, tuple), "(-1, 0) is compared as a tuple"
-    return reference(packed, scale, window_size)
-
-
-def varlen_2_12(
-    *packed,
+def varlen_2_14(  # noqa: PLR0917
+    query,
+    key,
+    value,
+    cu_seq_q,
+    cu_seq_k,
+    max_q,
+    max_k,
+    *,
     return_aux=None,
     scale=None,
     window_size=(-1, -1),
     enable_gqa=False,
     seqused_k=None,
     block_table=None,
+    num_splits=None,
 ):
-    if enable_gqa:
-        q, k, v, *rest = packed
-        packed = (q, *(x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v)), *rest)
-    return varlen_2_11(*packed, scale=scale, window_size=window_size)
+    """The public function as torch 2.14 and 2.15 have it."""
+    assert enable_gqa == (query.shape[1] != key.shape[1])
+    assert isinstance(window_size, tuple), "(-1, 0) is compared as a tuple"
+    assert (return_aux, block_table, num_splits) == (None, None, None)
+    packed = (query, key, value, cu_seq_q, cu_seq_k, max_q, max_k)
+    return reference(packed, scale, window_size, seqused_k)
 
 
 def operator(q, k, v, cu_q, cu_k, *rest, **options):
@@ -91,21 +85,31 @@ def operator(q, k, v, cu_q, cu_k, *rest, **options):
     return (out.view(*q.shape[:-1], v.shape[-1]),)
 
 
-@pytest.fixture(params=[varlen_2_10, varlen_2_11, varlen_2_12, operator], ids=["2.10", "2.11", "2.12", "operator"])
+ROADS = {"2.4": (2, 4), "2.14": (2, 14), "2.15": (2, 15), "2.15, another operator": (2, 15)}
+
+
+@pytest.fixture(params=ROADS)
 def played(request, monkeypatch):
-    """Makes the code believe that flash attention fits everything; records the calls."""
-    calls, passed = [], []
+    """Makes the code believe in a GPU whose flash attention fits everything; records which function was called."""
+    calls, passed, offsets = [], [], []
 
-    def watched(*args, **options):
-        calls.append(options)
-        passed[:] = args[1:3]
-        return request.param(*args, **options)
+    def watched(function):
+        def called(*args, **options):
+            calls.append((function.__name__, options))
+            passed[:], offsets[:] = args[1:3], args[3:5]
+            return function(*args, **options)
 
-    names = frozenset(inspect.signature(request.param).parameters)
-    monkeypatch.setattr(kernels, "_varlen_attn", lambda: (watched, names))
-    monkeypatch.setattr(kernels, "_flash_operator", lambda: watched if request.param is operator else None)
+        return called
+
+    version, known = ROADS[request.param], "another" not in request.param
+    monkeypatch.setattr(kernels, "_TORCH", version)
+    monkeypatch.setattr(kernels, "_CUDNN", 92600 if version >= (2, 15) else 92400)
+    monkeypatch.setattr(kernels, "_MUCH", 0)
+    monkeypatch.setattr(kernels, "_is_hopper", lambda device: True)
+    monkeypatch.setattr(kernels, "_flash_operator", lambda: watched(operator) if known else None)
+    monkeypatch.setattr(kernels, "_varlen_attn", watched(varlen_2_14))
     monkeypatch.setattr(kernels, "_fits_flash", lambda q, k, v: True)
-    return SimpleNamespace(calls=calls, passed=passed, version=request.param.__name__, names=names)
+    return SimpleNamespace(calls=calls, passed=passed, offsets=offsets, version=version, known=known)
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -125,8 +129,8 @@ def test_decoding_reads_the_cache_where_it_lies(groups, window, played):
         seen = slice(8 * i + (max(0, end - 3) if window else 0), 8 * i + end)
         alone = compat.memory_efficient_attention(queries[:, i : i + 1], *(x[:, seen] for x in inputs[1:]))
         torch.testing.assert_close(out[:, i : i + 1], alone)
-    assert len(played.calls) == (played.version == "operator")
-    for x, given in zip((key, value), played.passed, strict=False):
+    assert [name for name, _ in played.calls] == ["operator" if played.known else "varlen_2_14"]
+    for x, given in zip((key, value), played.passed, strict=True):
         assert (given.data_ptr(), given.shape) == (x.data_ptr(), (24, 2, 8)), "neither copied nor repeated"
 
 
@@ -143,72 +147,99 @@ def test_every_kind_is_right_with_varlen(kind, played):
         assert played.calls
     elif kind.startswith(("none", "tensor", "LowerTriangularMask")):
         assert not played.calls
-    elif "Local" in kind and "Padded" not in kind and played.version != "varlen_2_10":
+    elif "Local" in kind and "Padded" not in kind:
         dense = not kind.startswith("Block")
-        assert bool(played.calls) == (played.version == "operator" or not dense), "varlen is for packed sequences"
+        assert bool(played.calls) == (played.known or not dense), "varlen is for packed sequences"
 
 
-def calls_of(played, mask, scale=None, p=0.0):
+def called(played, mask, scale=None, p=0.0, *, size=8, trains=False, groups=1):
+    """The functions that a call reaches, and their windows."""
     played.calls.clear()
     m, n = mask.q_seqinfo.seqstart_py[-1], mask.k_seqinfo.seqstart_py[-1]
-    q, k = torch.randn(1, m, 2, 8), torch.randn(1, n, 2, 8)
-    compat.memory_efficient_attention(q, k, k, mask, p, scale)
-    return played.calls
+    q, k = torch.randn(1, m, 2, groups, size), torch.randn(1, n, 2, 1, size).expand(-1, -1, -1, groups, -1)
+    if groups == 1:
+        q, k = q[:, :, :, 0], k[:, :, :, 0]
+    out = compat.memory_efficient_attention(q.requires_grad_(trains), k, k, mask, p, scale)
+    assert out.shape == q.shape
+    return [name for name, _ in played.calls]
 
 
-def test_which_calls_varlen_gets(played):
-    if played.version == "operator":
-        pytest.skip("varlen is not asked where the operator is there")
-    unequal = compat.BlockDiagonalMask.from_seqlens([3, 4], [5, 6])
-    square = compat.BlockDiagonalMask.from_seqlens([3, 4])
-    older = played.version == "varlen_2_10"
-    causal = {"is_causal": True} if older else {"window_size": (-1, 0)}
-    assert calls_of(played, unequal) == [{}]
-    assert calls_of(played, unequal.make_causal_from_bottomright()) == [causal]
-    assert calls_of(played, square.make_causal()) == [causal]
-    assert calls_of(played, unequal.make_causal()) == [], "top-left is not what varlen computes"
-    assert calls_of(played, square, p=0.5) == [], "varlen has no dropout"
-    assert calls_of(played, square, scale=0.5) == ([] if older else [{"scale": 0.5}])
-    assert calls_of(played, square, scale=-0.5) == [], "newer releases raise for it"
-    # A window of all the keys behind is the causal mask; a narrower one exists from 2.11.
-    narrow = unequal.make_local_attention_from_bottomright(3)
-    assert calls_of(played, narrow) == ([] if older else [{"window_size": (2, 0)}])
-    assert calls_of(played, square.make_local_attention(3)) == ([] if older else [{"window_size": (2, 0)}])
-    assert all(not options for options in calls_of(played, unequal.make_local_attention(3)))
+def test_which_calls_reach_which_function(played):
+    """cuDNN through `varlen_attn` where torch lets it be chosen, the operator elsewhere; neither for the rest."""
+    square = compat.BlockDiagonalMask.from_seqlens([130, 4])
+    operators = ["operator"] if played.known else ["varlen_2_14"]
+    by_torch = ["varlen_2_14"] if played.version >= (2, 14) else ["operator"]
+    causal = ["varlen_2_14"] if played.version >= (2, 15) else ["operator"]
+    assert called(played, square) == by_torch
+    assert played.offsets[0] is played.offsets[1]
+    assert called(played, square, scale=0.5) == by_torch
+    assert called(played, square.make_causal()) == causal
+    assert called(played, square.make_causal_from_bottomright()) == causal
+    assert called(played, square, trains=True) == (operators if played.version < (2, 15) else by_torch), (
+        "NaN before 9.26"
+    )
+    assert called(played, square, size=136) == operators, "heads above 128"
+    assert called(played, square, groups=3) == operators
+    assert called(played, square.make_local_attention(3)) == operators
+    assert called(played, compat.BlockDiagonalMask.from_seqlens([128, 4])) == operators, "short sequences"
+    unequal = compat.BlockDiagonalMask.from_seqlens([130, 4], [131, 6])
+    assert called(played, unequal) == operators
+    assert called(played, unequal.make_causal_from_bottomright()) == operators
+    assert called(played, unequal.make_causal()) == [], "top-left is not what either computes"
+    assert called(played, square, p=0.5) == [], "neither has dropout"
+    assert called(played, square, scale=-0.5) == [], "newer releases raise for it"
 
 
-def test_grouped_keys_reach_varlen_unrepeated_from_2_12(played):
-    mask = compat.BlockDiagonalMask.from_seqlens([3, 4])
-    q, k = torch.randn(1, 7, 2, 3, 8), torch.randn(1, 7, 2, 1, 8).expand(-1, -1, -1, 3, -1)
-    compat.memory_efficient_attention(q, k, k, mask)
-    options = [sorted(call) for call in played.calls]
-    operators = ["scale", "window_size_left", "window_size_right"]
-    assert options == [{"varlen_2_12": ["enable_gqa"], "operator": operators}.get(played.version, [])]
+def test_offsets_are_one_tensor_where_the_lengths_are_equal(played):
+    lengths = [131, 2]
+    one, other = (compat.BlockDiagonalMask.from_seqlens(lengths) for _ in range(2))
+    mask = compat.BlockDiagonalCausalFromBottomRightMask(one.q_seqinfo, other.q_seqinfo)
+    called(played, mask)
+    assert played.offsets[0] is played.offsets[1]
 
 
-def test_the_signature_of_the_installed_torch_is_one_we_know():
-    if kernels._TORCH < (2, 10):
-        assert kernels._varlen_attn() == (None, frozenset())
-        return
-    function, names = kernels._varlen_attn()
-    assert list(inspect.signature(function).parameters)[3:7] == ["cu_seq_q", "cu_seq_k", "max_q", "max_k"]
-    assert {"scale", "window_size"} <= names or "is_causal" in names
+def test_little_work_does_not_pay_for_python(played, monkeypatch):
+    mask = compat.BlockDiagonalMask.from_seqlens([130, 4])
+    for much, function in ((134 * 130 * 2 * 8, "varlen_2_14"), (134 * 130 * 2 * 8 + 1, "operator")):
+        monkeypatch.setattr(kernels, "_MUCH", much)
+        if played.version >= (2, 14) and played.known:
+            assert called(played, mask) == [function]
 
 
-@pytest.mark.skipif(kernels._TORCH < (2, 11), reason="scale= and window_size= came with 2.11")
-@pytest.mark.parametrize(
-    "kind",
-    ["BlockDiagonalMask", "BlockDiagonalCausalFromBottomRightMask", "LocalAttentionFromBottomRightMask"],
-)
-def test_the_installed_varlen_takes_our_arguments(kind, monkeypatch):
+def test_which_options_both_get(played):
+    narrow = compat.BlockDiagonalMask.from_seqlens([3, 4], [5, 6]).make_local_attention_from_bottomright(3)
+    called(played, narrow, scale=0.5, groups=2)
+    ((name, options),) = played.calls
+    assert options["scale"] == 0.5
+    if name == "operator":
+        assert (options["window_size_left"], options["window_size_right"]) == (2, 0)
+    else:
+        assert (options["window_size"], options["enable_gqa"], options["seqused_k"]) == ((2, 0), True, None)
+
+
+def test_without_either_function_each_sequence_is_computed_alone(monkeypatch):
+    monkeypatch.setattr(kernels, "_fits_flash", lambda q, k, v: True)
+    monkeypatch.setattr(kernels, "_flash_operator", lambda: None)
+    monkeypatch.setattr(kernels, "_TORCH", (2, 13))
+    for seed in range(8):
+        problem = case("BlockDiagonalCausalFromBottomRightMask", seed)
+        inputs = problem.inputs()
+        torch.testing.assert_close(actual(problem, *inputs), expected(problem, *inputs))
+
+
+@pytest.mark.skipif(kernels._TORCH < (2, 12), reason="our call has the arguments of 2.14, all of which 2.12 has")
+def test_the_installed_varlen_takes_our_arguments(monkeypatch):
     """On meta tensors: names, order, ranks, dtypes and the shape of the result."""
     monkeypatch.setattr(kernels, "_fits_flash", lambda q, k, v: True)
-    for seed in range(8):
-        problem = case(kind, seed)
-        q, k, v = (torch.empty(shape, device="meta", dtype=torch.bfloat16) for shape in problem.shapes)
-        if q.shape[-1] == v.shape[-1]:
-            mask = problem.make(compat).to("meta")
-            assert compat.memory_efficient_attention(q, k, v, mask, scale=0.5).shape == q.shape
+    monkeypatch.setattr(kernels, "_flash_operator", lambda: None)
+    monkeypatch.setattr(kernels, "_TORCH", (2, 14))
+    for kind in ("BlockDiagonalMask", "BlockDiagonalCausalFromBottomRightMask"):
+        for seed in range(8):
+            problem = case(kind, seed)
+            q, k, v = (torch.empty(shape, device="meta", dtype=torch.bfloat16) for shape in problem.shapes)
+            if q.shape[-1] == v.shape[-1]:
+                mask = problem.make(compat).to("meta")
+                assert compat.memory_efficient_attention(q, k, v, mask, scale=0.5).shape == q.shape
 
 
 def test_varlen_is_for_nvidia_half_and_head_sizes_it_knows(monkeypatch):
@@ -252,6 +283,11 @@ def test_bottom_right_takes_lower_right_when_there_are_more_keys(monkeypatch):
         assert bool(taken) == (1 < m < n), (m, n)
 
 
+def barred(query, key, is_causal):
+    """Whether the guard keeps a call off cuDNN."""
+    return not isinstance(kernels._guard(query, key, is_causal), nullcontext)
+
+
 def stand_in(n=192, m=256, dtype=torch.bfloat16, cuda=True, grad=(True, False)):
     query = SimpleNamespace(is_cuda=cuda, dtype=dtype, requires_grad=grad[0], shape=(1, 2, m, 64), device="cuda:0")
     return query, SimpleNamespace(requires_grad=grad[1], shape=(1, 2, n, 64))
@@ -275,12 +311,16 @@ def stand_in(n=192, m=256, dtype=torch.bfloat16, cuda=True, grad=(True, False)):
 )
 def test_the_nan_corner(risky, options, monkeypatch):
     monkeypatch.setattr(kernels, "_is_hopper", lambda device: True)
-    assert kernels._cudnn_gradient_is_nan(*stand_in(**options), False) == risky
-    assert not kernels._cudnn_gradient_is_nan(*stand_in(**options), True), "is_causal is clean"
+    monkeypatch.setattr(kernels, "_CUDNN", 92500)
+    assert barred(*stand_in(**options), False) == risky
+    assert not barred(*stand_in(**options), True), "is_causal is clean"
     with torch.no_grad():
-        assert not kernels._cudnn_gradient_is_nan(*stand_in(**options), False)
+        assert not barred(*stand_in(**options), False)
+    monkeypatch.setattr(kernels, "_CUDNN", 92600)
+    assert not barred(*stand_in(**options), False), "mended"
+    monkeypatch.setattr(kernels, "_CUDNN", 92500)
     monkeypatch.setattr(kernels, "_is_hopper", lambda device: False)
-    assert not kernels._cudnn_gradient_is_nan(*stand_in(**options), False)
+    assert not barred(*stand_in(**options), False)
 
 
 def enabled():
@@ -299,7 +339,8 @@ def enabled():
 def test_the_guard_bars_cudnn_and_nothing_else(risky, masked, monkeypatch):
     seen = []
     attend = torch.nn.functional.scaled_dot_product_attention
-    monkeypatch.setattr(kernels, "_cudnn_gradient_is_nan", lambda *args: risky)
+    if risky:
+        monkeypatch.setattr(kernels, "_guard", lambda *args: kernels._without_cudnn())
     monkeypatch.setattr(
         kernels.F,
         "scaled_dot_product_attention",
@@ -387,18 +428,19 @@ def test_batches_are_right(monkeypatch):
 
 
 @pytest.mark.skipif(kernels._flash_operator() is None, reason="this torch has another operator")
-def test_the_installed_operator_takes_our_arguments():
+def test_the_installed_operator_takes_our_arguments(monkeypatch):
     """On meta tensors: names, order, the shape of the result, and that there is a gradient."""
     q, k = (torch.empty(2, m, 4, 64, device="meta", dtype=torch.bfloat16, requires_grad=True) for m in (10, 12))
-    out = kernels._flash(q, k, k, (None, None), (10, 12), kernels._Band(4, -1), 0.0, 0.5)
+    places = (None, None, 10, 12)
+    assert kernels._flash(q, k, k, places, kernels._Band(4, -1), 0.0, 0.5) is None, "not a CUDA tensor"
+    monkeypatch.setattr(kernels, "_fits_flash", lambda q, k, v: True)
+    out = kernels._flash(q, k, k, places, kernels._Band(4, -1), 0.0, 0.5)
     assert out.shape == q.shape
     assert [x.shape for x in torch.autograd.grad(out.sum(), (q, k))] == [q.shape, k.shape]
     q, k = (x.flatten(0, 1) for x in (q, k))
     starts = torch.empty(3, dtype=torch.int32, device="meta")
-    out = kernels._packed(q, k[:, :2], k[:, :2], (starts, starts), (10, 12), kernels._Band(), 0.0, None)
-    assert out is None, "not a CUDA tensor"
-    out = kernels._flash(q, k[:, :2], k[:, :2], (starts, starts), (10, 12), kernels._Band(), 0.0, None)
+    out = kernels._flash(q, k[:, :2], k[:, :2], (starts, starts, 10, 12), kernels._Band(), 0.0, None)
     assert out.shape == q.shape
     with torch.no_grad():
-        out = kernels._flash(q, k[:, :2], k[:, :2], (starts, starts), (1, 12), kernels._Band(), 0.0, None, starts[1:])
+        out = kernels._flash(q, k[:, :2], k[:, :2], (starts, starts, 1, 12), kernels._Band(), 0.0, None, starts[1:])
     assert out.shape == q.shape

@@ -42,7 +42,7 @@ def from_torch(oldest):
 
 @pytest.fixture
 def pack(monkeypatch):
-    """Calls `_packed` as on a GPU whose torch has these two functions; gives what they were called with."""
+    """Calls `_flash` as on a GPU whose torch has these two functions; gives what they were called with."""
     calls = []
 
     def recorder(parameters):
@@ -54,12 +54,13 @@ def pack(monkeypatch):
 
     def run(varlen, operator, *call):
         band, scale, groups = call
-        names = frozenset() if varlen is None else frozenset(varlen.parameters)
-        monkeypatch.setattr(kernels, "_varlen_attn", lambda: (varlen and recorder(varlen), names))
+        if varlen is not None:
+            monkeypatch.setattr(kernels, "_varlen_attn", recorder(varlen))
+            monkeypatch.setattr(kernels, "_TORCH", (2, 14))
         monkeypatch.setattr(kernels, "_flash_operator", lambda: operator and recorder(operator))
         q, k = torch.randn(7, 2, 8), torch.randn(7, 2 // groups, 8)
         starts = torch.tensor([0, 3, 7], dtype=torch.int32)
-        kernels._packed(q, k, k, (starts, starts), (4, 4), band, 0.0, scale)
+        kernels._flash(q, k, k, (starts, starts, 4, 4), band, 0.0, scale)
         return calls[-1].arguments if calls else None
 
     monkeypatch.setattr(kernels, "_fits_flash", lambda q, k, v: True)
@@ -114,22 +115,17 @@ def test_the_gradient_sees_the_same_window(number, entry):
     assert entry["backward"].endswith(", scale, window_size_left, window_size_right")
 
 
-@from_torch((2, 10))
+@from_torch((2, 14))
 @pytest.mark.parametrize("call", CALLS)
 def test_varlen_takes_what_we_pass(number, entry, call, pack):
     """The branch for a torch whose operator is not the one we know."""
     passed = pack(signature(entry["varlen_attn"]), None, *call)
     band, scale, groups = call
-    if number < (2, 11) and (scale is not None or band == WINDOW):
-        assert passed is None, "2.10 has neither scale nor windows"
-        return
-    options = {name: value for name, value in passed.items() if name in {"is_causal", "window_size", "scale"}}
-    causal = {"is_causal": True} if number < (2, 11) else {"window_size": (-1, 0)}
-    expected = {FULL: {}, CAUSAL: causal, WINDOW: {"window_size": (3, 0)}}[band]
-    assert options == expected | ({} if scale is None else {"scale": scale})
-    assert passed.get("enable_gqa", False) == (groups == 2 and number >= (2, 12))
-    assert (passed["key"].shape == passed["query"].shape) == (groups == 1 or number < (2, 12))
+    assert passed["window_size"] == {FULL: (-1, -1), CAUSAL: (-1, 0), WINDOW: (3, 0)}[band]
+    assert (passed["scale"], passed["enable_gqa"], passed["seqused_k"]) == (scale, groups == 2, None)
+    assert passed["key"].shape[1] == passed["query"].shape[1] // groups, "not repeated"
     assert passed["cu_seq_q"].dtype == torch.int32
+    assert number >= (2, 14)
 
 
 @from_torch((2, 10))
@@ -145,10 +141,10 @@ def test_the_installed_torch_is_as_recorded():
     recorded = VERSIONS.get(".".join(map(str, kernels._TORCH)))
     if recorded is None:
         pytest.skip("a version that nobody has written down: python benchmarks/varlen_signatures.py WHEEL")
-    function, _ = kernels._varlen_attn()
     expected = recorded["varlen_attn"]
-    assert (function and list(inspect.signature(function).parameters)) == (
-        expected and list(signature(expected).parameters)
-    )
+    if expected:
+        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - torch 2.10 brings it
+
+        assert list(inspect.signature(varlen_attn).parameters) == list(signature(expected).parameters)
     schema = torch.ops.aten._flash_attention_forward.default._schema
     assert [x.name for x in schema.arguments] == [x.name for x in arguments(recorded["operator"])]

@@ -17,7 +17,7 @@ from tests.projects.harness import (
     rewrite,
     tree,
 )
-from xf2sdpa.helper import text as copyin
+from xf2sdpa.helper.pruning import bound
 
 CALLS_HELPER = """\
 import xformers.ops as xops
@@ -47,7 +47,7 @@ def run(q, k, v):
 
 def defined(path: Path) -> set[str]:
     """The names that a helper module defines at top level."""
-    return set().union(*(copyin._bound(node) for node in ast.parse(path.read_text("utf-8")).body))
+    return set().union(*(bound(node) for node in ast.parse(path.read_text("utf-8")).body))
 
 
 def same_without_xformers(root: Path, *options: str) -> str:

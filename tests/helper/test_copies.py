@@ -32,7 +32,7 @@ def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
     report = rewrite(tmp_path).output
     assert tree(tmp_path) == once
     assert "New" not in report
-    assert "rewritten" not in report
+    assert ", 0 rewritten." in report
     rewrite(tmp_path, "--check")
 
 
@@ -192,6 +192,17 @@ def test_a_copy_that_a_part_of_the_project_does_not_show_keeps_its_names(tmp_pat
     write(tmp_path, {"pkg/a.py": CALLS_HELPER})
     rewrite(tmp_path / "pkg" / "a.py")  # one file only: the others still need theirs
     assert held <= defined(tmp_path / "pkg" / COPY)
+
+
+def test_a_copy_outside_the_given_files_keeps_its_users_elsewhere_in_the_package(tmp_path: Path) -> None:
+    write(tmp_path, {"pkg/__init__.py": "", "pkg/a.py": CALLS_HELPER, "pkg/b.py": CALLS_HELPER})
+    rewrite(tmp_path)
+    write(tmp_path, {"pkg/a.py": "import torch\n"})
+    rewrite(tmp_path / "pkg" / "a.py")
+    assert (tmp_path / "pkg" / COPY).exists()
+    write(tmp_path, {"pkg/b.py": "import torch\n"})
+    rewrite(tmp_path)
+    assert not (tmp_path / "pkg" / COPY).exists()
 
 
 # -- runs that must make none -----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from tests import oracle
 from tests.projects.harness import COPY, assert_equal, execute, imports_of_xformers, installed, rewrite, tree, write
 from xf2sdpa.helper.placing import Imports, packages_of, places
+from xf2sdpa.project.import_graph import imports_in
 
 USER = """\
 import xformers.ops as xops
@@ -356,11 +357,11 @@ def test_a_link_to_the_project(tmp_path: Path) -> None:
 def test_relative_imports_show_packages(tmp_path: Path) -> None:
     write(tmp_path, {"a/b/c.py": "", "a/b/d/e.py": "", "a/g.py": ""})
     importer = tmp_path / "a" / "b" / "c.py"
-    folders = packages_of(importer, "from .d.e import f\nfrom ..g import h\nimport a.z\n")
+    folders = packages_of(importer, imports_in("from .d.e import f\nfrom ..g import h\nimport a.z\n"))
     here = importer.resolve().parent
     assert folders == {here, here.parent, here / "d"}
-    assert not packages_of(importer, "import a.z\nfrom a.b import c\n")
-    assert not packages_of(importer, "from .nothing import f\nfrom . import nothing\nfrom ..d import e\n")
+    assert not packages_of(importer, imports_in("import a.z\nfrom a.b import c\n"))
+    assert not packages_of(importer, imports_in("from .nothing import f\nfrom . import nothing\nfrom ..d import e\n"))
 
 
 def test_a_module_that_others_import_relatively_gets_a_relative_import(tmp_path: Path) -> None:
@@ -369,7 +370,7 @@ def test_a_module_that_others_import_relatively_gets_a_relative_import(tmp_path:
     user = root / "deep" / "layer.py"
     user.parent.mkdir(parents=True)
     user.write_text("import torch\n")
-    packages = packages_of(root / "nodes.py", "from .deep.layer import Layer\n")
+    packages = packages_of(root / "nodes.py", imports_in("from .deep.layer import Layer\n"))
     (place,) = places([user], {user: user.read_text()}, Imports(frozenset(), frozenset(packages)), "helper")
     assert place.folder == user.parent
     assert place.modules == {user: ".helper"}

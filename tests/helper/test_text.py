@@ -16,7 +16,10 @@ from tests.projects.harness import (
     rewrite,
     write,
 )
+from xf2sdpa.helper import in_notebook
 from xf2sdpa.helper import text as copyin
+from xf2sdpa.helper.pruning import Uses
+from xf2sdpa.model import Copy
 
 
 @pytest.mark.parametrize("name", sorted(copyin.exported()))
@@ -68,3 +71,23 @@ def test_the_head_says_what_it_is(tmp_path: Path) -> None:
     edited = text.replace("def memory_efficient_attention(", "def memory_efficient_attention( ")
     assert copyin.is_copy(edited)
     assert not copyin.is_untouched(edited)
+
+
+def test_a_text_that_does_not_parse_binds_nothing() -> None:
+    assert copyin.bound_names("def (") == frozenset()
+    assert copyin.bound_names("import a\nb = 1\n") == {"b"}
+
+
+@pytest.mark.parametrize(("content", "why"), [(b"\xff", "is not UTF-8"), (b"def (", "does not parse")])
+def test_what_is_no_module_is_told(tmp_path: Path, content: bytes, why: str) -> None:
+    path = tmp_path / COPY
+    path.write_bytes(content)
+    assert copyin.with_text(Copy(path, {}), {"memory_efficient_attention"}, Uses(frozenset())).broken == why
+    assert copyin.held(path) == frozenset()
+
+
+def test_a_cell_that_a_person_edited_stays() -> None:
+    cell = in_notebook.cell_with({"memory_efficient_attention"})
+    text = in_notebook.helper_of(cell or "") or ""
+    assert in_notebook.cell_with({"LowerTriangularMask"}, text) is not None
+    assert in_notebook.cell_with({"LowerTriangularMask"}, text.replace("def ", "def  ", 1)) is None

@@ -12,7 +12,8 @@ Six source modules, each of which uses only those before it:
 
 **How a copy is assembled.** The six modules are joined in this order, without the module docstrings and the
 `from xf2sdpa.compat…` lines (no name is defined twice or renamed by an import). The other imports are merged,
-and only the top-level definitions are kept that the wanted names use, directly or not, annotations included.
+and only the top-level definitions are kept that the wanted names use, directly or not, annotations included; of
+classes, the methods that something calls; a statement whose first line ends with `# for NAME`, where that is used.
 This works because top-level statements only define names. The one lookup by string is in `_as_bias`, which
 looks for a mask class in `globals()` and finds those that the copy contains. `standin.py` is not copied.
 """
@@ -36,6 +37,7 @@ from xf2sdpa.compat.attention import (
     memory_efficient_attention_forward,
     memory_efficient_attention_forward_requires_grad,
 )
+from xf2sdpa.compat.kernels import scaled_dot_product_attention
 from xf2sdpa.compat.masks import (
     AttentionBias,
     AttentionMask,
@@ -105,6 +107,7 @@ __all__ = [
     "memory_efficient_attention_forward_requires_grad",
     "rms_norm",
     "rms_norm_add",
+    "scaled_dot_product_attention",
     "scaled_index_add",
     "swiglu",
     "uninstall",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xf2sdpa.compat.kernels import _no_autocast, _sdpa
+from xf2sdpa.compat.kernels import _left_out, _no_autocast, _sdpa
 from xf2sdpa.compat.packed_masks import _as_bias
 
 
@@ -83,16 +84,22 @@ def memory_efficient_attention_forward_requires_grad(
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, attn_bias: Any, p: float, scale: float | None) -> Tensor:
     _check_inputs(query, key, value, p)
-    k, v = _grouped(query, key, value)
-    q, k, v = (_heads_first(x) for x in (query, k, v))
+    key, value = _grouped(query, key, value)  # for shared_key_heads
     with _no_autocast(query.device.type):
-        if attn_bias is None:
-            out = _sdpa(q, k, v, p, scale)
-        elif _is_tensor(attn_bias):
-            out = _sdpa(q, k, v, p, scale, _as_mask(attn_bias, query, key, value))
-        else:
-            out = _as_bias(attn_bias, query)._attend(q, k, v, p, scale)
+        out = _biased(query, key, value, attn_bias, p, scale)
     return out.transpose(1, 2).contiguous().view(*query.shape[:-1], value.shape[-1])
+
+
+def _biased(query: Tensor, key: Tensor, value: Tensor, attn_bias: Any, p: float, scale: float | None) -> Tensor:
+    """Attention under a tensor, a mask object or nothing; a copy of this module may lack the first two."""
+    q, k, v = _heads_first(query), _heads_first(key), _heads_first(value)
+    if attn_bias is None:
+        return _sdpa(q, k, v, p, scale)
+    if _is_tensor(attn_bias):  # for tensor_masks
+        return _sdpa(q, k, v, p, scale, _as_mask(attn_bias, query, key, value))
+    attn_bias = _as_bias(attn_bias, query)  # for AttentionBias
+    attend: Callable[..., Tensor] = getattr(attn_bias, "_attend", _left_out)
+    return attend(q, k, v, p, scale)
 
 
 def _check_inputs(query: Tensor, key: Tensor, value: Tensor, p: float) -> None:
@@ -125,10 +132,7 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]
 
 def _heads_first(x: Tensor) -> Tensor:
     """`[B, M, K]`, `[B, M, H, K]` or `[B, M, G, H, K]` as `[B, G * H, M, K]`, as fused kernels need 4-D."""
-    if x.ndim == 3:
-        return x.unsqueeze(1)
-    if x.ndim == 5:
-        x = x.flatten(2, 3)
+    x = x.unsqueeze(2) if x.ndim == 3 else x.flatten(2, -2)
     return x.transpose(1, 2)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -17,18 +16,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
+_CUDNN: int = torch.backends.cudnn.version() or 0  # type: ignore[no-untyped-call]  # 92600 for 9.26
 _HALF = (torch.float16, torch.bfloat16)
+
+
+def _left_out(*given: Any, **options: Any) -> Any:
+    """Stands for what a copy of this module lacks, as nothing in the project used it. Raises TypeError."""
+    raise TypeError("this helper was made without that: run `xf2sdpa rewrite .` over the project that now uses it")
 
 
 def _no_autocast(device_type: str) -> AbstractContextManager[Any]:
     """Switches autocast off: it would cast SDPA's inputs, but xformers computes in the given dtype."""
-    if device_type == "meta":  # unknown to autocast; asking raises
-        return nullcontext()
-    if _TORCH >= (2, 4):
-        on = torch.is_autocast_enabled(device_type)
-    else:
-        on = torch.is_autocast_cpu_enabled() if device_type == "cpu" else torch.is_autocast_enabled()
-    return torch.autocast(device_type, enabled=False) if on else nullcontext()
+    # Asking about "meta" raises, and before torch 2.4 only CUDA can be asked about.
+    if device_type != "meta" and (_TORCH < (2, 4) or torch.is_autocast_enabled(device_type)):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
 
 
 def _without_cudnn() -> AbstractContextManager[Any]:
@@ -48,42 +50,61 @@ def _is_hopper(device: torch.device) -> bool:
     return bool(torch.version.cuda) and torch.cuda.get_device_properties(device).major == 9
 
 
-def _cudnn_gradient_is_nan(query: Tensor, key: Tensor, is_causal: bool) -> bool:
-    """Whether cuDNN, the default on Hopper from torch 2.11, may return NaN as the query's gradient.
+def _guard(query: Tensor, key: Tensor, is_causal: bool) -> AbstractContextManager[Any]:
+    """Keeps off cuDNN where that, the default on Hopper from torch 2.11, may return NaN as the query's gradient.
 
-    Seen on H100 and H200 for key length % 128 == 64, with all query lengths, head sizes up to 256, and any mask
-    or none, if exp(-lse) of a row times its upstream gradient overflows the dtype: with a gradient near 1, for
-    lse below -88 in bfloat16 or -12 in float16; with a loss scaler, for higher lse too. Never with `is_causal`,
-    and never in the gradients of key and value (pytorch#196678).
+    Seen on H100 and H200 with cuDNN 9.19 for key length % 128 == 64, with all query lengths, head sizes up to 256,
+    and any mask or none, if exp(-lse) of a row times its upstream gradient overflows the dtype: with a gradient near
+    1, for lse below -88 in bfloat16 or -12 in float16; with a loss scaler, for higher lse too. Never with
+    `is_causal`, never in the gradients of key and value (pytorch#196678), not with cuDNN 9.26, which torch 2.15 has.
     """
-    return (
-        query.is_cuda
-        and key.shape[-2] % 128 == 64
-        and not is_causal
-        and query.dtype in _HALF
-        and torch.is_grad_enabled()
-        and query.requires_grad
-        and _is_hopper(query.device)
-    )
+    trains = torch.is_grad_enabled() and query.requires_grad
+    cudnn = query.is_cuda and query.dtype in _HALF and _CUDNN < 92600
+    nan = cudnn and trains and not is_causal and key.shape[-2] % 128 == 64 and _is_hopper(query.device)
+    return _without_cudnn() if nan else nullcontext()
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """`torch.nn.functional.scaled_dot_product_attention`, but not by cuDNN where its gradient may be NaN.
+
+    That is on Hopper with cuDNN before 9.26, in half precision, with a gradient wanted for the query, not causal, and
+    a key length of 64 more than a multiple of 128 (pytorch#196678). Elsewhere torch chooses, at no cost. From torch
+    2.15 on the two do the same: import torch's own then.
+    """
+    # Only what was given, by keyword: a program may have replaced the function by one with other arguments.
+    options: dict[str, Any] = {} if scale is None else {"scale": scale}
+    if enable_gqa:
+        options["enable_gqa"] = True
+    options.update(attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal)
+    with _guard(query, key, is_causal):
+        return F.scaled_dot_product_attention(query, key, value, **options)
 
 
 def _fits_flash(q: Tensor, k: Tensor, v: Tensor) -> bool:
     """Whether torch's flash kernel accepts these: NVIDIA from 8.0 on, half, head sizes 8, 16 … 256."""
-    return (
-        q.is_cuda
-        and q.dtype in _HALF
-        and q.shape[-1] == v.shape[-1] <= 256
-        and q.shape[-1] % 8 == 0
-        and all(x.stride(-1) == 1 for x in (q, k, v))
-        and bool(torch.version.cuda)
-        and torch.cuda.get_device_properties(q.device).major >= 8
-    )
+    fits = q.dtype in _HALF and q.shape[-1] == v.shape[-1] <= 256 and q.shape[-1] % 8 == 0
+    fits = fits and q.is_cuda and bool(torch.version.cuda) and all(x.stride(-1) == 1 for x in (q, k, v))
+    return fits and torch.cuda.get_device_properties(q.device).major >= 8
 
 
 def _takes_groups(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool) -> bool:
-    """Whether a fused kernel accepts fewer key heads than query heads; flash does, with `enable_gqa`."""
+    """Whether no kernel that SDPA may choose needs as many key heads as query heads.
+
+    From torch 2.14 all take `enable_gqa`; from 2.5 flash does, which gets no mask, and no causal rectangle.
+    """
     square = q.shape[-2] == k.shape[-2] or not is_causal
-    return _TORCH >= (2, 5) and mask is None and square and (not q.is_cuda or _fits_flash(q, k, v))
+    flash = mask is None and square and (not q.is_cuda or _fits_flash(q, k, v))
+    return _TORCH >= (2, 14) or (_TORCH >= (2, 5) and flash)
 
 
 def _spread(x: Tensor, heads: int) -> Tensor:
@@ -96,29 +117,35 @@ def _sdpa(
 ) -> Tensor:
     """Dense attention; `mask` is added to the scaled scores and broadcasts to `[B, H, M, N]`.
 
-    Avoids cuDNN where its gradient may be NaN.
+    A row whose keys are all masked gives 0. Avoids cuDNN where its gradient may be NaN.
     """
-    options: dict[str, Any] = {}
-    closed = None
-    if mask is not None and _TORCH < (2, 5):  # gives NaN for a row whose keys are all masked, and as its gradient
-        closed = mask.isneginf().all(-1, keepdim=True)
-        mask = mask.masked_fill(closed, 0.0)
-    if k.shape[1] != q.shape[1]:
+    if mask is not None and _TORCH < (2, 5):  # for _band_mask _as_mask materialize _attend_decoding
+        return _sdpa_before_2_5(q, k, v, p, scale, mask)
+    # Only what is needed, by keyword: a program may have replaced the function by one with other arguments.
+    options: dict[str, Any] = {} if scale is None else {"scale": scale}
+    if k.shape[1] != q.shape[1]:  # for shared_key_heads
         if _takes_groups(q, k, v, mask, is_causal):
             options["enable_gqa"] = True
         else:
             k, v = _spread(k, q.shape[1]), _spread(v, q.shape[1])
-    if scale is not None:
-        if _TORCH >= (2, 1):
-            options["scale"] = scale
-        else:
-            q = q * (scale * q.shape[-1] ** 0.5)
-    with _without_cudnn() if _cudnn_gradient_is_nan(q, k, is_causal) else nullcontext():
-        # By keyword: a program may have replaced this function by one with another order of arguments.
+    with _guard(q, k, is_causal):
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p, is_causal=is_causal, **options)
     if out is None:  # cuDNN's result for an empty batch; testing its size would make torch.compile specialise on it
-        return q @ _spread(k, q.shape[1]).transpose(-2, -1) @ _spread(v, q.shape[1])
-    return out if closed is None else out.masked_fill(closed, 0.0)
+        k, v = _spread(k, q.shape[1]), _spread(v, q.shape[1])  # for shared_key_heads
+        return q @ k.transpose(-2, -1) @ v
+    return out
+
+
+def _sdpa_before_2_5(q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None, mask: Tensor) -> Tensor:
+    """Masked attention by a torch that gives NaN for a row whose keys are all masked, and as its gradient.
+
+    And that misreads inputs with strides under a mask, which torch 2.1 does (pytorch#112577).
+    """
+    closed = mask.isneginf().all(-1, keepdim=True)
+    k, v = _spread(k, q.shape[1]), _spread(v, q.shape[1])  # for shared_key_heads
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.masked_fill(closed, 0.0), dropout_p=p, scale=scale)
+    return out.masked_fill(closed, 0.0)
 
 
 class _Band(NamedTuple):
@@ -159,16 +186,16 @@ def _banded(q: Tensor, k: Tensor, v: Tensor, band: _Band, p: float, scale: float
     """Dense attention within a band: without a mask if a kernel supports the band, else with one."""
     m, n = q.shape[-2], k.shape[-2]
     band = _binding(band, m, n)
-    if band.left < 0:
-        if band.right < 0:
-            return _sdpa(q, k, v, p, scale)
-        if band.right == 0 and (band.top_left or m == n):
+    if band == _Band():
+        return _sdpa(q, k, v, p, scale)
+    if band.left < 0 and band.right == 0:
+        if band.top_left or m == n:
             return _sdpa(q, k, v, p, scale, is_causal=True)
-        if band.right == 0 and m < n and _takes_lower_right(q):
+        if m < n and _takes_lower_right(q):
             return _lower_right(q, k, v, p, scale)
-    if not band.top_left and 0 not in (*q.shape, n) and _fits_flash(q, k, v) and _flash_operator():
-        query, key, value = (x.transpose(1, 2) for x in (q, k, v))
-        return _flash(query, key, value, (None, None), (m, n), band, p, scale).transpose(1, 2)
+    out = _flash(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), (None, None, m, n), band, p, scale)
+    if out is not None:
+        return out.transpose(1, 2)
     return _sdpa(q, k, v, p, scale, _band_mask(m, n, band, q.dtype, q.device))
 
 
@@ -190,106 +217,70 @@ def _flash_operator() -> Any:
     return function if " ".join(names).startswith(_FLASH_ARGUMENTS) else None
 
 
-def _flash(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    starts: tuple[Tensor | None, Tensor | None],
-    longest: tuple[int, int],
-    band: _Band,
-    p: float,
-    scale: float | None,
-    used: Tensor | None = None,
-) -> Tensor:
-    """Flash attention within a bottom-right band: `[B, M, H, K]`, or packed `[T, H, K]` with its `starts`.
-
-    `used` (int32): how many keys of each packed sequence are in use; not with gradients. Without `used`, key heads
-    are repeated, as the operator's gradient needs as many as query heads.
-    """
-    options: dict[str, Any] = {"scale": scale, "window_size_left": band.left, "window_size_right": band.right}
-    if used is not None:
-        options["seqused_k"] = used
-    elif k.shape[-2] != q.shape[-2]:
-        k, v = (x.repeat_interleave(q.shape[-2] // x.shape[-2], -2) for x in (k, v))
-    out: Tensor = _flash_operator()(q, k, v, *starts, *longest, p, False, False, **options)[0]
-    return out
-
-
 def _takes_lower_right(q: Tensor) -> bool:
     """Whether `causal_lower_right` gets a fused kernel: on CUDA, from torch 2.3, not in torch.compile, not empty.
 
     And only if SDPA is torch's own, as a replacement would not understand the mask object.
     """
-    return (
-        q.is_cuda
-        and _TORCH >= (2, 3)
-        and not torch.compiler.is_compiling()
-        and q.shape[0] > 0
-        and F.scaled_dot_product_attention is torch._C._nn.scaled_dot_product_attention
-    )
+    own = F.scaled_dot_product_attention is torch._C._nn.scaled_dot_product_attention
+    return q.is_cuda and _TORCH >= (2, 3) and own and q.shape[0] > 0 and not torch.compiler.is_compiling()
 
 
 def _lower_right(q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
     """Causal attention of fewer queries than keys, the last query aligned with the last key."""
-    k, v = _spread(k, q.shape[1]), _spread(v, q.shape[1])
+    k, v = _spread(k, q.shape[1]), _spread(v, q.shape[1])  # for shared_key_heads
     bias = importlib.import_module("torch.nn.attention.bias").causal_lower_right(q.shape[-2], k.shape[-2])
     return F.scaled_dot_product_attention(q, k, v, bias, p, scale=scale)
 
 
-@functools.lru_cache(maxsize=1)
-def _varlen_attn() -> tuple[Any, frozenset[str]]:
-    """Torch's attention on packed sequences, and its arguments' names; before torch 2.10, None and no names.
+_MUCH = 7 * 10**9  # multiplications in Q @ K.T: 2 ms of flash attention on an H200
 
-    2.10 has `is_causal`; 2.11 replaces it by `scale` and `window_size`; 2.12 to 2.15 have `enable_gqa` too.
-    Imported only when needed, as its module loads torch.compile, which takes about 2 s.
+
+def _varlen_is_better(q: Tensor, k: Tensor, places: Any, band: _Band) -> bool:
+    """Whether `varlen_attn` is to be asked, not the operator: from torch 2.14 on it chooses cuDNN by itself.
+
+    It does for heads up to 128, query lengths above 128, as many key heads, no window; causal from 2.15, if both
+    offsets are one tensor. Not for little work, as its Python takes longer, nor where cuDNN's gradient may be NaN.
     """
-    try:
-        function = importlib.import_module("torch.nn.attention.varlen").varlen_attn
-    except (ImportError, AttributeError):
-        return None, frozenset()
-    return function, frozenset(inspect.signature(function).parameters)
+    causal = band == _Band(right=0) and _TORCH >= (2, 15)
+    fits = q.shape[1] == k.shape[1] and q.shape[2] <= 128 < places[2] and places[0] is places[1]
+    much = q.shape[0] * places[3] * q.shape[1] * q.shape[2] >= _MUCH
+    trains = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
+    safe = _CUDNN >= 92600 or not trains
+    return (causal or band == _Band()) and fits and much and safe and _is_hopper(q.device)
 
 
-def _varlen_options(band: _Band, scale: float | None) -> dict[str, Any] | None:
-    """The arguments with which `varlen_attn` computes a bottom-right band; None if it cannot."""
-    function, names = _varlen_attn()
-    options: dict[str, Any] = {} if scale is None else {"scale": scale}
-    if band.left < 0 and band.right == 0 and "is_causal" in names:
-        options["is_causal"] = True
-    elif band.left >= 0 or band.right >= 0:
-        options["window_size"] = (band.left, band.right)
-    return options if function is not None and names.issuperset(options) else None
+def _varlen_attn(*packed: Any, **options: Any) -> Tensor:
+    """Torch's public attention on packed sequences, with the arguments that it has from torch 2.14 on."""
+    # Imported only when needed, as its module loads torch.compile, which takes about 2 s.
+    out: Tensor = importlib.import_module("torch.nn.attention.varlen").varlen_attn(*packed, **options)
+    return out
 
 
-def _packed(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    starts: tuple[Tensor, Tensor],
-    longest: tuple[int, int],
-    band: _Band,
-    p: float,
-    scale: float | None,
-    used: Tensor | None = None,
+def _flash(
+    q: Tensor, k: Tensor, v: Tensor, places: Any, band: _Band, p: float, scale: float | None, used: Any = None
 ) -> Tensor | None:
-    """Attention within packed sequences `[T, H, K]`, which begin at `starts` (int32 `[sequences + 1]`).
+    """Flash attention within a bottom-right band; None where there is no kernel for it, as for a top-left band.
 
-    `used` (int32): how many keys of each are in use; not with gradients.
-    Returns None if flash attention cannot compute it, as for a top-left band, with dropout, or with a scale that
-    is not positive.
+    `[B, M, H, K]`, with `places` (None, None, M, N); or packed sequences `[T, H, K]`, of which `places` says where
+    queries and keys begin (int32 `[sequences + 1]`) and how long the longest are. Packed ones not with dropout or a
+    scale that is not positive. `used` (int32): how many keys of each packed sequence are in use; not with gradients.
+    Without it, key heads are repeated, as the operator's gradient needs as many as query heads.
     """
-    if band.top_left or p > 0.0 or (scale is not None and scale <= 0.0) or 0 in (*q.shape, *k.shape):
+    packed, operator = places[0] is not None, _flash_operator()
+    if band.top_left or 0 in (*q.shape, *k.shape) or not _fits_flash(q, k, v):
         return None
-    if not _fits_flash(q, k, v):
+    if packed and (p > 0.0 or (scale is not None and scale <= 0.0)):
         return None
-    if _flash_operator():
-        return _flash(q, k, v, starts, longest, band, p, scale, used)
-    options, (function, names) = _varlen_options(band, scale), _varlen_attn()
-    if options is None or used is not None:
+    if packed and _TORCH >= (2, 14) and (operator is None or _varlen_is_better(q, k, places, band)):
+        window, groups = (band.left, band.right), k.shape[1] != q.shape[1]
+        return _varlen_attn(q, k, v, *places, scale=scale, window_size=window, enable_gqa=groups, seqused_k=used)
+    if operator is None:
         return None
-    if k.shape[1] != q.shape[1] and "enable_gqa" in names:
-        options["enable_gqa"] = True
-    elif k.shape[1] != q.shape[1]:
-        k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
-    out: Tensor = function(q, k, v, *starts, *longest, **options)
+    options: dict[str, Any] = {"scale": scale, "window_size_left": band.left, "window_size_right": band.right}
+    if used is not None:  # for _attend_decoding
+        options["seqused_k"] = used
+    if k.shape[-2] != q.shape[-2] and used is None:  # for shared_key_heads
+        k, v = (x.repeat_interleave(q.shape[-2] // x.shape[-2], -2) for x in (k, v))
+    out: Tensor = operator(q, k, v, *places, p, False, False, **options)[0]
     return out

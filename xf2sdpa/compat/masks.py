@@ -29,7 +29,7 @@ class AttentionBias:
         """The mask as a tensor of `shape` `[*, M, N]` that is added to the scaled scores: 0 or -inf."""
         raise NotImplementedError
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:  # for masks_of_users
         """Attention under this mask: `[B, H, M, K]`, `[B, G, N, K]`, `[B, G, N, Kv]` -> `[B, H, M, Kv]`."""
         mask = self.materialize((*q.shape[:-1], k.shape[-2]), q.dtype, q.device)
         return _sdpa(q, k, v, p, scale, mask)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xf2sdpa.compat.kernels import _Band, _band_mask
+from xf2sdpa.compat.kernels import _Band, _band_mask, _banded, _sdpa
 from xf2sdpa.compat.masks import (  # noqa: F401 - `_as_bias` looks them up by name
     AttentionBias,
     LocalAttentionFromBottomRightMask,
@@ -73,7 +73,18 @@ class _PackedBias(AttentionBias):
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
         self._settle(q, k)
         self._check_lengths(q.shape[-2], k.shape[-2])
-        return _attend_packed(q, k, v, self.q_seqinfo, self.k_seqinfo, self._band(), p, scale)
+        return _attend_packed(self, q, k, v, p, scale)
+
+    def _attend_one(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
+        """Attention within one sequence, or several of equal lengths: `[size, H, M, K]`."""
+        return _sdpa(q, k, v, p, scale)
+
+
+class _Banded(_PackedBias):
+    """Packed sequences in each of which a query sees a band of the keys."""
+
+    def _attend_one(self, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
+        return _banded(q, k, v, self._band(), p, scale)
 
 
 @dataclasses.dataclass
@@ -87,11 +98,7 @@ class BlockDiagonalMask(_PackedBias):
 
     @classmethod
     def from_seqlens(
-        cls: type[_Blocks],
-        q_seqlen: Sequence[int],
-        kv_seqlen: Sequence[int] | None = None,
-        *,
-        device: torch.device | None = None,
+        cls: type[_Blocks], q_seqlen: Sequence[int], kv_seqlen: Sequence[int] | None = None, *, device: Any = None
     ) -> _Blocks:
         """From each sequence's query length, and its key length if that differs."""
         assert kv_seqlen is None or len(q_seqlen) == len(kv_seqlen)
@@ -103,8 +110,9 @@ class BlockDiagonalMask(_PackedBias):
     @classmethod
     def from_tensor_list(cls: type[_Blocks], tensors: Sequence[Tensor]) -> tuple[_Blocks, Tensor]:
         """From tensors `[B_i, M_i, *]`: the mask, and the tensors packed as `[1, sum(B_i * M_i), *]`."""
-        mask, packed, _, _ = cls.from_tensor_lists_qkv(tensors, tensors)
-        return mask, packed
+        mask = cls.from_seqlens([x.shape[1] for x in tensors for _ in range(x.shape[0])])
+        mask._batch_sizes = [x.shape[0] for x in tensors]
+        return mask, _pack(tensors)
 
     @classmethod
     def from_tensor_lists_qkv(
@@ -164,7 +172,7 @@ def _pack(tensors: Sequence[Tensor]) -> Tensor:
 
 
 @dataclasses.dataclass
-class BlockDiagonalCausalMask(BlockDiagonalMask):
+class BlockDiagonalCausalMask(_Banded, BlockDiagonalMask):
     """`BlockDiagonalMask`, each sequence causal, top-left."""
 
     def _band(self) -> _Band:
@@ -172,7 +180,7 @@ class BlockDiagonalCausalMask(BlockDiagonalMask):
 
 
 @dataclasses.dataclass
-class BlockDiagonalCausalFromBottomRightMask(BlockDiagonalMask):
+class BlockDiagonalCausalFromBottomRightMask(_Banded, BlockDiagonalMask):
     """`BlockDiagonalMask`, each sequence causal, bottom-right: all its queries see its first N - M + 1 keys."""
 
     def __post_init__(self) -> None:
@@ -262,12 +270,12 @@ class BlockDiagonalPaddedKeysMask(_PackedBias):
         if missing := self.k_seqinfo.seqstart_py[-1] - k.shape[-2]:
             k, v = (F.pad(x, (0, 0, 0, missing)) for x in (k, v))
         if self.q_seqinfo.max_seqlen == 1 and q.shape[-2] == len(self.k_seqinfo.seqlen_py):
-            return _attend_decoding(q, k, v, self.q_seqinfo, self.k_seqinfo, self._band(), p, scale)
+            return _attend_decoding(self, q, k, v, p, scale)
         return super()._attend(q, k, v, p, scale)
 
 
 @dataclasses.dataclass
-class BlockDiagonalCausalWithOffsetPaddedKeysMask(BlockDiagonalPaddedKeysMask):
+class BlockDiagonalCausalWithOffsetPaddedKeysMask(_Banded, BlockDiagonalPaddedKeysMask):
     """`BlockDiagonalPaddedKeysMask`, causal: the last query of a sequence sees all its keys in use."""
 
     causal_diagonal: Any = None
@@ -277,7 +285,7 @@ class BlockDiagonalCausalWithOffsetPaddedKeysMask(BlockDiagonalPaddedKeysMask):
 
 
 @dataclasses.dataclass
-class BlockDiagonalLocalAttentionPaddedKeysMask(BlockDiagonalPaddedKeysMask):
+class BlockDiagonalLocalAttentionPaddedKeysMask(_Banded, BlockDiagonalPaddedKeysMask):
     """`BlockDiagonalPaddedKeysMask` within a window, bottom-right, as `LocalAttentionFromBottomRightMask`."""
 
     window_left: int
@@ -301,7 +309,7 @@ class BlockDiagonalLocalAttentionPaddedKeysMask(BlockDiagonalPaddedKeysMask):
 
 
 @dataclasses.dataclass
-class BlockDiagonalCausalLocalAttentionPaddedKeysMask(BlockDiagonalPaddedKeysMask):
+class BlockDiagonalCausalLocalAttentionPaddedKeysMask(_Banded, BlockDiagonalPaddedKeysMask):
     """`BlockDiagonalCausalWithOffsetPaddedKeysMask` within a window of `_window_size` keys."""
 
     _window_size: int
@@ -330,11 +338,11 @@ def _as_bias(attn_bias: Any, query: Tensor) -> Any:
         own: Any = globals().get(name)
         if not hasattr(own, "_attend"):
             name = f"{type(attn_bias).__module__}.{type(attn_bias).__qualname__}"
-            raise TypeError(f"attn_bias of type {name} is not supported here; pass a tensor or a mask of this module")
+            raise TypeError(f"attn_bias of type {name} is not supported here; `xf2sdpa rewrite .` adds what is used")
         mask = own.__new__(own)
         vars(mask).update(vars(attn_bias))
-        if hasattr(attn_bias, "_subtensor"):  # `_bias` in xformers 0.0.27 to 0.0.31
-            mask._bias = attn_bias._subtensor
+        if hasattr(attn_bias, "_subtensor"):  # for LowerTriangularMaskWithTensorBias
+            mask._bias = attn_bias._subtensor  # its name in xformers 0.0.27 to 0.0.31
     if query.ndim == 3 and not mask._for_bmk:
         raise ValueError(f"Please provide inputs in BMHK format when using bias type `{name}`")
     return mask

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -14,10 +14,10 @@ from torch import Tensor
 
 from xf2sdpa.compat.kernels import (
     _HALF,
+    _MUCH,
     _Band,
-    _banded,
+    _flash,
     _is_hopper,
-    _packed,
     _sdpa,
     _without_cudnn,
 )
@@ -25,9 +25,7 @@ from xf2sdpa.compat.kernels import (
 
 def _default_device(device: torch.device | None) -> torch.device:
     """The device of a mask's offsets; by default the GPU if there is one, as in xformers 0.0.27 and later."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def _offsets(values: Sequence[int], device: torch.device) -> Tensor:
@@ -67,12 +65,8 @@ class _SeqLenInfo:
         """From the length of each sequence."""
         lengths = _lengths(seqlens)
         starts = [0, *itertools.accumulate(lengths)]
-        return cls(
-            seqstart=_offsets(starts, _default_device(device)),
-            max_seqlen=max(lengths, default=-1),
-            min_seqlen=min(lengths, default=-1),
-            seqstart_py=starts,
-        )
+        longest, shortest = max(lengths, default=-1), min(lengths, default=-1)
+        return cls(_offsets(starts, _default_device(device)), longest, shortest, starts)
 
     def split(self, x: Tensor, batch_sizes: Sequence[int] | None = None) -> list[Tensor]:
         """`[1, T, *]` split into `[batch_sizes[i], M_i, *]`, or into one tensor per sequence.
@@ -153,14 +147,9 @@ class _Run(NamedTuple):
 
 def _runs(q_info: Any, k_info: Any) -> list[_Run]:
     """The sequences as dense batches of neighbours of equal shape."""
-    starts = k_info.seqstart_py
-    shapes = [
-        (q_end - q_start, k_end - k_start, slot_end - slot_start)
-        for (q_start, q_end), (k_start, k_end), (slot_start, slot_end) in zip(
-            q_info.intervals(), k_info.intervals(), zip(starts, starts[1:])
-        )
-    ]
-    return [_Run(len(list(members)), *shape) for shape, members in itertools.groupby(shapes)]
+    lengths = ([end - start for start, end in info.intervals()] for info in (q_info, k_info))
+    slots = [end - start for start, end in zip(k_info.seqstart_py, k_info.seqstart_py[1:])]
+    return [_Run(len(list(members)), *shape) for shape, members in itertools.groupby(zip(*lengths, slots))]
 
 
 def _batch(x: Tensor, size: int, length: int) -> Tensor:
@@ -168,10 +157,8 @@ def _batch(x: Tensor, size: int, length: int) -> Tensor:
     return x.view(x.shape[0], size, length, x.shape[-1]).transpose(0, 1)
 
 
-def _attend_runs(
-    q: Tensor, k: Tensor, v: Tensor, runs: Sequence[_Run], band: _Band, p: float, scale: float | None
-) -> Tensor:
-    """Attention within packed sequences as dense batches; for every device, dtype, band and dropout.
+def _attend_runs(q: Tensor, k: Tensor, v: Tensor, runs: Sequence[_Run], attend: Callable[..., Tensor]) -> Tensor:
+    """Attention within packed sequences as dense batches, each by `attend`; for every device, dtype and dropout.
 
     Each input is split in one call, whose gradient is one copy; that of a slice is as large as the whole input.
     """
@@ -181,7 +168,7 @@ def _attend_runs(
     for i, run in enumerate(runs):
         query = _batch(queries[i], run.size, run.m)
         key, value = (_batch(x[i], run.size, run.stride)[:, :, : run.n] for x in (keys, values))
-        outs.append(_banded(query, key, value, band, p, scale).transpose(1, 2).flatten(0, 1))
+        outs.append(attend(query, key, value).transpose(1, 2).flatten(0, 1))
     return torch.cat(outs).transpose(0, 1).unsqueeze(0)
 
 
@@ -195,9 +182,6 @@ def _uniform_runs(starts: tuple[int, ...]) -> tuple[_Run, ...]:
     lengths = itertools.groupby(end - start for start, end in zip(starts, starts[1:]))
     runs = tuple(_Run(len(list(members)), length, length, length) for length, members in lengths)
     return runs if len(runs) <= 4 and len(starts) > 8 * len(runs) else ()
-
-
-_MUCH = 7 * 10**9  # multiplications in Q @ K.T: 2 ms of flash attention on an H200
 
 
 def _batches(q: Tensor, k: Tensor, q_info: Any, k_info: Any, band: _Band) -> tuple[_Run, ...]:
@@ -216,39 +200,40 @@ def _batches(q: Tensor, k: Tensor, q_info: Any, k_info: Any, band: _Band) -> tup
     return runs if sum(run.size * run.m * run.n for run in runs) * q.shape[1] * q.shape[-1] >= _MUCH else ()
 
 
-def _attend_packed(
-    q: Tensor, k: Tensor, v: Tensor, q_info: Any, k_info: Any, band: _Band, p: float, scale: float | None
-) -> Tensor:
+def _attend_packed(mask: Any, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
     """Attention within packed sequences, `[1, H, T, K]`; in one fused call if torch has one."""
+    q_info, k_info, band = mask.q_seqinfo, mask.k_seqinfo, mask._band()
+    starts = (q_info.seqstart, k_info.seqstart)
     if q_info.seqstart_py == k_info.seqstart_py:  # equal lengths: top-left and bottom-right are the same
         band = band._replace(top_left=False)
+        starts = (q_info.seqstart, q_info.seqstart)  # one tensor, by which `varlen_attn` knows that they are equal
+    attend = functools.partial(mask._attend_one, p=p, scale=scale)
     if runs := _batches(q, k, q_info, k_info, band):
-        return _attend_runs(q, k, v, runs, band, p, scale)
+        return _attend_runs(q, k, v, runs, attend)
     if not hasattr(k_info, "padding"):
-        packed = (q[0].transpose(0, 1), k[0].transpose(0, 1), v[0].transpose(0, 1))
-        starts, longest = (q_info.seqstart, k_info.seqstart), (q_info.max_seqlen, k_info.max_seqlen)
-        out = _packed(*packed, starts, longest, band, p, scale)
+        places = (*starts, q_info.max_seqlen, k_info.max_seqlen)
+        packed = [x[0].transpose(0, 1) for x in (q, k, v)]
+        out = _flash(packed[0], packed[1], packed[2], places, band, p, scale)
         if out is not None:
             return out.transpose(0, 1).unsqueeze(0)
     # cuDNN would plan each new length, which takes some 50 ms on an H200; FLASH and EFFICIENT need no plan.
     with _without_cudnn() if q.is_cuda else nullcontext():
-        return _attend_runs(q, k, v, _runs(q_info, k_info), band, p, scale)
+        return _attend_runs(q, k, v, _runs(q_info, k_info), attend)
 
 
-def _attend_decoding(
-    q: Tensor, k: Tensor, v: Tensor, q_info: Any, k_info: Any, band: _Band, p: float, scale: float | None
-) -> Tensor:
+def _attend_decoding(mask: Any, q: Tensor, k: Tensor, v: Tensor, p: float, scale: float | None) -> Tensor:
     """One query per sequence and its slot of keys, for all sequences in one call.
 
     Flash attention reads only the keys in use, but has no gradient for that. Otherwise hidden keys and values are
     set to 0, as a weight of 0 does not remove NaN or infinity in unused memory. Query heads that share a key head
     become rows of one attention, so that no keys are repeated.
     """
+    q_info, k_info, band = mask.q_seqinfo, mask.k_seqinfo, mask._band()._replace(right=-1)
     trains = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
     if not trains:
-        packed = (q[0].transpose(0, 1), k[0].transpose(0, 1), v[0].transpose(0, 1))
-        starts, longest = (q_info.seqstart, k_info.seqstart), (1, k_info.padding)
-        out = _packed(*packed, starts, longest, band._replace(right=-1), p, scale, k_info.seqlen)
+        places = (q_info.seqstart, k_info.seqstart, 1, k_info.padding)
+        packed = [x[0].transpose(0, 1) for x in (q, k, v)]
+        out = _flash(packed[0], packed[1], packed[2], places, band, p, scale, k_info.seqlen)
         if out is not None:
             return out.transpose(0, 1).unsqueeze(0)
     slots = torch.arange(k_info.padding, device=q.device)
@@ -256,8 +241,8 @@ def _attend_decoding(
     hidden = slots >= end
     if band.left >= 0:
         hidden |= slots < end - 1 - band.left
-    mask = torch.zeros(hidden.shape, dtype=q.dtype, device=q.device).masked_fill_(hidden, float("-inf"))
+    bias = torch.zeros(hidden.shape, dtype=q.dtype, device=q.device).masked_fill_(hidden, float("-inf"))
     cache = (_batch(x[0], len(hidden), k_info.padding) for x in (k, v))
     key, value = (x.masked_fill(hidden[:, None, :, None], 0.0) for x in cache)
     query = q[0].transpose(0, 1).reshape(len(hidden), k.shape[1], -1, q.shape[-1])
-    return _sdpa(query, key, value, p, scale, mask[:, None, None]).flatten(1, 2).transpose(0, 1).unsqueeze(0)
+    return _sdpa(query, key, value, p, scale, bias[:, None, None]).flatten(1, 2).transpose(0, 1).unsqueeze(0)

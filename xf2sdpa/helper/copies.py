@@ -8,9 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from xf2sdpa.analysis.api import ATTENTION
 from xf2sdpa.files.listing import list_files
 from xf2sdpa.helper.placing import Imports, packages_of, places, roots_of, scripts_of
+from xf2sdpa.helper.pruning import Uses
 from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME, held, is_copy, is_untouched, lacking, with_text
+from xf2sdpa.helper.usage import uses_of
 from xf2sdpa.model import Copy, FileResult
 from xf2sdpa.project.files import Project
 from xf2sdpa.project.import_graph import absolute_paths
@@ -36,10 +39,10 @@ def _imports_of(users: Sequence[Path], project: Project) -> Imports:
     roots: dict[Path, Path] = {}
     around = {part for user in users for part in (user.stem, *user.resolve().parent.parts[-3:])}
     for file in project.holding(*filter(str.isidentifier, around)):
-        text = project.text(file)
-        absolute.update(absolute_paths(project.imports(file)))
-        packages.update(packages_of(Path(file), text))
-        scripts.update(scripts_of(Path(file), text))
+        statements = project.imports(file)
+        absolute.update(absolute_paths(statements))
+        packages.update(packages_of(Path(file), statements))
+        scripts.update(scripts_of(Path(file), statements))
         for folder, root in roots_of(file, project.graph):
             if folder not in roots or root in roots[folder].parents:
                 roots[folder] = root
@@ -70,10 +73,14 @@ def finished_copies(copies: Sequence[Copy], results: Mapping[Path, FileResult], 
         for copy in (*copies, *standing)
     }
     alike = {copy.path for copy in (*copies, *standing) if _is_top_level(copy, project)}
-    together = frozenset().union(*(names[path] | held(path) for path in alike))
+    uses = uses_of(project) if names else Uses(frozenset())
+    for path, needed in names.items():
+        if any(name.startswith(ATTENTION) for name in needed | (held(path) & uses.words)):
+            names[path] = needed | uses.masks
+    together = frozenset().union(*(names[path] | (held(path) & uses.words) for path in alike))
     names.update(dict.fromkeys(alike, together))
-    changed = [copy for old in standing if (copy := with_text(old, names[old.path])).text != copy.old]
-    return [*(with_text(copy, names[copy.path]) for copy in copies), *unused, *changed]
+    changed = [copy for old in standing if (copy := with_text(old, names[old.path], uses)).text != copy.old]
+    return [*(with_text(copy, names[copy.path], uses) for copy in copies), *unused, *changed]
 
 
 def _standing_copies(project: Project, planned: Collection[Path]) -> tuple[list[Copy], list[Copy]]:
@@ -112,7 +119,8 @@ def _has_user(copy: Path, project: Project) -> bool:
     around = copy.resolve().parent
     while (around / "__init__.py").exists():
         around = around.parent
-    return bool(_importing(Project(list_files([around]))))
+    known = {os.path.realpath(file) for file in project.files}
+    return bool(_importing(Project(file for file in list_files([around]) if os.path.realpath(file) not in known)))
 
 
 def _importing(project: Project) -> list[str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xf2sdpa.project.import_graph import ImportGraph, absolute_paths, imports_in
+from xf2sdpa.project.import_graph import Import, ImportGraph, absolute_paths, imports_in
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Imports:
         return folder in self.packages and not by_name
 
 
-def packages_of(importer: Path, text: str) -> set[Path]:
+def packages_of(importer: Path, statements: Iterable[Import]) -> set[Path]:
     """The folders that must be packages for a file's relative imports to work.
 
     The file's own folder, one more for each further dot, and those down to the imported module: `from .a.b import c`
@@ -54,7 +54,7 @@ def packages_of(importer: Path, text: str) -> set[Path]:
     """
     folder = importer.resolve().parent
     found: set[Path] = set()
-    for statement in imports_in(text):
+    for statement in statements:
         above = [folder, *folder.parents][: statement.dots]
         parts = [part for part in statement.module.split(".") if part]
         if above and _is_there(above[-1], parts or [statement.name]):
@@ -74,11 +74,11 @@ def _listed(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def scripts_of(importer: Path, text: str) -> set[Path]:
+def scripts_of(importer: Path, statements: Sequence[Import]) -> set[Path]:
     """The files in an importer's folder that it imports by their bare name, and not relatively as well."""
     folder = importer.resolve().parent
-    relative = {part for s in imports_in(text) if s.dots == 1 for part in (s.module or s.name).split(".")[:1]}
-    bare = {name for name in absolute_paths(imports_in(text)) if name.isidentifier()} - relative
+    relative = {part for s in statements if s.dots == 1 for part in (s.module or s.name).split(".")[:1]}
+    bare = {name for name in absolute_paths(statements) if name.isidentifier()} - relative
     return {file for name in bare if (file := folder / f"{name}.py").exists()}
 
 
@@ -113,7 +113,7 @@ def places(users: Iterable[Path], texts: Mapping[Path, str], imports: Imports, n
     found = []
     for (root, standing), members in sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1]))):
         folder = standing or _folder(members, root, texts)
-        relative = any(packages_of(m, texts[m]) or imports.is_package(m) for m in members)
+        relative = any(packages_of(m, imports_in(texts[m])) or imports.is_package(m) for m in members)
         modules = {user: _module(user, folder, root, name, relative=relative) for user in members}
         found.append(Place(_as_given(folder, members[0]), modules))
     return found
@@ -121,12 +121,9 @@ def places(users: Iterable[Path], texts: Mapping[Path, str], imports: Imports, n
 
 def _standing(user: Path, root: Path, name: str) -> Path | None:
     """The nearest folder from a file up to its root that contains a helper already; None if there is none."""
-    for folder in user.resolve().parents:
-        if (folder / f"{name}.py").exists():
-            return folder
-        if folder == root:
-            return None
-    return None
+    folders = user.resolve().parents
+    below = folders[: folders.index(root) + 1] if root in folders else folders
+    return next((folder for folder in below if (folder / f"{name}.py").exists()), None)
 
 
 def _as_given(folder: Path, user: Path) -> Path:

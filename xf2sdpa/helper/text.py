@@ -10,17 +10,18 @@ import functools
 import hashlib
 import os
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from xf2sdpa import __version__
 from xf2sdpa.files.reading import read_regular
+from xf2sdpa.helper.pruning import FOLDER, Uses, bound, chosen, sources
 from xf2sdpa.model import Copy
 
 MODULE_NAME = "_attention_compat"
 FILE_NAME = f"{MODULE_NAME}.py"
-_FOLDER = Path(__file__).parents[1] / "compat"
-_MODULES = ("kernels", "sequences", "masks", "packed_masks", "attention", "ops")
+PACKAGE_NAME = "xf2sdpa.compat"
+"""The same names in the installed package, for those who prefer a dependency."""
 _MARK = "# xf2sdpa-copy: "
 _HEADER = '''"""Attention with the names and the layout of xformers.ops, on torch alone.
 
@@ -32,17 +33,17 @@ It is yours: edit it, or delete it once nothing imports it. xf2sdpa updates a co
 '''
 
 
-def with_text(copy: Copy, names: Collection[str]) -> Copy:
-    """The copy with the text that it should have, for what its users need and what it already holds."""
+def with_text(copy: Copy, names: Collection[str], uses: Uses) -> Copy:
+    """The copy with the text that it should have, for what its users need, and what it holds and some file names."""
     try:
         old = _standing(copy.path)
-        bound = _bound_in(old or "")
+        there = _bound_in(old or "")
     except _NO_MODULE as error:
         return replace(copy, old="", broken=_why(error))
     if old is None:
-        return replace(copy, text=assemble(names))
+        return replace(copy, text=assemble(names, uses))
     if is_untouched(old):
-        return replace(copy, old=old, text=assemble({*names, *(bound & exported())}))
+        return replace(copy, old=old, text=assemble({*names, *(there & exported() & uses.words)}, uses))
     return replace(copy, old=old)
 
 
@@ -62,6 +63,14 @@ def lacking(path: Path, names: Collection[str]) -> frozenset[str]:
         return frozenset(names) - _bound_in(text) if kept and text is not None else frozenset()
     except _NO_MODULE:
         return frozenset()  # told of as broken: its users stay as they are anyway
+
+
+def bound_names(text: str) -> frozenset[str]:
+    """The names that a module binds at its top; none where it does not parse."""
+    try:
+        return _bound_in(text)
+    except _NO_MODULE:
+        return frozenset()
 
 
 _NO_MODULE = (OSError, ValueError, SyntaxError, RecursionError, MemoryError)
@@ -98,31 +107,24 @@ def _bound_in(text: str) -> frozenset[str]:
             found.update(alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.If | ast.Try):
             waiting += [child for child in ast.walk(node) if isinstance(child, ast.stmt) and child is not node]
-        found |= _bound(node)
+        found |= bound(node)
     return frozenset(found)
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """One top-level definition: the names it binds, the names it reads, its text."""
-
-    binds: frozenset[str]
-    reads: frozenset[str]
-    text: str
 
 
 @functools.cache
 def exported() -> frozenset[str]:
     """The names of xformers' API that a copy can define."""
-    tree = ast.parse((_FOLDER / "__init__.py").read_text("utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
-            return frozenset(ast.literal_eval(node.value)) - {"install", "uninstall"}
-    raise AssertionError("xf2sdpa.compat has no __all__")
+    tree = ast.parse((FOLDER / "__init__.py").read_text("utf-8"))
+    listed = next(n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__")
+    return frozenset(ast.literal_eval(listed)) - {"install", "uninstall"}
 
 
-def assemble(names: Iterable[str]) -> str:
+def assemble(names: Iterable[str], uses: Uses | None = None) -> str:
     """The text of a module that defines these names and everything that they use.
+
+    Args:
+        names: of those in `exported`.
+        uses: what else the project uses; None keeps all methods and kinds of masks.
 
     Raises:
         KeyError: a name is not in `exported`.
@@ -131,11 +133,8 @@ def assemble(names: Iterable[str]) -> str:
     unknown = names - exported()
     if unknown:
         raise KeyError(*sorted(unknown))
-    imports, pieces = _sources()
-    kept = _reached(names, pieces)
-    chosen = [piece for piece in pieces if piece.binds & kept]
-    used = frozenset().union(*(piece.reads for piece in chosen))
-    body = _arranged(line for bound, line in imports if bound & used) + _joined(chosen) + "\n"
+    texts = chosen(names, uses)
+    body = _arranged(line for binds, line in sources()[0] if binds & _words("\n".join(texts))) + _joined(texts) + "\n"
     return _HEADER.format(version=__version__, mark=_MARK, digest=_digest(body)) + body
 
 
@@ -153,33 +152,6 @@ def is_copy(text: str) -> bool:
 
 def _digest(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()[:16]
-
-
-@functools.cache
-def _sources() -> tuple[tuple[tuple[frozenset[str], str], ...], tuple[_Piece, ...]]:
-    """The import lines with the names that each binds, and all definitions in order."""
-    imports: dict[str, frozenset[str]] = {}
-    pieces: list[_Piece] = []
-    for name in _MODULES:
-        text = (_FOLDER / f"{name}.py").read_text("utf-8")
-        lines = text.splitlines()
-        previous = 0
-        for node in ast.parse(text).body:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                imports.update(_import_lines(node))
-            elif bound := _bound(node):
-                pieces.append(_Piece(bound, _reads(node), _text(lines, previous, node)))
-            previous = node.end_lineno or node.lineno
-    return tuple((bound, line) for line, bound in imports.items()), tuple(pieces)
-
-
-def _import_lines(node: ast.Import | ast.ImportFrom) -> dict[str, frozenset[str]]:
-    """One import line per name, with the names that it binds, so that each can be left out separately."""
-    if isinstance(node, ast.ImportFrom):
-        if node.module == "__future__" or (node.module or "").startswith("xf2sdpa"):
-            return {}
-        return {ast.unparse(ast.ImportFrom(node.module, [a], 0)): frozenset({a.asname or a.name}) for a in node.names}
-    return {ast.unparse(ast.Import([a])): frozenset({(a.asname or a.name).partition(".")[0]}) for a in node.names}
 
 
 def _arranged(lines: Iterable[str]) -> str:
@@ -200,42 +172,19 @@ def _arranged(lines: Iterable[str]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _joined(pieces: Sequence[_Piece]) -> str:
+def _joined(texts: Sequence[str]) -> str:
     """Definitions with two blank lines before each, but none between constants of one line."""
     text, tight = "", False
-    for index, piece in enumerate(pieces):
-        constant = "\n" not in piece.text and not piece.text.startswith(("def ", "class ", "@"))
+    for index, piece in enumerate(texts):
+        constant = "\n" not in piece and not piece.startswith(("def ", "class ", "@"))
         first = "\n" if constant else "\n\n"
-        text += (first if index == 0 else "\n" if constant and tight else "\n\n\n") + piece.text
+        text += (first if index == 0 else "\n" if constant and tight else "\n\n\n") + piece
         tight = constant
     return text
 
 
-def _bound(node: ast.stmt) -> frozenset[str]:
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        return frozenset({node.name})
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    return frozenset(target.id for target in targets if isinstance(target, ast.Name))
-
-
-def _reads(node: ast.AST) -> frozenset[str]:
-    """All names in a definition, also those in quoted annotations."""
-    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-    quoted = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str))
-    return frozenset(names | {text for text in quoted if text.isidentifier()})
-
-
-def _text(lines: list[str], previous: int, node: ast.stmt) -> str:
-    """The text of a definition with its decorators and the comments directly above it."""
-    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
-    while first - 1 > previous and lines[first - 2].startswith("#"):
-        first -= 1
-    return "\n".join(lines[first - 1 : node.end_lineno])
-
-
-def _reached(names: set[str], pieces: Collection[_Piece]) -> set[str]:
-    reached: set[str] = set()
-    while names - reached:
-        reached |= names
-        names = {name for piece in pieces if piece.binds & reached for name in piece.reads}
-    return reached
+def _words(text: str) -> frozenset[str]:
+    """The names that a text reads, quoted ones too."""
+    parts = list(ast.walk(ast.parse(text)))
+    names = {part.id for part in parts if isinstance(part, ast.Name)}
+    return frozenset(names | {p.value for p in parts if isinstance(p, ast.Constant) and isinstance(p.value, str)})

@@ -1,0 +1,153 @@
+"""What a project's files show that a copy of the helper must hold, besides the names that they import.
+
+A method is kept where its name stands anywhere in the project, in a comment even. Tensor masks are, unless each call of
+the operator shows that it passes none. Without `GROUPS` five-dimensional inputs work as well, only with a copy of what
+their heads share.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from xf2sdpa.analysis.api import ATTENTION, is_mask_class
+from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.files.listing import list_files
+from xf2sdpa.helper.pruning import GROUPS, TENSORS, Uses, methods
+from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME, exported
+from xf2sdpa.project.files import Project
+
+_OPERATOR = re.compile(r"\bmemory_efficient_attention(?:_forward(?:_requires_grad)?)?\b")
+_SHARED = {
+    "expand": re.compile(r"expand(_as)?\((\s*\*|[^,\n]*(,[^,\n]+){4})"),
+    "num_key_value": re.compile(r"\bnum_key_value"),
+    "kv_heads": re.compile(r"\bn?_?kv_heads"),
+    **{word: re.compile(word) for word in ("broadcast_to", "multi_query", "BMGHK")},
+}
+"""What shared heads are spelled with, each behind a word that is found sooner."""
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_MAKERS = ("from_seqlens", "make_causal", "make_local_attention")
+"""What methods begin with that return masks of the helper's classes."""
+_BIAS = 3
+"""The position of `attn_bias`."""
+
+
+_STILL_THEIRS = re.compile(
+    r"^\s*(?:from|import)\s+(?:xformers\.ops(?!\s+import\s+cross_entropy[ \t]*(?:#.*)?$)|mslk\.attention|"
+    r"(?:xformers|mslk)\s+import\b)",
+    re.MULTILINE,
+)
+"""An import of the real operators, which may be handed a copy's masks and call what they like of them.
+
+Not of `cross_entropy` alone, which takes no masks.
+"""
+
+
+def uses_of(project: Project) -> Uses:
+    """What the files of a project use, those among them that the run does not look at, its copies apart.
+
+    All parts, if a file still imports xformers' operators: what they call of a copy's masks stands in no file.
+    Words are names of the API too: one that a copy holds, and that no file spells which imports a helper, is not used.
+    """
+    found: set[str] = set()
+    texts = list(_texts(project))
+    starred = any(MODULE_NAME in text and re.search(rf"\b{MODULE_NAME}\s+import\s*\*", text) for text in texts)
+    for text in texts:
+        found.update(_spelled(methods() - found, text))
+        found.update(_spelled(exported() - found, text) if starred or MODULE_NAME in text else ())
+        shared = GROUPS not in found and any(word in text and spelled.search(text) for word, spelled in _SHARED.items())
+        if shared:
+            found.add(GROUPS)
+        named = TENSORS not in found and ATTENTION in text and _OPERATOR.search(text)
+        if named and _may_pass_tensors(text):  # handed on, it may be, too
+            found.add(TENSORS)
+    theirs = [text for text in texts if ("xformers" in text or "mslk" in text) and _STILL_THEIRS.search(text)]
+    masks = frozenset(filter(is_mask_class, exported()))
+    made = frozenset(name for text in theirs for name in _spelled(masks, text))
+    return Uses(frozenset(found), all_parts=bool(theirs), masks=made)
+
+
+def _spelled(names: Iterable[str], text: str) -> Iterator[str]:
+    """Those of some names that stand in a text as words."""
+    return (name for name in names if name in text and re.search(rf"\b{name}\b", text))
+
+
+def _texts(project: Project) -> Iterator[str]:
+    """The texts of all Python files and notebooks below the project's folder, the run's own in their new form."""
+    known = {os.path.realpath(file) for file in project.files}
+    around = list_files([project.root], include=("*.py", "*.pyi", "*.ipynb"))
+    beyond = [file for file in around if os.path.realpath(file) not in known]
+    for whole in (project, Project(beyond)):
+        yield from (text for file, text in whole.texts.items() if Path(file).name != FILE_NAME)
+
+
+def _may_pass_tensors(text: str) -> bool:
+    """Whether the operator may be given a tensor as its mask, as far as a file shows."""
+    try:
+        nodes = parse_once(text).nodes
+    except (SyntaxError, ValueError, RecursionError):
+        return True
+    called = {id(call.func): call for call in nodes if isinstance(call, ast.Call)}
+    around = {id(part): home for home in nodes if isinstance(home, _FUNCTIONS) for part in ast.walk(home)}
+    uses = list(_uses(nodes))
+    return any(id(use) not in called or _passes_one(called[id(use)], around.get(id(use))) for use in uses)
+
+
+def _uses(nodes: Sequence[ast.AST]) -> Iterator[ast.expr]:
+    """Where the operator is named, by whatever name an import gives it."""
+    imports = (node for node in nodes if isinstance(node, ast.ImportFrom))
+    renamed = {a.asname for node in imports for a in node.names if _OPERATOR.fullmatch(a.name) and a.asname}
+    for node in nodes:
+        name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+        if isinstance(node, ast.Name | ast.Attribute) and (_OPERATOR.fullmatch(name) or name in renamed):
+            yield node
+
+
+def _passes_one(call: ast.Call, around: ast.AST | None) -> bool:
+    if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
+        return True
+    given = [k.value for k in call.keywords if k.arg == "attn_bias"] + call.args[_BIAS : _BIAS + 1]
+    return any(not _is_none_or_object(value, around) for value in given)
+
+
+def _is_none_or_object(value: ast.expr, around: ast.AST | None) -> bool:
+    """Whether a mask is None, an object of the helper's classes made there, or a choice between these.
+
+    A variable is, if all that the function around the call does to it is to assign such values.
+    """
+    if isinstance(value, ast.IfExp):
+        return _is_none_or_object(value.body, around) and _is_none_or_object(value.orelse, around)
+    if isinstance(value, ast.Name) and around is not None:
+        return _is_assigned_only(value.id, around)
+    return _is_made(value) or (isinstance(value, ast.Constant) and value.value is None)
+
+
+def _is_assigned_only(name: str, around: ast.AST) -> bool:
+    named = (node for node in ast.walk(around) if isinstance(node, ast.Name) and node.id == name)
+    bound = [node for node in named if not isinstance(node.ctx, ast.Load)]
+    made = {
+        id(node.targets[0]): node.value
+        for node in ast.walk(around)
+        if isinstance(node, ast.Assign) and len(node.targets) == 1
+    }
+    is_parameter = any(isinstance(node, ast.arg) and node.arg == name for node in ast.walk(around))
+    plain = all(id(n) in made and _is_none_or_object(made[id(n)], None) for n in bound)
+    return bool(bound) and plain and not is_parameter
+
+
+def _is_made(value: ast.expr) -> bool:
+    """`BlockDiagonalMask.from_seqlens(…).make_causal()`: a mask class of the helper is called, or a maker of it."""
+    if not isinstance(value, ast.Call):
+        return False
+    node: ast.expr = value
+    while isinstance(node, ast.Call | ast.Attribute):
+        name = node.attr if isinstance(node, ast.Attribute) else ""
+        if name in exported() and name.endswith("Mask"):
+            return True
+        if isinstance(node, ast.Attribute) and not node.attr.startswith(_MAKERS):
+            return False
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return isinstance(node, ast.Name) and node.id in exported() and node.id.endswith("Mask")
