@@ -31,6 +31,8 @@ def flag(question: str) -> str:
 @pytest.mark.parametrize(
     ("question", "answer"),
     [
+        ("hasattr(xops, 'memory_efficient_attention')", "True"),
+        ("hasattr(xformers, 'ops')", "True"),
         ("V[:3] == '0.0'", "True"),
         ("V[0] == '0'", "True"),
         ("int(V.split('.')[2]) >= 20", "True"),
@@ -68,6 +70,12 @@ def test_a_question_is_answered(question: str, answer: str) -> None:
     "question",
     [
         "V[-1] == 'x'",
+        "V['0'] == '0'",
+        "V['0':] == '0'",
+        "xops[0] == 1",
+        "xops.lower() == '0'",
+        "any(p == '0' for p in V)",
+        "V == distribution('xformers')",
         "V[f():] == '0'",
         "tuple(map(int, V.split('.')[:3])) >= (0, 0, 17)",
         "'0.0.1' < V < '0.0.2'",
@@ -79,7 +87,7 @@ def test_a_question_is_answered(question: str, answer: str) -> None:
         "any(V == p for p in f())",
         "int(V)",
         "V.count('.') > 1",
-        "hasattr(xops, 'memory_efficient_attention')",
+        "hasattr(f, 'memory_efficient_attention')",
         "hasattr(xops, 'nothing')",
         "V.isdigit()",
         "sorted([V])",

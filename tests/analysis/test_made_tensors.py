@@ -65,7 +65,7 @@ INITS = {
 
 def sees_float32(init: str, made: str) -> bool:
     (site,) = rewrite_text(FORM.format(init=init, made=made), compat="_attention_compat").sites
-    return "float32 here" in site.message
+    return any(note.code == "XF124" for note in site.notes)
 
 
 def gives_float32(init: str, made: str) -> bool:

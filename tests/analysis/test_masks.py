@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import xformers.ops as xops
 
 
-def attend(q, k, v, c):
+def attend(q, k, v, c, bias):
     b, n, h, d = q.shape
 {lines}
     return xops.memory_efficient_attention(q, k, v, attn_bias={bias}).flatten(2)
@@ -39,3 +39,18 @@ def test_in_a_variable(choice: str, condition: str) -> None:
 def test_in_branches() -> None:
     lines = f"    if not c:\n        mask = None\n    else:\n        mask = {MASK}"
     assert "    is_causal = bool(c)\n" in rewrite_text(PROGRAM.format(lines=lines, bias="mask")).new
+
+
+NO_CHOICE = {
+    "two kinds": f"    if c:\n        mask = {MASK}\n    else:\n        mask = bias",
+    "an attribute of it is set": "    if c:\n        mask.x = None\n    else:\n        mask = None",
+    "neither is none": f"    if c:\n        mask = {MASK}\n    else:\n        mask = {MASK}",
+    "an item is set": f"    mask = {MASK}\n    if c:\n        mask[0] = None\n    else:\n        mask = None",
+    "more than one target": f"    mask = None\n    if c:\n        other = mask = {MASK}",
+    "an attribute is set": f"    if c:\n        mask = other.mask = {MASK}\n    else:\n        mask = None",
+}
+
+
+@pytest.mark.parametrize("lines", NO_CHOICE.values(), ids=list(NO_CHOICE))
+def test_what_is_no_choice_of_two_statements(lines: str) -> None:
+    assert "is_causal =" not in rewrite_text(PROGRAM.format(lines=lines, bias="mask")).new

@@ -35,7 +35,8 @@ CALL = "return xops.memory_efficient_attention(q, q, q).flatten(2)"
 @pytest.mark.parametrize("cast", ["", ".float()"])
 def test_with_autocast_off_no_dtype_changes(context: str, kind: str, cast: str) -> None:
     (site,) = rewrite_text(PROGRAM.format(context=context, body=CALL, cast=cast)).sites
-    assert (site.kind.value == "exact") == (kind == "exact")
+    switched_off = any(note.code == "XF124" for note in site.notes)
+    assert (site.kind.value == "exact" and not switched_off) == (kind == "exact")
 
 
 @pytest.mark.parametrize(

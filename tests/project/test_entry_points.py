@@ -43,47 +43,63 @@ def start(root: Path, file: str, surroundings: harness.Surroundings) -> str:
     return str(printed.getvalue())
 
 
+WITHOUT_CONVOLUTION = "the call in the program itself"
+
+
 @pytest.fixture(scope="module")
-def rewritten(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = harness.write(tmp_path_factory.mktemp("project"), EVERYTHING)
+def one_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one program of the usual kind, and everything that is none."""
+    file, text = PROGRAMS["main guard"]
+    root = harness.write(tmp_path_factory.mktemp("one"), {**NETS, **STUBS, **dict(OTHERS.values()), file: text})
     harness.rewrite(root)
     return root
 
 
 @pytest.mark.parametrize("kind", PROGRAMS)
-def test_an_entry_point_runs_with_the_flags_set(kind: str, rewritten: Path, tmp_path: Path) -> None:
-    file, _ = PROGRAMS[kind]
-    assert (rewritten / file).read_text().count(MARK) == 1
-    before = start(harness.write(tmp_path, EVERYTHING), file, oracle.installed)
-    after = start(rewritten, file, oracle.absent)
+def test_an_entry_point_runs_with_the_flags_set(kind: str, tmp_path: Path) -> None:
+    file, text = PROGRAMS[kind]
+    root = harness.write(tmp_path, {**NETS, **BESIDE, **STUBS, file: text})
+    before = start(root, file, oracle.installed)
+    harness.rewrite(root)
+    assert {name for name, text in harness.tree(root).items() if MARK in text} == {file}
     assert before == "(1, 5, 8) highest False\n"
-    assert after == "(1, 5, 8) high True\n"
+    assert start(root, file, oracle.absent) == f"(1, 5, 8) high {kind != WITHOUT_CONVOLUTION}\n"
 
 
 @pytest.mark.parametrize("reason", OTHERS)
-def test_what_is_no_entry_point_stays_as_it_was(reason: str, rewritten: Path) -> None:
+def test_what_is_no_entry_point_stays_as_it_was(reason: str, one_program: Path) -> None:
     file, text = OTHERS[reason]
-    assert (rewritten / file).read_text() == text
+    assert (one_program / file).read_text() == text
 
 
-def test_nothing_else_has_flags_and_a_second_run_changes_nothing(rewritten: Path) -> None:
-    texts = harness.tree(rewritten)
-    assert {file for file, text in texts.items() if MARK in text} == {file for file, _ in PROGRAMS.values()}
-    again = harness.rewrite(rewritten)
-    assert harness.tree(rewritten) == texts
+def test_nothing_else_has_flags_and_a_second_run_changes_nothing(one_program: Path) -> None:
+    texts = harness.tree(one_program)
+    assert [file for file, text in texts.items() if MARK in text] == [PROGRAMS["main guard"][0]]
+    again = harness.rewrite(one_program)
+    assert harness.tree(one_program) == texts
     assert "flags" not in again.output
-    harness.rewrite("--check", rewritten)
+    harness.rewrite("--check", one_program)
 
 
-def test_off_restores_every_program(rewritten: Path, tmp_path: Path) -> None:
-    root = harness.write(tmp_path, harness.tree(rewritten))
-    plain = harness.write(tmp_path / "plain", EVERYTHING)
+def test_off_restores_every_program(tmp_path: Path) -> None:
+    root, plain = (harness.write(tmp_path / name, EVERYTHING) for name in ("root", "plain"))
     harness.rewrite(plain, "--flags", "off")
     assert not any(MARK in text for text in harness.tree(plain).values())
-    report = harness.rewrite(root, "--flags", "off", "--exclude", "plain")
+    named = [part for file, _ in PROGRAMS.values() for part in ("--flags-in", str(root / file))]
+    harness.rewrite(root, *named)
+    assert sum(MARK in text for text in harness.tree(root).values()) == len(PROGRAMS)
+    report = harness.rewrite(root, "--flags", "off")
     assert report.output.count("XF503 flags   taken out") == len(PROGRAMS)
     for file, text in harness.tree(plain).items():
         assert (root / file).read_text() == text
+
+
+def test_of_many_entry_points_none_is_edited(tmp_path: Path) -> None:
+    root = harness.write(tmp_path, EVERYTHING)
+    output = harness.rewrite(root).output
+    assert not any(MARK in text for text in harness.tree(root).values())
+    told = f"XF508: {len(PROGRAMS)} entry points would get H200 flags, and more than 3 are not edited unasked"
+    assert output.count(told) == output.count("XF50") == 1
 
 
 def test_the_program_warns_of_nothing_and_the_older_api_can_still_be_read(tmp_path: Path) -> None:

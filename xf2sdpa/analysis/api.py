@@ -5,6 +5,8 @@ Source: xformers 0.0.13 to 0.0.35, and `mslk.attention.fmha`, to which the imple
 
 from __future__ import annotations
 
+import re
+
 ROOTS = ("xformers", "mslk")
 """The top-level packages whose names this project resolves; comments call them "ours"."""
 
@@ -17,9 +19,10 @@ _PREFIXES = (
 )
 
 ATTENTION = "memory_efficient_attention"
+FORWARD_ONLY = "memory_efficient_attention_forward"
 ATTENTION_VARIANTS = frozenset(
     {
-        "memory_efficient_attention_forward",
+        FORWARD_ONLY,
         "memory_efficient_attention_forward_requires_grad",
         "memory_efficient_attention_backward",
         "memory_efficient_attention_partial",
@@ -27,6 +30,15 @@ ATTENTION_VARIANTS = frozenset(
     }
 )
 CAUSAL = "LowerTriangularMask"
+_MASK_CLASS = re.compile(
+    r"Attention(Bias|Mask)|(LowerTriangular|BlockDiagonal|PagedBlock|LocalAttention)\w*(Mask|Bias)"
+)
+
+
+def is_mask_class(api: str | None) -> bool:
+    """Whether a name is that of a class of mask objects."""
+    return api is not None and _MASK_CLASS.fullmatch(api) is not None
+
 
 PARAMETERS = ("query", "key", "value", "attn_bias", "p", "scale")
 """Positional parameters of `memory_efficient_attention`, in order (xformers 0.0.16 and later)."""

@@ -1,11 +1,16 @@
-"""Functions that are given the name of a package and say whether it can be imported, and do nothing else."""
+"""Functions that are given the name of a package and say whether it can be imported, and do nothing else.
+
+Such a function is run here, statement by statement, once as if the package were there and once as if it were missing.
+Only what such functions are made of is known; at anything else the answer is that nobody knows.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
+from xf2sdpa.analysis.imports import is_message
 from xf2sdpa.analysis.names import called_name
 
 QUESTION = re.compile(r"is_xformers\w*|has_xformers|xformers_available")
@@ -26,31 +31,29 @@ def functions_of(tree: ast.Module) -> dict[str, ast.FunctionDef]:
     return {name: nodes[0] for name, nodes in found.items() if len(nodes) == 1}
 
 
-def asks_for_argument(function: ast.FunctionDef, others: Mapping[str, ast.FunctionDef], depth: int = 0) -> bool:
+def asks_for_argument(function: ast.FunctionDef, others: Mapping[str, ast.FunctionDef]) -> bool:
     """Whether a function returns True for a package that is there and False for one that is not.
 
     Args:
-        function: the function.
+        function: the function, called with the package's name alone.
         others: the functions that it may call, by name.
-        depth: how many functions have been followed already.
     """
-    arguments = [*function.args.posonlyargs, *function.args.args]
-    if len(arguments) != 1 or function.args.kwonlyargs or function.args.vararg or function.args.kwarg or depth > 2:
+    try:
+        found = _World(others, there=True).called(function, [_PACKAGE])
+        missed = _World(others, there=False).called(function, [_PACKAGE])
+    except (_Unknown, _Missing):
         return False
-    package = arguments[0].arg
-    body = [s for s in function.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
-    body = [s for s in body if not isinstance(s, ast.Import | ast.ImportFrom)]
-    if len(body) == 2 and isinstance(body[0], ast.Assign) and isinstance(body[1], ast.Return):
-        target = getattr(body[0].targets[0], "id", "")
-        return _calls(body[0].value, package, FINDING) and _is_there(body[1].value, lambda x: _is_name(x, target))
-    if len(body) == 1 and isinstance(body[0], ast.Return):
-        value = body[0].value
-        if _is_there(value, lambda node: _calls(node, package, FINDING)):
-            return True
-        other = others.get(called_name(value.func)) if isinstance(value, ast.Call) else None
-        handed = other is not None and _calls(value, package, frozenset({other.name}))
-        return handed and other is not None and asks_for_argument(other, others, depth + 1)
-    return bool(body) and isinstance(body[0], ast.Try) and _tries(body[0], body[1:], package)
+    return found is True and (missed is False or missed is None)
+
+
+def gives_something(function: ast.FunctionDef, others: Mapping[str, ast.FunctionDef]) -> bool:
+    """Whether a function gives something where xformers is there (a module, its release, True) and None without it."""
+    try:
+        found = _World(others, there=True).called(function, [])
+        missed = _World(others, there=False).called(function, [])
+    except (_Unknown, _Missing):
+        return False
+    return (found is True or found is _THERE) and missed is None
 
 
 def looks_up_its_argument(function: ast.AST) -> bool:
@@ -61,37 +64,164 @@ def looks_up_its_argument(function: ast.AST) -> bool:
     )
 
 
-def _tries(guard: ast.Try, after: list[ast.stmt], package: str) -> bool:
-    """`try: import_module(name) … except …: return False`, with True wherever nothing fails."""
-    first, *rest = guard.body
-    value = first.value if isinstance(first, ast.Expr | ast.Assign) else None
-    if not _calls(value, package, FINDING | LOADING) or _calls(value, package, FINDING) or guard.finalbody:
-        return False
-    refused = all(len(h.body) == 1 and _returns(h.body[0], False) for h in guard.handlers)
-    works = [*rest, *guard.orelse, *after]
-    return bool(guard.handlers) and refused and len(works) == 1 and _returns(works[0], True)
+_PACKAGE = "xformers"
+_THERE = object()
+"""A module, its spec or its release: something, and not None."""
+_CAUGHT = frozenset(
+    {
+        "",
+        "ImportError",
+        "ModuleNotFoundError",
+        "PackageNotFoundError",
+        "DistributionNotFound",
+        "Exception",
+        "BaseException",
+    }
+)
+"""Handlers that a missing package leads to, whichever look-up it is."""
+_DEEPEST = 3
 
 
-def _returns(statement: ast.stmt, value: bool) -> bool:
-    returned = statement.value if isinstance(statement, ast.Return) else None
-    return isinstance(returned, ast.Constant) and returned.value is value
+class _Unknown(Exception):
+    """What the function does depends on something else as well."""
 
 
-def _is_there(node: ast.expr | None, is_it: Callable[[ast.AST], bool]) -> bool:
-    """`x is not None`, `bool(x)`, where `is_it` knows x."""
-    if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.IsNot):
-        other = node.comparators[0]
-        return isinstance(other, ast.Constant) and other.value is None and is_it(node.left)
-    if isinstance(node, ast.Call) and called_name(node.func) == "bool" and len(node.args) == 1:
-        return is_it(node.args[0])
-    return False
+class _Missing(Exception):
+    """What a look-up raises where the package is missing."""
 
 
-def _calls(node: ast.AST | None, package: str, functions: frozenset[str]) -> bool:
-    if not isinstance(node, ast.Call) or node.keywords or len(node.args) != 1:
-        return False
-    return called_name(node.func) in functions and _is_name(node.args[0], package)
+class _Returned(Exception):
+    def __init__(self, value: object) -> None:
+        super().__init__()
+        self.value = value
 
 
-def _is_name(node: ast.AST, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
+class _World:
+    """One in which the package is there, or is not."""
+
+    def __init__(self, others: Mapping[str, ast.FunctionDef], *, there: bool) -> None:
+        self._others = others
+        self._there = there
+        self._depth = 0
+
+    def called(self, function: ast.FunctionDef, given: Sequence[object]) -> object:
+        """What a function returns.
+
+        Raises:
+            _Unknown: that depends on more than the package.
+            _Missing: it raises, as the package is missing.
+        """
+        arguments, defaults = function.args, function.args.defaults
+        listed = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
+        if arguments.vararg or arguments.kwarg or len(given) > len(listed) or self._depth > _DEEPEST:
+            raise _Unknown
+        variables = dict(zip(listed[len(listed) - len(defaults) :], map(_constant, defaults), strict=True))
+        by_name = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        variables |= {argument.arg: _constant(default) for argument, default in by_name}
+        variables |= dict(zip(listed, given, strict=False))
+        if len(variables) < len(listed):
+            raise _Unknown
+        self._depth += 1
+        try:
+            self._run(function.body, variables)
+        except _Returned as returned:
+            return returned.value
+        finally:
+            self._depth -= 1
+        return None
+
+    def _run(self, body: Sequence[ast.stmt], variables: dict[str, object]) -> None:
+        for statement in body:
+            if isinstance(statement, ast.Return):
+                raise _Returned(self._value(statement.value, variables) if statement.value else None)
+            if isinstance(statement, ast.If):
+                self._run(statement.body if self._truth(statement.test, variables) else statement.orelse, variables)
+            elif isinstance(statement, ast.Try):
+                self._try(statement, variables)
+            elif isinstance(statement, ast.Assign | ast.AnnAssign):
+                self._assign(statement, variables)
+            elif isinstance(statement, ast.Expr):
+                if not (isinstance(statement.value, ast.Constant) or is_message(statement)):
+                    self._value(statement.value, variables)
+            elif not isinstance(statement, ast.Pass | ast.Import | ast.ImportFrom):
+                raise _Unknown
+
+    def _try(self, guard: ast.Try, variables: dict[str, object]) -> None:
+        if guard.finalbody:
+            raise _Unknown
+        try:
+            self._run(guard.body, variables)
+        except _Missing:
+            if not guard.handlers or not _catches(guard.handlers[0]):
+                raise _Unknown from None
+            self._run(guard.handlers[0].body, variables)
+        else:
+            self._run(guard.orelse, variables)
+
+    def _assign(self, statement: ast.Assign | ast.AnnAssign, variables: dict[str, object]) -> None:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        if statement.value is None or not all(isinstance(target, ast.Name) for target in targets):
+            raise _Unknown
+        value = self._value(statement.value, variables)
+        variables.update({target.id: value for target in targets if isinstance(target, ast.Name)})
+
+    def _truth(self, node: ast.expr, variables: Mapping[str, object]) -> bool:
+        return bool(self._value(node, variables))
+
+    def _value(self, node: ast.expr, variables: Mapping[str, object]) -> object:
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.Name) and node.id in variables:
+            return variables[node.id]
+        if isinstance(node, ast.Tuple):
+            return tuple(self._value(element, variables) for element in node.elts)
+        if isinstance(node, ast.IfExp):
+            return self._value(node.body if self._truth(node.test, variables) else node.orelse, variables)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return not self._truth(node.operand, variables)
+        if isinstance(node, ast.BoolOp):
+            value: object = None
+            for part in node.values:
+                value = self._value(part, variables)
+                if bool(value) is isinstance(node.op, ast.Or):
+                    break
+            return value
+        if isinstance(node, ast.Compare) and len(node.ops) == 1:
+            return _compared(
+                self._value(node.left, variables), node.ops[0], self._value(node.comparators[0], variables)
+            )
+        if isinstance(node, ast.Call) and not node.keywords:
+            return self._call(node, [self._value(argument, variables) for argument in node.args])
+        raise _Unknown
+
+    def _call(self, call: ast.Call, given: list[object]) -> object:
+        name = called_name(call.func)
+        if name in FINDING | LOADING and given == [_PACKAGE]:
+            if not self._there and name in LOADING:
+                raise _Missing
+            return _THERE if self._there else None
+        if name == "bool" and len(given) == 1:
+            return bool(given[0])
+        if isinstance(call.func, ast.Name) and name in self._others:
+            return self.called(self._others[name], given)
+        raise _Unknown
+
+
+def _constant(node: ast.expr | None) -> object:
+    if not isinstance(node, ast.Constant):
+        raise _Unknown
+    return node.value
+
+
+def _catches(handler: ast.ExceptHandler) -> bool:
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(kind is None or called_name(kind) in _CAUGHT for kind in kinds)
+
+
+def _compared(left: object, operation: ast.cmpop, right: object) -> bool:
+    if isinstance(operation, ast.Is | ast.IsNot) and None in (left, right):
+        return (left is right) is isinstance(operation, ast.Is)
+    plain = isinstance(left, str) and isinstance(right, str)
+    if isinstance(operation, ast.Eq | ast.NotEq) and (plain or None in (left, right)):
+        return (left == right) is isinstance(operation, ast.Eq)
+    raise _Unknown

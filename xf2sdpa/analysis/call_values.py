@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import replace
 
-from xf2sdpa.analysis import axes, einops_patterns
+from xf2sdpa.analysis import axes, einops_patterns, library_calls
 from xf2sdpa.analysis.api import CAUSAL, api_name
 from xf2sdpa.analysis.calls import BoundCall
 from xf2sdpa.analysis.expressions import Expressions
@@ -45,10 +45,6 @@ MASK_MAKERS = frozenset(
     {"from_seqlens", "from_seqlens_local", "make_causal", "make_causal_from_bottomright", "make_local_attention",
      "make_local_attention_from_bottomright", "add_bias", "to"}
 )  # fmt: skip
-CONVENTIONS = {"head_to_batch_dim": 3, "reshape_heads_to_batch_dim": 3}
-"""Methods of diffusers' Attention, called on objects whose class this file does not show, and their result's rank."""
-MASK_CONVENTION = "prepare_attention_mask"
-"""The method of diffusers' Attention that returns the mask for such calls: a 3-D tensor, or None."""
 _NEW_TENSORS = frozenset({"zeros", "ones", "empty", "full", "rand", "randn", "arange", "linspace"})
 _PARAMETERS = frozenset({"Parameter", "Buffer"})
 _EINOPS = frozenset({"rearrange", "repeat", "reduce"})
@@ -113,7 +109,7 @@ class CallValues(Expressions):
         if root == "einops" and name in _EINOPS:
             return self._einops(arguments)
         if root != "torch":
-            return None
+            return library_calls.function(dotted, arguments)
         if name == "checkpoint" and "utils.checkpoint" in rest and arguments.positional:
             inner = replace(arguments, positional=arguments.positional[1:], keywords={})
             return self._call_value(arguments.positional[0], inner, node)
@@ -150,6 +146,8 @@ class CallValues(Expressions):
         rest = replace(arguments, positional=arguments.positional[skip:])
         if name in RANK_STATING and (stated := sizes_rank(rest)) and stated.known is not None:
             self.note_rank(tensor.rank, stated.known)
+        if name in ("dim", "ndimension"):
+            self.note_question(tensor)
         settled = self.settle(tensor)
         tensor = settled if isinstance(settled, Tensor) else tensor
         result = OPERATIONS[name](self.hedged(tensor, node) if name in ASKING else tensor, rest)
@@ -177,6 +175,8 @@ class CallValues(Expressions):
     def _stacked(self, arguments: Arguments, node: ast.Call, extra: int) -> Value:
         listed = arguments.get(0, "tensors")
         tensor = as_tensor(self.element(listed, node)) if listed is not None else None
+        if isinstance(listed, Items) and listed.items and (tensor is None or tensor.rank.known is None):
+            tensor = _like_any(listed.items, Tensor(Rank(0, arguments.token)))
         if tensor is None:
             return Tensor(Rank(0, arguments.token))
         return replace(tensor, rank=tensor.rank.plus(extra), heads=axes.stacked(tensor, arguments, extra))
@@ -203,7 +203,8 @@ class CallValues(Expressions):
         if isinstance(base, Module) and base.local is not None:
             method = self.attributes.method(base.local, func.attr)
             if method is not None:
-                return self._own_method(Function(method, {}, base.local, not base.given, base.given), arguments, node)
+                found = self._own_method(Function(method, {}, base.local, not base.given, base.given), arguments, node)
+                return self._or_as_in_its_library(found, base, func.attr, arguments)
         if isinstance(base, Mask) or (isinstance(base, OneOf) and any(isinstance(o, Mask) for o in base.options)):
             return self._mask_method(base, func.attr, arguments)
         if isinstance(base, Items) and func.attr in ("append", "insert") and isinstance(func.value, ast.Name):
@@ -213,6 +214,13 @@ class CallValues(Expressions):
                 self.env.variables[func.value.id] = Unknown(arguments.token)
             return NONE
         return self._tensor_method(base, func, arguments)
+
+    def _or_as_in_its_library(self, found: Value, base: Module, name: str, arguments: Arguments) -> Value:
+        """What a method returns; where its body does not show it, and it is a fork's, what the library documents."""
+        if not isinstance(found, Unknown) or base.local is None or base.local.name not in library_calls.CLASSES:
+            return found
+        known = library_calls.method(name, arguments)
+        return found if known is None else _also_given(known, base.given)
 
     def _own_method(self, method: Function, arguments: Arguments, node: ast.AST) -> Value:
         """The result of a method of this file, joined with those of its overrides here; assumes there are no others."""
@@ -271,22 +279,15 @@ class CallValues(Expressions):
         in_place = name.endswith("_") and not name.startswith("_") and name not in OPERATIONS
         if in_place:
             name = name[:-1]
-        if isinstance(base, Unknown) and name in CONVENTIONS:
-            return self._by_convention(name, arguments)
-        if isinstance(base, Unknown) and name == MASK_CONVENTION and arguments.get(3, "out_dim") is None:
-            given = frozenset({f"{name} is the method of diffusers' Attention"})
-            return OneOf(frozenset({NONE, Tensor(Rank(3), DType.UNKNOWN, given)}))
+        known = library_calls.method(name, arguments) if isinstance(base, Unknown) else None
+        if known is not None:
+            return known
         if name not in OPERATIONS or as_tensor(base) is None:
             return Unknown(arguments.token)
         value = self._operation(name, base, arguments, func)
         if in_place and isinstance(func.value, ast.Name):
             self.env.variables[func.value.id] = value
         return value
-
-    def _by_convention(self, name: str, arguments: Arguments) -> Value:
-        tensor = as_tensor(arguments.get(0, "tensor") or NONE)
-        given = frozenset({f"{name} is the method of diffusers' Attention"})
-        return Tensor(Rank(CONVENTIONS[name]), tensor.dtype if tensor else DType.UNKNOWN, given)
 
     def _mask_method(self, base: Value, name: str, arguments: Arguments) -> Value:
         mask = base if isinstance(base, Mask) else None
@@ -313,6 +314,8 @@ class CallValues(Expressions):
             return Items(None, each=Items((NUMBER, self.element(positional[0], node))))
         if name == "len" and len(positional) == 1:
             shape = positional[0]
+            if isinstance(shape, ShapeOf):
+                self.note_question(Tensor(shape.rank))
             if isinstance(shape, Items) and shape.items is not None:
                 return Scalar(len(shape.items), is_constant=True)
             return number_of(shape.rank) if isinstance(shape, ShapeOf) else NUMBER
@@ -363,6 +366,31 @@ class CallValues(Expressions):
             return Unknown(arguments.token)
         dtypes = {Layer.PROJECTION: DType.AUTOCAST, Layer.NORM: DType.FLOAT32, Layer.KEEP: tensor.dtype}
         return replace(tensor, dtype=dtypes[layer])
+
+
+def _like_any(items: Sequence[Value], unknown: Tensor) -> Tensor:
+    """What is joined has one rank: that of any part of it with two dimensions or more, if it is known of one.
+
+    `cat` lets an empty tensor with one dimension pass among others.
+    """
+    tensors = [tensor for item in items if (tensor := as_tensor(item)) is not None]
+    known = [tensor for tensor in tensors if (tensor.rank.known or 0) >= 2]
+    dtype = tensors[0].dtype if tensors else DType.UNKNOWN
+    for tensor in tensors[1:]:
+        dtype = dtype.join(tensor.dtype)
+    if len(tensors) < len(items) and dtype is not DType.FLOAT32:
+        dtype = DType.UNKNOWN
+    if len({tensor.rank for tensor in known}) != 1:
+        return replace(unknown, dtype=dtype)
+    surest = min(known, key=lambda tensor: (len(tensor.given), sorted(tensor.given)))
+    return replace(surest, dtype=dtype)
+
+
+def _also_given(value: Value, given: frozenset[str]) -> Value:
+    """A value that rests on further assumptions."""
+    if isinstance(value, Tensor):
+        return replace(value, given=value.given | given)
+    return OneOf(frozenset(_also_given(o, given) for o in value.options)) if isinstance(value, OneOf) else value
 
 
 def _is_mangled(name: str) -> bool:

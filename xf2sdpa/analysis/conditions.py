@@ -69,6 +69,20 @@ def stated_rank(test: ast.expr, holds: bool) -> tuple[str, int] | None:
     return None
 
 
+def stated_none(test: ast.expr, holds: bool) -> tuple[str, bool] | None:
+    """The variable that `x is None` or `x is not None` is about, and whether it is None where the condition `holds`."""
+    if not (isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.left, ast.Name)):
+        return None
+    right = test.comparators[0]
+    if (
+        not isinstance(test.ops[0], ast.Is | ast.IsNot)
+        or not isinstance(right, ast.Constant)
+        or right.value is not None
+    ):
+        return None
+    return test.left.id, isinstance(test.ops[0], ast.Is) is holds
+
+
 def _rank_of(node: ast.expr) -> str | None:
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Name) and node.func.id == "len" and len(node.args) == 1:
@@ -83,3 +97,10 @@ def _attribute_of(node: ast.expr, attribute: str) -> str | None:
     if isinstance(node, ast.Attribute) and node.attr == attribute and isinstance(node.value, ast.Name):
         return node.value.id
     return None
+
+
+def is_main_guard(statement: ast.stmt) -> bool:
+    """Whether a statement is `if __name__ == "__main__":`, perhaps with further conditions."""
+    return isinstance(statement, ast.If) and any(
+        isinstance(part, ast.Constant) and part.value == "__main__" for part in ast.walk(statement.test)
+    )

@@ -7,6 +7,7 @@ Evidence in a method that a subclass may override counts under the assumption th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from xf2sdpa.analysis.values import Rank
@@ -41,9 +42,18 @@ class EvidenceBook:
 
     def __init__(self) -> None:
         self.entries: dict[int, set[Evidence]] = {}
-        self.links: dict[int, set[Rank]] = {}
-        """For an unknown made where branches meet: its ranks on the branches."""
+        self.links: dict[int, set[tuple[Rank, Path]]] = {}
+        """For an unknown made where branches meet: its ranks on the branches, and these."""
         self.clock = 0
+        self.asked: set[int] = set()
+        """The unknown values whose number of dimensions the code asks for: it may have several."""
+
+    def elsewhere(self, rank: Rank) -> int | None:
+        """The only rank that code on any path states of a value; None if some code asks for it."""
+        numbers = {entry.rank for entry in self.entries.get(rank.token or 0, ())}
+        if rank.token is None or rank.token in self.asked or len(numbers) != 1:
+            return None
+        return numbers.pop() + rank.offset
 
     def add(
         self, rank: Rank, number: int, path: Path, after: frozenset[int], given: frozenset[str] = frozenset()
@@ -55,12 +65,25 @@ class EvidenceBook:
             known = self.entries.setdefault(rank.token, set())
             if entry not in known:
                 known.add(entry)
-                for part in self.links.get(rank.token, ()):
-                    self.add(part, entry.rank, path, after, given)
+                for part, way in self.links.get(rank.token, ()):
+                    if way[: len(path)] == path:  # who has taken that branch comes by here
+                        self.add(part, entry.rank, way, after, given)
 
-    def link(self, token: int, parts: set[Rank]) -> None:
-        """Record that an unknown has one of these ranks, depending on the branch taken."""
-        self.links.setdefault(token, set()).update(part for part in parts if part.token not in (None, token))
+    def link(self, token: int, part: Rank, way: Path) -> None:
+        """Record that an unknown has this rank if a branch is taken, and that the branch always leads to it."""
+        if part.token not in (None, token):
+            self.links.setdefault(token, set()).add((part, way))
+
+    def meet(self, path: Path, arms: Sequence[Path]) -> None:
+        """Where arms meet that all state the same rank of a value, whichever is taken: it counts at `path` as well."""
+        for token, found in list(self.entries.items()):
+            stated = [[entry for entry in found if entry.path == arm] for arm in arms]
+            numbers = {entry.rank for entries in stated for entry in entries}
+            if len(numbers) == 1 and all(stated):
+                chosen = [min(entries, key=lambda entry: (len(entry.given), entry.order)) for entries in stated]
+                after = frozenset.intersection(*(entry.after for entry in chosen))
+                given = frozenset().union(*(entry.given for entry in chosen))
+                self.add(Rank(0, token), numbers.pop(), path, after, given)
 
     def here(self, rank: Rank, path: Path) -> Proof:
         """The rank, as a number if the evidence met before `path` gives one, and the assumptions it needs."""

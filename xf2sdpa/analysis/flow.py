@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from xf2sdpa.analysis.names import Names, Scope
+from xf2sdpa.analysis.names import Names
+from xf2sdpa.analysis.scopes import Scope
 
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 Position = tuple[int, int]
@@ -24,11 +25,8 @@ def end(node: ast.stmt | ast.expr) -> Position:
 def block_of(names: Names, statement: ast.stmt) -> list[ast.stmt]:
     """The list of statements that contains a statement."""
     parent = names.parents[id(statement)]
-    for field in ("body", "orelse", "finalbody"):
-        block = getattr(parent, field, None)
-        if isinstance(block, list) and statement in block:
-            return block
-    raise ValueError("a statement outside every block")
+    blocks = [getattr(parent, field, None) for field in ("body", "orelse", "finalbody")]
+    return next(block for block in blocks if isinstance(block, list) and statement in block)
 
 
 def enclosing(names: Names, statement: ast.stmt) -> Iterator[ast.stmt]:
@@ -105,7 +103,7 @@ def is_repeated(names: Names, definition: ast.stmt, use: ast.expr) -> bool:
 
 def in_two_arms(names: Names, one: ast.expr | ast.stmt, other: ast.expr) -> bool:
     """Whether one pass reaches only one of two uses: they are in two arms of an `if`, or the first's block returns."""
-    lasts = (_block_or_none(names, statement)[-1] for statement in enclosing(names, names.statement(one)))
+    lasts = (block_of(names, statement)[-1] for statement in enclosing(names, names.statement(one)))
     if any(isinstance(last, ast.Return) and end(last) <= start(other) for last in lasts):
         return True
     return _in_other_arm(names, names.statement(one), other, None)
@@ -132,7 +130,7 @@ def _is_rebound_before(names: Names, name: str, definition: ast.stmt, load: ast.
     if not wrapped and any(end(later) <= start(load) for later in _rebindings_after(names, name, definition)):
         return True
     for statement in enclosing(names, names.statement(load)):
-        block = _block_or_none(names, statement)
+        block = block_of(names, statement)
         for earlier in block[: block.index(statement)]:
             if earlier is not definition and (wrapped or start(earlier) >= end(definition)) and binds(earlier, name):
                 return True
@@ -142,15 +140,8 @@ def _is_rebound_before(names: Names, name: str, definition: ast.stmt, load: ast.
 def _rebindings_after(names: Names, name: str, definition: ast.stmt) -> Iterator[ast.stmt]:
     """Later statements of the definition's block, and of the blocks around it, that certainly assign the variable."""
     for statement in enclosing(names, definition):
-        block = _block_or_none(names, statement)
+        block = block_of(names, statement)
         yield from (later for later in block[block.index(statement) + 1 :] if binds(later, name))
-
-
-def _block_or_none(names: Names, statement: ast.stmt) -> list[ast.stmt]:
-    try:
-        return block_of(names, statement)
-    except ValueError:
-        return [statement]
 
 
 def definition_before(names: Names, name: str, use: ast.AST) -> ast.stmt | None:

@@ -24,6 +24,7 @@ from xf2sdpa.analysis.values import (
     Function,
     Items,
     Module,
+    OneOf,
     Rank,
     Tensor,
     Unknown,
@@ -33,6 +34,8 @@ from xf2sdpa.analysis.values import (
 )
 
 MAX_DEPTH = 4
+Told = Mapping[tuple[str, str], Value]
+"""What is known of parameters from elsewhere, by the function's qualified name and the parameter."""
 
 
 class Functions(CallValues):
@@ -42,15 +45,21 @@ class Functions(CallValues):
         facts: what was seen at each call site, by `id(call)`.
         book: the evidence gathered so far.
         through: a function whose call sites are recorded with the arguments of its callers.
+        told: what is known of parameters from elsewhere; it counts as evidence that needs assumptions.
     """
 
     def __init__(
-        self, attributes: ClassAttributes, sites: Mapping[int, BoundCall], through: FunctionNode | None = None
+        self,
+        attributes: ClassAttributes,
+        sites: Mapping[int, BoundCall],
+        through: FunctionNode | None = None,
+        told: Told | None = None,
     ) -> None:
         self.names = attributes.names
         self.attributes = attributes
         self.sites = sites
         self.through = through
+        self.told = told or {}
         self.facts: dict[int, SiteFacts] = {}
         self.book = EvidenceBook()
         self.env = Environment()
@@ -80,7 +89,9 @@ class Functions(CallValues):
         self.env = Environment(self._closure(node, outer), frozenset())
         for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
             token = self.token((id(node), arg.arg))
-            self.env.variables[arg.arg] = self._annotated(token, arg.annotation)
+            known = self.told.get((self.names.scopes[id(node)].qualname, arg.arg)) if self.told else None
+            told = self._told(token, known) if known is not None else None
+            self.env.variables[arg.arg] = told or self._annotated(token, arg.annotation)
         if node.args.vararg:
             self.env.variables[node.args.vararg.arg] = Unknown(self.token((id(node), "*")))
         with self._frame(Frame(node, owner, primary=True)):
@@ -120,6 +131,16 @@ class Functions(CallValues):
                     )
         return Unknown(token)
 
+    def _told(self, token: int, known: Value) -> Value | None:
+        """A parameter's value by what callers pass, a tensor or None: unknown, with evidence that needs assumptions."""
+        options = known.options if isinstance(known, OneOf) else frozenset({known})
+        tensor = next((option for option in options if isinstance(option, Tensor)), None)
+        if tensor is None or tensor.rank.known is None:
+            return None
+        self.book.add(Rank(0, token), tensor.rank.known, (), frozenset(), tensor.given)
+        value = Tensor(Rank(0, token), tensor.dtype)
+        return OneOf(frozenset({NONE, value})) if NONE in options else value
+
     def _owner(self, node: ast.AST) -> ast.ClassDef | None:
         parent = self.names.parents.get(id(node))
         return parent if isinstance(parent, ast.ClassDef) else None
@@ -145,6 +166,12 @@ class Functions(CallValues):
         """Record that the code at this point states that a value has `number` dimensions."""
         given = frozenset().union(*(frame.given for frame in self.frames))
         self.book.add(rank, number, self.path, self.env.done, given)
+
+    def note_question(self, value: Value | None) -> None:
+        """Record that the code asks how many dimensions a value has, or which shape."""
+        tensor = as_tensor(value) if value is not None else None
+        if tensor is not None and tensor.rank.token is not None:
+            self.book.asked.add(tensor.rank.token)
 
     def settle(self, value: Value) -> Value:
         """The value with its rank as a number, if the evidence so far gives one."""

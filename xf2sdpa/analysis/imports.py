@@ -7,11 +7,14 @@ from typing import TypeGuard
 
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.flow import loads_of, reached_loads
-from xf2sdpa.analysis.names import Names, Scope, called_name
+from xf2sdpa.analysis.names import Names, called_name
+from xf2sdpa.analysis.scopes import Scope
 
 ImportNode = ast.Import | ast.ImportFrom
 GuardNode = ast.Try | ast.If | ast.With
-_LOOKUPS = ("version", "distribution", "get_distribution", "find_spec")
+IMPORTING = ("import_module", "__import__")
+"""Functions that import a package by its name, which may fail as an import does."""
+_LOOKUPS = ("version", "distribution", "get_distribution", "find_spec", *IMPORTING)
 _ASKING = frozenset({"warnings", "packaging", "importlib", "importlib_metadata", "pkg_resources"})
 _SAYING = frozenset(
     {"print", "warn", "warning", "info", "debug", "error", "exception", "warning_once", "print_exc", "print_exception"}
@@ -75,7 +78,7 @@ def loads_from(names: Names, statement: ImportNode, name: str) -> list[ast.Name]
 def guards_around(names: Names, statement: ast.stmt) -> list[GuardNode]:
     """Every `try`, `if` and `with suppress(…)` of the same function that a statement depends on, outermost first."""
     found: list[GuardNode] = []
-    for parent in names.ancestors(statement):
+    for parent in names.ancestors(statement):  # pragma: no branch - the last is the module
         if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
             break
         if isinstance(parent, ast.Try | ast.If) or is_suppressing(parent):

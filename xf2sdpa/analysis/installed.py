@@ -11,10 +11,10 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 
-from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.api import ATTENTION, is_ours
 from xf2sdpa.analysis.flow import block_of
 from xf2sdpa.analysis.imports import brings_ours, is_lookup
-from xf2sdpa.analysis.names import MODULES, Names, called_name
+from xf2sdpa.analysis.names import MODULES, Names, called_name, first_name
 
 LAST_RELEASE = "0.0.35"
 _VERSIONS = ("xformers.__version__", "xformers.version.__version__")
@@ -148,6 +148,9 @@ class Installed:
             if isinstance(key, ast.Constant) and self._is_loaded_here(node.func.value, key, node):
                 self.asked = True
                 return PRESENT
+        if self._has_api(node):
+            self.asked = True
+            return True
         arguments = [self._value(argument, local) for argument in node.args]
         if node.keywords:
             raise Unanswered
@@ -160,6 +163,16 @@ class Installed:
         if isinstance(node.func, ast.Name) and name in _BUILTINS and len(arguments) == 1:
             return _BUILTINS[name](arguments[0])
         raise Unanswered
+
+    def _has_api(self, node: ast.Call) -> bool:
+        """`hasattr(xops, "memory_efficient_attention")`, of a name that every release has."""
+        if called_name(node.func) != "hasattr" or len(node.args) != 2:
+            return False
+        module, name = node.args
+        given = name.value if isinstance(name, ast.Constant) else None
+        first = first_name(module)
+        sure = isinstance(first, ast.Name) and not self._is_switched(first)
+        return sure and given in ("ops", ATTENTION) and self.names.resolve(module) in MODULES | {"xformers"}
 
     def _of_Compare(self, node: ast.Compare, local: Mapping[str, object]) -> object:  # noqa: N802
         if len(node.ops) != 1:
@@ -180,7 +193,9 @@ class Installed:
             return None
         if isinstance(place, ast.Call) and called_name(place.func) in ("globals", "locals", "vars") and not place.args:
             scopes = (self.names.module, self.names.scopes[id(self.names.function(node))])
-            known = any(is_ours(binding.dotted) for s in scopes for binding in s.bindings.get(name.value, ()))
+            bindings = [binding for s in scopes for binding in s.bindings.get(name.value, ())]
+            deleted = self.names.deletions.get(name.value, ())
+            known = any(is_ours(binding.dotted) for binding in bindings) and not deleted
         else:
             known = self._is_loaded_here(place, name, node)
         if not known:

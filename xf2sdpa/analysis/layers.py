@@ -175,7 +175,7 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
         apart = len(listed) == len(target.elts) and not any(isinstance(e, ast.Starred) for e in (*listed, *target.elts))
         for element, given in zip(target.elts, listed if apart else [value] * len(target.elts), strict=True):
             yield from _pairs(element, given)
-    elif isinstance(target, ast.Starred):
+    elif isinstance(target, ast.Starred):  # `self.first, *self.rest = layers`
         yield from _pairs(target.value, value)
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 
 from xf2sdpa.analysis.api import api_name, is_ours
+from xf2sdpa.analysis.availability import asks_for_package
+from xf2sdpa.analysis.parsed import all_nodes
+from xf2sdpa.analysis.scopes import Binding, Scope
 
 MODULES = frozenset({"xformers.ops", "xformers.ops.fmha", "mslk.attention.fmha"})
 """Modules that hold the whole API."""
@@ -22,59 +25,13 @@ _UNMISTAKABLE = frozenset({"xformers", "torch"})
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-@dataclass(frozen=True)
-class Binding:
-    """One place that binds a name in a scope.
-
-    Exactly one of `dotted` (an import) and `value` (an assigned expression) may be set; neither for parameters,
-    loop targets, definitions and the like.
-    """
-
-    node: ast.AST
-    dotted: str | None = None
-    value: ast.expr | None = None
-
-    @property
-    def is_fallback(self) -> bool:
-        """Whether it is what guarded imports assign where the import failed: `xops = None`, `xops = False`."""
-        return isinstance(self.value, ast.Constant) and self.value.value in (None, False)
-
-
-@dataclass(eq=False)
-class Scope:
-    """A module, class, function, lambda or comprehension, and what is bound in it."""
-
-    node: ast.AST
-    parent: Scope | None
-    qualname: str
-    bindings: dict[str, list[Binding]] = field(default_factory=dict)
-    elsewhere: dict[str, Scope] = field(default_factory=dict)
-    """Names under `global` or `nonlocal`, and the scope they belong to."""
-    stars: list[str] = field(default_factory=list)
-    """Modules star-imported here."""
-
-    def bind(self, name: str, binding: Binding) -> None:
-        """Record one more binding of `name`, in the scope that owns it."""
-        self.elsewhere.get(name, self).bindings.setdefault(name, []).append(binding)
-
-    def owner(self, name: str) -> Scope | None:
-        """The scope whose binding of `name` is visible here (functions do not see bindings of class bodies)."""
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.elsewhere:
-                return scope.elsewhere[name]
-            if name in scope.bindings and (scope is self or not isinstance(scope.node, ast.ClassDef)):
-                return scope
-            scope = scope.parent
-        return None
-
-
 class Names:
     """The scopes of one module, and what names and dotted expressions in them refer to.
 
     Attributes:
-        meanings: what names of other files of the project refer to, by their dotted path as this file writes it:
-            `.shared.xops` → `xformers.ops`.
+        meanings: what names of other files refer to, by their path as written here: `.shared.xops` → `xformers.ops`.
+        handed_on: names that other files of the project take from this one.
+        own_modules: modules of the project, by the absolute paths by which this file imports them.
         module: the module's own scope.
         scopes: scope of every node that opens one, by `id(node)`.
         scope_at: the scope in which each Name and Call node stands, by `id(node)`.
@@ -84,8 +41,16 @@ class Names:
         calls, imports, strings: every call, import statement and string constant, in no promised order.
     """
 
-    def __init__(self, tree: ast.Module, meanings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        tree: ast.Module,
+        meanings: Mapping[str, str] | None = None,
+        own_modules: Collection[str] = (),
+        subclasses: Collection[str] = (),
+        handed_on: Collection[str] = (),
+    ) -> None:
         self.meanings = meanings or {}
+        self.own_modules, self.subclasses, self.handed_on = own_modules, subclasses, handed_on
         self.module = Scope(tree, None, "")
         self.scopes: dict[int, Scope] = {id(tree): self.module}
         self.scope_at: dict[int, Scope] = {}
@@ -98,6 +63,11 @@ class Names:
         self.shared: set[tuple[int, str]] = set()
         """Variables, by `id(scope)` and name, that inner functions declare `global` or `nonlocal`."""
         _Builder(self).build(tree)
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of the module, in the order of `ast.walk`."""
+        return all_nodes(self.module.node)
 
     def resolve(self, node: ast.AST, scope: Scope | None = None) -> str | None:
         """The dotted path that an expression refers to, `torch.nn.functional.linear`, or None if not certain."""
@@ -138,8 +108,35 @@ class Names:
         names = {api_name(meaning) for meaning in meanings}
         return f"xformers.ops.{names.pop()}" if len(names) == 1 and None not in names else None
 
+    def asks_for_package(self, test: ast.expr) -> bool | None:
+        """What a condition says where xformers is there, if it asks for nothing else; None if it may."""
+        return asks_for_package(test, self._flags)
+
+    @cached_property
+    def _flags(self) -> dict[str, list[ast.expr | None]]:
+        """The values that each variable of the module is set to, where no function sets it."""
+        return {
+            name: [binding.value for binding in found]
+            for name, found in self.module.bindings.items()
+            if (id(self.module), name) not in self.shared
+        }
+
+    def _is_other_arm(self, binding: Binding, owner: Scope, name: str) -> bool:
+        """Whether a binding stands in the arm without xformers of an `if` that imports the name in the other."""
+        for choice in self.ancestors(binding.node):
+            asked = self.asks_for_package(choice.test) if isinstance(choice, ast.If) else None
+            if isinstance(choice, ast.If) and asked is not None:
+                ours = {id(part) for s in (choice.body if asked else choice.orelse) for part in ast.walk(s)}
+                imports = (b for b in owner.bindings[name] if is_ours(b.dotted) and id(b.node) in ours)
+                return id(binding.node) not in ours and next(imports, None) is not None
+        return False
+
     def _is_import_fallback(self, binding: Binding, owner: Scope, name: str) -> bool:
-        """Whether a binding is the fallback in the `except` of a failed import of xformers."""
+        """Whether a binding is what stands in for an import of xformers that failed, or was not tried."""
+        if not any(is_ours(other.dotted) for other in owner.bindings[name]):
+            return False
+        if self._is_other_arm(binding, owner, name):
+            return True
         handlers = [parent for parent in self.ancestors(binding.node) if isinstance(parent, ast.ExceptHandler)]
         guard = self.parents.get(id(handlers[0])) if handlers else None
         if not isinstance(guard, ast.Try) or any(isinstance(p, ast.Raise) for s in guard.body for p in ast.walk(s)):
@@ -165,6 +162,11 @@ class Names:
                 unbound = (load for load in loads if self.scope_at[id(load)].owner(name) is None)
                 yield from ((load, dotted) for load in unbound if dotted is not None)
 
+    def is_of_project(self, dotted: str) -> bool:
+        """Whether a dotted path, as this file writes it, leads to a file of its project."""
+        parts = dotted.split(".")
+        return dotted.startswith(".") or any(".".join(parts[:n]) in self.own_modules for n in range(1, len(parts) + 1))
+
     def could_be(self, name: str, scope: Scope) -> set[str]:
         """Every dotted path that an import binds to `name`, for a name that `resolve` is not certain of."""
         owner = scope.owner(name)
@@ -188,7 +190,7 @@ class Names:
         for parent in self.ancestors(node):
             if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.Module):
                 return parent
-        raise ValueError("a node outside every module")
+        raise ValueError("a node outside every module")  # pragma: no cover - nobody has such a node
 
 
 def below(module: str, name: str) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from xf2sdpa.analysis import axes
-from xf2sdpa.analysis.conditions import stated_rank, truth
+from xf2sdpa.analysis.conditions import stated_none, stated_rank, truth
 from xf2sdpa.analysis.environment import Environment
+from xf2sdpa.analysis.evidence import Path
 from xf2sdpa.analysis.functions import Functions
 from xf2sdpa.analysis.values import (
     NONE,
@@ -157,27 +158,51 @@ class Walk(Functions):
     def do_If(self, node: ast.If) -> tuple[bool, bool]:  # noqa: N802
         self.evaluate(node.test)
         certain = truth(node.test, self.evaluate)
-        arms = [(node.body, True), (node.orelse, False)]
         if certain is not None:
-            for body, holds in arms:
-                if holds is certain:
-                    return self.block(body)
+            return self.block(node.body if certain else node.orelse)
+        arms = [(node.body, True), (node.orelse, False)]
         before = self.env
         ends: list[Environment] = []
+        ways: list[Path] = []
+        whole: list[tuple[Environment, Path]] = []
         leaves = going_on = False
         for arm, (body, holds) in enumerate(arms):
             self.env = before.copy()
             with self.perhaps(node, arm):
                 self.assume(node.test, holds=holds)
+                self._narrow(node.test, holds=holds)
                 falls, left = self.block(body)
+                way = self.path
             leaves |= left
             if falls:
                 ends.append(self.env)
+                ways.append(way)
+                whole += [] if left else [(self.env, way)]
                 going_on = holds
+        self._link(node, whole)
         self.env = self._meet(ends, node) or before
+        self.book.meet((*self.path, (id(node), -1)) if leaves else self.path, ways)
         if len(ends) == 1 and not leaves:  # the other arm raises
             self.assume(node.test, holds=going_on)
         return bool(ends), leaves
+
+    def _narrow(self, test: ast.expr, *, holds: bool) -> None:
+        """Where a condition says that a variable is None, or that it is not, its value is known to be so."""
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            return self._narrow(test.operand, holds=not holds)
+        decisive = ast.And if holds else ast.Or
+        parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, decisive) else [test]
+        for part in parts:
+            found = stated_none(part, holds)
+            value = self.env.variables.get(found[0]) if found is not None else None
+            if found is None or not isinstance(value, Unknown | OneOf):
+                continue
+            name, is_none = found
+            if is_none:
+                self.env.variables[name] = NONE
+            elif isinstance(value, OneOf) and len(rest := value.options - {NONE}) == 1:
+                self.env.variables[name] = next(iter(rest))
+        return None
 
     def _meet(self, ends: Sequence[Environment], node: ast.AST) -> Environment | None:
         """The environment where several paths meet; None if there are none."""
@@ -190,10 +215,15 @@ class Walk(Functions):
                 token = self.token((id(node), name))
                 left, right = merged.variables.get(name), other.variables.get(name)
                 merged.variables[name] = join(left, right, token) if left and right else Unknown(token)
-                if not isinstance(node, ast.For | ast.AsyncFor | ast.While):
-                    sides = [as_tensor(side) for side in (left, right) if side is not None]
-                    self.book.link(token, {side.rank for side in sides if side is not None})
         return merged
+
+    def _link(self, node: ast.If, arms: Sequence[tuple[Environment, Path]]) -> None:
+        """Where arms meet that go through to their ends, what is stated of a variable holds for its value on each."""
+        for end, way in arms:
+            for name, value in end.variables.items():
+                tensor = as_tensor(value)
+                if tensor is not None:
+                    self.book.link(self.token((id(node), name)), tensor.rank, way)
 
     def do_For(self, node: ast.For | ast.AsyncFor) -> tuple[bool, bool]:  # noqa: N802
         iterable = self.evaluate(node.iter)

@@ -10,6 +10,7 @@ from xf2sdpa.analysis.api import ATTENTION, ATTENTION_VARIANTS, api_name
 from xf2sdpa.analysis.calls import BoundCall, bind
 from xf2sdpa.analysis.environment import SiteFacts
 from xf2sdpa.analysis.evidence import EvidenceBook
+from xf2sdpa.analysis.functions import Told
 from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import FunctionNode, Names
 from xf2sdpa.analysis.shapes import Walk
@@ -30,6 +31,7 @@ class CallSite:
         given: the assumptions, beyond what the code shows, under which the rank is right.
         dtypes: where the dtypes of query, key and value come from.
         heads: which axis of query, key and value is named as that of the heads, where sizes show it.
+        supposed: an argument, and its number of dimensions as code on another path states it, where nothing proves one.
         bias: what is known of `attn_bias`; None if it is not given or the walk did not reach the call.
     """
 
@@ -41,6 +43,7 @@ class CallSite:
     given: frozenset[str] = frozenset()
     dtypes: tuple[DType, ...] = ()
     heads: int | None = None
+    supposed: tuple[str, int] | None = None
     bias: Value | None = None
 
     @property
@@ -49,10 +52,11 @@ class CallSite:
         return self.bound.node
 
 
-def find_sites(attributes: ClassAttributes, *, loaded_alone: bool = False) -> list[CallSite]:
+def find_sites(attributes: ClassAttributes, *, loaded_alone: bool = False, told: Told | None = None) -> list[CallSite]:
     """All call sites of a file, in the order of the source, with what is known of each.
 
-    In a file that is loaded by itself (`loaded_alone`), a private method has no callers but those in the file.
+    In a file that is loaded by itself (`loaded_alone`), a private method has no callers but those in the file. `told`
+    is what the callers in other files pass.
     """
     names = attributes.names
     bound = {}
@@ -60,7 +64,7 @@ def find_sites(attributes: ClassAttributes, *, loaded_alone: bool = False) -> li
         api = api_name(names.resolve(node.func, names.scope_at[id(node)]))
         if api == ATTENTION or api in ATTENTION_VARIANTS:
             bound[id(node)] = bind(node, api)
-    walk = Walk(attributes, bound)
+    walk = Walk(attributes, bound, told=told)
     for unit in _units(names, (call.node for call in bound.values())):
         walk.walk_unit(unit)
     ordinals: dict[str, int] = {}
@@ -96,7 +100,7 @@ def _as_called(attributes: ClassAttributes, site: CallSite) -> CallSite:
 def _callers(names: Names, method: ast.FunctionDef) -> list[FunctionNode] | None:
     """The methods of the same class that call a method on `self`; None if it is used in any other way."""
     owner, found = names.parents[id(method)], []
-    uses = [n for n in ast.walk(names.module.node) if isinstance(n, ast.Attribute) and n.attr == method.name]
+    uses = [n for n in names.nodes if isinstance(n, ast.Attribute) and n.attr == method.name]
     for use in uses:
         parent, around = names.parents[id(use)], names.function(use)
         by_self = isinstance(use.value, ast.Name) and use.value.id == "self"
@@ -114,13 +118,13 @@ def _units(names: Names, calls: Iterable[ast.Call]) -> list[FunctionNode | ast.M
     units: dict[int, FunctionNode | ast.Module | ast.ClassDef] = {}
     for call in calls:
         unit: FunctionNode | ast.Module | ast.ClassDef | None = None
-        for parent in names.ancestors(call):
+        for parent in names.ancestors(call):  # pragma: no branch - the last is the module
             if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 unit = parent
             elif isinstance(parent, ast.ClassDef | ast.Module):
                 unit = unit or parent
                 break
-        if unit is not None:
+        if unit is not None:  # pragma: no branch - for mypy
             units[id(unit)] = unit
     return list(units.values())
 
@@ -155,8 +159,20 @@ def _with_facts(site: CallSite, facts: SiteFacts | None, book: EvidenceBook) -> 
         given=given,
         dtypes=tuple(_shown_dtype(tensor, given) for tensor in tensors),
         heads=heads.pop() if len(heads) == 1 else None,
+        supposed=_supposed(facts, book) if not numbers else None,
         bias=_settled_bias(facts, call, book),
     )
+
+
+def _supposed(facts: SiteFacts, book: EvidenceBook) -> tuple[str, int] | None:
+    """An argument that code on another path unpacks, and into how many sizes; None if the arguments disagree."""
+    found = {}
+    for name in QKV:
+        tensor = as_tensor(facts.arguments.get(name, NONE))
+        number = book.elsewhere(tensor.rank) if tensor is not None else None
+        if number is not None:
+            found[name] = number
+    return next(iter(found.items())) if len(set(found.values())) == 1 else None
 
 
 def _shown_dtype(tensor: Tensor, given: frozenset[str]) -> DType:

@@ -205,6 +205,12 @@ def like_new(x: Tensor, arguments: Arguments) -> Value:
     return replace(x, dtype=DType.UNKNOWN) if "dtype" in arguments.keywords else x
 
 
+def new(x: Tensor, arguments: Arguments) -> Value:
+    """`x.new_zeros(b, h, n)`: as many dimensions as sizes, and the dtype of x unless another is given."""
+    sizes = replace(arguments, keywords={k: v for k, v in arguments.keywords.items() if k == "size"})
+    return like_new(replace(x, rank=sizes_rank(sizes) or Rank(0, arguments.token)), arguments)
+
+
 def to(x: Tensor, arguments: Arguments) -> Value:
     """`.to(…)`: the rank stays; the dtype is that of the dtype or tensor passed, if it is known."""
     dtype = x.dtype
@@ -250,6 +256,11 @@ def matmul(x: Tensor, arguments: Arguments) -> Value:
 def bmm(x: Tensor, arguments: Arguments) -> Value:
     """Batched products are 3-D."""
     return Tensor(Rank(3), DType.AUTOCAST)
+
+
+def repeat_interleave(x: Tensor, arguments: Arguments) -> Value:
+    """`repeat_interleave(n, dim=1)` keeps the rank; without `dim` the tensor is flattened first."""
+    return replace(x, rank=Rank(1)) if arguments.get(1, "dim") is None else x
 
 
 def complex_view(x: Tensor, arguments: Arguments) -> Value:
@@ -304,6 +315,7 @@ OPERATIONS: dict[str, Operation] = {
     **dict.fromkeys(
         ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like"), like_new
     ),
+    **dict.fromkeys(("new_zeros", "new_ones", "new_empty"), new),
     "permute": permute,
     "unsqueeze": unsqueeze,
     "flatten": flatten,
@@ -315,6 +327,7 @@ OPERATIONS: dict[str, Operation] = {
     "matmul": matmul,
     "bmm": bmm,
     "baddbmm": bmm,
+    "repeat_interleave": repeat_interleave,
     "view_as_complex": complex_view,
     "view_as_real": unsqueeze,
     "dim": dimension_count,

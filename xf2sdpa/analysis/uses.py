@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from xf2sdpa.analysis import strides
 from xf2sdpa.analysis.flow import in_two_arms, is_repeated, loads_of, reached_loads, reached_updates, start
 from xf2sdpa.analysis.layers import ClassAttributes
-from xf2sdpa.analysis.names import Binding, Names
+from xf2sdpa.analysis.names import Names
+from xf2sdpa.analysis.scopes import Binding
 from xf2sdpa.analysis.values import Layer, Module, Value
 
 VIEWS = {"view": "reshape", "view_as": "reshape_as"}

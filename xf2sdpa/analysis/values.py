@@ -171,6 +171,15 @@ class OneOf(Value):
     options: frozenset[Value]
 
 
+BY_CALLERS = "every call in this project passes"
+"""How each assumption begins that rests on what callers pass; the new text checks those."""
+
+
+def told_by_callers(place: str, rank: int) -> str:
+    """The assumption that a function is always given a tensor of one rank."""
+    return f"{BY_CALLERS} {rank} dimensions to {place}"
+
+
 NONE = NoneValue()
 NUMBER = Scalar()
 

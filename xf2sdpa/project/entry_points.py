@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
+from xf2sdpa.analysis.conditions import is_main_guard
 from xf2sdpa.analysis.names import called_name
 
 _FOLDERS = re.compile(r"tests?(?:_\w+)?|(?:\w+_)?tests|testing|docs?|benchmarks?|converters", re.IGNORECASE)
@@ -79,7 +80,7 @@ def is_other(path: str, root: str, text: str) -> bool:
     """
     place = PurePath(path)
     folders = place.parent.relative_to(root).parts if place.is_relative_to(root) else ()
-    if any(_FOLDERS.fullmatch(folder) for folder in folders) or place.suffix != ".py":
+    if any(_FOLDERS.fullmatch(folder) for folder in folders) or place.suffix not in (".py", ".ipynb"):
         return True
     if _OTHER_FRAMEWORK.search(text):
         return True
@@ -118,14 +119,9 @@ def kind_of(tree: ast.Module, path: str, *, is_imported: bool) -> str:
             return ""
         inside = [statement for guard in guards if isinstance(guard, ast.If) for statement in guard.body]
         return "" if _tries_itself(tree, inside) else "has a main guard"
-    return "is a script" if not is_imported and _starts(tree, tree.body) else ""
-
-
-def is_main_guard(statement: ast.stmt) -> bool:
-    """Whether a statement is `if __name__ == "__main__":`, perhaps with further conditions."""
-    return isinstance(statement, ast.If) and any(
-        isinstance(part, ast.Constant) and part.value == "__main__" for part in ast.walk(statement.test)
-    )
+    if is_imported or not _starts(tree, tree.body):
+        return ""
+    return "is a notebook" if place.suffix == ".ipynb" else "is a script"
 
 
 def _starts(tree: ast.Module, body: Sequence[ast.stmt]) -> bool:

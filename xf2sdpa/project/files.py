@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from xf2sdpa.files.notebook import is_notebook, part_at, parts
 from xf2sdpa.files.reading import read_regular
 from xf2sdpa.model import FileResult
 from xf2sdpa.project.entry_points import is_other
@@ -113,6 +114,13 @@ class Project:
     def is_other(self, file: str) -> bool:
         """Whether a file is a test, a converter or the like."""
         return is_other(os.path.abspath(file), self.root, self.text(file))  # noqa: PTH100
+
+    def shown_line(self, file: str, line: int) -> str:
+        """A line of a file's text for display, in a notebook by its cell: `demo.ipynb:cell 3:1`."""
+        if not is_notebook(file):
+            return f"{self.shown(file)}:{line}"
+        part = part_at(list(parts(self.text(file))), line)
+        return f"{self.shown(file)}:cell {part.number}:{line - part.line}"
 
     def shown(self, file: str) -> str:
         """A file's path from the project's folder, for display."""

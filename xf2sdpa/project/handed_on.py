@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.names import below
+from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.project.import_graph import Import, ImportGraph
 
 _OURS = re.compile(
@@ -27,11 +28,11 @@ def names_of_ours(text: str) -> set[str]:
 def bindings_of_ours(text: str) -> dict[str, str]:
     """The names that imports of xformers in a text bind, at any level, with their dotted paths."""
     try:
-        tree = ast.parse(text) if _OURS.search(text) else ast.Module([], [])
+        nodes = parse_once(text).nodes if _OURS.search(text) else []
     except (SyntaxError, ValueError, RecursionError):
         return {}
     found = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and is_ours(node.module):
             found.update({alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names})
         elif isinstance(node, ast.Import):
@@ -42,6 +43,8 @@ def bindings_of_ours(text: str) -> dict[str, str]:
     return found
 
 
+_READ = re.compile(r"""(?:\.\s*|["'])(\w+)""")
+"""A word behind a dot, or at the beginning of a string."""
 _DEEPEST = 3
 """How many stars a name is followed through."""
 
@@ -76,7 +79,7 @@ class HandedOn:
         return {file: frozenset(found[file]) for file in files}
 
     def _modules(self) -> list[str]:
-        return [file for file in self._texts if file.endswith(".py")]
+        return [file for file in self._texts if file.endswith((".py", ".ipynb"))]
 
     def _passing(self, files: Collection[str]) -> dict[str, set[str]]:
         """By file, the files that hand all its names on by a star; for some files, and those that do so for them."""
@@ -96,14 +99,14 @@ class HandedOn:
 
     def _takes(self, importer: str, statement: Import, wanted: Collection[str]) -> Iterator[tuple[str, set[str]]]:
         """The wanted files that one import statement takes names from, with these names."""
-        for local, file in self._modules_bound(importer, statement):
+        for local, file in self.modules_bound(importer, statement):
             if file in wanted:
                 yield file, _attributes(self._texts[importer], local)
         if statement.name:
             for file in self._sources(importer, statement) & set(wanted):
                 yield file, _unexplained(self._texts[importer]) if statement.name == "*" else {statement.name}
 
-    def _modules_bound(self, importer: str, statement: Import) -> Iterator[tuple[str, str]]:
+    def modules_bound(self, importer: str, statement: Import) -> Iterator[tuple[str, str]]:
         """The modules of the project that a statement binds, each with the name by which code reads it."""
         if statement.name:
             file = self._graph.module(importer, statement.dots, f"{statement.module}.{statement.name}".strip("."))
@@ -131,23 +134,31 @@ class HandedOn:
         """
         found: dict[str, str] = {}
         for statement in self._graph.imports(file):
-            for local, module in self._modules_bound(file, statement):
+            for local, module in self.modules_bound(file, statement):
                 dotted = below(statement.source, statement.name) if statement.name else statement.module
                 dotted = dotted if statement.name or statement.bound else local
-                found |= {f"{dotted}.{name}": ours for name, ours in self._ours(module).items()}
+                found |= {f"{dotted}.{name}": ours for name, ours in self.ours(module).items()}
             for module in self._sources(file, statement) if statement.name else ():
-                ours = self._ours(module)
+                ours = self.ours(module)
                 names = ours if statement.name == "*" else ours.keys() & {statement.name}
                 found |= {below(statement.source, name): ours[name] for name in names}
         return found
 
-    def _ours(self, file: str) -> dict[str, str]:
+    def read_elsewhere(self, wanted: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
+        """Those of the wanted names, by file, that other files have behind a dot or as a string."""
+        found: dict[str, set[str]] = {word: set() for word in set().union(*wanted.values())}
+        for file, text in self._texts.items() if found else ():
+            for word in found.keys() & _READ.findall(text):
+                found[word].add(file)
+        return {file: frozenset(n for n in names if found[n] - {file}) for file, names in wanted.items()}
+
+    def ours(self, file: str) -> dict[str, str]:
         """The names that a file binds to a part of xformers: by importing it, or another file that does."""
         if file not in self._bindings:
             found = self._bindings[file] = bindings_of_ours(self._texts[file])  # what a circle of imports finds
             for statement in self._graph.imports(file):
                 for source in self._sources(file, statement) - {file} if statement.name else ():
-                    theirs = self._ours(source)
+                    theirs = self.ours(source)
                     names = theirs if statement.name == "*" else {statement.bound: theirs.get(statement.name, "")}
                     found |= {name: ours for name, ours in names.items() if ours and name not in found}
         return self._bindings[file]
@@ -166,7 +177,7 @@ def _attributes(text: str, module: str) -> set[str]:
 def _unexplained(text: str) -> set[str]:
     """The names that a text reads and does not import by name, so that a star import may bind them."""
     try:
-        nodes = list(ast.walk(ast.parse(text)))
+        nodes = parse_once(text).nodes
     except (SyntaxError, ValueError, RecursionError):
         return set(re.findall(r"\w+", text))
     imports = [alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]

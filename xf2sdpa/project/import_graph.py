@@ -82,6 +82,7 @@ class ImportGraph:
         for place in self._spelled:
             self._by_stem.setdefault(_module_name(place), []).append(place)
         self._around: dict[str, list[str]] = {}
+        self._run: dict[str, set[str]] = {}
         self._found: dict[tuple[str, int, str], str | None] = {}
 
     def with_texts(self, texts: Mapping[str, str], changed: Collection[str]) -> ImportGraph:
@@ -90,7 +91,10 @@ class ImportGraph:
         other.__dict__ = {**self.__dict__, "_texts": texts}
         other.__dict__.pop("edges", None)
         other.__dict__.pop("imported", None)
+        other._run = {}
         other._imports = {path: found for path, found in self._imports.items() if path not in changed}
+        if "edges" in self.__dict__ and not any(path.endswith("__init__.py") for path in changed):
+            other.__dict__["edges"] = self.edges | {path: other._targets(path) - {path} for path in changed}
         return other
 
     def imports(self, path: str) -> list[Import]:
@@ -129,24 +133,27 @@ class ImportGraph:
         """The files that run when this one is run, including itself, its imports, and the packages around those."""
         reached, queue = {path}, [path]
         while queue:
-            here = queue.pop()
-            for target in self.edges.get(here, ()):
-                for further in (target, *self._packages(target)):
-                    if further not in reached:
-                        reached.add(further)
-                        queue.append(further)
+            fresh = self.runs_with(queue.pop()) - reached
+            reached |= fresh
+            queue += fresh
         return reached
+
+    def runs_with(self, path: str) -> set[str]:
+        """The files that a file imports, and the packages around those."""
+        if path not in self._run:
+            targets = self.edges.get(path, set())
+            self._run[path] = targets.union(*(self._packages(target) for target in targets))
+        return self._run[path]
 
     def _packages(self, path: str) -> list[str]:
         """The `__init__` files that are run before a file is imported."""
-        folder = os.path.dirname(self._places[path])  # noqa: PTH120 - thousands of times
-        if folder not in self._around:
-            found = self._around[folder] = []
+        home = folder = os.path.dirname(self._places[path])  # noqa: PTH120 - thousands of times
+        if home not in self._around:
+            found = self._around[home] = []
             while (init := os.path.join(folder, "__init__.py")) in self._spelled:  # noqa: PTH118
                 found.append(self._spelled[init])
                 folder = os.path.dirname(folder)  # noqa: PTH120
-            return found
-        return self._around[folder]
+        return self._around[home]
 
     def targets_of(self, path: str, text: str) -> set[str]:
         """The files that the imports in a text lead to, if it were the text of the file `path`."""
@@ -159,6 +166,10 @@ class ImportGraph:
         """The file that `path` would import as `dotted`, with `dots` leading dots; None if it is not in the project."""
         place = self._find(path, dots, dotted)
         return None if place is None else self._spelled[place]
+
+    def origins(self, path: str, statement: Import) -> set[str]:
+        """The files that an import leads to, through the packages that hand the name on; empty if it is not found."""
+        return self._meant(path, statement, 0)
 
     def candidates(self, path: str, statement: Import) -> set[str]:
         """The files whose path ends like the dotted path of an import: it can only refer to one of these.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator, Mapping
 
 from xf2sdpa.analysis.asking import asks_for_argument, functions_of, looks_up_its_argument
 from xf2sdpa.analysis.names import below
+from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.project.import_graph import ImportGraph
 
-_NAMED = re.compile(r"""\(\s*["'](?:xformers|mslk)[.\w]*["']""")
-"""A call that is given the package's name."""
+_NAMED = re.compile(r"""["'](?:xformers|mslk)[.\w]*["']""")
+"""The package's name, which a call may be given."""
 _DEEPEST = 4
 
 
@@ -69,7 +69,7 @@ class Questions:
         """The functions of one file that ask for a package."""
         if file not in self._functions:
             try:
-                functions = functions_of(ast.parse(self._texts[file]))
+                functions = functions_of(parse_once(self._texts[file]).tree)
             except (SyntaxError, ValueError, RecursionError):
                 functions = {}
             self._functions[file] = {

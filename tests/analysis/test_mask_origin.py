@@ -1,0 +1,65 @@
+"""What a mask is made of: whether it may be learned, whether it may close rows."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from xf2sdpa.analysis.mask_origin import Origin, origin
+from xf2sdpa.analysis.names import Names
+
+PLAIN, CLOSES, LEARNED, BOTH = Origin(), Origin(closes=True), Origin(learned=True), Origin(learned=True, closes=True)
+HEAD = "import torch\n\nRELATIVE = torch.nn.Parameter(torch.zeros(2, 2))\n\n\n"
+CASES = {
+    "bias = torch.zeros(b, h, n, n)": PLAIN,
+    "bias = q.new_zeros(b, self.heads, n, n)": PLAIN,
+    "bias = torch.zeros(b, h, n, n); bias[:, :, 0] = -1e4": PLAIN,
+    "bias = torch.zeros(n, n).masked_fill(mask, -1e4)": PLAIN,
+    "bias = torch.full((b, h, n, n), 0.5).expand(b, self.heads, n, n)": PLAIN,
+    "bias = -torch.arange(n).abs()[None]": PLAIN,
+    "bias = torch.zeros(n, n).masked_fill(mask, float('-inf'))": CLOSES,
+    "bias = torch.zeros(n, n).masked_fill(mask, -1e9)": CLOSES,
+    "bias = torch.full((n, n), -torch.inf)": CLOSES,
+    "bias = torch.zeros(n, n); bias[0] = -torch.inf": CLOSES,
+    "bias = torch.zeros(n, n); bias.masked_fill_(mask, -torch.inf)": CLOSES,
+    "bias = (1 - mask) * -1e9": CLOSES,
+    "bias = mask.expand(b, h, n, n)": CLOSES,
+    "bias = self.attn_mask": CLOSES,
+    "bias = self.build_mask(q)": CLOSES,
+    "bias = attn.prepare_attention_mask(mask, n, b)": CLOSES,
+    "bias = torch.tril(torch.ones(n, n))": CLOSES,
+    "bias = other": BOTH,
+    "bias = other.detach()": CLOSES,
+    "bias = self.relative_bias": BOTH,
+    "bias = self.relative_bias[index].permute(2, 0, 1)[None]": BOTH,
+    "bias = self.table(index)": BOTH,
+    "bias = relative(q, k)": BOTH,
+    "bias = torch.zeros(n, n) + self.relative_bias": BOTH,
+    "bias = torch.zeros(n, n)\nfor bias in many: pass": BOTH,
+    "bias = torch.zeros(n, n)\nif c: bias = bias + self.slopes * index": BOTH,
+    "a, bias = many": BOTH,
+    "bias = index > 0": CLOSES,
+    "bias = [x for x in many]": BOTH,
+    "bias = torch.zeros(n, n); bias: torch.Tensor": PLAIN,
+    "bias = torch.zeros(n, n); bias += self.relative_bias": BOTH,
+    "bias = RELATIVE": BOTH,
+    "bias = torch.nn.Parameter(torch.zeros(n, n))": BOTH,
+    "bias = torch.nn.functional.pad(torch.zeros(n, n), (0, 1))": PLAIN,
+    "bias = torch.zeros(n, n, requires_grad=True)": BOTH,
+    "bias = torch.zeros(n, n).requires_grad_()": BOTH,
+    "bias = torch.zeros(n, n); bias.requires_grad_()": BOTH,
+    "bias = torch.zeros(n, n); bias.requires_grad = True": BOTH,
+}
+
+
+@pytest.mark.parametrize("body", CASES)
+def test_origins(body: str) -> None:
+    lines = "\n    ".join(body.replace("; ", "\n").splitlines())
+    text = f"{HEAD}def f(self, q, k, mask, other, index, many, attn, b, h, n, c):\n    {lines}\n    use(bias)\n"
+    names = Names(ast.parse(text))
+    call = next(call for call in names.calls if isinstance(call.func, ast.Name) and call.func.id == "use")
+    found, wanted = origin(call.args[0], names), CASES[body]
+    assert found.learned == wanted.learned, text
+    assert found.closes >= wanted.closes, text
+    assert found.closes == wanted.closes or wanted.learned, text

@@ -1,0 +1,53 @@
+"""Scopes, and what each binds: the records that `names` fills."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One place that binds a name in a scope.
+
+    Exactly one of `dotted` (an import) and `value` (an assigned expression) may be set; neither for parameters,
+    loop targets, definitions and the like.
+    """
+
+    node: ast.AST
+    dotted: str | None = None
+    value: ast.expr | None = None
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether it is what guarded imports assign where the import failed: `xops = None`, `xops = False`."""
+        return isinstance(self.value, ast.Constant) and self.value.value in (None, False)
+
+
+@dataclass(eq=False)
+class Scope:
+    """A module, class, function, lambda or comprehension, and what is bound in it."""
+
+    node: ast.AST
+    parent: Scope | None
+    qualname: str
+    bindings: dict[str, list[Binding]] = field(default_factory=dict)
+    elsewhere: dict[str, Scope] = field(default_factory=dict)
+    """Names under `global` or `nonlocal`, and the scope they belong to."""
+    stars: list[str] = field(default_factory=list)
+    """Modules star-imported here."""
+
+    def bind(self, name: str, binding: Binding) -> None:
+        """Record one more binding of `name`, in the scope that owns it."""
+        self.elsewhere.get(name, self).bindings.setdefault(name, []).append(binding)
+
+    def owner(self, name: str) -> Scope | None:
+        """The scope whose binding of `name` is visible here (functions do not see bindings of class bodies)."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.elsewhere:
+                return scope.elsewhere[name]
+            if name in scope.bindings and (scope is self or not isinstance(scope.node, ast.ClassDef)):
+                return scope
+            scope = scope.parent
+        return None

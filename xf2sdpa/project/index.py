@@ -1,0 +1,345 @@
+"""The files of a project by what stands in them: parsed only where a name is asked for that they hold.
+
+A name that is not written in a file cannot be used there, except by a look-up under a computed name, which is looked
+for too. So each question costs a search of the texts and the parse of those files that hold the name.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from xf2sdpa.analysis.layers import ClassAttributes
+from xf2sdpa.analysis.names import Names, called_name
+from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.files.errors import DiscoverError
+from xf2sdpa.files.listing import list_files
+from xf2sdpa.files.reading import read_regular
+from xf2sdpa.project.files import Project
+
+MOST_FILES = 400
+"""As many files are parsed for the questions of a run; beyond them nothing is known."""
+_OTHER_FILES = ("*.yaml", "*.yml", "*.json", "*.toml", "*.cfg", "*.ini", "*.gin", "*.txt", "*.sh", "*.ipynb")
+"""Files that may name a class or function which a program then looks up."""
+_LARGEST = 1_000_000
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+_LOOK_UPS = frozenset({"getattr", "attrgetter", "methodcaller", "import_string", "locate"})
+_LOADERS = frozenset({"torch.load", "pickle.load", "torch.jit.load", "joblib.load", "dill.load"})
+_LOADED = re.compile(r"\b(?:torch|pickle|jit|joblib|dill)\.load\(")
+_NAMESPACES = frozenset({"globals", "vars", "locals"})
+_COMPUTED = re.compile(
+    r"getattr\(|\b(?:globals|vars|locals)\(\)|__dict__|attrgetter|methodcaller|locate\(|import_string"
+)
+
+
+class Unknowable(Exception):
+    """What is asked cannot be known; the message says why."""
+
+
+@dataclass
+class Parsed:
+    """One file, parsed.
+
+    Attributes:
+        attributes: every reading of an attribute, by its name.
+        functions: every function and method, by its name.
+        classes: every class, by its name.
+    """
+
+    path: str
+    names: Names
+    attributes: dict[str, list[ast.Attribute]] = field(default_factory=dict)
+    functions: dict[str, list[FunctionNode]] = field(default_factory=dict)
+    classes: dict[str, list[ast.ClassDef]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, path: str, tree: ast.Module, meanings: Mapping[str, str]) -> Parsed:
+        """The file of a tree; `meanings` are what names of other files stand for, by the path as this one has it."""
+        parsed = cls(path, Names(tree, meanings))
+        for node in parsed.names.nodes:
+            if isinstance(node, ast.Attribute):
+                parsed.attributes.setdefault(node.attr, []).append(node)
+            elif isinstance(node, FunctionNode):
+                parsed.functions.setdefault(node.name, []).append(node)
+            elif isinstance(node, ast.ClassDef):
+                parsed.classes.setdefault(node.name, []).append(node)
+        return parsed
+
+    @cached_property
+    def class_attributes(self) -> ClassAttributes:
+        """What `self.name` holds in the classes of the file."""
+        return ClassAttributes(self.names)
+
+    def owner(self, function: ast.AST) -> ast.ClassDef | None:
+        """The class whose method a function is."""
+        parent = self.names.parents.get(id(function))
+        return parent if isinstance(parent, ast.ClassDef) else None
+
+
+@dataclass(frozen=True)
+class _LookUp:
+    """A look-up of a name that is not written out: what it is put together of, or the names it chooses among."""
+
+    place: str
+    pattern: re.Pattern[str] | None
+    among: Mapping[str, frozenset[str]]
+    """Each with the files that it may come from; none where that is not known."""
+
+    def may_be(self, name: str, home: str) -> bool:
+        """Whether it may find a name that a file binds."""
+        if self.pattern is not None:
+            return self.pattern.fullmatch(name) is not None
+        sources = self.among.get(name, self.among.get("*"))
+        return sources is not None and (not sources or not home or home in sources)
+
+
+class Index:
+    """The parsed files of a project, and searches over the others.
+
+    Args:
+        project: the files and their texts.
+        meanings: what names stand for that a file takes from other files.
+    """
+
+    def __init__(self, project: Project, meanings: Callable[[str], Mapping[str, str]] = lambda _: {}) -> None:
+        self.project = project
+        self._meanings = meanings
+        self._parsed: dict[str, Parsed | None] = {}
+        self._holding: dict[str, list[Parsed]] = {}
+        self._named_elsewhere: dict[str, bool] = {}
+
+    def file(self, path: str) -> Parsed | None:
+        """A file; None if it does not parse.
+
+        Raises:
+            Unknowable: too many files have been parsed.
+        """
+        if path not in self._parsed:
+            if len(self._parsed) >= MOST_FILES:
+                raise Unknowable(f"more than {MOST_FILES} files hold the names in question")
+            try:
+                tree = parse_once(self.project.text(path)).tree
+                self._parsed[path] = Parsed.of(path, tree, self._meanings(path))
+            except (SyntaxError, ValueError, RecursionError):
+                self._parsed[path] = None
+        return self._parsed[path]
+
+    def holding(self, word: str) -> list[Parsed]:
+        """The files in which a word stands.
+
+        Raises:
+            Unknowable: one of them does not parse, or they are too many.
+        """
+        if word not in self._holding:
+            found = []
+            for path in self.project.holding(word):
+                parsed = self.file(path)
+                if parsed is None:
+                    raise Unknowable(f"{path} does not parse")
+                found.append(parsed)
+            self._holding[word] = found
+        return self._holding[word]
+
+    # -- names in strings ------------------------------------------------------------------------
+
+    def check_not_looked_up(self, name: str, home: str, *, as_attribute: bool = False) -> None:
+        """Check that nothing can look a name up by a string: written out, built, or in a file of another kind.
+
+        Args:
+            name: the name of a class, a function, a parameter or an attribute.
+            home: the file whose module binds it; empty where none does.
+            as_attribute: whether strings count only where they are looked up: names of attributes are common words.
+
+        Raises:
+            Unknowable: the message says where.
+        """
+        for parsed in self.holding(name):
+            if os.path.basename(parsed.path) == "hubconf.py":  # noqa: PTH119
+                raise Unknowable(f"{name} is handed out by hubconf.py")
+            for constant in parsed.names.strings:
+                value = str(constant.value)
+                if (value == name or value.endswith(f".{name}")) and _may_look_up(parsed, constant, as_attribute):
+                    raise Unknowable(f"{parsed.path}:{constant.lineno} names {name} in a string")
+        for look_up in self._look_ups:
+            if look_up.may_be(name, home):
+                raise Unknowable(f"{look_up.place} looks names up that it computes, and {name} may be one")
+        if not as_attribute and self._is_named_elsewhere(name):
+            raise Unknowable(f"{name} stands in a file that is not Python")
+
+    def check_no_model_is_loaded(self) -> None:
+        """Check that no whole model is loaded and called: its parts may be of any class, and get anything.
+
+        Raises:
+            Unknowable: the message says where.
+        """
+        if self._loaded_models:
+            raise Unknowable(f"{self._loaded_models[0]} calls what it has loaded")
+
+    @cached_property
+    def _loaded_models(self) -> list[str]:
+        found = []
+        for path in self.project.holding("load"):
+            if _LOADED.search(self.project.text(path)) is None:
+                continue
+            parsed = self.file(path)
+            if parsed is not None:
+                calls = (call for call in parsed.names.calls if _is_loaded(call.func, parsed.names))
+                found += [f"{path}:{call.lineno}" for call in calls]
+        return found
+
+    @cached_property
+    def _look_ups(self) -> list[_LookUp]:
+        """Every look-up of a name that is not written out, with what it may be."""
+        found = []
+        for path in self.project.holding(*_LOOK_UPS, *_NAMESPACES, "__dict__"):
+            if _COMPUTED.search(self.project.text(path)) is None:
+                continue
+            parsed = self.file(path)
+            for node in parsed.names.nodes if parsed is not None else ():
+                key = _looked_up(node)
+                if parsed is not None and key is not None and not isinstance(key, ast.Constant):
+                    pattern = _fragments(key, parsed.names)
+                    names = {} if pattern else self._names_in(parsed, node)
+                    found.append(_LookUp(f"{path}:{getattr(node, 'lineno', 1)}", pattern, names))
+        return found
+
+    def _names_in(self, parsed: Parsed, node: ast.AST) -> dict[str, frozenset[str]]:
+        """The names among which a look-up by a name that comes whole from outside chooses.
+
+        Those of the file for `globals()[…]`, of its methods for `getattr(self, …)`, of a module of the project for
+        `getattr(module, …)`. Of what cannot be told, none: there the name is written in some string or file.
+        """
+        base = node.value if isinstance(node, ast.Subscript) else node.args[0] if isinstance(node, ast.Call) else None
+        base = base.value if isinstance(base, ast.Attribute) and base.attr == "__dict__" else base
+        if isinstance(base, ast.Name) and base.id == "self":
+            return dict.fromkeys(parsed.functions, frozenset())
+        if isinstance(base, ast.Call):  # `globals()`, `vars()`, or what nobody can follow
+            return self._bound_in(parsed) if called_name(base.func) in _NAMESPACES else {}
+        base = base.value if isinstance(base, ast.Subscript) else base
+        dotted = parsed.names.resolve(base) if isinstance(base, ast.Name | ast.Attribute) else None
+        if dotted is None:
+            return {}
+        if dotted == "sys.modules":
+            return self._bound_in(parsed)
+        bare = dotted.lstrip(".")
+        target = self.project.graph.module(parsed.path, len(dotted) - len(bare), bare)
+        module = self.file(target) if target is not None else None
+        return self._bound_in(module) if module is not None else {}
+
+    def _bound_in(self, module: Parsed) -> dict[str, frozenset[str]]:
+        """What a module binds, with the files that each name may come from."""
+        scope = module.names.module
+        found = dict.fromkeys(scope.bindings, frozenset({module.path}))
+        for statement in self.project.imports(module.path):
+            if statement.bound in found:
+                found[statement.bound] = frozenset(self.project.graph.origins(module.path, statement))
+        return {**found, **dict.fromkeys(["*"] if scope.stars else [], frozenset[str]())}
+
+    def _is_named_elsewhere(self, name: str) -> bool:
+        if name not in self._named_elsewhere:
+            word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+            self._named_elsewhere[name] = any(word.search(text) for text in self._other_texts)
+        return self._named_elsewhere[name]
+
+    @cached_property
+    def _other_texts(self) -> list[str]:
+        try:
+            paths = list_files([self.project.root], include=_OTHER_FILES)
+        except DiscoverError:
+            return []
+        texts = []
+        for path in paths:
+            try:
+                if Path(path).stat().st_size <= _LARGEST:
+                    texts.append(read_regular(path).decode("utf-8", "replace"))
+            except OSError:
+                continue
+        return texts
+
+
+def _is_loaded(function: ast.expr, names: Names) -> bool:
+    """Whether what is called was loaded whole: `torch.load(path).eval()(x)`, also by way of a variable."""
+    if isinstance(function, ast.Attribute) and function.attr == "forward":
+        function = function.value
+    values: list[ast.expr] = [function]
+    if isinstance(function, ast.Name):
+        scope = names.scope_at[id(function)].owner(function.id)
+        values = [b.value for b in scope.bindings[function.id] if b.value is not None] if scope is not None else []
+    return any(_loads(value) for value in values)
+
+
+def _loads(node: ast.expr) -> bool:
+    while isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Attribute) and ast.unparse(node.func) in _LOADERS:
+            return True
+        node = node.func.value if isinstance(node.func, ast.Attribute) else node.func
+    return False
+
+
+def _may_look_up(parsed: Parsed, constant: ast.Constant, as_attribute: bool) -> bool:
+    """Whether something may be looked up by a string: not in `__all__`, an annotation or a text that stands alone.
+
+    The name of an attribute is looked up by `getattr` and its like only.
+    """
+    for parent in parsed.names.ancestors(constant):
+        if isinstance(parent, ast.Call) and as_attribute:
+            return called_name(parent.func) in {*_LOOK_UPS, "setattr", "delattr"}
+        if isinstance(parent, ast.arg | ast.Expr) or (as_attribute and isinstance(parent, ast.stmt)):
+            return False
+        if isinstance(parent, ast.Assign | ast.AugAssign | ast.AnnAssign):
+            targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
+            return not any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets)
+        if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
+            return constant not in ast.walk(parent.returns) if parent.returns is not None else True
+    return True
+
+
+def _looked_up(node: ast.AST) -> ast.expr | None:
+    """The expression of the name that is looked up: of `getattr(x, …)`, `globals()[…]`, `module.__dict__[…]`."""
+    if isinstance(node, ast.Call) and called_name(node.func) in _LOOK_UPS:
+        place = 1 if called_name(node.func) == "getattr" else 0
+        return node.args[place] if len(node.args) > place else None
+    if not isinstance(node, ast.Subscript):
+        return None
+    base = node.value
+    by_call = isinstance(base, ast.Call) and called_name(base.func) in _NAMESPACES
+    return node.slice if by_call or (isinstance(base, ast.Attribute) and base.attr == "__dict__") else None
+
+
+def _fragments(key: ast.expr, names: Names) -> re.Pattern[str] | None:
+    """What a name that is put together may be; None for one of which no piece is written out."""
+    pattern = _pattern(key)
+    if pattern is None and isinstance(key, ast.Name):
+        scope = names.scope_at[id(key)].owner(key.id)
+        values = [b.value for b in scope.bindings[key.id] if b.value is not None] if scope is not None else []
+        built = [found for value in values if (found := _pattern(value)) is not None]
+        pattern = "|".join(built) or None
+    return re.compile(pattern) if pattern is not None else None
+
+
+def _pattern(node: ast.expr) -> str | None:
+    """A pattern for a string that is put together of a piece at least that is written out."""
+    if isinstance(node, ast.JoinedStr):
+        parts = [re.escape(str(p.value)) if isinstance(p, ast.Constant) else ".*" for p in node.values]
+        return "".join(parts) if any(part != ".*" for part in parts) else None
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = (_piece(side) for side in (node.left, node.right))
+        return left + right if (left, right) != (".*", ".*") else None
+    text = node.left if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) else None
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+        text = node.func.value
+    if isinstance(text, ast.Constant) and isinstance(text.value, str):
+        pieces = re.split(r"%\w|\{[^}]*\}", text.value)
+        return ".*".join(map(re.escape, pieces)) if any(pieces) else None
+    return None
+
+
+def _piece(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.escape(node.value)
+    return _pattern(node) or ".*"
