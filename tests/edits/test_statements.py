@@ -8,7 +8,15 @@ import pytest
 
 from tests.edits.carried_out import carried_out, every, statement
 from xf2sdpa.edits.errors import PairingError
-from xf2sdpa.edits.kinds import AddImport, RemoveAliases, ReplaceExpression, ReplaceStatement, TakeArm, Unguard
+from xf2sdpa.edits.kinds import (
+    AddImport,
+    InsertBefore,
+    RemoveAliases,
+    ReplaceExpression,
+    ReplaceStatement,
+    TakeArm,
+    Unguard,
+)
 
 
 def without(text: str, *starts: str) -> str:
@@ -268,3 +276,25 @@ def test_edits_within_a_statement_that_goes_are_no_trouble() -> None:
 def test_a_tree_with_other_statements_is_not_paired() -> None:
     with pytest.raises(PairingError, match="statements than the syntax tree"):
         carried_out("a\nb\n", lambda tree: [ReplaceStatement(tree.body.pop())])
+
+
+CHECKED = """\
+def f(m):
+    a = 1
+
+    # about b
+    b = call(
+        m,  # the mask
+    )  # behind
+    return b
+"""
+
+
+def test_a_check_stands_before_a_statement_and_its_comments() -> None:
+    new = carried_out(CHECKED, lambda tree: [InsertBefore(statement("b", tree), "if m:\n    raise E")])
+    assert new == CHECKED.replace("    # about", "    if m:\n        raise E\n    # about")
+
+
+def test_two_checks_stand_in_their_order() -> None:
+    new = carried_out(CHECKED, lambda tree: [InsertBefore(statement("return", tree), t) for t in ("c = 1", "d = 2")])
+    assert new == CHECKED.replace("    return", "    c = 1\n    d = 2\n    return")

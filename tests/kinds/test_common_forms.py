@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.kinds import SHAPE, Case, check, red, table
+from tests.kinds.kinds import SHAPE, Case, check, table
 
 CALL = "xops.memory_efficient_attention(q, k, v)"
 SLOW = "q[:1]"
@@ -128,12 +128,7 @@ def form(name: str, way: str) -> Case:
 
 
 CASES = [form(name, "") for name in FORMS] + [form(name, way) for way in WAYS if way for name in SOME]
-RED: dict[str, str] = {
-    **red(
-        "refused by the self-check, the whole file stays (XF905)",
-        "the call in the else, style compat",
-    ),
-}
+RED: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("case", table(CASES, RED))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.kinds import SHAPE, Case, check, red, table
+from tests.kinds.kinds import SHAPE, Case, check, table
 
 CALL = "xops.memory_efficient_attention(q, k, v)"
 IMPORT = "import xformers.ops as xops"
@@ -111,6 +111,18 @@ CASES = [
         f"        b, n, h, d = q.shape\n        return {CALL}\n\n\ndef attend(q, k, v):\n"
         "    return Attention().forward(q, k, v)\n",
     ),
+    Case(
+        name="in the body of a class, where another file reads it",
+        files={
+            "net.py": f"class Attention:\n    {IMPORT}\n\n    def forward(self, q, k, v):\n        {IMPORT}\n\n"
+            f"        b, n, h, d = q.shape\n        return {CALL}\n",
+            "use.py": "from net import Attention\n\nNAME = Attention.xops.__name__\n",
+        },
+        run="import use\nprint(use.NAME)",
+        present="xformers.ops",
+        has=(("net.py", f"^    {IMPORT}"),),
+        said=(r"^net\.py:2:\d+: XF401 ",),
+    ),
     inside("in both arms", f"if n > 3:\n    {IMPORT}\nelse:\n    {IMPORT}\nreturn {CALL}\n"),
     inside(
         "in one arm, the call after it",
@@ -142,13 +154,7 @@ CASES = [
         f"    return {CALL}\n",
     ),
 ]
-RED: dict[str, str] = {
-    **red(
-        "told as still used, it raises in front of the migrated call",
-        "done by name, where NameError says it is not there",
-        "in the body of a class",
-    ),
-}
+RED: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("case", table(CASES, RED))

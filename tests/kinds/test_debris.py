@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.kinds import FREE, NET, Case, check, red, table
+from tests.kinds.kinds import FREE, NET, Case, check, table
 
 OLD = "xops.memory_efficient_attention(q, k, v)"
 SDPA = "F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)).transpose(1, 2)"
@@ -225,49 +225,7 @@ CASES = [
         unsaid=(FREE,),
     ),
 ]
-RED: dict[str, str] = {
-    **red(
-        "`if True:` stays, with the other arm",
-        "an arm that is always taken, and returns",
-        "a conditional expression",
-    ),
-    **red(
-        "`if False:` stays, with a raise that nobody reaches",
-        "an arm that is never taken",
-    ),
-    **red(
-        "`and True`, `or False` or `True and` stays",
-        "or with the negation",
-    ),
-    **red(
-        "`if fast: pass` stays before the else",
-        "an arm that only imported",
-    ),
-    **red(
-        "the flag stays",
-        "a private flag that nobody reads",
-    ),
-    **red(
-        "the flag and a stale message stay",
-        "a flag that only an assertion reads",
-    ),
-    **red(
-        "the attribute stays",
-        "an attribute that only fed op=",
-    ),
-    **red(
-        "no blank lines between the new import and the function, and one at its start",
-        "a file that begins with the function",
-    ),
-    **red(
-        "the helper is imported in the middle of the file",
-        "the helper's import, after a question in the middle",
-    ),
-    **red(
-        "a try around `_FAST = True` stays, with the message and a raise that nobody reaches",
-        "a guard in the middle around the helper's import",
-    ),
-}
+RED: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("case", table(CASES, RED))

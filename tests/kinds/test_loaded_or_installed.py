@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.kinds import NET, SHAPE, Case, check, red, table
+from tests.kinds.kinds import NET, SHAPE, Case, check, table
 
 
 def clean(name: str, body: str, *, head: str = "import sys\n", printed: str = "clean", **files: str) -> Case:
@@ -159,12 +159,49 @@ CASES = [
         '    import xformers.ops\nFAST = sys.modules.get("xformers.ops") is not None\n' + USE,
     ),
 ]
-RED: dict[str, str] = {
-    **red(
-        "the import goes, the question how it went stays: the slow path",
-        "how the import went, of the submodule",
-    ),
-}
+LAUNCH = """\
+import importlib.util
+import subprocess
+import sys
+
+
+def is_installed(package):
+    return importlib.util.find_spec(package) is not None
+
+
+def run_pip(arguments):
+    print(arguments)
+
+
+def prepare(wanted=True, again=False):
+"""
+CASES += [
+    Case(
+        name=f"an installer, {name}",
+        files={"net.py": NET, "launch.py": LAUNCH + body},
+        run="import launch\nlaunch.prepare()",
+        present="",
+        before="install -U xformers==1",
+        absent="install -U xformers==1",
+        same=("launch.py",),
+        said=(r"launch\.py:\d+:\d+: XF403 .*to install it",),
+    )
+    for name, body in {
+        "alone": "    if not is_installed('xformers'):\n        run_pip('install -U xformers==1')\n",
+        "with a wish": "    if (not is_installed('xformers') or again) and wanted:\n"
+        "        run_pip('install -U xformers==1')\n",
+        "in the other arm": "    if is_installed('xformers'):\n        return\n    else:\n"
+        "        run_pip('install -U xformers==1')\n",
+    }.items()
+]
+CASES += [
+    path(
+        "who is only told to install it",
+        "import importlib.util\n\nFAST = True\nif importlib.util.find_spec('xformers') is None:\n"
+        "    print('pip install xformers')\n    FAST = False\nelse:\n    import xformers.ops\n" + USE,
+    )
+]
+RED: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("case", table(CASES, RED))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.kinds import NET, SHAPE, Case, check, red, table
+from tests.kinds.kinds import NET, SHAPE, Case, check, table
 
 LIBRARIES = {
     "painter/__init__.py": "from painter.unet import UNet\n",
@@ -240,12 +240,7 @@ CASES = [
         free=True,
     ),
 ]
-RED: dict[str, str] = {
-    **red(
-        "the probe goes, or becomes SDPA, so a refusal by xformers no longer counts",
-        "a probe decides a flag of its class",
-    ),
-}
+RED: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("case", table(CASES, RED))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.kinds import SHAPE, Case, check, red, table
+from tests.kinds.kinds import SHAPE, Case, check, table
 
 FAST = f"fast {SHAPE}"
 RUN = "from pk import net\nprint(*net.attend(q, k, v))"
@@ -237,12 +237,7 @@ CASES = [
         "        if not is_xformers_available():\n            raise ValueError('xformers is needed here')\n",
     ),
 ]
-RED: dict[str, str] = {
-    **red(
-        "the function's answer for xformers is not written: the slow path",
-        "through a function of another file: with a release",
-    ),
-}
+RED: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("case", table(CASES, RED))

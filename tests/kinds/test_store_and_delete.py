@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.kinds import NET, SHAPE, Case, check, red, table
+from tests.kinds.kinds import NET, SHAPE, Case, check, table
 
 HAVE = "import have\nprint(have.OK)"
 RUN = "import net\nprint(net.attend(q, k, v))"
@@ -210,6 +210,46 @@ CASES = [
         absent="mine",
         may_stay="net.py",
     ),
+    *(
+        Case(
+            name=f"the module is taken away by a test, {how}",
+            files={
+                "pk/__init__.py": "",
+                "pk/net.py": "try:\n    import xformers.ops as xops\nexcept ImportError:\n    xops = None\n\n\n"
+                "def attend(q, k, v):\n    b, n, h, d = q.shape\n    if xops is None:\n        return 'slow'\n"
+                "    xops.memory_efficient_attention(q, k, v)\n    return 'fast'\n",
+                "test_net.py": f"from unittest import mock\n\n{imports}\n\n\ndef test_it(q):\n"
+                f"    first = {module}.attend(q, q, q)\n{statement}\n    return first, {module}.attend(q, q, q)\n",
+            },
+            run="import test_net\nprint(*test_net.test_it(q))",
+            present="fast slow",
+            same=("pk/net.py",),
+            said=(r"^pk/net\.py:\d+:\d+: XF224 left",),
+        )
+        for how, imports, module, statement in (
+            ("by a store", "from pk import net", "net", "    net.xops = None"),
+            ("by a store below its package", "import pk.net", "pk.net", "    pk.net.xops = None"),
+            ("by setattr", "import pk.net as n", "n", "    setattr(n, 'xops', None)"),
+            ("by mock.patch.object", "from pk import net", "net", "    mock.patch.object(net, 'xops', None).start()"),
+            ("by a path", "from pk import net", "net", "    mock.patch('pk.net.xops', None).start()"),
+            ("by several at once", "from pk import net", "net", "    mock.patch.multiple('pk.net', xops=None).start()"),
+        )
+    ),
+    Case(
+        name="a flag is patched by a string",
+        files={
+            "net.py": "try:\n    import xformers.ops as xops\n\n    _FAST = True\nexcept ImportError:\n"
+            "    _FAST = False\n\n\ndef attend(q, k, v):\n    b, n, h, d = q.shape\n    if not _FAST:\n"
+            "        raise RuntimeError('no xformers')\n    return xops.memory_efficient_attention(q, k, v)\n",
+            "test_net.py": "from unittest import mock\n\nimport net\n\n\ndef test_it(q):\n"
+            "    with mock.patch('net._FAST', False):\n        try:\n            net.attend(q, q, q)\n"
+            "        except RuntimeError as error:\n            return error\n",
+        },
+        run="import test_net\nprint(test_net.test_it(q))",
+        present="no xformers",
+        absent="no xformers",
+        free=True,
+    ),
     Case(
         name="a name of xformers is rebound to one's own",
         files={
@@ -226,21 +266,7 @@ CASES = [
         may_stay="net.py",
     ),
 ]
-RED: dict[str, str] = {
-    **red(
-        "the name is None later, but the question was answered for good",
-        "taken away by another file",
-    ),
-    **red(
-        "the import goes, `del` and the question stay: NameError",
-        "deleted by a function, asked for in globals",
-    ),
-    **red(
-        "the call no longer reads the name that the test patches",
-        "the project's own name is patched in a test",
-        "the project's own name is patched by a string",
-    ),
-}
+RED: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("case", table(CASES, RED))

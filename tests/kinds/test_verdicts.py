@@ -42,7 +42,7 @@ def pins(name: str, path: str, text: str, dropped: tuple[int, ...], kept: tuple[
         name=name,
         files={"net.py": NET, path: text},
         said=tuple(rf"{path}:{line}:" for line in dropped),
-        unsaid=tuple(rf"{path}:{line}:" for line in kept),
+        unsaid=tuple(rf"Lines (?:dropped|to drop):\n(?:    .*\n)*    {path}:{line}:" for line in kept),
     )
 
 
@@ -92,7 +92,7 @@ dependencies = ["torch", "xformers>=0.0.20"]
 
 [project.optional-dependencies]
 fast = ["xformers"]
-xformers = ["torch"]
+xformers = ["einops"]
 
 [project.entry-points."pk.backends"]
 xformers = "net:attend"
@@ -187,10 +187,12 @@ def main(x):
     return xops.memory_efficient_attention(x, x, x), painter
 """
 CASES = [
-    still("a notebook that calls it", {"train.ipynb": BOOK}, r"train\.ipynb"),
     still(
-        "a notebook in a folder, by name only",
-        {"docs/show.ipynb": notebook("from xformers.ops import fmha\n")},
+        "a notebook whose shell line runs it", {"train.ipynb": notebook("!python -m xformers.info")}, r"train\.ipynb"
+    ),
+    still(
+        "a notebook in a folder, in a cell that writes a file",
+        {"docs/show.ipynb": notebook("%%writefile a.py\n", "from xformers.ops import fmha\n")},
         r"show\.ipynb",
     ),
     still("a file of Python 2 that imports it", {"old.py": "import xformers.ops\nprint 'x'\n"}, r"old\.py", 2),

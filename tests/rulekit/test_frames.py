@@ -137,7 +137,7 @@ else:
     a = find_spec("xformers")
 """,
             """\
-a = find_spec("xformers")
+a = True
 """,
         ),
         (
@@ -227,9 +227,7 @@ else:
     print("slow")
 """,
             """\
-if FLAG:
-    pass
-else:
+if not FLAG:
     print("slow")
 """,
         ),

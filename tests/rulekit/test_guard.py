@@ -309,13 +309,6 @@ else:
     FAST = False
 """,
         """\
-if find_spec('xformers') is None:
-    FAST = False
-else:
-    IMPORT
-    FAST = True
-""",
-        """\
 if other:
     IMPORT
     FAST = True
@@ -377,14 +370,6 @@ except ImportError:
     FAST = False
 """,
         """\
-class A:
-    try:
-        IMPORT
-        FAST = True
-    except ImportError:
-        FAST = False
-""",
-        """\
 try:
     IMPORT
     from xformers.ops import SparseCSRTensor
@@ -407,6 +392,13 @@ except ImportError:
 )
 def test_what_does_more_keeps_its_frame(old: str) -> None:
     assert guard_in(old) == old.replace("IMPORT", "OURS")
+
+
+def test_what_does_more_loses_its_frame_where_nothing_can_fail() -> None:
+    inside = "    try:\n        IMPORT\n        FAST = True\n    except ImportError:\n        FAST = False\n"
+    assert guard_in(f"class A:\n{inside}") == "class A:\n    FAST = True\n"
+    asked = "if find_spec('xformers') is None:\n    FAST = False\nelse:\n    IMPORT\n    FAST = True\n"
+    assert guard_in(asked) == "OURS\nFAST = True\n"
 
 
 @pytest.mark.parametrize("body", ["x.y = 1", "x[0] = 1", "x.y += 1", "x.kind = 'xformers'", "x.enable_xformers()"])

@@ -32,6 +32,7 @@ def keeps(more: str, path: str = "model.py", handed_on: frozenset[str] = frozens
         "eval('xops')",
         "exec('xops')",
         "eval('xops.memory_efficient_attention')",
+        "def f(a='xops'): return getattr(b, 'c') or globals()[a]",
         "x = 'xops' in vars()",
         "x = 'a' in b() and 'xops' in dir(c)",
         "def f(a: 'xops.AttentionBias'): pass",

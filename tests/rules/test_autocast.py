@@ -5,10 +5,30 @@ from __future__ import annotations
 from tests.rules.common import IMPORTS, Case, attend, by_name, codes_in, examples_hold, holds, mea, rule
 
 CAST = "q, k, v = (t.{}() for t in (q, k, v))"
+OFF = "    with torch.autocast(q.device.type, enabled=False):\n        return F.scaled_dot"
+SPLIT = ("exact XF101", "note XF124")
 EMITTED = {
-    "a cast to float32": Case(attend(mea(), CAST.format("float")), ("left XF204",), "are float32 here", same=True),
-    "another spelling": Case(attend(mea(), "q = q.to(torch.float32)"), ("left XF204",), same=True),
-    "one of the three": Case(attend(mea(), "k = k.float()"), ("left XF204",), same=True),
+    "a cast to float32": Case(attend(mea(), CAST.format("float")), SPLIT, has=(OFF,)),
+    "another spelling": Case(attend(mea(), "q = q.to(torch.float32)"), SPLIT, has=(OFF,)),
+    "one of the three": Case(attend(mea(), "k = k.float()"), SPLIT, has=(OFF,)),
+    "a projection around the call": Case(
+        attend(f"F.linear({mea()}, c)", "k = k.float()"), ("left XF204",), "are float32 here", same=True
+    ),
+    "a product in an argument": Case(attend(mea("scale=float(bias @ c)"), "k = k.float()"), ("left XF204",), same=True),
+    "in one arm of an expression": Case(attend(f"{mea()} if c else q", "k = k.float()"), ("left XF204",), same=True),
+    "in a lambda": Case(
+        attend("(lambda: xops.memory_efficient_attention(q, cast, v))", "cast = k.float()"), ("left XF204",), same=True
+    ),
+    "behind a colon": Case(attend("q", "k = k.float()", f"if c: q = {mea()}"), ("left XF204",), same=True),
+    "behind a semicolon": Case(attend("q", "k = k.float()", f"b = 1; q = {mea()}"), ("left XF204",), same=True),
+    "where torch is something else": Case(
+        attend(mea(), "k = k.float()", given="q, k, v, torch"), ("left XF204",), same=True
+    ),
+    "where no argument is a variable": Case(
+        attend("xops.memory_efficient_attention(q.float(), q.float(), q.float()).flatten(2)"),
+        ("left XF204",),
+        same=True,
+    ),
 }
 NEAR_MISSES = {
     "from a linear layer": Case(

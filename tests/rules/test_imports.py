@@ -115,7 +115,7 @@ STAYING = {
         IMPORTS.replace("as xops", "as other") + DONE, ("finding XF401",), path="pkg/__init__.py", has=("as other",)
     ),
     "an attribute of a class": Case(
-        DONE + "\n\nclass A:\n    import xformers.ops as own\n", ("finding XF401",), has=("as own",)
+        DONE + "\n\nclass A:\n    import xformers.ops as own\n\nx = A.own\n", ("finding XF401",), has=("as own",)
     ),
     "a comment asks for it": Case(
         DONE.replace("flatten(2)", "flatten(2)  # xf2sdpa: ignore"), ("left XF906",), same=True
@@ -208,3 +208,39 @@ def test_a_comment_for_type_checkers_does_not_speak_of_the_helper() -> None:
     old = "from xformers.ops import memory_efficient_attention  # type: ignore\n"
     text = attend("memory_efficient_attention(q, k, v, attn_bias=bias)", imports=f"import os\n{old}")
     assert holds(Case(text, helper=True)).new.startswith(f"import os\n{OURS}\n")
+
+
+WARNED = """\
+import torch
+import xformers.ops as xops
+
+
+def check(args):
+    if {}:
+        try:
+            import xformers
+        except ImportError:
+            print("xformers is not installed")
+    return attend
+
+
+def attend(q, k, v):
+    return xops.memory_efficient_attention(q, k, v)
+"""
+
+
+@pytest.mark.parametrize(
+    ("condition", "goes"),
+    [
+        ("args.old", True),
+        ("not args.old", True),
+        ("torch.__version__ < '2.0'", True),
+        ("args.kinds['old'] and torch", True),
+        ("args.counted()", False),
+    ],
+)
+def test_an_if_of_which_nothing_is_left_goes_where_its_condition_does_nothing(condition: str, goes: bool) -> None:
+    result = rewrite_text(WARNED.replace("{}", condition), compat="_attention_compat")
+    assert not result.failed
+    head = "def check(args):\n" + ("" if goes else f"    if {condition}:\n        pass\n")
+    assert f"{head}    return attend\n" in result.new

@@ -16,6 +16,11 @@ def asked(*lines: str, head: str = HEAD) -> str:
 
 
 EMITTED = {
+    "inline and without a helper, where it stands": Case(
+        "import importlib.util\n" + attend(mea(), "c = importlib.util.find_spec('xformers') is not None"),
+        ("assumed XF101", "finding XF403"),
+        has=("importlib.util.find_spec('xformers') is not None",),
+    ),
     "find_spec": Case(
         asked("FAST = importlib.util.find_spec('xformers') is not None"),
         ("finding XF142",),
@@ -39,13 +44,83 @@ EMITTED = {
     "its truth": Case(
         asked("FAST = bool(importlib.util.find_spec('xformers'))"),
         ("finding XF142",),
-        has=("FAST = bool(True)\n",),
+        has=("FAST = True\n",),
         helper=True,
     ),
     "by another name": Case(
         asked("FAST = find_spec('xformers') is not None", head=f"from importlib.util import find_spec\n{OURS}"),
         ("finding XF142",),
         has=("FAST = True\n",),
+        helper=True,
+    ),
+    "a variable that is only asked": Case(
+        asked("spec = importlib.util.find_spec('xformers')", "FAST = spec is not None"),
+        ("finding XF142",),
+        has=("spec = True\n",),
+        helper=True,
+    ),
+    "a function that gives it, asked for its truth": Case(
+        asked(
+            "def release():",
+            "    try:",
+            "        return importlib.metadata.version('xformers')",
+            "    except importlib.metadata.PackageNotFoundError:",
+            "        return None",
+            "",
+            "",
+            "FAST = bool(release())",
+            head=f"import importlib.metadata\n{HEAD}",
+        ),
+        ("finding XF142",),
+        has=("FAST = True\n",),
+        lacks=("def release",),
+        helper=True,
+    ),
+    "a variable that is used": Case(
+        asked("spec = importlib.util.find_spec('xformers')", "print(spec and spec.origin)"),
+        ("finding XF403",),
+        "more is done with what it finds",
+        has=("spec = importlib.util.find_spec('xformers')\n",),
+        helper=True,
+    ),
+    "an element of a list": Case(
+        asked("FOUND = [importlib.util.find_spec('xformers')]"), ("finding XF403",), has=("[importlib",), helper=True
+    ),
+    "a function that returns it": Case(
+        asked("def find():", "    return importlib.util.find_spec('xformers')", "", "", "print(find().origin)"),
+        ("finding XF403",),
+        has=("return importlib",),
+        helper=True,
+    ),
+    "by a function that is made": Case(
+        asked("find = functools.partial(importlib.util.find_spec, 'xformers')", head=f"import functools\n{HEAD}"),
+        ("finding XF403",),
+        helper=True,
+    ),
+    "among all packages": Case(
+        asked("FAST = 'xformers' in {d.name for d in distributions()}"), ("finding XF403",), helper=True
+    ),
+    "where it cannot be seen from where": Case(
+        asked("FAST = __import__('importlib.util').util.find_spec('xformers') is not None"),
+        ("finding XF142",),
+        has=("FAST = True\n",),
+        helper=True,
+    ),
+    "a function without a parameter": Case(
+        asked(
+            "def release():",
+            "    try:",
+            "        return importlib.metadata.version('xformers')",
+            "    except importlib.metadata.PackageNotFoundError:",
+            "        return None",
+            "",
+            "",
+            "FAST = release() is not None",
+            head=f"import importlib.metadata\n\n{OURS}",
+        ),
+        ("finding XF142",),
+        has=("FAST = True\n",),
+        lacks=("release", "importlib"),
         helper=True,
     ),
     "a release that is shown": Case(
@@ -158,11 +233,6 @@ NEAR_MISSES = {
     "a function that asks for nothing": Case(asked("install('xformers')"), has=("install('xformers')",), helper=True),
     "a variable": Case(
         asked("NAME = 'numba'", "FAST = importlib.util.find_spec(NAME)"), has=("find_spec(NAME)",), helper=True
-    ),
-    "inline and without a helper": Case(
-        "import importlib.util\n" + attend(mea(), "c = importlib.util.find_spec('xformers') is not None"),
-        ("assumed XF101",),
-        has=("importlib.util.find_spec('xformers') is not None",),
     ),
     "with private parts": Case(
         "from xformers.ops.fmha import _x\n" + asked("FAST = importlib.util.find_spec('xformers') is not None"),

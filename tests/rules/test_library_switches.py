@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.projects.harness import rewrite, write
-from xf2sdpa.model import FindingKind
+from xf2sdpa.model import FileResult, FindingKind
 from xf2sdpa.rewrite.engine import rewrite_text
 
-FROM = "from diffusers.models.attention_processor import XFormersAttnProcessor\n\n\ndef main(unet, flag):\n    "
+FROM = "from diffusers.models.attention_processor import XFormersCrossAttnProcessor\n\n\ndef main(unet, flag):\n    "
 METHOD = "class Mine(Base):\n    def forward(self, q):\n        return self.{}\n"
 
 
@@ -33,8 +33,8 @@ def found(text: str) -> list[int]:
         ("block._use_memory_efficient_attention_xformers = True\n", [1]),
         (METHOD.format("_memory_efficient_attention_xformers(q)"), [3]),
         (METHOD.format("_use_memory_efficient_attention_xformers"), [3]),
-        (f"{FROM}unet.set_attn_processor(XFormersAttnProcessor())\n", [5]),
-        (f"{FROM}kind = XFormersAttnProcessor if flag == 1 else None\n", [5]),
+        (f"{FROM}unet.set_attn_processor(XFormersCrossAttnProcessor())\n", [5]),
+        (f"{FROM}kind = XFormersCrossAttnProcessor if flag == 1 else None\n", [5]),
         ("import diffusers as d\n\nprocs = {'a': d.LoRAXFormersAttnProcessor}\n", [3]),
     ],
 )
@@ -52,17 +52,48 @@ def test_it_is_named(text: str, lines: list[int]) -> None:
         + "\n    def _memory_efficient_attention_xformers(self, q):\n        return q\n",
         METHOD.format("_use_memory_efficient_attention_xformers")
         + "\n    def __init__(self):\n        self._use_memory_efficient_attention_xformers = False\n",
-        "class XFormersAttnProcessor:\n    pass\n\n\nproc = XFormersAttnProcessor()\n",
-        "from .processors import XFormersAttnProcessor\n\nproc = XFormersAttnProcessor()\n",
-        f"{FROM}return isinstance(unet, (list, XFormersAttnProcessor))\n",
-        f"{FROM}return type(unet) == XFormersAttnProcessor\n",
-        f"{FROM}unet: XFormersAttnProcessor = flag\n",
-        FROM.replace("unet,", "unet: XFormersAttnProcessor,").replace("):", ") -> XFormersAttnProcessor:") + "pass\n",
-        f"from typing import Union\n{FROM}return Union[str, XFormersAttnProcessor]\n",
+        "class XFormersCrossAttnProcessor:\n    pass\n\n\nproc = XFormersCrossAttnProcessor()\n",
+        "from .processors import XFormersCrossAttnProcessor\n\nproc = XFormersCrossAttnProcessor()\n",
+        f"{FROM}return isinstance(unet, (list, XFormersCrossAttnProcessor))\n",
+        f"{FROM}return type(unet) == XFormersCrossAttnProcessor\n",
+        f"{FROM}unet: XFormersCrossAttnProcessor = flag\n",
+        FROM.replace("unet,", "unet: XFormersCrossAttnProcessor,").replace("):", ") -> XFormersCrossAttnProcessor:")
+        + "pass\n",
+        f"from typing import Union\n{FROM}return Union[str, XFormersCrossAttnProcessor]\n",
     ],
 )
 def test_it_is_not(text: str) -> None:
     assert found(text) == []
+
+
+ASKING = """\
+from diffusers.utils.import_utils import is_xformers_available
+
+
+def main(make, fast):
+    unet = make()
+    if fast:
+        if is_xformers_available():
+            unet.enable_xformers_memory_efficient_attention()
+        else:
+            raise ValueError("install xformers")
+"""
+
+
+def advice(result: FileResult) -> str:
+    return next(finding.advice for finding in result.findings if finding.code == "XF411")
+
+
+def test_the_question_before_it_goes_with_it() -> None:
+    assert advice(rewrite_text(ASKING)).startswith("Delete the call, with lines 7 to 10, which ask for xformers first")
+
+
+def test_a_class_of_the_project_with_code_behind_the_switch_is_named(tmp_path: Path) -> None:
+    own = "class Block:\n    def set_use_memory_efficient_attention_xformers(self, on):\n        self.plain = on\n"
+    write(tmp_path, {"train.py": ASKING, "block.py": own})
+    told = rewrite(tmp_path, "--check", "-v").output
+    assert "Classes of this project define that method as well" in told
+    assert "SDPA is diffusers' default" not in told
 
 
 def test_a_class_of_the_project_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,15 +101,16 @@ def test_a_class_of_the_project_is_its_own(tmp_path: Path, monkeypatch: pytest.M
         tmp_path,
         {
             "pk/__init__.py": "",
-            "pk/procs.py": "class XFormersAttnProcessor:\n    pass\n",
-            "run.py": "from pk.procs import XFormersAttnProcessor\n\nPROC = XFormersAttnProcessor()\n",
-            "other.py": "from diffusers import XFormersAttnProcessor\n\nPROC = XFormersAttnProcessor()\n",
+            "pk/procs.py": "class XFormersCrossAttnProcessor:\n    pass\n",
+            "run.py": "from pk.procs import XFormersCrossAttnProcessor\n\nPROC = XFormersCrossAttnProcessor()\n",
+            "other.py": "from diffusers import XFormersCrossAttnProcessor\n\nPROC = XFormersCrossAttnProcessor()\n",
         },
     )
     monkeypatch.chdir(tmp_path)
     report = rewrite(".").output
     assert "other.py:3:8: XF411" in report
-    assert "run.py" not in report
+    assert "run.py:1:" not in report.partition("Only named:")[0]
+    assert report.endswith("xformers can be uninstalled: no, because other.py needs it\n")
 
 
 @pytest.mark.parametrize("home", ["diffusers", "src/diffusers"])
@@ -115,3 +147,22 @@ def test_a_library_from_elsewhere_is_not(tmp_path: Path) -> None:
     assert (tmp_path / "flags.py").read_text() == flag
     assert "XF411" in report
     assert "XF408" in report
+
+
+def test_a_method_that_a_class_of_the_project_hands_down_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = (
+        "class Base:\n    def __init__(self):\n        self._use_memory_efficient_attention_xformers = True\n\n"
+        "    def _memory_efficient_attention_xformers(self, q):\n        return q\n"
+    )
+    more = (
+        "\n\nclass More(Base):\n    def forward(self, q):\n        if self._use_memory_efficient_attention_xformers:\n"
+        "            return self._memory_efficient_attention_xformers(q)\n"
+    )
+    write(tmp_path, {"pk/__init__.py": "", "pk/base.py": base, "pk/more.py": f"from .base import Base\n{more}"})
+    write(tmp_path, {"pk/other.py": f"from diffusers import Base\n{more}"})
+    monkeypatch.chdir(tmp_path)
+    report = rewrite(".").output
+    assert "pk/other.py:7:20: XF411" in report
+    assert "pk/more.py" not in report.partition("Only named:")[0]

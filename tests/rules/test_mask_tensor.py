@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+import torch
+
 from tests.rules.common import Case, attend, by_name, codes_in, examples_hold, holds, mea, rule
+from xf2sdpa import compat
+from xf2sdpa.rewrite.engine import rewrite_with
+from xf2sdpa.rewrite.options import Options
 from xf2sdpa.settings import Settings
 
 
@@ -28,16 +34,32 @@ EMITTED = {
     ),
     "three on four": Case(masked(THREE), ("left XF212",), "a mask with 3 dimensions on 4-D inputs", same=True),
     "four on three": Case(masked(FOUR, rank=3), ("left XF212",), "a mask with 4 dimensions on 3-D inputs"),
-    "where no helper may be": Case(
-        "from xformers.ops.fmha import _memory_efficient_attention\n" + masked(FOUR),
-        ("left XF215",),
-        "the helper guards masked calls",
-        same=True,
-        helper=True,
+    "learned": Case(
+        masked("m", "m = table[c].view(b, 4, n, n)"), ("left XF225",), "the mask may be learned", same=True
+    ),
+    "learned, for the helper": Case(
+        masked("m", "m = table[c].view(b, 4, n, n)"), ("compat XF161",), "the mask may be learned", helper=True
     ),
     "of unknown dimensions": Case(masked("m", "m = torch.zeros(c)"), ("left XF212",), "does not show how many"),
+    "three on four, named": Case(
+        masked("m", f"m = {THREE}"), ("note XF302",), has=("attn_mask=m.unflatten(0, (q.shape[0], q.shape[2])),",)
+    ),
     "three on four, or None": Case(
-        masked("m", f"m = {THREE} if c else None"), ("left XF212",), "a mask with 3 dimensions on 4-D inputs"
+        masked("m", f"m = {THREE} if c else None"),
+        ("note XF302",),
+        has=("attn_mask=None if m is None else m.unflatten(0, (q.shape[0], q.shape[2])),",),
+    ),
+    "three on four, of a query that is transposed for it": Case(
+        attend(
+            "xops.memory_efficient_attention(q, k, v, attn_bias=m).flatten(2)", f"m = {THREE}", "q = q.transpose(1, 2)"
+        ),
+        ("note XF302",),
+        has=("    q = q.transpose(1, 2)\n", "        q.transpose(1, 2),\n        k.tr"),
+    ),
+    "three on four, of a query without a name": Case(
+        masked("m", f"m = {THREE}").replace("attention(q", "attention(q[:1]"),
+        ("left XF212",),
+        "a mask with 3 dimensions",
     ),
     "three on three or None, in the call": Case(
         masked(f"{THREE} if c else None", rank=3), ("left XF212",), "a 3-D tensor or None"
@@ -58,12 +80,33 @@ def test_it_needs_torch_2_2() -> None:
     assert holds(Case(attend(mea()))).sites[0].torch_floor == (2, 0)
 
 
-def test_on_an_h200_the_helper_guards_it() -> None:
-    (site,) = holds(Case(masked(FOUR), ("compat XF161",), helper=True)).sites
-    assert site.message == "the helper guards masked calls against NaN gradients on Hopper"
-    assert "any" in site.advice
-    anywhere = Case(masked(FOUR), ("note XF302",), helper=True, settings=Settings(device="any"))
-    assert f"attn_mask={FOUR}" in holds(anywhere).new
+def test_one_that_may_close_rows_needs_torch_2_5() -> None:
+    for value, floor in (("-1e4", (2, 2)), ("float('-inf')", (2, 5)), ("-1e9", (2, 5))):
+        made = f"m = torch.zeros(b, 1, n, n).masked_fill(c, {value})"
+        assert holds(Case(masked("m", made))).sites[0].torch_floor == floor
+    given = masked("mask.view(b, 1, n, n)").replace("bias, c", "mask, c")
+    assert holds(Case(given)).sites[0].torch_floor == (2, 5)
+
+
+def test_a_value_from_outside_on_3_d_inputs() -> None:
+    program = masked("mask", rank=3).replace("bias, c", "mask, c")
+    (site,) = holds(Case(program, ("left XF211",), same=True)).sites
+    options = Options(Settings(), mask_objects=False)
+    result = rewrite_with(program, "model.py", options)
+    (site,) = result.sites
+    assert "attn_mask=None if mask is None else mask.unsqueeze(-3)" in result.new
+    assert (site.kind.value, site.torch_floor) == ("assumed", (2, 5))
+    assert any("nothing in this project makes a mask object" in sentence for sentence in site.assumptions)
+    four = masked("mask").replace("bias, c", "mask, c")
+    assert rewrite_with(four, "model.py", options).new == four, "its dimensions are not known"
+    learned = masked("bias", rank=3)
+    assert rewrite_with(learned, "model.py", options).new == learned
+    assert rewrite_with(learned, "model.py", options).sites[0].code == "XF225"
+
+
+def test_a_tensor_of_unknown_dimensions_on_3_d_inputs() -> None:
+    """xformers takes two or three there, and both get a dimension of heads in one place."""
+    holds(Case(masked("torch.zeros(c)", rank=3), ("note XF302",), has=("attn_mask=torch.zeros(c).unsqueeze(-3)",)))
 
 
 def test_without_the_helper_by_wish_it_is_inline() -> None:
@@ -82,8 +125,24 @@ def test_a_near_miss_goes_elsewhere(case: Case) -> None:
 
 
 def test_every_code_is_told_somewhere() -> None:
-    assert set(rule("mask_tensor").codes) - {"XF113"} <= codes_in(EMITTED)
+    assert set(rule("mask_tensor").codes) <= codes_in(EMITTED)
 
 
 def test_the_examples_hold() -> None:
     examples_hold("mask_tensor")
+
+
+def test_a_mask_with_the_heads_in_its_batch_does_what_the_helper_does() -> None:
+    """Its numbers, and an error where the sizes do not fit; xformers itself no longer takes such a mask."""
+    text = masked("m", "m = mask.view(c * h, n, n)").replace("bias, c", "mask, c")
+    new = holds(Case(text, ("note XF302",))).new
+    given = {"xops": compat, "F": torch.nn.functional, "torch": torch}
+    old, now = ({**given} for _ in range(2))
+    exec(text.replace("import xformers.ops as xops", ""), old)
+    exec(new, now)
+    q, k, v = torch.randn(3, 2, 5, 3, 8, dtype=torch.float64)
+    bias = torch.randn(6, 5, 5, dtype=torch.float64)
+    torch.testing.assert_close(now["attend"](q, k, v, bias, 2, 0), old["attend"](q, k, v, bias, 2, 0))
+    for program in (old, now):
+        with pytest.raises((RuntimeError, ValueError)):
+            program["attend"](q, k, v, bias[:3], 1, 0)

@@ -7,7 +7,6 @@ import pytest
 from tests.rules.common import Case, attend, by_name, codes_in, examples_hold, holds, rule
 
 VARIANTS = {
-    "memory_efficient_attention_forward": "If no gradient is needed here",
     "memory_efficient_attention_backward": "Let autograd do it",
     "memory_efficient_attention_forward_requires_grad": "Keep xformers",
     "memory_efficient_attention_partial": "Keep xformers",
@@ -20,7 +19,19 @@ def called(name: str, imports: str = "from xformers.ops.fmha import {}\n") -> st
 
 
 EMITTED = {name: Case(called(name), ("left XF208",), f"{name} has no equivalent", same=True) for name in VARIANTS}
+EMITTED |= {
+    f"forward, given {more}": Case(
+        called("memory_efficient_attention_forward").replace("v)", f"v, {more})"), ("left XF208",), same=True
+    )
+    for more in ("bias", "attn_bias=bias", "output_dtype=None")
+}
 NEAR_MISSES = {
+    "forward alone": Case(called("memory_efficient_attention_forward"), ("assumed XF101",), has=(".detach()",)),
+    "forward without a mask": Case(
+        called("memory_efficient_attention_forward").replace("v)", "v, None, drop, op=None)"),
+        ("assumed XF101",),
+        has=("dropout_p=drop", ".transpose(1, 2).contiguous().detach()"),
+    ),
     "the plain one": Case(called("memory_efficient_attention"), ("assumed XF101",)),
     "of another library": Case(called("merge_attentions", "from other import {}\n"), same=True),
     "a function of the file": Case(

@@ -54,8 +54,26 @@ EMITTED = {
         helper=True,
     ),
 }
+EMITTED |= {
+    "a function of a module that is imported for others": Case(
+        guarded("import logging\nfrom lib.tools import C, named\n", "logging.info(named('slow'))", after="print(C)\n"),
+        ("finding XF146",),
+        has=("from lib.tools import C\n",),
+        helper=True,
+    ),
+}
 SAID = "logging.info('slow')"
 NEAR_MISSES = {
+    "a module that is imported for itself": Case(
+        guarded("from lib.tools import named\n", "print(named('slow'))"),
+        has=("from lib.tools import named\n",),
+        helper=True,
+    ),
+    "what may be a module": Case(
+        guarded("from lib import C, tools\n", "print(tools.named('slow'))", after="print(C)\n"),
+        has=("from lib import C, tools\n",),
+        helper=True,
+    ),
     "read elsewhere": Case(
         guarded("import logging\n", SAID, after="logging.info(1)\n"), has=("import logging\n",), helper=True
     ),

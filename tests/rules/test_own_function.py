@@ -45,6 +45,69 @@ def test_it_takes_over() -> None:
     assert not rewrite_text(result.new, compat="_attention_compat").changed
 
 
+FLAG = "try:\n    import xformers\n\n    HAVE_XFORMERS = True\nexcept ImportError:\n    HAVE_XFORMERS = False\n"
+OWN = TEXT[TEXT.index("    def memory") : TEXT.index("\n\ndef attend")]
+IMPORT = "    from xformers.ops import memory_efficient_attention\n"
+ATTEND = "\n\ndef attend(q, k, v, mask):\n" + CALL
+IF = "import torch.nn.functional as F\n{head}\nif {test}:\n" + IMPORT + "else:\n" + OWN + ATTEND
+IF_NOT = "import torch.nn.functional as F\n{head}\nif {test}:\n" + OWN + "else:\n" + IMPORT + ATTEND
+FIND = "from importlib.util import find_spec\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "head", "test"),
+    [
+        (IF, FLAG, "HAVE_XFORMERS"),
+        (IF_NOT, FLAG, "not HAVE_XFORMERS"),
+        (IF, FIND, "find_spec('xformers') is not None"),
+        (IF_NOT, FIND, "not find_spec('xformers')"),
+        (IF_NOT, FIND, "find_spec('xformers') is None"),
+        (IF, FIND + "\nHAS_XFORMERS = find_spec('xformers') is not None\n", "HAS_XFORMERS"),
+        (IF, FIND + "\nXFORMERS = bool(1)\n", "find_spec('xformers')"),
+    ],
+)
+def test_it_takes_over_from_an_if(text: str, head: str, test: str) -> None:
+    result = rewritten(text=text.format(head=head, test=test))
+    assert [site.code for site in result.sites] == ["XF163"]
+    assert "\n\n\ndef memory_efficient_attention(q, k, v, attn_bias=None, p=0.0):\n    q, k, v =" in result.new
+    assert "import xformers" not in result.new
+    assert "from xformers" not in result.new
+
+
+@pytest.mark.parametrize(
+    ("head", "test"),
+    [
+        ("import os\n\nUSE_XFORMERS = os.environ.get('X') is not None\n", "USE_XFORMERS"),
+        ("import os\n\nXFORMERS = bool(os.environ.get('X'))\n", "XFORMERS"),
+        (FLAG + "HAVE_XFORMERS = HAVE_XFORMERS and F is not None\n", "HAVE_XFORMERS"),
+        (FLAG + "\n\ndef off():\n    global HAVE_XFORMERS\n    HAVE_XFORMERS = False\n\n", "HAVE_XFORMERS"),
+        (FIND, "find_spec('other')"),
+        (FIND, "find_spec('xformers') is not None and F is not None"),
+    ],
+)
+def test_a_choice_of_somebody_is_none(head: str, test: str) -> None:
+    result = rewritten(text=IF.format(head=head, test=test))
+    assert "XF163" not in [site.code for site in result.sites]
+    assert "def memory_efficient_attention(q, k, v, attn_bias=None, p=0.0):" in result.new
+    assert CALL in result.new  # by whichever of the two
+
+
+@pytest.mark.parametrize(
+    ("docstring", "taken"),
+    [
+        ('        """Attend.\n\n        As xformers does.\n        """\n', True),
+        ('        """Attend.\n\n            More.\n    """\n', True),
+        ('        """Attend.\n\n  Less.\n        """\n', False),
+        ('        TEXT = """\n        More.\n        """\n', False),
+    ],
+)
+def test_docstrings_move_with_the_function(docstring: str, taken: bool) -> None:
+    line = "        q, k, v = (x"
+    result = rewritten(line, docstring + line)
+    assert ([site.code for site in result.sites] == ["XF163"]) is taken
+    assert not rewrite_text(result.new, compat="_attention_compat").changed
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -84,3 +147,30 @@ def test_what_is_one_with_the_line_above_is_not_taken_apart() -> None:
     text = "try:\n    from xformers.ops import memory_efficient_attention\nexcept ImportError: from own import "
     text += "memory_efficient_attention\n\n\ndef attend(q, k, v):\n" + CALL
     assert "XF163" not in [site.code for site in rewritten(text=text).sites]
+
+
+def test_a_call_with_more_arguments_fits_nothing() -> None:
+    result = rewritten(CALL, CALL.replace("(q, k, v)", "(q, k, v, None, 0.0, None)"))
+    assert [site.code for site in result.sites] != ["XF163"]
+
+
+def test_an_arm_of_two_comments_is_taken_over() -> None:
+    result = rewritten(HEAD, "    # not\n\n    # theirs\n")
+    assert [site.code for site in result.sites] == ["XF163"]
+
+
+FITTING = {
+    "it must be given more": ("p=0.0", "p=0.0, *, scale", "(q, k, v)", False),
+    "it may be given more": ("p=0.0", "p=0.0, *, scale=None", "(q, k, v)", True),
+    "all that it reads": ("p=0.0", "p=0.0", "(q, k, v, mask)", True),
+    "what it does not read": ("p=0.0", "p=0.0", "(q, k, v, mask, 0.1)", False),
+    "a kernel, which it need not read": ("p=0.0", "p=0.0, op=None", "(q, k, v, op=None)", True),
+    "a name that it does not know": ("p=0.0", "p=0.0", "(q, k, v, scale=1.0)", False),
+    "too little": ("attn_bias=None", "attn_bias", "(q, k, v)", False),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "call", "fits"), FITTING.values(), ids=list(FITTING))
+def test_what_fits(old: str, new: str, call: str, fits: bool) -> None:
+    text = TEXT.replace(old, new, 1).replace(CALL, CALL.replace("(q, k, v)", call))
+    assert ([site.code for site in rewritten(text=text).sites] == ["XF163"]) is fits

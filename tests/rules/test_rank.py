@@ -29,6 +29,38 @@ EMITTED = {
         ("assumed XF102",),
         has=("        value=v.unsqueeze(1), query=q.unsqueeze(1), key=k.unsqueeze(1)\n",),
     ),
+    "on another path": Case(
+        shaped("if c:", "    b, n, h, d = k.shape"),
+        ("assumed XF101", "note XF307"),
+        has=("    if k.ndim != 4:\n        raise NotImplementedError(\n", MOVED),
+    ),
+    "on the other way out": Case(
+        shaped("if c:", "    b, n, d = q.shape", "    return b"),
+        ("assumed XF102",),
+        has=("    if q.ndim != 3:\n        raise NotImplementedError(\n", ADDED),
+    ),
+    "on two others, not the same": Case(
+        shaped("if c:", "    b, n, h, d = q.shape", "elif k:", "    b, n, d = q.shape"), ("left XF202",), same=True
+    ),
+    "on another path, which asks for it": Case(
+        shaped("if q.ndim == 4:", "    b, n, h, d = q.shape"), ("left XF201",), same=True
+    ),
+    "on another path, asked for before": Case(
+        shaped("rank = q.dim()", "if rank == 4:", "    b, n, h, d = q.shape"), ("left XF201",), same=True
+    ),
+    "on another path, asked for by its length": Case(
+        shaped("if len(q.shape) > 3:", "    b, n, h, d = q.shape"), ("left XF201",), same=True
+    ),
+    "on another path, of what is not a variable here": Case(
+        shaped("if c:", "    b, n, h, d = q.shape", call="xops.memory_efficient_attention(q + 0 * c, k, v)"),
+        ("left XF201",),
+        same=True,
+    ),
+    "on another path, in a lambda": Case(
+        shaped("if c:", "    b, n, h, d = q.shape", call="(lambda: xops.memory_efficient_attention(q, k, v))()"),
+        ("left XF201",),
+        same=True,
+    ),
     "not shown": Case(shaped(), ("left XF201",), "does not show whether", same=True),
     "a shape of something else": Case(shaped("b, n, h, d = bias.shape"), ("left XF201",), same=True),
     "a shape before a change": Case(shaped("b, n, h, d = q.shape", "q, k, v = c(q, k, v)"), ("left XF201",), same=True),
@@ -41,7 +73,9 @@ EMITTED = {
 }
 NEAR_MISSES = {
     "a variant": Case(
-        shaped("b, n, h, d = q.shape").replace("attention(q", "attention_forward(q"), ("left XF208",), same=True
+        shaped("b, n, h, d = q.shape").replace("attention(q", "attention_forward_requires_grad(q"),
+        ("left XF208",),
+        same=True,
     ),
     "unpacked": Case(shaped("b, n, h, d = q.shape", call="xops.memory_efficient_attention(*q)"), ("left XF205",)),
     "of another library": Case(shaped("b, n, h, d = q.shape").replace("xformers", "flash"), same=True),

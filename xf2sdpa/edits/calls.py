@@ -142,7 +142,7 @@ def _fit(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) -> 
     line = layout.lines[edit.node.lineno - 1]
     old = (edit.node.end_col_offset or 0) - edit.node.col_offset  # in bytes: near enough for a width
     growth = len(module.code_for_node(call)) + len(edit.suffix) - old
-    if len(line.rstrip()) + growth <= layout.width:
+    if len(line.rstrip()) - layout.spared.get(edit.node.lineno, 0) + growth <= layout.width:
         return call
     return _exploded(call, edit, layout, module)
 
@@ -150,6 +150,7 @@ def _fit(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) -> 
 def _exploded(call: cst.Call, edit: CallEdit, layout: Layout, module: cst.Module) -> cst.Call:
     inner, outer = _indents(edit, layout)
     room = layout.width - len(layout.indent(edit.node.lineno).expandtabs(4)) - len(layout.tab.expandtabs(4))
+    room += min(layout.spared.get(edit.node.lineno, 0), 0)
     plain = [argument.with_changes(whitespace_after_arg=cst.SimpleWhitespace("")) for argument in call.args]
     spaced = [argument.with_changes(comma=_comma(cst.SimpleWhitespace(" "))) for argument in plain[:-1]]
     spaced.append(plain[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT, whitespace_after_arg=_newline(outer)))

@@ -38,3 +38,13 @@ def apart_from_import(statements: Sequence[Any]) -> list[Any]:
 def blank_lines(node: Any) -> list[cst.EmptyLine]:
     """The blank lines above a statement."""
     return [line for line in node.leading_lines if line.comment is None]
+
+
+class BlankLines(cst.CSTTransformer):
+    """Blank lines of a text that goes into a block: they are not indented with it."""
+
+    def leave_EmptyLine(self, original_node: cst.EmptyLine, updated_node: cst.EmptyLine) -> cst.EmptyLine:  # noqa: N802
+        """Take the indentation from a line that is blank."""
+        if original_node.comment is not None:
+            return updated_node
+        return updated_node.with_changes(indent=False, whitespace=cst.SimpleWhitespace(""))

@@ -18,6 +18,7 @@ from xf2sdpa.edits.kinds import (
     DropOperands,
     Edit,
     ExpressionEdit,
+    InsertBefore,
     RemoveAliases,
     Rename,
     ReplaceExpression,
@@ -25,8 +26,10 @@ from xf2sdpa.edits.kinds import (
     StatementEdit,
     TakeArm,
     TakeBranch,
+    TakeElse,
     Unguard,
     Unwrap,
+    Within,
 )
 
 _BLOCKS = ("body", "orelse", "finalbody")
@@ -46,9 +49,13 @@ class _Program:
         self.expressions = {id(e.node): e for e in edits if isinstance(e, ExpressionEdit)}
         self.statements = {id(e.node): e for e in edits if isinstance(e, StatementEdit)}
         self.imports: dict[int, list[ast.stmt]] = {}
+        self.before: dict[int, list[ast.stmt]] = {}
+        self.within = {id(edit.node): edit.head for edit in edits if isinstance(edit, Within)}
         for edit in edits:
             if isinstance(edit, AddImport):
                 self.imports.setdefault(id(edit.after), []).extend(ast.parse(edit.text).body)
+            elif isinstance(edit, InsertBefore):
+                self.before.setdefault(id(edit.node), []).extend(ast.parse(edit.text).body)
 
     def module(self, tree: ast.Module) -> ast.Module:
         body = self.block(tree.body)
@@ -69,13 +76,18 @@ class _Program:
             new = [_changed(edit.node, names=left)] if left else []
         elif isinstance(edit, TakeArm):
             new = self.block(edit.node.body if edit.answer else edit.node.orelse)
+        elif isinstance(edit, TakeElse):
+            new = [_changed(edit.node, test=_expression(edit.condition), body=self.block(edit.node.orelse), orelse=[])]
         elif isinstance(edit, Unguard):
             frame = edit.node
             rest = [*frame.orelse, *frame.finalbody] if isinstance(frame, ast.Try) else []
             new = self.block([*frame.body, *rest])
         else:
             new = [self.copied(node)]
-        return [*new, *self.imports.get(id(node), ())]
+        if id(node) in self.within:
+            around = ast.parse(f"{self.within[id(node)]}\n    pass").body[0]
+            new = [_changed(around, body=new)]
+        return [*self.before.get(id(node), ()), *new, *self.imports.get(id(node), ())]
 
     def copied(self, node: _Node) -> _Node:
         """A node with its parts edited; itself, if nothing in it is."""
@@ -191,8 +203,17 @@ def _with_suffix(value: ast.expr, suffix: str) -> ast.expr:
     return chain
 
 
+def top_line(tree: ast.Module) -> int:
+    """The line of the first statement behind the docstring and `from __future__` imports; 1 if there is none."""
+    behind = tree.body[_after_preamble(tree) :]
+    return min([behind[0].lineno, *(d.lineno for d in getattr(behind[0], "decorator_list", ()))]) if behind else 1
+
+
 def _after_preamble(tree: ast.Module) -> int:
-    """How many statements must stay first: the docstring and `from __future__` imports."""
+    """How many statements must stay first: the docstring and `from __future__` imports.
+
+    Counted here once more, since a check that asks the editor's own function would share its mistakes.
+    """
     count = 0
     for statement in tree.body:
         is_doc = count == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

@@ -127,13 +127,13 @@ class _Collector(cst.CSTVisitor):
     def visit_ClassDef(self, node: cst.ClassDef) -> None:  # noqa: N802
         self.labels.add(node.name)
 
-    def visit_TypeVar(self, node: cst.TypeVar) -> None:  # noqa: N802
+    def visit_TypeVar(self, node: cst.TypeVar) -> None:  # noqa: N802  # pragma: no cover - syntax of Python 3.12
         self.labels.add(node.name)
 
-    def visit_TypeVarTuple(self, node: cst.TypeVarTuple) -> None:  # noqa: N802
+    def visit_TypeVarTuple(self, node: cst.TypeVarTuple) -> None:  # noqa: N802  # pragma: no cover - syntax of Python 3.12
         self.labels.add(node.name)
 
-    def visit_ParamSpec(self, node: cst.ParamSpec) -> None:  # noqa: N802
+    def visit_ParamSpec(self, node: cst.ParamSpec) -> None:  # noqa: N802  # pragma: no cover - syntax of Python 3.12
         self.labels.add(node.name)
 
     def visit_ExceptHandler(self, node: cst.ExceptHandler) -> None:  # noqa: N802

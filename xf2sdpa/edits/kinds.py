@@ -108,6 +108,14 @@ class TakeArm:
 
 
 @dataclass(frozen=True)
+class TakeElse:
+    """An `if` of whose body nothing is left becomes its `else`, under the negated condition."""
+
+    node: ast.If
+    condition: str
+
+
+@dataclass(frozen=True)
 class RemoveAliases:
     """An import statement loses names; `bound` are the variables that it no longer binds."""
 
@@ -123,6 +131,25 @@ class AddImport:
     after: ast.stmt | None
 
 
+@dataclass(frozen=True)
+class InsertBefore:
+    """A new statement stands before another one, in its block; comments above that one stay with it.
+
+    The other one is simple and alone on its lines.
+    """
+
+    node: ast.stmt
+    text: str
+
+
+@dataclass(frozen=True)
+class Within:
+    """A statement stands in a `with` of its own, whose first line is `head`; it is simple and alone on its lines."""
+
+    node: ast.stmt
+    head: str
+
+
 ExpressionEdit = CallEdit | Unwrap | Rename | ReplaceExpression | TakeBranch | DropOperands
-StatementEdit = ReplaceStatement | TakeArm | Unguard | RemoveAliases
-Edit = ExpressionEdit | StatementEdit | AddImport
+StatementEdit = ReplaceStatement | TakeArm | TakeElse | Unguard | RemoveAliases
+Edit = ExpressionEdit | StatementEdit | InsertBefore | Within | AddImport

@@ -13,22 +13,24 @@ from collections.abc import Iterator, Sequence
 
 from xf2sdpa.analysis.spans import split_lines
 from xf2sdpa.edits.expected import expected
-from xf2sdpa.edits.kinds import AddImport, Edit, StatementEdit
+from xf2sdpa.edits.kinds import AddImport, Edit, InsertBefore, StatementEdit, Within
 
 
 class CheckFailed(Exception):
     """The rewrite is wrong; nothing may be written."""
 
 
-def check(old: str, new: str, edits: Sequence[Edit], further: Sequence[Edit]) -> None:
+def check(old: str, new: str, edits: Sequence[Edit], further: Sequence[Edit], top: int = 1) -> None:
     """Check a text. `edits` turned `old` into `new`; `further` are the edits that `new` would need in turn.
+
+    `top` is the line above which a new first import stands at the latest: below comments and the docstring.
 
     Raises:
         CheckFailed: the message says what is wrong.
     """
     if further:
         raise CheckFailed("a second run would change the file again")
-    if not _same_outside(old, new, list(_kept(old, edits))):
+    if not _same_outside(old, new, list(_kept(old, edits, top))):
         raise CheckFailed("text outside the edits changed")
 
 
@@ -74,10 +76,13 @@ def _same_outside(old: str, new: str, kept: Sequence[str]) -> bool:
     return (len(kept) == 1 and old == new) or position <= len(new) - len(kept[-1])
 
 
-def _kept(old: str, edits: Sequence[Edit]) -> Iterator[str]:
+def _kept(old: str, edits: Sequence[Edit], top: int) -> Iterator[str]:
     """The pieces of the old text between the edits."""
     starts = _line_starts(old)
-    spans = sorted(_span(old, starts, edit) for edit in edits)
+    spans = [_span(old, starts, edit) for edit in edits]
+    if any(isinstance(edit, AddImport) and edit.after is None for edit in edits):
+        spans += [(start, start) for start in starts[:top]]
+    spans.sort()
     position = 0
     for first, last in spans:
         if first > position:
@@ -102,7 +107,9 @@ def _span(old: str, starts: Sequence[int], edit: Edit) -> tuple[int, int]:
         return place, place
     node = edit.node
     end_line = node.end_lineno or node.lineno
-    if isinstance(edit, StatementEdit):
+    if isinstance(edit, InsertBefore):
+        return starts[_statement_lines(old, starts, edit.node)[0] - 1], starts[node.lineno - 1]
+    if isinstance(edit, StatementEdit | Within):
         first, last = _statement_lines(old, starts, node)
         return starts[first - 1], starts[last]
     return _offset(old, starts, node.lineno, node.col_offset), _offset(old, starts, end_line, node.end_col_offset or 0)

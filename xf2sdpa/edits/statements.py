@@ -13,24 +13,26 @@ from typing import Any, cast
 
 import libcst as cst
 
-from xf2sdpa.edits.comments import apart_from_import, blank_lines, kept_comments, without_blank_start
+from xf2sdpa.edits.comments import BlankLines, apart_from_import, blank_lines, kept_comments, without_blank_start
 from xf2sdpa.edits.errors import PairingError, Transcript
 from xf2sdpa.edits.expressions import ExpressionEditor
+from xf2sdpa.edits.frames import deeper
 from xf2sdpa.edits.hidden import Touched
 from xf2sdpa.edits.import_lines import after_preamble, without_aliases
 from xf2sdpa.edits.kinds import (
     AddImport,
     Edit,
     ExpressionEdit,
+    InsertBefore,
     RemoveAliases,
     ReplaceStatement,
     StatementEdit,
     TakeArm,
+    TakeElse,
     Unguard,
+    Within,
 )
 from xf2sdpa.edits.layout import Layout
-
-_Statement = cst.BaseStatement | cst.BaseSmallStatement
 
 
 def apply_edits(
@@ -54,6 +56,11 @@ class _Editor:
         for edit in edits:
             if isinstance(edit, AddImport):
                 self.imports.setdefault(id(edit.after), []).append(edit)
+        self.before: dict[int, list[InsertBefore]] = {}
+        for edit in edits:
+            if isinstance(edit, InsertBefore):
+                self.before.setdefault(id(edit.node), []).append(edit)
+        self.within = {id(edit.node): edit for edit in edits if isinstance(edit, Within)}
         self.touches = Touched(edits)
         self.below: list[cst.EmptyLine] = []  # comments from the end of a block that took its frame's place
 
@@ -87,10 +94,11 @@ class _Editor:
 
     def block(self, body: Sequence[Any], statements: Sequence[ast.stmt]) -> tuple[list[Any], list[cst.EmptyLine]]:
         """The statements of a block after the edits, and comment lines above removed statements at its end."""
-        made = _Block(is_headed=body is self.module.body and bool(self.module.header))
+        of_module = body is self.module.body
+        made = _Block(of_module=of_module, is_headed=of_module and bool(self.module.header))
         for node, twins in paired(body, statements):
-            kept = self.line(node, twins) if any(map(self.touches, twins)) else [node]
-            made.add(kept, node)
+            kept = self.framed(self.line(node, twins), twins[0]) if any(map(self.touches, twins)) else [node]
+            made.add(kept, node, twins)
             made.orphans += self.below
             self.below = []
             for twin in twins:
@@ -98,6 +106,23 @@ class _Editor:
                     added = self.import_of(edit)
                     made.append(added if kept else added.with_changes(leading_lines=blank_lines(node)))
         return made.statements, made.orphans
+
+    def framed(self, kept: list[Any], twin: ast.stmt) -> list[Any]:
+        """A statement in the `with` that it gets, if any, and with what the edits put before it."""
+        edit = self.within.get(id(twin))
+        return self.with_checks([deeper(kept[0], edit.head, self.module)] if edit is not None else kept, twin)
+
+    def with_checks(self, kept: list[Any], twin: ast.stmt) -> list[Any]:
+        """A statement with what the edits put before it; the blank lines above it stand above all that."""
+        before = self.before.get(id(twin), ())
+        if not before:
+            return kept
+        config = self.module.config_for_parsing
+        first, *more = (cst.parse_statement(edit.text, config=config) for edit in before)
+        comments = without_blank_start(kept[0].leading_lines)
+        blank = list(kept[0].leading_lines)[: len(kept[0].leading_lines) - len(comments)]
+        kept[0] = kept[0].with_changes(leading_lines=comments)
+        return [cast("Any", first).with_changes(leading_lines=blank), *more, *kept]
 
     def line(self, node: cst.BaseStatement, twins: Sequence[ast.stmt]) -> list[cst.BaseStatement]:
         """A line of simple statements, or one compound statement, edited; the result may be empty or several."""
@@ -137,6 +162,8 @@ class _Editor:
             return self.arm(cast("cst.If", node), edit)
         if isinstance(edit, Unguard):
             return self.unguarded(node, edit.node)
+        if isinstance(edit, TakeElse):
+            return [self.negated(cast("cst.If", node), edit)]
         edited = self.expressions.edit(node, twin)
         return [cast("cst.BaseStatement", self.bodies(edited, node, twin))]
 
@@ -180,7 +207,7 @@ class _Editor:
 
     def parsed(self, text: str, old: Any) -> list[cst.BaseStatement]:
         """The statements of a text, with the leading lines and the trailing comment of the one they replace."""
-        new = cst.parse_module(text, config=self.module.config_for_parsing)
+        new = cst.parse_module(text, config=self.module.config_for_parsing).visit(BlankLines())
         first, *rest = new.body
         first = first.with_changes(leading_lines=[*old.leading_lines, *new.header])
         if not rest and isinstance(first, cst.SimpleStatementLine) and isinstance(old, cst.SimpleStatementLine):
@@ -215,6 +242,12 @@ class _Editor:
         if isinstance(edit, TakeArm):
             return self.rest(node, edit)
         return self.compound(node, twin)[0] if self.touches(twin) else node
+
+    def negated(self, node: cst.If, edit: TakeElse) -> cst.If:
+        """The `else` of an `if` as an `if` of its own; comments above it stay above its first statement."""
+        orelse = cast("cst.Else", node.orelse)
+        test = cst.parse_expression(edit.condition, config=self.module.config_for_parsing)
+        return node.with_changes(test=test, body=self.suite(orelse.body, edit.node.orelse), orelse=None)
 
     def rest(self, node: cst.If, edit: TakeArm) -> Any:
         """What replaces an `elif` whose condition has a known value: an `else`, the next `elif` or nothing."""
@@ -294,17 +327,23 @@ class _Block:
         orphans: comment lines that lost the statement below them; the next statement takes them.
     """
 
-    def __init__(self, *, is_headed: bool) -> None:
+    def __init__(self, *, of_module: bool, is_headed: bool) -> None:
         self.statements: list[Any] = []
         self.orphans: list[cst.EmptyLine] = []
         self._first_went = False
         self._gap: list[cst.EmptyLine] = []
+        self._of_module = of_module
+        self._last_is_import = self._import_went = False
+        """`_import_went`: an import in a function went, so that a blank line behind it parts nothing any more."""
         self._is_headed = is_headed
         """Whether comments at the top of the file stand above the block, so that it may begin with a blank line."""
 
-    def add(self, kept: list[Any], old: Any) -> None:
+    def add(self, kept: list[Any], old: Any, twins: Sequence[ast.stmt]) -> None:
         """Take what became of one old statement: nothing, one or several."""
+        is_import = all(isinstance(twin, ast.Import | ast.ImportFrom) for twin in twins)
         if not kept:
+            apart = self._last_is_import or self._of_module or not self.statements or blank_lines(old)
+            self._import_went |= is_import and not apart
             self.orphans += kept_comments(old)
             self._first_went |= not self.statements
             self._gap = self._gap or (blank_lines(old) if self.statements else [])
@@ -313,8 +352,9 @@ class _Block:
         if self.orphans:
             first = first.with_changes(leading_lines=[*self.orphans, *first.leading_lines])
             self.orphans = []
-        elif self._first_went and not self.statements and not self._is_headed:
+        elif self._import_went or (self._first_went and not self.statements and not self._is_headed):
             first = first.with_changes(leading_lines=without_blank_start(first.leading_lines))
+        self._last_is_import, self._import_went = is_import, False
         if self._gap and not first.leading_lines:
             first = first.with_changes(leading_lines=self._gap)
         self._gap = []

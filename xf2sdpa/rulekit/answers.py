@@ -9,8 +9,10 @@ from __future__ import annotations
 import ast
 
 from xf2sdpa.analysis.effects import is_idle
+from xf2sdpa.analysis.flow import block_of
+from xf2sdpa.analysis.foreign import LEAVING
 from xf2sdpa.analysis.masks import is_boolean
-from xf2sdpa.edits.kinds import DropOperands, Replaceable, ReplaceStatement, TakeArm, TakeBranch
+from xf2sdpa.edits.kinds import DropOperands, Replaceable, TakeArm, TakeBranch
 from xf2sdpa.rulekit.draft import FileDraft, Request
 
 
@@ -31,7 +33,11 @@ def answer(file: FileDraft, question: ast.expr, value: bool, code: str) -> bool:
     if isinstance(parent, ast.IfExp) and parent.test is question:
         return _take(file, TakeBranch(parent, value), [question, parent.orelse if value else parent.body], code)
     if isinstance(parent, ast.If) and parent.test is question:
-        return _take(file, TakeArm(parent, value), [question, *(parent.orelse if value else parent.body)], code)
+        lost = [question, *(parent.orelse if value else parent.body)]
+        taken = _take(file, TakeArm(parent, value), lost, code)
+        if taken:
+            _drop_unreached(file, parent, parent.body if value else parent.orelse, code)
+        return taken
     if isinstance(parent, ast.Assert) and parent.test is question and value:
         return file.drop(parent, code)
     return _constant(file, question, value, code)
@@ -76,15 +82,26 @@ def _take(file: FileDraft, edit: TakeBranch | TakeArm | DropOperands, lost: list
     return True
 
 
+def _drop_unreached(file: FileDraft, choice: ast.If, arm: list[ast.stmt], code: str) -> None:
+    """Drop what stands behind an arm that is always taken and that leaves the block."""
+    if not (arm and isinstance(arm[-1], LEAVING)) or file.names.function(choice) is file.tree:
+        return
+    block = block_of(file.names, choice)
+    behind = block[block.index(choice) + 1 :]
+    parts = (part for statement in behind for part in ast.walk(statement))
+    if not any(isinstance(part, ast.Yield | ast.YieldFrom | ast.Global | ast.Nonlocal) for part in parts):
+        for statement in behind:
+            file.drop(statement, code)
+
+
+def can_be_written(file: FileDraft, question: ast.expr, value: bool) -> bool:
+    """Whether an answer can stand in the place of a question: where no arm is taken, not of every expression."""
+    parent = file.names.parents[id(question)]
+    if isinstance(question, Replaceable) or isinstance(parent, ast.If | ast.IfExp | ast.UnaryOp):
+        return True
+    return isinstance(parent, ast.Assert) and value
+
+
 def _constant(file: FileDraft, question: ast.expr, value: bool, code: str) -> bool:
     """The answer as a constant, where nothing shorter can be said."""
-    if isinstance(question, Replaceable):
-        return file.replace(question, str(value), code)
-    statement = file.names.statement(question)
-    if not (isinstance(statement, ast.Assign) and statement.value is question):
-        return False
-    text = " = ".join([*map(ast.unparse, statement.targets), str(value)])
-    if not file.ask(ReplaceStatement(statement, text), code):
-        return False
-    file.take_away(question)
-    return True
+    return isinstance(question, Replaceable) and file.replace(question, str(value), code)

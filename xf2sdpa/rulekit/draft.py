@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import ImportNode, bound_name, scope_of
 from xf2sdpa.analysis.layers import ClassAttributes
-from xf2sdpa.analysis.names import Names, Scope
+from xf2sdpa.analysis.names import Names
+from xf2sdpa.analysis.scopes import Scope
 from xf2sdpa.analysis.sites import CallSite
 from xf2sdpa.analysis.spans import span_of, split_lines
 from xf2sdpa.codes import IGNORED, NOT_SELECTED
@@ -20,6 +21,7 @@ from xf2sdpa.edits.kinds import (
     CallEdit,
     Edit,
     ExpressionEdit,
+    InsertBefore,
     RemoveAliases,
     Rename,
     Replaceable,
@@ -27,8 +29,9 @@ from xf2sdpa.edits.kinds import (
     ReplaceStatement,
     StatementEdit,
     Unwrap,
+    Within,
 )
-from xf2sdpa.model import Finding, FindingKind, Note, SiteClass, TorchVersion
+from xf2sdpa.model import Finding, FindingKind, Note, Seen, SiteClass, TorchVersion, Unreached
 from xf2sdpa.rulekit.ignore_comments import IgnoreComments
 from xf2sdpa.settings import Settings
 
@@ -60,6 +63,8 @@ class FileDraft:
         compat: how this file imports the helper module (`._attention_compat`); None if there is to be none.
         compat_names: what it needs from there, by the name it is bound to.
         handed_on: names that other files of the project import from this one.
+        replaced: variables of the file, imports and flags, that other files put something else in the place of.
+        elsewhere: names of ours, and attributes given as `op=`, that other files have behind a dot or as strings.
         asking: functions of other files that are given a package's name, by dotted path; True for those that only say
             whether it is there.
         migrated: whether some call of this file is rewritten or removed.
@@ -67,8 +72,14 @@ class FileDraft:
         loaded_alone: whether the file is loaded by itself, so that it can have no helper.
         migrating: whether the project that the file belongs to has calls.
         own_library: whether the project holds the library with the switches to xformers, so that they are its own.
-        own_imports: those classes of libraries' switches to xformers that the file imports from its own project.
+        own_switches: whether a class of the project has code behind such a switch.
         own_functions: the text of functions that it imports from its own project under the operator's name.
+        never_passed: its functions by qualified name, each with a parameter that nothing in the project passes, and the
+            calls that would, but that nothing reaches.
+        seen: what recorded runs saw at its calls, by the function's qualified name, `#` and the call's number in it.
+        plain_masks: why masked calls need no guard here, as in `rewrite/options`.
+        mask_objects: whether something in the project may make a mask object.
+        masks_stay: what keeps mask objects with xformers, as a clause; empty where the helper's may take their place.
     """
 
     path: str
@@ -80,6 +91,8 @@ class FileDraft:
     requests: list[Request] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     handed_on: frozenset[str] = frozenset()
+    replaced: frozenset[str] = frozenset()
+    elsewhere: frozenset[str] = frozenset()
     asking: Mapping[str, bool] = field(default_factory=dict)
     off_limits: bool | None = None
     """Whether nothing in the file may be rewritten; None until somebody asks."""
@@ -87,9 +100,18 @@ class FileDraft:
     migrating: bool = False
     probes_stay: bool = False
     loaded_alone: bool = False
-    own_imports: frozenset[str] = frozenset()
     own_library: bool = False
+    own_switches: bool = False
+    inherited: frozenset[str] = frozenset()
+    """Methods of that library's that this file's classes have from a file of its own project."""
+    diffusers: tuple[int, int] | None = None
+    """The newest release of diffusers that the project admits, if it says so."""
     own_functions: Mapping[str, str] = field(default_factory=dict)
+    never_passed: Mapping[tuple[str, str], tuple[Unreached, ...]] = field(default_factory=dict)
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    plain_masks: str | None = None
+    mask_objects: bool = True
+    masks_stay: str = ""
     compat: str | None = None
     compat_names: dict[str, str] = field(default_factory=dict)
     bound_in_place: set[str] = field(default_factory=set)
@@ -153,9 +175,15 @@ class FileDraft:
 
     def drop_names(self, statement: ImportNode, bound: Collection[str], code: str) -> bool:
         """Ask for names of an import to go, and for the import with the last of them; whether they will."""
-        if not self.ask(RemoveAliases(statement, frozenset(bound)), code):
+        edit, told = RemoveAliases(statement, frozenset(bound)), None
+        for index, request in enumerate(self.requests):
+            if isinstance(request.edit, RemoveAliases) and request.edit.node is statement:
+                edit, told = RemoveAliases(statement, edit.bound | request.edit.bound), index
+        if told is not None and self.objection(edit, code) is None:
+            self.requests[told] = Request(edit, self.requests[told].code)
+        elif not self.ask(edit, code):
             return False
-        if len(bound) == len({alias.asname or alias.name for alias in statement.names}):
+        if len(edit.bound) == len({alias.asname or alias.name for alias in statement.names}):
             self.take_away(statement)
         return True
 
@@ -184,7 +212,7 @@ class FileDraft:
             return Note(IGNORED, "left alone, as it belongs to a call that is left")
         return None
 
-    def _touches_what_is_left(self, edit: ExpressionEdit | StatementEdit) -> bool:
+    def _touches_what_is_left(self, edit: ExpressionEdit | StatementEdit | InsertBefore | Within) -> bool:
         # What edits a call in place keeps its arguments, a call that is left among them.
         inside = [edit.node] if isinstance(edit, CallEdit | Unwrap | Rename) else list(ast.walk(edit.node))
         if any(id(part) in self._left for part in inside):
@@ -240,9 +268,9 @@ class FileDraft:
         """Count a node and all below it as left: no rule may touch it, nor the imports that it reads."""
         self._left.update(_parts(node))
 
-    def take_away(self, node: ast.AST) -> None:
-        """Count a node and all below it as gone."""
-        self._gone.update(_parts(node))
+    def take_away(self, node: ast.AST, besides: Iterable[ast.AST] = ()) -> None:
+        """Count a node and all below it as gone, but not what is below some other ones."""
+        self._gone.update(set(_parts(node)).difference(*map(_parts, besides)))
 
     def give_back(self, node: ast.AST) -> None:
         """Count a node and all below it as there after all: its text goes on elsewhere."""
@@ -290,12 +318,20 @@ class CallDraft:
     torch_floor: TorchVersion = (2, 0)
     edits: list[Edit] = field(default_factory=list)
     lost: list[ast.AST] = field(default_factory=list)
+    guarded: bool = False
+    """Whether SDPA comes from the helper, which keeps off cuDNN where its gradient may be NaN."""
+    full_precision: str | None = None
+    """The variable whose device autocast is switched off for around the call; None if it is not."""
+    read: set[str] = field(default_factory=set)
+    """Variables that the new text reads besides the arguments."""
     kept: list[ast.AST] = field(default_factory=list)
     """Parts of `lost` whose text goes on in an edit."""
     settled: set[str] = field(default_factory=set)
     """Parameters that some rule has dealt with."""
     parts: set[str] = field(default_factory=set)
     """Codes of what is done along with the call, which the user may not want."""
+    stays: bool = False
+    """Whether the call is the helper's since an earlier run, and goes on so: nothing is done, and nothing told."""
     objection: Note | None = None
     """Why one of the edits may not be made, so that the call is left after all."""
 
@@ -305,9 +341,7 @@ class CallDraft:
 
     def drop(self, name: str) -> None:
         """Leave an argument out."""
-        node = self.argument(name)
-        if node is not None:
-            self.lost.append(node)
+        self.lost.append(self.site.bound.arguments[name])
 
     def assume(self, sentence: str) -> None:
         """Rest the rewrite on something that the code does not show."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from xf2sdpa.analysis.imports import ImportNode, guards_around
+from xf2sdpa.analysis.names import called_name
 from xf2sdpa.edits.kinds import Unguard
 from xf2sdpa.rulekit.draft import FileDraft
 
@@ -16,12 +17,36 @@ def take_out(file: FileDraft, statement: ImportNode, code: str) -> bool:
     """
     inner = guards_around(file.names, statement)[-1]
     left = [s for s in inner.body if s is not statement and not file.is_gone(s)]
-    if not isinstance(inner, ast.If) and statement in inner.body and all(map(_cannot_fail, left)):
+    narrow = not isinstance(inner, ast.If) and _catches_missing_packages(inner)
+    sure = all(_cannot_fail(s, narrow=narrow) for s in left)
+    if not isinstance(inner, ast.If) and statement in inner.body and sure:
         return _take_success_path(file, inner, left, code)
     return file.drop_names(statement, {alias.asname or alias.name for alias in statement.names}, code)
 
 
-def _cannot_fail(statement: ast.stmt) -> bool:
+def _catches_missing_packages(guard: ast.Try | ast.With) -> bool:
+    """Whether a guard catches nothing but a failed import."""
+    if isinstance(guard, ast.With):
+        context = guard.items[0].context_expr
+        kinds = context.args if isinstance(context, ast.Call) else []
+    else:
+        given = [handler.type for handler in guard.handlers]
+        kinds = [kind for one in given for kind in (one.elts if isinstance(one, ast.Tuple) else [one]) if kind]
+        kinds = kinds if all(given) else []
+    return bool(kinds) and all(called_name(kind) in ("ImportError", "ModuleNotFoundError") for kind in kinds)
+
+
+def _cannot_fail(statement: ast.stmt, *, narrow: bool) -> bool:
+    """Whether nothing that a guard catches can come of a statement.
+
+    Args:
+        statement: what stands in the guard.
+        narrow: whether it catches failed imports alone.
+    """
+    if isinstance(statement, ast.Assign):
+        return all(_is_plain(target) or narrow for target in statement.targets) and _is_constant(statement.value)
+    if isinstance(statement, ast.AnnAssign):
+        return isinstance(statement.target, ast.Name) and _is_constant(statement.value)
     return isinstance(statement, ast.Pass) or (
         isinstance(statement, ast.Return) and isinstance(statement.value, ast.Constant)
     )
@@ -36,8 +61,13 @@ def _take_success_path(file: FileDraft, guard: ast.Try | ast.With, left: list[as
     for statement in guard.body:
         if (statement not in left or isinstance(statement, ast.Pass)) and not file.is_gone(statement):
             file.drop(statement, code)
-    file.take_away(guard)
-    for statement in (*left, *after):
-        if not isinstance(statement, ast.Pass):
-            file.give_back(statement)
+    file.take_away(guard, besides=[s for s in (*left, *after) if not isinstance(s, ast.Pass)])
     return True
+
+
+def _is_plain(target: ast.expr) -> bool:
+    return isinstance(target, ast.Name) or (isinstance(target, ast.Tuple) and all(map(_is_plain, target.elts)))
+
+
+def _is_constant(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Constant) or (isinstance(value, ast.Tuple) and all(map(_is_constant, value.elts)))

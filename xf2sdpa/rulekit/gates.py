@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Iterable, Iterator
 
 from xf2sdpa.analysis.api import api_name
 from xf2sdpa.analysis.flow import block_of, loads_of
 from xf2sdpa.analysis.foreign import LEAVING, is_own, switches
 from xf2sdpa.analysis.imports import GuardNode, bound_name, brings_ours, is_message, loads_from, scope_of, whole_name
+from xf2sdpa.analysis.names import called_name
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper
 
+_RUNNING = re.compile(r"pip|install|^(?:check_call|check_output|call|run|system|Popen|popen|main|exec\w*)$")
+"""Functions that run an installer which they are told of."""
 _DEEPEST = 3
 """How far an answer is followed from one variable or function to the next."""
 
 
 @functools.lru_cache(maxsize=2)
+def _all_switches(file: FileDraft) -> tuple[ast.AST, ...]:
+    return tuple(switches(file.names, own_library=file.own_library))
+
+
 def _switches(file: FileDraft) -> frozenset[int]:
-    return frozenset(id(node) for node in switches(file.names, own_library=file.own_library))
+    """What switches another library on, and stays."""
+    return frozenset(id(node) for node in _all_switches(file) if not file.is_gone(node))
+
+
+@functools.lru_cache(maxsize=2)
+def _around_switches(file: FileDraft) -> frozenset[int]:
+    """All switches, and all that they stand in."""
+    return frozenset(id(node) for switch in _all_switches(file) for node in (switch, *file.names.ancestors(switch)))
 
 
 def decides_for_others(file: FileDraft, node: ast.AST, depth: int = 0) -> bool:
@@ -40,6 +55,30 @@ def decides_for_others(file: FileDraft, node: ast.AST, depth: int = 0) -> bool:
     return False
 
 
+def decides_an_install(file: FileDraft, node: ast.expr) -> bool:
+    """Whether a question decides if a package is installed: `if not is_installed("xformers"): run_pip("install …")`.
+
+    There it is asked for the package itself, and True would be no answer where it is absent.
+    """
+    inner: ast.AST = node
+    for parent in file.names.ancestors(node):
+        if isinstance(parent, ast.If) and inner is parent.test:
+            arms = (s for s in (*parent.body, *parent.orelse) if not is_message(s) and not isinstance(s, ast.Raise))
+            return any(_installs(part) for s in arms for part in ast.walk(s) if isinstance(part, ast.Call))
+        if isinstance(parent, ast.stmt):
+            return False
+        inner = parent
+    return False
+
+
+def _installs(call: ast.Call) -> bool:
+    """Whether a call runs an installer: `check_call([…, "pip", "install", …])`, `run_pip("install …")`."""
+    if _RUNNING.search(called_name(call.func)) is None:
+        return False
+    said = (part.value for argument in call.args for part in ast.walk(argument) if isinstance(part, ast.Constant))
+    return any(re.search(r"\binstall\b", text) for text in said if isinstance(text, str))
+
+
 def _chooses(file: FileDraft, parent: ast.AST, test: ast.AST) -> bool:
     """Whether a condition leads to a switch: in its arms, or behind it where it may leave the block."""
     if isinstance(parent, ast.IfExp | ast.If | ast.While) and parent.test is test:
@@ -53,7 +92,7 @@ def _chooses(file: FileDraft, parent: ast.AST, test: ast.AST) -> bool:
 
 def holds_switch(file: FileDraft, nodes: Iterable[ast.AST]) -> bool:
     """Whether some code tells another library to use xformers."""
-    return any(id(part) in _switches(file) for node in nodes for part in ast.walk(node))
+    return any(id(node) in _around_switches(file) for node in nodes)
 
 
 def _readers_of(file: FileDraft, statement: ast.Assign | ast.AnnAssign) -> Iterator[ast.Name]:

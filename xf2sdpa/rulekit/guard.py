@@ -71,6 +71,8 @@ class NotAGuard(Exception):
 def _is_idle_lookup(file: FileDraft, statement: ast.stmt) -> bool:
     """A look-up whose answer nothing reads: only its failing mattered."""
     value = statement.value if isinstance(statement, ast.Assign | ast.Expr) else None
+    if isinstance(statement, ast.Expr) and isinstance(value, ast.Name):
+        return is_ours(file.names.resolve(value))  # a NameError would say that it is not there
     if not (isinstance(value, ast.Call) and is_lookup(value)):
         return False
     targets = statement.targets if isinstance(statement, ast.Assign) else []

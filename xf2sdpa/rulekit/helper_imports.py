@@ -167,6 +167,8 @@ def import_above(file: FileDraft, guard: ast.stmt, names: Collection[str]) -> as
 
 def _lets_pass(file: FileDraft, statement: ast.stmt, names: set[str]) -> bool:
     """Whether an import may go to the other side of a statement."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):  # its body runs later
+        return not statement.decorator_list and statement.name not in names
     parts = [part for part in ast.walk(statement) if isinstance(part, ast.stmt)]
     plain = all(isinstance(part, _PASSABLE) or is_message(part) or _is_text(part) for part in parts)
     bound = {alias_name(a) for s in parts if isinstance(s, ast.Import | ast.ImportFrom) for a in s.names}

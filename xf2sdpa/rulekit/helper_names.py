@@ -5,17 +5,25 @@ from __future__ import annotations
 import ast
 import re
 
-from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.api import is_mask_class, is_ours
 from xf2sdpa.analysis.names import first_name
 from xf2sdpa.edits.kinds import ArgumentEdit, CallEdit
-from xf2sdpa.helper.text import exported
+from xf2sdpa.helper.text import MODULE_NAME, PACKAGE_NAME, exported
 from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.replaced import is_replaced
+from xf2sdpa.rulekit.spelling import SDPA
 
+_GUARDED = (f"{MODULE_NAME}.{SDPA}", f"{PACKAGE_NAME}.{SDPA}")
 SWITCH = re.compile(r"enable_xformers_memory_efficient_attention\(|set_use_memory_efficient_attention_xformers\(")
 
 
 def is_switched(file: FileDraft, load: ast.Name) -> bool:
-    """Whether a switch may keep the import from being tried: then being None still means something."""
+    """Whether a switch may keep the import from being tried, or somebody may take the name away.
+
+    Then being None still means something.
+    """
+    if is_replaced(file, load):
+        return True
     owner = file.names.scope_at[id(load)].owner(load.id)
     nodes = [binding.node for binding in owner.bindings[load.id]] if owner else []
     guards = {id(p): p for node in nodes for p in file.names.ancestors(node) if isinstance(p, ast.Try)}
@@ -25,9 +33,12 @@ def is_switched(file: FileDraft, load: ast.Name) -> bool:
 def has_helper(file: FileDraft, api: str | None) -> bool:
     """Whether the helper stands in for a name.
 
-    A kernel's name does where it goes to `op=`; handed to another library's switch it must be xformers' own.
+    A kernel's name does where it goes to `op=`; handed to another library's switch it must be xformers' own. A mask
+    class does unless xformers' operator may be handed its objects.
     """
-    return file.compat is not None and api in exported() and not (is_kernel(api) and SWITCH.search(file.text))
+    if file.compat is None or api not in exported() or (file.masks_stay and is_mask_class(api)):
+        return False
+    return not (is_kernel(api) and SWITCH.search(file.text))
 
 
 def is_kernel(api: str | None) -> bool:
@@ -48,6 +59,29 @@ def helper_name(file: FileDraft, chain: ast.expr, api: str) -> str:
             local = f"compat_{local}"
     file.compat_names[local] = api
     return local
+
+
+def guarded_name(file: FileDraft, call: ast.Call) -> str:
+    """What the helper's `scaled_dot_product_attention` is called at a place, and note that it is needed."""
+    scope = file.names.scope_at[id(call)]
+    local = SDPA
+    while scope.owner(local) is not None or (local in file.compat_names and file.compat_names[local] != SDPA):
+        if (file.names.resolve(ast.Name(local, ast.Load()), scope) or "").endswith(_GUARDED):
+            return local  # an earlier run imported it
+        local = f"compat_{local}"
+    file.compat_names[local] = SDPA
+    return local
+
+
+def is_with_helper(file: FileDraft, call: ast.Call) -> bool:
+    """Whether a call is the helper's already, by an import that an earlier run wrote."""
+    owner = file.names.scope_at[id(call)].owner(call.func.id) if isinstance(call.func, ast.Name) else None
+    bindings = owner.bindings[call.func.id] if owner is not None and isinstance(call.func, ast.Name) else []
+    return bool(bindings) and all(isinstance(b.node, ast.ImportFrom) and _is_helper(b.node.module) for b in bindings)
+
+
+def _is_helper(module: str | None) -> bool:
+    return module == PACKAGE_NAME or (module or "").rpartition(".")[2] == MODULE_NAME
 
 
 def renamed_call(call: ast.Call, function: str, without: ast.expr | None = None) -> CallEdit:

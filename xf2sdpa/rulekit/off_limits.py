@@ -7,6 +7,7 @@ or works with its private parts, needs xformers' own objects.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 
@@ -35,6 +36,7 @@ def is_off_limits(file: FileDraft) -> bool:
     return file.off_limits
 
 
+@functools.lru_cache(maxsize=2)
 def bars_helper(file: FileDraft) -> bool:
     """Whether a file must not get the helper's mask objects.
 
@@ -47,21 +49,23 @@ def bars_helper(file: FileDraft) -> bool:
     return private or ".FwOp.OPERATOR" in file.text or is_off_limits(file)
 
 
+@functools.lru_cache(maxsize=2)
 def registered_operators(file: FileDraft) -> list[ast.Attribute]:
     """Where a file reads operators that xformers registers with torch: `torch.ops.xformers_flash.flash_fwd`."""
     if _OPERATOR.search(file.text) is None:
         return []
-    nodes = (node for node in ast.walk(file.tree) if isinstance(node, ast.Attribute))
+    nodes = (node for node in file.names.nodes if isinstance(node, ast.Attribute))
     return [node for node in nodes if _REGISTERED.fullmatch(file.names.resolve(node) or "")]
 
 
 def replacements(file: FileDraft) -> Iterator[ast.expr]:
     """Where a file puts something in the place of a name inside xformers.
 
+    Not where it replaces a variable of its own project, `net.memory_efficient_attention = mine`.
     By an assignment (`xformers.ops.memory_efficient_attention = mine`), or by a call: `setattr(xops, "…", mine)`,
     `mock.patch.object(xops, "…")`, `monkeypatch.setattr("xformers.ops.…", mine)`.
     """
-    yield from (target for target in _stores(file) if is_ours(file.names.resolve(target)))
+    yield from (target for target in _stores(file) if is_ours(file.names.resolve(target.value)))
     yield from (call for call in file.names.calls if _patches(file, call))
 
 

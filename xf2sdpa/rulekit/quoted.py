@@ -86,6 +86,8 @@ def is_annotation(file: FileDraft, node: ast.expr) -> bool:
     """Whether an expression is (part of) an annotation, or of a type that stands elsewhere."""
     child: ast.AST = node
     for parent in file.names.ancestors(node):
+        if isinstance(parent, ast.Subscript) and called_name(parent.value) == "Literal" and child is parent.slice:
+            return False  # a value
         if _is_type(file, parent, child):
             return True
         if isinstance(parent, ast.arg | ast.AnnAssign):
@@ -95,7 +97,7 @@ def is_annotation(file: FileDraft, node: ast.expr) -> bool:
         if isinstance(parent, ast.stmt | ast.Call):
             return False
         child = parent
-    return False
+    return False  # pragma: no cover - an expression stands in a statement
 
 
 def _is_type(file: FileDraft, parent: ast.AST, part: ast.AST) -> bool:
@@ -103,7 +105,7 @@ def _is_type(file: FileDraft, parent: ast.AST, part: ast.AST) -> bool:
     if isinstance(parent, ast.Subscript):
         dotted = file.names.resolve(parent.value) or ""
         typing = dotted.startswith(("typing.", "typing_extensions.")) or called_name(parent.value) in _GENERIC
-        return part is parent.slice and typing and called_name(parent.value) != "Literal"
+        return part is parent.slice and typing
     if isinstance(parent, ast.AnnAssign):
         return part is parent.value and called_name(parent.annotation) == "TypeAlias"
     if isinstance(parent, ast.keyword):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 
+from xf2sdpa.analysis.names import called_name
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.quoted import is_annotation, is_quoted
 
@@ -16,6 +18,12 @@ def is_reexported(file: FileDraft, name: str, *, used: bool = False) -> bool:
     """Whether somebody else reads a name. What an `__init__.py` imports and does not use itself, it hands on."""
     handed = file.path.endswith("__init__.py") and not used
     return name in file.handed_on or handed or is_quoted(file, name) or is_named(file, name)
+
+
+def is_attribute(file: FileDraft, name: str) -> bool:
+    """Whether some file may read a name as an attribute of an object or a class."""
+    read = rf"""\.\s*{re.escape(name)}\b|["']{re.escape(name)}["']"""
+    return name in file.elsewhere or re.search(read, file.text) is not None
 
 
 def is_named(file: FileDraft, name: str) -> bool:
@@ -45,7 +53,7 @@ def _looks_names_up(file: FileDraft) -> bool:
 
 
 def _names_something(file: FileDraft, node: ast.Constant) -> bool:
-    for parent in file.names.ancestors(node):
+    for parent in file.names.ancestors(node):  # pragma: no branch - a string stands in a statement
         if isinstance(parent, ast.Call):
             return getattr(parent.func, "id", "") in _TAKING_NAMES
         if isinstance(parent, ast.Compare):
@@ -58,3 +66,19 @@ def _names_something(file: FileDraft, node: ast.Constant) -> bool:
         if isinstance(parent, ast.stmt):
             break
     return False
+
+
+def is_compared(file: FileDraft, node: ast.expr) -> bool:
+    """Whether a class is only held against the class of something, or is part of a type."""
+    inner: ast.AST = node
+    for parent in file.names.ancestors(node):
+        if isinstance(parent, ast.Call):
+            return called_name(parent.func) in ("isinstance", "issubclass")
+        if isinstance(parent, ast.Subscript) and inner is parent.slice:
+            return True
+        if isinstance(parent, ast.Compare | ast.arg | ast.AnnAssign):
+            return not (isinstance(parent, ast.AnnAssign) and inner is parent.value)
+        if isinstance(parent, ast.stmt):
+            return inner is getattr(parent, "returns", None)
+        inner = parent
+    return False  # pragma: no cover - an expression stands in a statement

@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 
 from xf2sdpa.analysis.api import ROOTS
 from xf2sdpa.analysis.flow import end, in_two_arms, loads_of, start
-from xf2sdpa.analysis.names import Names, Scope, first_name
+from xf2sdpa.analysis.names import Names, first_name
+from xf2sdpa.analysis.scopes import Scope
 from xf2sdpa.edits.kinds import CstPath
 from xf2sdpa.rulekit.draft import FileDraft
 

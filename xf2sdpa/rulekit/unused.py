@@ -18,7 +18,7 @@ from xf2sdpa.analysis.imports import (
 )
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.off_limits import registered_operators
-from xf2sdpa.rulekit.readers import is_reexported
+from xf2sdpa.rulekit.readers import is_attribute, is_reexported
 
 
 def is_unused(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool:
@@ -27,8 +27,8 @@ def is_unused(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool:
     if alias.name == "*":
         return brings_ours(statement) and not file.handed_on and _star_is_idle(file)
     loads = loads_from(file.names, statement, name)
-    if isinstance(scope_of(file.names, statement).node, ast.ClassDef):
-        return False  # an attribute, which anybody may read
+    if isinstance(scope_of(file.names, statement).node, ast.ClassDef) and is_attribute(file, name):
+        return False
     if is_reexported(file, name, used=bool(loads)) or not all(map(file.is_gone, file.names.deletions.get(name, ()))):
         return False
     if not all(map(file.is_gone, loads)):

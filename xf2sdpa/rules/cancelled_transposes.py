@@ -61,7 +61,7 @@ def decide(draft: CallDraft) -> None:
 def _cancel_definition(draft: CallDraft, node: ast.Name) -> str | None:
     """`q = q.transpose(1, 2)` before the call, read by nothing else: the variable that the call takes instead."""
     names = draft.file.names
-    definition = definition_before(names, node.id, node)
+    definition = definition_before(names, node.id, node) if node.id not in draft.read else None
     if not isinstance(definition, ast.Assign) or len(definition.targets) != 1:
         return None
     if not isinstance(definition.targets[0], ast.Name) or reached_loads(names, node.id, definition) != [node]:

@@ -16,6 +16,7 @@ from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.TIDYING
+AFTER = ("settled_flags",)
 CODES = {"XF144": "a message about xformers is dropped with the code around it"}
 NOTES = ("XF144",)
 EXAMPLES = (
@@ -49,7 +50,7 @@ def finish(file: FileDraft) -> None:
     """Name each message, and each exception raised, that no rule has a place for any more."""
     if not file.anything_gone():
         return
-    for node in ast.walk(file.tree):
+    for node in file.names.nodes:
         if isinstance(node, ast.stmt) and file.is_gone(node) and (is_message(node) or _tells(file, node)):
             text = " ".join(source_of(node, file.lines).split())
             shown = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -11,7 +11,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from xf2sdpa.analysis.imports import GuardNode, brings_ours, guards_around, is_lookup, scope_of
+from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.imports import GuardNode, brings_ours, guards_around, is_lookup
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.gates import is_others_matter
 from xf2sdpa.rulekit.guard import NotAGuard, read_guard, written
@@ -66,7 +67,9 @@ def finish(file: FileDraft) -> None:
     if not file.may_lose_imports or bars_helper(file) or not (file.migrated or file.compat_names):
         return
     names = file.names
-    asking = [names.statement(node) for node in (*filter(is_lookup, names.calls), *_answered(file))]
+    named = (load for loads in names.loads.values() for load in loads if isinstance(names.parents[id(load)], ast.Expr))
+    bare = (load for load in named if is_ours(names.resolve(load)))
+    asking = [names.statement(node) for node in (*filter(is_lookup, names.calls), *_answered(file), *bare)]
     for statement in (*filter(brings_ours, names.imports), *asking):
         for guard in guards_around(names, statement):
             if file.is_gone(guard) or _resolve(file, guard):
@@ -75,7 +78,7 @@ def finish(file: FileDraft) -> None:
 
 def _answered(file: FileDraft) -> Iterator[ast.expr]:
     """The questions about the installed release that were settled."""
-    nodes = ast.walk(file.tree) if file.answers else ()
+    nodes = file.names.nodes if file.answers else ()
     return (node for node in nodes if isinstance(node, ast.expr) and id(node) in file.answers)
 
 
@@ -87,7 +90,7 @@ def _resolve(file: FileDraft, node: GuardNode) -> bool:
         guard = read_guard(file, node)
     except NotAGuard:
         return False
-    always = scope_of(file.names, node) is file.names.module and not guards_around(file.names, node)
+    always = node in file.tree.body
     served = dict(guard.names)
     if always and not guard.fallbacks:
         guard.names.update(file.pending())

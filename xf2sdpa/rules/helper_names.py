@@ -9,18 +9,20 @@ does not have stays with xformers, and so does the import that brings it.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from xf2sdpa.analysis.api import CAUSAL, api_name, is_ours
+from xf2sdpa.analysis.api import CAUSAL, api_name, is_mask_class, is_ours
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import scope_of
 from xf2sdpa.analysis.names import MODULES
+from xf2sdpa.codes import MASKS_STAY
 from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.answers import answer
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper, helper_name, is_kernel, is_switched, renamed_call
 from xf2sdpa.rulekit.off_limits import bars_helper, is_off_limits
 from xf2sdpa.rulekit.quoted import in_quotes, quoted_parts
+from xf2sdpa.rulekit.readers import is_reexported
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.spelling import torch_function
 from xf2sdpa.rulekit.stages import Stage
@@ -80,12 +82,15 @@ def finish(file: FileDraft) -> None:
         if text != constant.value:
             file.replace(constant, in_quotes(file, constant, text), "XF160")
     reported: set[str] = set()
+    _report_masks(file, uses)
     for chain, dotted in uses:
         api = api_name(dotted)
         if api == "unbind":
             _rename(file, chain, torch_function(file, chain, "unbind"))
         elif _is_known(file, dotted) and not barred:
             _from_helper(file, chain, api or "")
+        elif file.masks_stay and _is_mask(dotted):
+            continue
         elif dotted not in reported and _is_a_thing(dotted) and not _is_known(file, dotted):
             reported.add(dotted)
             _report(file, chain, dotted)
@@ -108,10 +113,20 @@ def _drop_masks(file: FileDraft) -> None:
 
 
 def _brings_help(file: FileDraft, statement: ast.Import | ast.ImportFrom) -> bool:
-    """Whether an import takes a name that the helper has, whatever else the name may be bound to."""
+    """Whether an import takes a name that the helper has, whatever else the name may be bound to.
+
+    One that nothing reads brings nothing: it is there for its flag, and what asks for that asks for something else.
+    """
     if isinstance(statement, ast.Import) or not is_ours(statement.module):
         return False
-    return any(has_helper(file, api_name(f"{statement.module}.{alias.name}")) for alias in statement.names)
+    return any(
+        has_helper(file, api_name(f"{statement.module}.{alias.name}")) and _is_wanted(file, alias.asname or alias.name)
+        for alias in statement.names
+    )
+
+
+def _is_wanted(file: FileDraft, name: str) -> bool:
+    return bool(file.names.loads.get(name)) or name in file.handed_on or is_reexported(file, name)
 
 
 def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
@@ -139,7 +154,9 @@ def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
 
 
 def _is_asked_for(file: FileDraft, load: ast.Name) -> bool:
-    """`xops is not None`: answered, since what it stands for is there."""
+    """`xops is not None`: answered, since what it stands for is there; not in a project that never calls it."""
+    if not (file.migrated or file.migrating):
+        return False
     parent = file.names.parents[id(load)]
     if not isinstance(parent, ast.Compare) or len(parent.ops) != 1 or not isinstance(parent.ops[0], ast.Is | ast.IsNot):
         return False
@@ -164,20 +181,45 @@ def _is_a_thing(dotted: str) -> bool:
 
 def _from_helper(file: FileDraft, chain: ast.expr, api: str) -> None:
     """Use the helper's name in the place of a dotted one."""
+    needed = dict(file.compat_names)
     name = helper_name(file, chain, api)
     if not isinstance(chain, ast.Name):
-        _rename(file, chain, name)
+        if not _rename(file, chain, name):  # a comment asks to leave it
+            file.compat_names = needed
     elif file.names.scope_at[id(chain)].owner(name) is None:  # brought by a star, which goes
         file.compat_names[name] = api
 
 
-def _rename(file: FileDraft, chain: ast.expr, text: str) -> None:
-    """Write another name in the place of a dotted one (or of a bare one that is called)."""
+def _rename(file: FileDraft, chain: ast.expr, text: str) -> bool:
+    """Write another name in the place of a dotted one (or of a bare one that is called); whether it will be."""
     parent = file.names.parents[id(chain)]
     if isinstance(chain, ast.Attribute):
-        file.replace(chain, text, "XF160")
-    elif isinstance(parent, ast.Call) and parent.func is chain and file.ask(renamed_call(parent, text), "XF160"):
+        return file.replace(chain, text, "XF160")
+    if isinstance(parent, ast.Call) and parent.func is chain and file.ask(renamed_call(parent, text), "XF160"):
         file.take_away(chain)
+        return True
+    return False
+
+
+def _report_masks(file: FileDraft, uses: Sequence[tuple[ast.expr, str]]) -> None:
+    """Report the first mask class that stays as the project's masks must, or else an import that hands one on."""
+    if not file.masks_stay:
+        return
+    places: list[tuple[ast.expr | ast.stmt, str]] = [(chain, dotted) for chain, dotted in uses if _is_mask(dotted)]
+    for statement in (s for s in file.names.imports if isinstance(s, ast.ImportFrom)):
+        taken = (a for a in statement.names if _is_wanted(file, a.asname or a.name))
+        places += [(statement, dotted) for a in taken if _is_mask(dotted := f"{statement.module}.{a.name}")]
+    for node, dotted in places[:1]:
+        message = f"{dotted} stays with xformers: {file.masks_stay}"
+        advice = (
+            "Let the rewrite have that call, or pass it None or a tensor; or rewrite all files of the project at once."
+        )
+        file.report(node, MASKS_STAY, message, advice, FindingKind.KEEPS)
+
+
+def _is_mask(dotted: str) -> bool:
+    """Whether a path leads to a mask class of ours, or to something of it."""
+    return is_mask_class((api_name(dotted) or "").partition(".")[0])
 
 
 def _report(file: FileDraft, chain: ast.expr, dotted: str) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 
 from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.analysis.flow import block_of
 from xf2sdpa.analysis.imports import (
     ImportNode,
@@ -25,7 +26,8 @@ from xf2sdpa.analysis.imports import (
     is_message,
     outermost_guard,
 )
-from xf2sdpa.edits.kinds import ReplaceStatement
+from xf2sdpa.analysis.masks import negation
+from xf2sdpa.edits.kinds import AddImport, ReplaceStatement, TakeElse
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.frames import take_out
 from xf2sdpa.rulekit.gates import is_others_matter
@@ -78,6 +80,7 @@ def finish(file: FileDraft) -> None:
     for _ in range(3):  # a guard that goes may be the last use of another import
         before = len(file.requests)
         _drop_empty_branches(file)
+        _drop_asked_by_name(file)
         for statement in statements:
             if id(statement) not in settled and not file.is_gone(statement) and _remove(file, statement):
                 settled.add(id(statement))
@@ -156,13 +159,51 @@ def _drop_defaults(file: FileDraft) -> None:
 
 
 def _drop_empty_branches(file: FileDraft) -> None:
-    """Drop `if FLAG:` of which nothing is left, instead of leaving it a `pass`."""
+    """Drop `if FLAG:` of which nothing is left, instead of leaving it a `pass`; its `else` stays, negated."""
     replaced = {id(edit.node) for edit in file.edits if isinstance(edit, ReplaceStatement) and edit.text}
-    for node in ast.walk(file.tree):
-        if not isinstance(node, ast.If) or not isinstance(node.test, ast.Name) or node.orelse or file.is_gone(node):
+    for node in file.names.nodes:
+        if not isinstance(node, ast.If) or file.is_gone(node) or _is_elif(file, node):
             continue
-        is_elif = file.lines[node.lineno - 1][node.col_offset :].startswith("elif")
-        if not is_elif and all(file.is_gone(s) and id(s) not in replaced for s in node.body):
+        if not all(file.is_gone(s) and id(s) not in replaced for s in node.body):
+            continue
+        if not node.orelse and _is_as_it_was(file, node):
+            file.drop(node, "XF140")
+        elif _stays_an_else(file, node) and file.ask(TakeElse(node, negation(node.test, file.lines)), "XF140"):
+            file.take_away(ast.Module(node.body, []))
+
+
+def _is_elif(file: FileDraft, node: ast.stmt) -> bool:
+    return file.lines[node.lineno - 1].encode()[node.col_offset :].startswith(b"elif")
+
+
+def _stays_an_else(file: FileDraft, node: ast.If) -> bool:
+    """Whether an `if` has an `else`, no `elif`, of which something stays; and its condition is idle and as it was."""
+    if not node.orelse or not _is_as_it_was(file, node):
+        return False
+    alone = len(node.orelse) > 1 or not (isinstance(node.orelse[0], ast.If) and _is_elif(file, node.orelse[0]))
+    return alone and not all(map(file.is_gone, node.orelse))
+
+
+def _is_as_it_was(file: FileDraft, node: ast.If) -> bool:
+    """Whether the condition of an `if` is idle, and no edit touches it or the `if` itself."""
+    edited = {id(edit.node) for edit in file.edits if not isinstance(edit, AddImport)}
+    untouched = not any(id(part) in edited for part in ast.walk(node.test))
+    return is_idle(node.test) and untouched and id(node) not in edited
+
+
+def _drop_asked_by_name(file: FileDraft) -> None:
+    """Drop `try: xops / except NameError: import xformers.ops as xops` once nothing else reads the name."""
+    for node in file.names.nodes:
+        first = node.body[0] if isinstance(node, ast.Try) and len(node.body) == 1 else None
+        name = first.value if isinstance(first, ast.Expr) else None
+        if not isinstance(node, ast.Try) or not isinstance(name, ast.Name) or file.is_gone(node):
+            continue
+        handled = [s for handler in node.handlers for s in handler.body]
+        brought = {bound_name(s, a) for s in handled if isinstance(s, ast.Import | ast.ImportFrom) for a in s.names}
+        only = all(map(brings_ours, handled)) and brought == {name.id} and not (node.orelse or node.finalbody)
+        owner = file.names.scope_at[id(name)].owner(name.id)
+        readers = file.readers(name.id, owner) if owner is not None else []
+        if only and readers == [name] and not is_reexported(file, name.id, used=True):
             file.drop(node, "XF140")
 
 

@@ -12,7 +12,7 @@ from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.MASK
-AFTER = ("mask_tensor",)
+AFTER = ("mask_seen",)
 CODES = {
     "XF210": "a mask object that SDPA has no argument for",
     "XF211": "what attn_bias is cannot be told from the function",

@@ -107,10 +107,10 @@ def _guards(file: FileDraft) -> list[ast.Try]:
 def _gives_way(guard: ast.Try) -> bool:
     """Whether a `try` does, without xformers, what its handler says and nothing else."""
     first, handler = guard.body[0], guard.handlers[0]
-    return brings_ours(first) and not (guard.finalbody or handler.name or any(map(_is_bound, handler.body)))
+    return brings_ours(first) and not (guard.finalbody or handler.name or any(map(_depends_on_its_place, handler.body)))
 
 
-def _is_bound(statement: ast.stmt) -> bool:
+def _depends_on_its_place(statement: ast.stmt) -> bool:
     """Whether a statement has a block, or means something in a handler only."""
     return hasattr(statement, "body") or (isinstance(statement, ast.Raise) and statement.exc is None)
 

@@ -1,22 +1,27 @@
 """`op=` picks one of xformers' kernels; SDPA picks its own.
 
 A name, an attribute, a tuple of classes or None is dropped: it changes no result. A call may have effects, so it is
-not dropped.
+not dropped. An attribute that nothing in the project but such an argument reads, `self.attention_op = None`, goes too.
 """
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.model import Note
-from xf2sdpa.rulekit.draft import CallDraft, Refusal
+from xf2sdpa.rulekit.draft import CallDraft, FileDraft, Refusal
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.OPTIONS
 AFTER = ("scale",)
-CODES = {"XF122": "op= is dropped: SDPA picks the kernel", "XF206": "op= is computed by a call"}
+CODES = {
+    "XF148": "an attribute that only fed op= goes",
+    "XF122": "op= is dropped: SDPA picks the kernel",
+    "XF206": "op= is computed by a call",
+}
 NOTES = ("XF122",)
 EXAMPLES = (
     Example(
@@ -52,3 +57,43 @@ def decide(draft: CallDraft) -> None:
     draft.parts.add("XF122")
     if not (isinstance(node, ast.Constant) and node.value is None):
         draft.notes.append(PINNED)
+
+
+def finish(file: FileDraft) -> None:
+    """Drop the assignments of attributes of `self` that only dropped arguments read."""
+    for name in {op.attr for op in _dropped(file)}:
+        nodes = [node for node in file.names.nodes if isinstance(node, ast.Attribute) and node.attr == name]
+        left = [node for node in nodes if not file.is_gone(node)]
+        stores = [file.names.statement(node) for node in left if isinstance(node.ctx, ast.Store)]
+        idle = all(_only_stores(statement, node) for statement, node in zip(stores, left, strict=False))
+        named = any(constant.value == name for constant in file.names.strings) or name in file.elsewhere
+        if len(stores) == len(left) and idle and not named and not _is_in_a_class(file, name):
+            for statement in stores:
+                file.drop(statement, "XF148")
+
+
+def _dropped(file: FileDraft) -> Iterator[ast.Attribute]:
+    """The attributes of `self` that went as `op=`."""
+    for site in file.sites:
+        op = site.bound.arguments.get("op")
+        if (
+            isinstance(op, ast.Attribute)
+            and isinstance(op.value, ast.Name)
+            and op.value.id == "self"
+            and file.is_gone(op)
+        ):
+            yield op
+
+
+def _only_stores(statement: ast.stmt, target: ast.Attribute) -> bool:
+    """Whether a statement does nothing but `self.x = …`, with an idle value."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    plain = isinstance(statement, ast.Assign | ast.AnnAssign) and targets == [target]
+    of_self = isinstance(target.value, ast.Name) and target.value.id == "self"
+    value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+    return plain and of_self and (value is None or is_idle(value))
+
+
+def _is_in_a_class(file: FileDraft, name: str) -> bool:
+    scopes = file.names.scopes.values()
+    return any(isinstance(scope.node, ast.ClassDef) and name in scope.bindings for scope in scopes)

@@ -1,13 +1,14 @@
 """Imports go whose last readers went: `logging` of a dropped message, `importlib.util` of an answered question.
 
-Only modules that messages, guards and questions are made of, and only imports that something read before.
+Only modules that messages, guards and questions are made of, or names that were called, of a module that is imported
+for others as well; and only imports that something read before.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xf2sdpa.analysis.imports import ImportNode, alias_name, bound_name, guards_around, loads_from, scope_of, whole_name
 from xf2sdpa.edits.kinds import AddImport, CallEdit, ReplaceExpression, ReplaceStatement
@@ -45,7 +46,7 @@ def f(q, k, v, bias):
 )
 _SERVING = frozenset(
     {"contextlib", "importlib", "importlib_metadata", "logging", "os", "packaging", "pkg_resources", "pytest", "sys",
-     "traceback", "warnings"}
+     "traceback", "typing", "warnings"}
 )  # fmt: skip
 
 
@@ -70,9 +71,9 @@ def _stands_free(file: FileDraft, statement: ImportNode) -> bool:
 
 def _is_unread(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool:
     whole, name = whole_name(statement, alias), bound_name(statement, alias)
-    if whole.partition(".")[0] not in _SERVING or alias.name == "*":
-        return False
     loads = loads_from(file.names, statement, name)
+    if alias.name == "*" or not (whole.partition(".")[0] in _SERVING or _is_no_module(file, statement, loads)):
+        return False
     left = [load for load in loads if not file.is_gone(load)]
     if not any(file.is_gone(load) for load in loads) or is_reexported(file, name, used=True):
         return False
@@ -81,6 +82,14 @@ def _is_unread(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool
     if any(_reads(file, load, whole) for load in left):
         return False
     return not any(re.search(rf"\b{re.escape(name)}\b", text) for text in _new_texts(file))
+
+
+def _is_no_module(file: FileDraft, statement: ImportNode, loads: Sequence[ast.Name]) -> bool:
+    """Whether a name is a function or a class, of a module that is imported for others too: nothing runs for it."""
+    called = [isinstance(p := file.names.parents[id(load)], ast.Call) and p.func is load for load in loads]
+    used = (loads_from(file.names, statement, bound_name(statement, alias)) for alias in statement.names)
+    others = any(not file.is_gone(load) for each in used for load in each)
+    return isinstance(statement, ast.ImportFrom) and bool(called) and all(called) and others
 
 
 def _is_bound_elsewhere(file: FileDraft, statement: ImportNode) -> bool:

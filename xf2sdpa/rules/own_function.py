@@ -1,9 +1,10 @@
 """The project's own function takes over where it has one for those who lack xformers.
 
-`try: from xformers.ops import memory_efficient_attention / except ImportError: …` becomes what stands in the `except`,
-if that binds the name to a function which calls SDPA, defined there or imported from another file of the project, and
-if the function takes what every call of the file gives: no helper is made beside it, and the calls stay as they are.
-That it computes what xformers computes is assumed; it is what ran without xformers all along.
+`try: from xformers.ops import memory_efficient_attention / except ImportError: …` becomes what stands in the `except`
+(`if HAS_XFORMERS: … else: …` what stands in the `else`), if that binds the name to a function which calls SDPA, defined
+there or imported from another file of the project, and if the function takes what every call of the file gives: no
+helper is made beside it, and the calls stay as they are. That it computes what xformers computes is assumed; it is what
+ran without xformers all along.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from xf2sdpa.analysis.api import ATTENTION
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import ImportNode, bound_name, brings_ours, is_message
 from xf2sdpa.analysis.names import below
+from xf2sdpa.codes import OWN_FUNCTION
 from xf2sdpa.edits.kinds import ReplaceStatement
 from xf2sdpa.rulekit.draft import CallDraft, FileDraft, Settled
 from xf2sdpa.rulekit.rule import Example
@@ -23,7 +26,7 @@ from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.SCOPE
 AFTER = ("probe",)
-CODES = {"XF163": "the project's own function takes over"}
+CODES = {OWN_FUNCTION: "the project's own function takes over"}
 EXAMPLES = (
     Example(
         before="""\
@@ -59,43 +62,84 @@ _PARAMETERS = ("attn_bias", "p", "scale", "op")
 """Of the operator, behind query, key and value."""
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """A statement that brings the operator from xformers in one arm, and the project's own function in another.
+
+    Attributes:
+        node: the `try` or `if`.
+        own: the statements of the other arm.
+        opening: the line that opens that arm.
+    """
+
+    node: ast.Try | ast.If
+    own: list[ast.stmt]
+    opening: int
+
+
 def decide(draft: CallDraft) -> None:
     """Let the project's own function take over, with the guard that chooses between the two."""
     function = draft.site.node.func
-    guard = _guard(draft.file, function.id) if isinstance(function, ast.Name) and function.id == ATTENTION else None
-    if guard is None:
+    named = isinstance(function, ast.Name) and function.id == ATTENTION
+    choice = _choice(draft.file, function.id) if named and isinstance(function, ast.Name) else None
+    if choice is None:
         return
-    taken = [s for s in guard.handlers[0].body if not is_message(s) and not isinstance(s, ast.Pass)]
-    text = _text(draft.file, guard, taken)
+    taken = [s for s in choice.own if not is_message(s) and not isinstance(s, ast.Pass)]
+    text = _text(draft.file, choice, taken)
     if not text:
         return
-    draft.edits.append(ReplaceStatement(guard, text))
-    draft.lost.append(guard)
+    draft.edits.append(ReplaceStatement(choice.node, text))
+    draft.lost.append(choice.node)
     draft.kept += [*taken, function]
-    draft.code, draft.message = "XF163", f"by the project's own {ATTENTION}"
+    draft.code, draft.message = OWN_FUNCTION, f"by the project's own {ATTENTION}"
     draft.assume(f"the project's own {ATTENTION} computes what xformers' does")
     raise Settled
 
 
-def _guard(file: FileDraft, name: str) -> ast.Try | None:
-    """The `try` at the top of the file that binds a name to xformers' operator or to a function that does the same."""
-    guards = [s for s in file.tree.body if isinstance(s, ast.Try) and any(map(brings_ours, s.body))]
-    guard = guards[0] if len(guards) == 1 else None
-    if guard is None or name in file.handed_on or not _is_plain(guard, name):
+def _choice(file: FileDraft, name: str) -> _Choice | None:
+    """What at the top of the file binds a name to xformers' operator or to a function that does the same."""
+    found = [choice for statement in file.tree.body if (choice := _as_choice(file, statement, name)) is not None]
+    guards = [s for s in file.tree.body if isinstance(s, ast.Try | ast.If) and _brings(s, name)]
+    if len(found) != 1 or len(guards) != 1 or name in file.handed_on:
         return None
-    function = next(_functions(file, guard.handlers[0].body, name), None)
+    function = next(_functions(file, found[0].own, name), None)
     calls = [file.names.parents[id(load)] for load in loads_of(file.names, name, file.names.module)]
     fit = function is not None and all(isinstance(c, ast.Call) and _fits(c, function, name) for c in calls)
-    return guard if fit else None
+    return found[0] if fit else None
 
 
-def _is_plain(guard: ast.Try, name: str) -> bool:
-    """Whether a `try` does no more than import the operator, or else bind the name otherwise."""
-    if guard.orelse or guard.finalbody or len(guard.handlers) != 1 or guard.handlers[0].name:
-        return False
-    first, *rest = guard.body
+def _brings(statement: ast.stmt, name: str) -> bool:
+    imports = (part for part in ast.walk(statement) if isinstance(part, ast.ImportFrom) and brings_ours(part))
+    return any(bound_name(part, alias) == name for part in imports for alias in part.names)
+
+
+def _as_choice(file: FileDraft, node: ast.stmt, name: str) -> _Choice | None:
+    """`try: import … / except: own`; `if HAS_XFORMERS: import … else: own`, and the same the other way round."""
+    if isinstance(node, ast.Try):
+        plain = not (node.orelse or node.finalbody) and len(node.handlers) == 1 and not node.handlers[0].name
+        ours, own = node.body, node.handlers[0].body if node.handlers else []
+        opening = node.handlers[0].lineno if node.handlers else 0
+    elif isinstance(node, ast.If):
+        answer = file.names.asks_for_package(node.test)
+        ours, own = (node.body, node.orelse) if answer else (node.orelse, node.body)
+        plain = bool(ours and own) and answer is not None
+        opening = _opening(file, own[0]) if plain else 0
+    else:
+        return None
+    if not plain or not ours or not opening:
+        return None
+    first, *rest = ours
     one = isinstance(first, ast.ImportFrom) and [bound_name(first, alias) for alias in first.names] == [name]
-    return one and all(map(is_message, rest)) and all(_may_stand(s, name) for s in guard.handlers[0].body)
+    fit = one and brings_ours(first) and all(map(is_message, rest)) and all(_may_stand(s, name) for s in own)
+    return _Choice(node, own, opening) if fit else None
+
+
+def _opening(file: FileDraft, first: ast.stmt) -> int:
+    """The line above an arm's first statement that opens the arm, past comments; 0 if it is none of its own."""
+    line = first.lineno - 1
+    while line and not file.lines[line - 1].strip().partition("#")[0]:
+        line -= 1
+    return line if line and file.lines[line - 1].partition("#")[0].rstrip().endswith(":") else 0
 
 
 def _may_stand(statement: ast.stmt, name: str) -> bool:
@@ -116,9 +160,13 @@ def _functions(file: FileDraft, statements: list[ast.stmt], name: str) -> Iterat
             found = ast.parse(file.own_functions.get(source, "pass")).body[0]
         else:
             continue
-        text = ast.unparse(found)
+        text = "\n".join(ast.unparse(s) for s in getattr(found, "body", ()) if not _is_docstring(s))
         if isinstance(found, ast.FunctionDef) and "scaled_dot_product_attention(" in text and "xformers" not in text:
             yield found
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _fits(call: ast.Call, function: ast.FunctionDef, name: str) -> bool:
@@ -139,22 +187,35 @@ def _fits(call: ast.Call, function: ast.FunctionDef, name: str) -> bool:
     return in_place and required <= given <= set(every) and given - {"op"} <= read
 
 
-def _text(file: FileDraft, guard: ast.Try, taken: list[ast.stmt]) -> str:
-    """What a handler does, with its comments, as statements of the module; empty where that cannot be written."""
+def _text(file: FileDraft, choice: _Choice, taken: list[ast.stmt]) -> str:
+    """What the own arm does, with its comments, as statements of the module; empty where that cannot be written."""
     texts = []
-    end = guard.handlers[0].lineno
-    for statement in guard.handlers[0].body:
-        if statement.lineno <= end or _holds_lines(statement):
+    end = choice.opening
+    for statement in choice.own:
+        if statement.lineno <= end or _holds_lines(file, statement):
             return ""
         lines = file.lines[end : statement.end_lineno]
         end = statement.end_lineno or end
         texts += ["".join(lines)] if statement in taken else []
     text = textwrap.dedent("".join(texts)).strip("\r\n")
-    blank = sum(not line.strip() for line in file.lines[max(guard.lineno - 3, 0) : guard.lineno - 1])
+    blank = sum(not line.strip() for line in file.lines[max(choice.node.lineno - 3, 0) : choice.node.lineno - 1])
     return "\n" * (2 - blank) + text if isinstance(taken[0], ast.FunctionDef) else text
 
 
-def _holds_lines(statement: ast.stmt) -> bool:
-    """Whether a string, or what a backslash continues, would change with its indentation."""
-    strings = (part for part in ast.walk(statement) if isinstance(part, ast.Constant | ast.JoinedStr))
-    return any(part.end_lineno != part.lineno for part in strings)
+def _holds_lines(file: FileDraft, statement: ast.stmt) -> bool:
+    """Whether a string, or what a backslash continues, would change with its indentation.
+
+    A docstring may: its lines move with the function, as long as all are indented at least as far.
+    """
+    margin = file.lines[statement.lineno - 1][: statement.col_offset]
+    docstrings = {
+        id(part.body[0].value)
+        for part in ast.walk(statement)
+        if isinstance(part, ast.FunctionDef | ast.ClassDef) and isinstance(part.body[0], ast.Expr)
+    }
+    for part in ast.walk(statement):
+        if isinstance(part, ast.Constant | ast.JoinedStr) and part.end_lineno != part.lineno:
+            inner = file.lines[part.lineno : part.end_lineno]
+            if id(part) not in docstrings or not all(x.startswith(margin) for x in inner if x.strip()):
+                return True
+    return False

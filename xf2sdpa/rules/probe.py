@@ -8,6 +8,7 @@ it must try xformers itself: SDPA can do what xformers may refuse.
 from __future__ import annotations
 
 import ast
+import itertools
 
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.edits.kinds import ReplaceStatement
@@ -53,7 +54,7 @@ _MADE_UP = frozenset({"torch.randn", "torch.rand", "torch.zeros", "torch.ones", 
 
 def decide(draft: CallDraft) -> None:
     """Remove a probe with the `try` around it."""
-    if (_is_tried_out(draft) and SWITCH.search(draft.file.text)) or _leads_to_switch(draft):
+    if (SWITCH.search(draft.file.text) and _is_tried_out(draft)) or _leads_to_switch(draft):
         message = "this tries xformers out, to decide whether another library uses it"
         raise Refusal("XF219", message, "It can go with that library's switch: SDPA is diffusers' default.")
     guard = _guard(draft)
@@ -73,11 +74,11 @@ def decide(draft: CallDraft) -> None:
 def _leads_to_switch(draft: CallDraft) -> bool:
     """Whether a call on made-up tensors in a `try` stands in a function that tells another library to use xformers."""
     names = draft.file.names
-    around = list(names.ancestors(draft.site.node))
     function = names.function(draft.site.node)
-    tried = any(isinstance(p, ast.Try) and p in around for p in ast.walk(function))
-    made = all(_is_made_up(draft, function, name) for name in ("query", "key", "value"))
-    return tried and made and holds_switch(draft.file, [function])
+    within = itertools.takewhile(lambda parent: parent is not function, names.ancestors(draft.site.node))
+    if not any(isinstance(parent, ast.Try) for parent in within) or not holds_switch(draft.file, [function]):
+        return False
+    return all(_is_made_up(draft, function, name) for name in ("query", "key", "value"))
 
 
 def _is_tried_out(draft: CallDraft) -> bool:

@@ -1,14 +1,21 @@
 """The layout: xformers takes `[B, M, H, K]`, SDPA takes `[B, H, M, K]`.
 
 A 4-D call gets its heads moved, `.transpose(1, 2)` on the way in and out. A 3-D call `[B, M, K]` has one head:
-`.unsqueeze(1)` in, `.squeeze(1)` out; handed over as it is, it would run unfused (29 times slower on an H200), and
-transposed it would attend over channels without any error. So the number of dimensions must be proved by what the
-function shows: sizes given to `view`, `reshape` or `permute`, an unpacked shape, an einops pattern, a helper of the
-same file. Since torch 2.0.
+`.unsqueeze(1)` in, `.squeeze(1)` out; handed over as it is, it would run unfused, and transposed it would attend over
+channels without any error. So the number of dimensions must be proved by what the function shows: sizes given to
+`view`, `reshape` or `permute`, an unpacked shape, an einops pattern, a helper of the same file. Where only another
+path of the function unpacks the shape of an argument, its rank is assumed, and the new text checks it before the call
+(XF307); so it is where all calls of the function in the project pass tensors of one rank, two calls up. Since torch
+2.0.
 """
 
+import ast
+
+from xf2sdpa.analysis.values import BY_CALLERS
 from xf2sdpa.edits.kinds import ArgumentEdit
+from xf2sdpa.rulekit.checks import check_before
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
+from xf2sdpa.rulekit.recorded import seen_at
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
@@ -56,11 +63,15 @@ def decide(draft: CallDraft) -> None:
     if site.conflict:
         advice = "Make the shapes on the way to this call agree, or assert the rank: assert query.ndim == 4."
         raise Refusal("XF202", "the code gives query, key and value different numbers of dimensions", advice)
-    if site.rank not in _MOVES:
+    rank = site.rank if site.rank in _MOVES else _supposed(draft) or _seen(draft)
+    if rank not in _MOVES:
         advice = "State it where the call is made, `b, n, h, d = query.shape`, or `assert query.ndim == 4`."
         raise Refusal("XF201", "the function does not show whether query, key and value are 3-D or 4-D", advice)
-    move_in, move_out, draft.code = _MOVES[site.rank]
-    draft.rank = site.rank
+    if any(sentence.startswith(BY_CALLERS) for sentence in site.given) and not _checked(draft, rank):
+        advice = "Give query, key or value a name in a statement of its own, for a check of the dimensions before it."
+        raise Refusal("XF201", "only the callers show the dimensions, and no check can stand before the call", advice)
+    move_in, move_out, draft.code = _MOVES[rank]
+    draft.rank = rank
     draft.suffix = move_out
     for sentence in sorted(site.given):
         draft.assume(sentence)
@@ -68,3 +79,37 @@ def decide(draft: CallDraft) -> None:
         node = draft.argument(name)
         keyword = None if node in site.node.args else name
         draft.arguments[name] = ArgumentEdit(keyword, suffix=move_in)
+
+
+def _checked(draft: CallDraft, rank: int) -> bool:
+    """Ask for a check of the rank that all callers pass, on the first argument that is a variable."""
+    node = next((n for n in map(draft.argument, ("query", "key", "value")) if isinstance(n, ast.Name)), None)
+    if node is None:
+        return False
+    message = f"{node.id} must have {rank} dimensions here, as all callers passed"
+    return check_before(draft, node.id, f"{node.id}.ndim != {rank}", message)
+
+
+def _seen(draft: CallDraft) -> int | None:
+    """The rank that came in every case of a recorded run, if a check of it can stand before the call."""
+    seen, node = seen_at(draft), draft.argument("query")
+    if seen is None or seen.rank not in _MOVES or not isinstance(node, ast.Name) or draft.site.rank is not None:
+        return None
+    message = f"{node.id} must have {seen.rank} dimensions here, as in the recorded run"
+    if not check_before(draft, node.id, f"{node.id}.ndim != {seen.rank}", message):
+        return None
+    draft.assume(f"{node.id} has {seen.rank} dimensions here, as it had in the recorded run")
+    return seen.rank
+
+
+def _supposed(draft: CallDraft) -> int | None:
+    """The rank that another path of the function states of an argument, if a check of it can stand before the call."""
+    name, rank = draft.site.supposed or ("", 0)
+    node = draft.argument(name)
+    if rank not in _MOVES or not isinstance(node, ast.Name) or draft.site.rank is not None:
+        return None
+    message = f"{node.id} must have {rank} dimensions here, as where its shape is unpacked"
+    if not check_before(draft, node.id, f"{node.id}.ndim != {rank}", message):
+        return None
+    draft.assume(f"{node.id} has {rank} dimensions here as on the path where its shape is unpacked")
+    return rank

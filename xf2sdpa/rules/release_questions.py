@@ -29,7 +29,7 @@ from xf2sdpa.analysis.installed import Installed, Present, Release, Unanswered
 from xf2sdpa.analysis.names import MODULES, called_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.edits.kinds import Edit, Replaceable, ReplaceExpression, ReplaceStatement
-from xf2sdpa.rulekit.answers import answer, is_condition
+from xf2sdpa.rulekit.answers import answer, can_be_written, is_condition
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.gates import decides_for_others
 from xf2sdpa.rulekit.helper_names import has_helper, is_switched
@@ -38,6 +38,7 @@ from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.QUESTIONS
+AFTER = ("removed_switches",)
 CODES = {"XF143": "a question about the installed release is answered as the last one would"}
 EXAMPLES = (
     Example(
@@ -146,8 +147,9 @@ def _planned(file: FileDraft) -> _Plan | None:
         except Unanswered:
             waiting.append((leaf, leaf, None))
     for _, top, value in waiting:  # first what goes, with all that is in it
-        if isinstance(value, bool) or is_condition(file, top):
-            _plan_answer(file, plan, top, bool(value)) if value is not None else None
+        asked = value is not None and (isinstance(value, bool) or is_condition(file, top))
+        if asked and can_be_written(file, top, bool(value)):
+            _plan_answer(file, plan, top, bool(value))
     for leaf, top, value in waiting:
         if id(leaf) in plan.settled or _plan_rest(file, plan, top, value):
             continue
@@ -192,6 +194,8 @@ def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
         parent = names.parents[id(constant)]
         if isinstance(parent, ast.Compare) and parent.left is constant and not file.is_gone(parent):
             yield constant
+        elif isinstance(parent, ast.Call) and called_name(parent.func) == "get" and not file.is_gone(parent):
+            yield parent
 
 
 def _handed_over(file: FileDraft) -> Iterator[ast.expr]:

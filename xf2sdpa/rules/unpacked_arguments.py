@@ -1,7 +1,8 @@
 """Calls whose arguments cannot be sorted to parameters.
 
 `memory_efficient_attention(*qkv)` and `memory_efficient_attention(q, k, v, **options)` hide what is passed:
-a mask or a scale could be among it, and SDPA's parameters have other names and another order.
+a mask or a scale could be among it, and SDPA's parameters have other names and another order. A call that gives a
+parameter twice (`f(q, k, v, query=c)`) raises a TypeError; it goes on doing so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ EXAMPLES = (
 
 
 def decide(draft: CallDraft) -> None:
-    """Refuse what is unpacked, missing, or no parameter at all."""
+    """Refuse what is unpacked, missing, given twice, or no parameter at all."""
     if draft.site.bound.problem:
         message = f"the call cannot be read: {draft.site.bound.problem}"
         raise Refusal("XF205", message, "Write the arguments out: query, key, value, attn_bias=, p=, scale=.")

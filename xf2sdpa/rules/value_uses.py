@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 
 from xf2sdpa.analysis.api import ATTENTION, ATTENTION_VARIANTS, api_name, is_ours
-from xf2sdpa.analysis.names import Binding
+from xf2sdpa.analysis.scopes import Binding
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage

@@ -1,0 +1,102 @@
+"""Processors that call xformers become those that call SDPA, with their imports and the questions that chose them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.projects.harness import rewrite, write
+from tests.rules.common import examples_hold
+from xf2sdpa.rewrite.engine import rewrite_text
+
+FROM = "from diffusers.models.attention_processor import {}\n\n\n"
+ASKS = "from diffusers.utils import is_xformers_available\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            FROM.format("XFormersAttnProcessor") + "proc = XFormersAttnProcessor()\n",
+            FROM.format("AttnProcessor2_0") + "proc = AttnProcessor2_0()\n",
+        ),
+        (
+            FROM.format("AttnProcessor2_0, XFormersAttnProcessor") + "kind = XFormersAttnProcessor\n",
+            FROM.format("AttnProcessor2_0") + "kind = AttnProcessor2_0\n",
+        ),
+        (
+            FROM.format("LoRAXFormersAttnProcessor as L") + "proc = L(3, rank=4, attention_op=None)\n",
+            FROM.format("LoRAAttnProcessor2_0") + "proc = LoRAAttnProcessor2_0(3, rank=4)\n",
+        ),
+        (
+            ASKS + FROM.format("AttnProcessor, XFormersAttnProcessor")
+            + "proc = XFormersAttnProcessor() if is_xformers_available() else AttnProcessor()\n",
+            FROM.format("AttnProcessor2_0") + "proc = AttnProcessor2_0()\n",
+        ),
+        (
+            ASKS + FROM.format("AttnProcessor, AttnProcessor2_0, XFormersAttnProcessor")
+            + "def f(new):\n    if new:\n        return AttnProcessor2_0()\n    elif is_xformers_available():\n"
+            "        return XFormersAttnProcessor()\n    else:\n        return AttnProcessor()\n",
+            FROM.format("AttnProcessor2_0") + "def f(new):\n    return AttnProcessor2_0()\n",
+        ),
+        (
+            ASKS + FROM.format("AttnProcessor2_0, XFormersAttnProcessor")
+            + "kind = AttnProcessor2_0\nif is_xformers_available():\n    kind = XFormersAttnProcessor\n",
+            FROM.format("AttnProcessor2_0") + "kind = AttnProcessor2_0\n",
+        ),
+        (
+            ASKS + FROM.format("AttnProcessor, AttnProcessor2_0, XFormersAttnProcessor")
+            + "kind = AttnProcessor\nif is_xformers_available():\n    kind = XFormersAttnProcessor\n",
+            FROM.format("AttnProcessor, AttnProcessor2_0") + "kind = AttnProcessor\nkind = AttnProcessor2_0\n",
+        ),
+        (
+            ASKS + FROM.format("AttnProcessor2_0, XFormersAttnProcessor")
+            + "def f(new):\n    if new():\n        return AttnProcessor2_0()\n    elif is_xformers_available():\n"
+            "        return XFormersAttnProcessor()\n",
+            FROM.format("AttnProcessor2_0")
+            + "def f(new):\n    if new():\n        return AttnProcessor2_0()\n    else:\n"
+            "        return AttnProcessor2_0()\n",
+        ),
+    ],
+)  # fmt: skip
+def test_it_is_exchanged(before: str, after: str) -> None:
+    result = rewrite_text(before, compat="_attention_compat")
+    assert not result.failed, result.findings
+    assert not [finding for finding in result.findings if finding.needs_xformers], result.findings
+    assert result.new == after
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        FROM.format("XFormersAttnProcessor") + "def f(p):\n    return isinstance(p, (list, XFormersAttnProcessor))\n",
+        FROM.format("XFormersAttnProcessor") + "def f(op):\n    return XFormersAttnProcessor(attention_op=op())\n",
+        FROM.format("XFormersAttnProcessor") + "class Mine(XFormersAttnProcessor):\n    pass\n",
+        "from .processors import XFormersAttnProcessor\n\nproc = XFormersAttnProcessor()\n",
+        "from mine import XFormersAttnProcessor\n\nproc = XFormersAttnProcessor()\n",
+    ],
+)
+def test_it_stays(text: str) -> None:
+    assert rewrite_text(text, compat="_attention_compat").new == text
+
+
+def test_what_is_compared_keeps_its_import() -> None:
+    text = FROM.format("XFormersAttnProcessor") + (
+        "def f(unet):\n    unet.set_attn_processor(XFormersAttnProcessor())\n"
+        "    return isinstance(unet.p, XFormersAttnProcessor)\n"
+    )
+    new = rewrite_text(text, compat="_attention_compat").new
+    assert "import XFormersAttnProcessor\n" in new
+    assert "set_attn_processor(AttnProcessor2_0())" in new
+
+
+def test_a_release_without_them_keeps_all(tmp_path: Path) -> None:
+    text = FROM.format("XFormersAttnProcessor") + "proc = XFormersAttnProcessor()\n"
+    write(tmp_path, {"run.py": text, "requirements.txt": "diffusers==0.16.1\n"})
+    rewrite(tmp_path)
+    assert (tmp_path / "run.py").read_text() == text
+
+
+def test_its_example() -> None:
+    examples_hold("sdpa_processors")

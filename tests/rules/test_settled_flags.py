@@ -1,0 +1,122 @@
+"""A flag that is True for good takes its default with it, what it refused, and itself where nothing reads it."""
+
+from __future__ import annotations
+
+from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
+
+HEAD = "import os\n\nimport torch.nn.functional as F\n\n"
+GUARD = "try:\n    import xformers.ops as xops\n\n    {0} = True\nexcept ImportError:\n    {0} = False\n"
+PLAIN = "try:\n    import xformers.ops as xops\n\n    {0} = True\nexcept ImportError:\n    pass\n"
+CALL = "    return xops.memory_efficient_attention(q, k, v).flatten(2)\n"
+
+
+def program(*lines: str, flag: str = "FAST", before: str = "", guard: str = GUARD, after: str = "") -> str:
+    body = "".join(f"    {line}\n" for line in ("b, n, h, d = q.shape", *lines))
+    return f"{HEAD}{before}{guard.format(flag)}{after}\n\ndef attend(q, k, v):\n{body}{CALL}"
+
+
+EMITTED = {
+    "a default": Case(
+        program("print(FAST)", before="FAST = False\n", guard=PLAIN),
+        ("finding XF147",),
+        has=("FAST = True\n",),
+        lacks=("FAST = False",),
+        helper=True,
+    ),
+    "a refusal": Case(
+        program("if not FAST:", "    raise ImportError('no')"),
+        ("finding XF147", "finding XF144"),
+        has=("FAST = True",),
+        lacks=("raise",),
+        helper=True,
+    ),
+    "a refusal that is logged": Case(
+        program("if not FAST:", "    print('no')", "    raise ImportError"),
+        ("finding XF147",),
+        lacks=("raise",),
+        helper=True,
+    ),
+    "an assertion": Case(program("assert FAST, 'no'"), ("finding XF147",), lacks=("assert",), helper=True),
+    "a private flag": Case(program(flag="_FAST"), ("finding XF141",), lacks=("_FAST",), helper=True),
+    "a private flag, asked": Case(
+        program("assert _FAST", flag="_FAST"), ("finding XF147",), lacks=("_FAST",), helper=True
+    ),
+    "found by a question": Case(
+        program(guard="from importlib.util import find_spec\n\n{0} = find_spec('xformers') is not None\n").replace(
+            "    b, n", "    import xformers.ops as xops\n\n    assert FAST\n    b, n"
+        ),
+        ("finding XF147",),
+        has=("FAST = True",),
+        lacks=("assert", "find_spec"),
+        helper=True,
+    ),
+    "in a guard that does more": Case(
+        program("assert _FAST", flag="_FAST", guard=GUARD.replace("    {0} = False", "    {0} = False\n    os.sync()")),
+        ("finding XF147",),
+        lacks=("_FAST", "try"),
+        helper=True,
+    ),
+}
+KEPT = {
+    "a choice": Case(
+        program("if not FAST:", "    return q"),
+        ("finding XF141",),
+        has=("if not FAST:\n        return q",),
+        helper=True,
+    ),
+    "a choice with an else": Case(
+        program("if not FAST:", "    raise ImportError", "else:", "    n = 1"), has=("if not FAST",), helper=True
+    ),
+    "a public flag": Case(program(), has=("FAST = True",), helper=True),
+    "a private flag that is read": Case(
+        program("print(_FAST)", flag="_FAST"), has=("_FAST = True", "print(_FAST)"), helper=True
+    ),
+    "a private flag that is handed on": Case(
+        program(flag="_FAST"), has=("_FAST = True",), helper=True, handed_on=frozenset({"_FAST"})
+    ),
+    "a private flag in __all__": Case(
+        program(flag="_FAST", after="__all__ = ['_FAST']\n"), has=("_FAST = True",), helper=True
+    ),
+    "set again later": Case(
+        program("assert FAST", after="FAST = FAST and bool(os.sep)\n"), has=("assert FAST",), helper=True
+    ),
+    "set by a function": Case(
+        program("assert FAST", after="\n\ndef off():\n    global FAST\n    FAST = False\n"),
+        has=("assert FAST",),
+        helper=True,
+    ),
+    "a default behind it": Case(
+        program("assert FAST", after="FAST = False\n"), has=("FAST = True\nFAST = False\n", "assert FAST"), helper=True
+    ),
+    "a default that is read first": Case(
+        program(before="FAST = False\nprint(FAST)\n", guard=PLAIN), has=("FAST = False\nprint(FAST)\n",), helper=True
+    ),
+    "a switch decides": Case(
+        program(
+            "assert FAST",
+            guard="try:\n    if not os.environ.get('ON'):\n        raise ImportError\n"
+            "    import xformers.ops as xops\n\n    {0} = True\nexcept ImportError:\n    {0} = False\n",
+        ),
+        has=("assert FAST",),
+        helper=True,
+    ),
+    "no rewrite": Case("FAST = True\n\n\ndef f():\n    assert FAST\n", same=True),
+}
+
+
+@by_name(EMITTED)
+def test_it_is_told(case: Case) -> None:
+    holds(case)
+
+
+@by_name(KEPT)
+def test_what_is_kept(case: Case) -> None:
+    holds(case, never=tuple(rule("settled_flags").codes))
+
+
+def test_every_code_is_told_somewhere() -> None:
+    assert set(rule("settled_flags").codes) <= codes_in(EMITTED)
+
+
+def test_the_examples_hold() -> None:
+    examples_hold("settled_flags")
