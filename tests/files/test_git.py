@@ -55,6 +55,23 @@ def test_an_ignored_folder_is_walked_when_named(repository: Path) -> None:
     assert list_files([repository / "generated/deep/venv/b.py"]) != []
 
 
+def test_they_are_where_the_whole_tree_is_asked_for(repository: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    for folder, name in ((other, "lib.py"), (repository / "inner", "own.py")):
+        make(folder, name)
+        git(folder, "init", "-q")
+        git(folder, "add", ".")
+        git(folder, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a")
+    git(repository, "-c", "protocol.file.allow=always", "submodule", "add", str(other), "third/module")
+    whole = {os.path.relpath(file, repository) for file in list_files([repository], inside=True)}
+    given = {os.path.relpath(file, repository) for file in list_files([repository])}
+    assert whole - given == {"third/module/lib.py", "inner/own.py"}
+    (repository / "third/module/.git").unlink()  # as where a submodule is not there: no circle
+    assert "third/module/lib.py" in {
+        os.path.relpath(file, repository) for file in list_files([repository], inside=True)
+    }
+
+
 def test_submodules_and_inner_repositories_are_not_entered(repository: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     make(other, "theirs.py")

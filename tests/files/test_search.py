@@ -43,19 +43,49 @@ def test_files_are_not_read_without_need(tmp_path: Path, monkeypatch: pytest.Mon
     make(tmp_path, "a.py", text="import xformers\n")
     make(tmp_path, "b.py", text="word\n")
     reads: list[str] = []
-    read = search._read
+    opened = os.open
 
-    def spy(file: str) -> bytes:
+    def spy(file: str, flags: int) -> int:
         reads.append(Path(file).name)
-        return read(file)
+        return opened(file, flags)
 
-    monkeypatch.setattr(search, "_read", spy)
+    monkeypatch.setattr(os, "open", spy)
     searcher = Searcher(list_files([tmp_path]))
     searcher.first()
     searcher.matching([b"none"])
     searcher.matching([b"none"])
     searcher.matching([])
-    assert reads == ["a.py", "b.py", "b.py"]
+    together, apart = ["a.py", "b.py"], ["a.py", "b.py"]
+    assert reads == [*together, *apart, "b.py"]
+
+
+def test_names_that_only_the_folded_search_takes_for_needles_are_no_hits(tmp_path: Path) -> None:
+    make(tmp_path, "a.py", text="msor, comfort, xslr, MFOR\n")
+    make(tmp_path, "b.py", text="xFORmers\n")
+    assert [file.name for file in Searcher(list_files([tmp_path])).first()] == ["b.py"]
+
+
+def test_every_first_needle_is_seen_by_the_folded_search() -> None:
+    assert all(search._FOLDED_NEEDLE in needle.translate(search._FOLDED) for needle in search.FIRST_NEEDLES)
+
+
+def test_files_of_any_size_and_number_are_searched(tmp_path: Path) -> None:
+    """Sizes around the borders of what is searched at once, a needle at the end of some; one that starts the next."""
+    sizes = [0, 1, search._BATCH - 1, search._BATCH, search._BATCH + 1, 4 * search._BATCH - 1, 4 * search._BATCH]
+    for number, size in enumerate(sizes * 2):
+        needle = b"XFORMERS" if number % 3 == 0 else b""
+        (tmp_path / f"{number:02}.py").write_bytes(b"#" * size + needle)
+    (tmp_path / "98.py").write_bytes(b"xform")
+    (tmp_path / "99.py").write_bytes(b"ers")
+    found = Searcher(list_files([tmp_path])).first()
+    assert [file.name for file in found] == [f"{number:02}.py" for number in range(0, 14, 3)]
+
+
+def test_a_system_without_readv_searches_file_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "a.py", text="import xformers\n")
+    make(tmp_path, "b.py", text="word\n")
+    monkeypatch.delattr(os, "readv")
+    assert [file.name for file in Searcher(list_files([tmp_path])).first()] == ["a.py"]
 
 
 def test_many_words(tmp_path: Path) -> None:

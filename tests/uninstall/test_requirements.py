@@ -115,3 +115,95 @@ def test_the_nearest_folder_above_within_the_work_tree(tmp_path: Path) -> None:
     assert f"{SAID}\n    ../requirements.txt:1: xformers\n" in said(tmp_path / "a", "--check", "src")
     (tmp_path / "a/.git").mkdir()
     assert SAID not in said(tmp_path / "a", "--check", "src")
+
+
+def test_keep_leaves_them_and_lists_their_lines(tmp_path: Path) -> None:
+    write(tmp_path, {"model.py": EXACT, "requirements.txt": "torch\nxformers\n"})
+    output = said(tmp_path, "--requirements", "keep", ".")
+    assert f"{SAID}\n    requirements.txt:2: xformers\n" in output
+    assert output.endswith("xformers can be uninstalled: yes\n")
+    assert (tmp_path / "requirements.txt").read_text() == "torch\nxformers\n"
+
+
+def test_edit_is_the_default_and_diff_shows_it(tmp_path: Path) -> None:
+    write(tmp_path, {"model.py": EXACT, "requirements.txt": "torch>=1.9  # t\nxformers\n"})
+    diff = said(tmp_path, "--diff", ".")
+    assert "-torch>=1.9  # t\n-xformers\n+torch>=2.0  # t\n" in diff
+    output = said(tmp_path, ".")
+    assert "Lines dropped:\n    requirements.txt:2: xformers\n" in output
+    assert "    requirements.txt:1: torch>=1.9 is now torch>=2.0\n" in output
+    assert (tmp_path / "requirements.txt").read_text() == "torch>=2.0  # t\n"
+
+
+def test_pyproject_can_say_keep(tmp_path: Path) -> None:
+    text = '[project]\ndependencies = ["xformers"]\n\n[tool.xf2sdpa]\nrequirements = "keep"\n'
+    write(tmp_path, {"model.py": EXACT, "pyproject.toml": text})
+    said(tmp_path, ".")
+    assert (tmp_path / "pyproject.toml").read_text() == text
+
+
+def test_nothing_goes_where_uses_are_left(tmp_path: Path) -> None:
+    write(tmp_path, {"model.py": EXACT, "left.py": LEFT, "requirements.txt": "torch>=1.9\nxformers\n"})
+    output = said(tmp_path, ".")
+    assert (tmp_path / "requirements.txt").read_text() == "torch>=1.9\nxformers\n"
+    assert output.endswith("xformers can be uninstalled: no, because left.py needs it\n")
+
+
+def test_only_files_that_speak_for_rewritten_code(tmp_path: Path) -> None:
+    """A folder without rewritten code may list xformers for what is not in the tree at all."""
+    lists = {
+        "requirements.txt": "xformers\n",
+        "a/requirements/gpu.txt": "xformers\n",
+        "b/requirements.txt": "xformers\n",
+    }
+    write(tmp_path, {"a/model.py": EXACT, "b/run.py": "import torch\n", **lists})
+    output = said(tmp_path, ".")
+    assert {name: (tmp_path / name).read_text() for name in lists} == {
+        "requirements.txt": "torch>=2.0\n",
+        "a/requirements/gpu.txt": "torch>=2.0\n",
+        "b/requirements.txt": "xformers\n",
+    }
+    assert "requirements: 1 line in 1 file, such as b/requirements.txt:1" in output
+
+
+def test_torch_stays_required_where_xformers_brought_it(tmp_path: Path) -> None:
+    write(tmp_path, {"model.py": EXACT, "requirements.txt": "xformers==0.0.20  # fast\neinops\n"})
+    said(tmp_path, ".")
+    assert (tmp_path / "requirements.txt").read_text() == "torch>=2.0  # fast\neinops\n"
+    write(
+        tmp_path,
+        {"model.py": EXACT, "requirements.txt": "xformers\n", "setup.py": "setup(install_requires=['torch'])\n"},
+    )
+    said(tmp_path, ".")
+    assert (tmp_path / "requirements.txt").read_text() == ""
+
+
+def test_an_extra_keeps_its_name(tmp_path: Path) -> None:
+    text = (
+        '[project]\ndependencies = ["torch>=2.1"]\noptional-dependencies = {fast = ["xformers"], all = ["pk[fast]"]}\n'
+    )
+    write(tmp_path, {"model.py": EXACT, "pyproject.toml": text})
+    output = said(tmp_path, ".")
+    assert (tmp_path / "pyproject.toml").read_text() == text.replace('["xformers"]', "[]")
+    assert "The extra fast holds nothing any more; it stays, as people install by its name.\n" in output
+
+
+def test_what_cannot_be_edited_is_named(tmp_path: Path) -> None:
+    write(tmp_path, {"model.py": EXACT, "setup.cfg": "[options\nxformers\n", "Pipfile": "[packages\nxformers = 1\n"})
+    output = said(tmp_path, ".")
+    assert "Left to you in requirement files:\n    Pipfile:1: the file stays: does not parse" in output
+    assert (tmp_path / "Pipfile").read_text() == "[packages\nxformers = 1\n"
+
+
+def test_a_file_in_utf_16_stays(tmp_path: Path) -> None:
+    write(tmp_path, {"model.py": EXACT})
+    (tmp_path / "requirements.txt").write_bytes("torch\nxformers\n".encode("utf-16"))
+    assert "requirements.txt:1: the file stays: is UTF-16" in said(tmp_path, ".")
+
+
+def test_a_bare_torch_stays_where_another_file_keeps_it_new_enough(tmp_path: Path) -> None:
+    pyproject = '[project]\nname = "p"\nversion = "1"\ndependencies = ["torch>=2.5.1"]\n'
+    write(tmp_path, {"model.py": EXACT, "requirements.txt": "torch\nxformers\n", "pyproject.toml": pyproject})
+    said(tmp_path, ".")
+    assert (tmp_path / "requirements.txt").read_text() == "torch\n"
+    assert (tmp_path / "pyproject.toml").read_text() == pyproject

@@ -153,3 +153,52 @@ def test_the_nearest_folder_counts_up_to_the_top_of_the_repository(tmp_path: Pat
 def test_no_file_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch_pin, "_pins", lambda _: [])  # whatever lies above tmp_path
     assert project_torch(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("requirement", "version"),
+    [
+        ("torch==2.0.1", (2, 0)),
+        ("torch==2.4", (2, 4)),
+        ("torch<2.11", (2, 10)),
+        ("torch<2.11.1", (2, 11)),
+        ("torch<=2.10", (2, 10)),
+        ("torch>=2.0,<3", (2, 10**6)),
+        ("torch~=2.4", (2, 10**6)),
+        ("torch~=2.4.1", (2, 4)),
+        ("torch ^2.4", (2, 10**6)),
+        ("torch ~2.4", (2, 4)),
+        ("torch==2.*", (2, 10**6)),
+        ("torch>=2.0", None),
+        ("torch", None),
+        ("torch!=2.12", None),
+        ("torchvision<0.2", None),
+        ("torch @ https://host/torch-2.0.1%2Bcu118-cp310-linux_x86_64.whl", (2, 0)),
+    ],
+)
+def test_the_upper_end_of_one_requirement(requirement: str, version: tuple[int, int] | None) -> None:
+    assert torch_pin.highest_admitted(requirement) == version
+
+
+@pytest.mark.parametrize(
+    ("files", "out"),
+    [
+        ({}, False),
+        ({"requirements.txt": "numpy\n"}, False),
+        ({"requirements.txt": "torch\n"}, False),
+        ({"requirements.txt": "torch>=2.15\n"}, True),
+        ({"requirements.txt": "torch>=2.14\n"}, False),
+        ({"requirements.txt": "torch==2.10.0\n"}, True),
+        ({"requirements.txt": "torch>=2.0,<2.11\n"}, True),
+        ({"requirements.txt": "torch>=2.0,<=2.11\n"}, False),
+        ({"requirements.txt": "torch==2.4\n", "requirements-dev.txt": "torch\n"}, False),
+        ({"requirements.txt": "torch==2.4\n", "setup.cfg": "[options]\ninstall_requires =\n  torch>=2.15\n"}, True),
+        ({"pyproject.toml": '[project]\ndependencies = ["torch>=2.15"]\n'}, True),
+        ({"pyproject.toml": '[tool.poetry.dependencies]\ntorch = "^2.3"\n'}, False),
+    ],
+)
+def test_versions_that_every_file_excludes(files: dict[str, str], out: bool, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert torch_pin.excluded(tmp_path, (2, 11), (2, 14)) == out

@@ -80,6 +80,24 @@ def changed_files(top: str, commit: str, names: Iterable[str]) -> dict[str, str]
     return {name: held[name] for name in names if name in held and not _holds(os.path.join(top, name), held[name])}
 
 
+def uncommitted(files: Iterable[str]) -> list[str]:
+    """Those of the files that lie in a git work tree and whose content its last commit does not have."""
+    found: list[str] = []
+    by_tree: dict[str, dict[str, str]] = {}
+    for file in files:
+        real = os.path.realpath(file)
+        top = work_tree(os.path.dirname(real))
+        if top is not None:
+            by_tree.setdefault(top, {})[os.path.relpath(real, top).replace(os.sep, "/")] = file
+    for top, names in by_tree.items():
+        commit = commit_of(top, "HEAD")
+        listing = git_output(top, "ls-tree", "-r", "-z", "--name-only", "--full-tree", commit) if commit else None
+        held = set(os.fsdecode(listing or b"").split("\0"))
+        changed = changed_files(top, commit, names)
+        found += [file for name, file in names.items() if name in changed or name not in held]
+    return sorted(found)
+
+
 def blobs(top: str, names: Iterable[str]) -> Iterator[bytes | None]:
     """Yield the content that each name of git's stands for; None where the repository lacks it."""
     for name in names:

@@ -38,15 +38,16 @@ def list_files(
     include: Sequence[str] = INCLUDE,
     exclude: Sequence[str] = (),
     base: StrPath | None = None,
+    inside: bool = False,
 ) -> list[str]:
     """Return the files that `paths` stand for, each once, sorted, spelled from the path given.
 
     A file that is named itself is always taken. Of a folder, the files that match a pattern of `include`
-    and none of `exclude` are taken: in a git work tree those that git tracks or would track (no submodules,
-    no repositories inside it), elsewhere, and in a folder that git itself ignores, all that a walk finds
-    outside SKIPPED_FOLDERS. Links to files are taken unless the file itself is; links to folders are not
-    followed, except one named in `paths`. A folder that cannot be opened is listed as if it were a file,
-    for the search to report.
+    and none of `exclude` are taken: in a git work tree those that git tracks or would track (those of submodules
+    and of other repositories in it only where `inside` asks for them), elsewhere, and in a folder that git itself
+    ignores, all that a walk finds outside SKIPPED_FOLDERS. Links to files are taken unless the file itself is;
+    links to folders are not followed, except one named in `paths`. A folder that cannot be opened is listed as if
+    it were a file, for the search to report.
 
     Patterns are those of a .gitignore without negation, and know case:
     `*`, `?`, `[abc]`, `[!abc]` stay within one name, and `**` between slashes is any number of folders;
@@ -64,7 +65,7 @@ def list_files(
     for path in paths:
         name = os.fspath(path)
         if os.path.isdir(name):
-            _add_folder(name, path_filters(include, exclude, prefix_below(name, base)), files, links)
+            _add_folder(name, path_filters(include, exclude, prefix_below(name, base)), files, links, inside=inside)
         elif os.path.isfile(name):
             files.setdefault(os.path.realpath(name), name)
         else:
@@ -76,11 +77,11 @@ def list_files(
     return sorted(files.values())
 
 
-def _add_folder(folder: str, filters: tuple[Filter, Filter], files: dict[str, str], links: list[str]) -> None:
+def _add_folder(
+    folder: str, filters: tuple[Filter, Filter], files: dict[str, str], links: list[str], *, inside: bool
+) -> None:
     """Sort the folder's files into `files` (by real path) and `links`."""
-    listed = _git_listing(folder, filters)
-    if listed is None:
-        listed = list(_walk(folder, filters))
+    listed = _listed(folder, filters, inside=inside)
     # Links to folders are not followed, so only the folder itself has to be resolved.
     real = os.path.join(os.path.realpath(folder), "")
     shown = "" if folder in {"", "."} else os.path.join(folder, "")
@@ -89,6 +90,18 @@ def _add_folder(folder: str, filters: tuple[Filter, Filter], files: dict[str, st
             links.append(shown + name)
         else:
             files.setdefault(real + name, shown + name)
+
+
+def _listed(folder: str, filters: tuple[Filter, Filter], *, inside: bool) -> list[tuple[str, bool]]:
+    """(path below the folder, whether it is a link) of the wanted files and links: git's, or a walk's."""
+    listed = _git_listing(folder, filters, inside=inside)
+    return list(_walk(folder, filters)) if listed is None else listed
+
+
+def _below(folder: str, filters: tuple[Filter, Filter]) -> list[tuple[str, bool]]:
+    """The same of a folder that git lists as another repository; where it is none (any more), a walk's."""
+    own = work_tree(folder) == os.path.realpath(folder)
+    return _listed(folder, filters, inside=True) if own else list(_walk(folder, filters))
 
 
 def _walk(folder: str, filters: tuple[Filter, Filter]) -> Iterator[tuple[str, bool]]:
@@ -114,7 +127,7 @@ def _walk(folder: str, filters: tuple[Filter, Filter]) -> Iterator[tuple[str, bo
                         yield name, is_link
 
 
-def _git_listing(folder: str, filters: tuple[Filter, Filter]) -> list[tuple[str, bool]] | None:
+def _git_listing(folder: str, filters: tuple[Filter, Filter], *, inside: bool) -> list[tuple[str, bool]] | None:
     """Return what `_walk` yields, but of the files that git lists; None where git has no say."""
     top = work_tree(folder)
     if top is None:
@@ -128,12 +141,15 @@ def _git_listing(folder: str, filters: tuple[Filter, Filter]) -> list[tuple[str,
     wanted, excluded = filters
     listing = []
     prefix = os.path.join(folder, "")
-    for name in os.fsdecode(output).split("\0"):
-        if wanted(name) and not excluded(name):
+    for name in (name.rstrip("/") for name in os.fsdecode(output).split("\0")):
+        is_wanted = wanted(name)
+        if (inside or is_wanted) and not excluded(name):
             try:
                 mode = os.lstat(prefix + name).st_mode
             except OSError:  # deleted, but still in the index
                 continue
-            if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+            if is_wanted and (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
                 listing.append((name, stat.S_ISLNK(mode)))
+            elif inside and name and stat.S_ISDIR(mode):  # a submodule, or a repository that nobody has added
+                listing += [(f"{name}/{file}", is_link) for file, is_link in _below(prefix + name, filters)]
     return listing

@@ -40,10 +40,10 @@ def path_filters(include: Sequence[str], exclude: Sequence[str], prefix: str) ->
 
 
 def _endings(patterns: Sequence[str]) -> Filter | None:
-    """Return the test for patterns that are all like `*.py`: nearly always, and ten times as fast."""
+    """Return the test for patterns that are all like `*.py`, or `*`: nearly always, and ten times as fast."""
     endings = tuple(pattern[1:] for pattern in patterns)
     plain = all(
-        pattern[:1] == "*" and ending and not set(ending) & set("*?[\\/")
+        pattern == "*" or (pattern[:1] == "*" and ending and not set(ending) & set("*?[\\/"))
         for pattern, ending in zip(patterns, endings, strict=True)
     )
     return (lambda name: name.endswith(endings)) if plain else None

@@ -63,6 +63,11 @@ class Source:
     newline: str
     """What most lines end in; the first of the three kinds on a draw, "\\n" where no line ends."""
 
+    @property
+    def whole(self) -> str:
+        """The text of the whole file, which `encode` takes; a notebook's JSON is more than its code."""
+        return self.text
+
     def encode(self, text: str) -> bytes:
         """Return the text as bytes of this file: same encoding, same byte order mark.
 

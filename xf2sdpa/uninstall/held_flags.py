@@ -24,6 +24,7 @@ from xf2sdpa.analysis.asking import QUESTION
 from xf2sdpa.analysis.foreign import conditions
 from xf2sdpa.analysis.imports import brings_ours, is_lookup
 from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.codes import SHIELD
 from xf2sdpa.model import FileResult, Finding, FindingKind, Span
 from xf2sdpa.project.files import Project
@@ -43,18 +44,16 @@ class _Text:
 
     def __init__(self, project: Project, file: str) -> None:
         self.file = file
-        self.tree = ast.Module([], [])
         self.nodes: list[ast.AST] = []
         self.top: list[ast.stmt] = []
         self.imported: dict[str, _Name] = {}
         self.modules: dict[str, str] = {}
         """The files that local names stand for as modules."""
         try:
-            tree = ast.parse(project.text(file))
+            found = parse_once(project.text(file))
         except (SyntaxError, ValueError, RecursionError):
             return
-        self.tree = tree
-        self.top, self.nodes = tree.body, list(ast.walk(tree))
+        self.top, self.nodes = found.tree.body, found.nodes
         for statement in project.imports(file):
             self._take(project.graph, statement)
 
@@ -70,10 +69,15 @@ class _Text:
     def names_in(self, node: ast.AST) -> Iterator[_Name]:
         """What an expression or statement reads, by the file that it is taken from."""
         for part in ast.walk(node):
-            if isinstance(part, ast.Attribute) and (module := self.modules.get(ast.unparse(part.value))):
+            if isinstance(part, ast.Attribute) and (module := self._module_of(part.value)):
                 yield module, part.attr
             elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
                 yield self.imported.get(part.id, (self.file, part.id))
+
+    def _module_of(self, node: ast.expr) -> str | None:
+        """The file that an expression stands for, as a module."""
+        plain = isinstance(node, ast.Name | ast.Attribute) and bool(self.modules)
+        return self.modules.get(ast.unparse(node)) if plain else None
 
     @cached_property
     def definitions(self) -> dict[str, list[ast.stmt]]:
@@ -111,10 +115,11 @@ def hold_back(results: Collection[FileResult], project: Project) -> Iterator[Fil
         results: what became of each file.
         project: the files as they were.
     """
-    held = {result.path: result for result in _held_back(results, _Texts(project), _Texts(project.after(results)))}
+    after = _Texts(project.after(results))
+    held = {result.path: result for result in _held_back(results, _Texts(project), after)}
     yield from held.values()
     final = [held.get(result.path, result) for result in results]
-    yield from _answered(final, _Texts(project.after(final)))
+    yield from _answered(final, _Texts(project.after(final)) if held else after)
 
 
 def _answered(results: Sequence[FileResult], texts: _Texts) -> Iterator[FileResult]:

@@ -1,70 +1,115 @@
-"""Requirement files that still list xformers when no code of the project needs it any more. They are only named."""
+"""Requirement files once no use of xformers is left: without it, and with a torch that is new enough.
+
+Only files that speak for rewritten code: those in its folder or above. Another may list xformers for what is not in the
+tree at all (a model's own code, say), and is named in the closing report. Where something in the tree still needs
+xformers, nothing goes.
+"""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from xf2sdpa.files.errors import DiscoverError
-from xf2sdpa.files.listing import list_files
-from xf2sdpa.files.reading import read_regular
-from xf2sdpa.files.search import Searcher
+from xf2sdpa.codes import REQUIREMENT
 from xf2sdpa.files.source import SourceError, read
-from xf2sdpa.model import FileResult, Listed, SiteClass
-from xf2sdpa.uninstall.notebooks import PATTERN, naming_xformers
-from xf2sdpa.uninstall.requirement_lines import listing
-
-_FILES = ("pyproject.toml", "requirements*.txt", "requirements/*.txt", "setup.cfg", "setup.py", "environment*.y*ml")
-_NEEDS = re.compile(
-    r"""^[ \t]*(?:from|import)[ \t]+(?:[^\n#]*,[ \t]*)?(?:xformers|mslk)\b|importorskip\(\s*["'](?:xformers|mslk)\b""",
-    re.MULTILINE,
+from xf2sdpa.model import (
+    FileResult,
+    Finding,
+    FindingKind,
+    Listed,
+    RequirementChange,
+    Run,
+    Span,
+    TorchVersion,
 )
-"""An import; `pytest.importorskip("xformers")`, without which tests are skipped, counts as one."""
+from xf2sdpa.uninstall.choices import WORD
+from xf2sdpa.uninstall.requirement_edits.edit import Change, Outcome, listing, names_torch, with_torch, without_xformers
+from xf2sdpa.uninstall.requirement_edits.names import format_of
+from xf2sdpa.uninstall.torch_pin import project_torch
+
+_SIDE = frozenset(
+    {"requirements", "requirement", "reqs", "conda", "docker", "envs", "environments", "recipe", "recipes"}
+)
+"""Folders whose requirement files speak for the folder above."""
 
 
-def no_longer_needed(results: Collection[FileResult], start: Path) -> list[Listed]:
-    """The lines that list xformers, once a rewrite has left nothing that needs it; empty where something does.
+@dataclass
+class Edits:
+    """What becomes of the requirement files of a tree."""
 
-    Looked at: the nearest folder, at or above `start`, whose requirement files list xformers, up to the top of a git
-    work tree; and all Python files below it, whether the run worked on them or not.
+    results: list[FileResult] = field(default_factory=list)
+    changes: list[RequirementChange] = field(default_factory=list)
+    listed: list[Listed] = field(default_factory=list)
+    """The lines that required xformers."""
+
+
+def requirement_edits(files: Iterable[str], run: Run, *, edit: bool) -> Edits:
+    """The edits of requirement files that speak for what a run rewrote, nothing else in the tree needing xformers.
+
+    Args:
+        files: the files of the tree.
+        run: what was done.
+        edit: whether to edit them; else their lines are only listed.
     """
-    if not any(result.changed for result in results) or any(map(_needs, results)):
-        return []
-    start = Path(os.path.realpath(start))  # resolve() trips over a circle of links
-    for folder in (start, *start.parents):
-        found = list(_listed(folder))
-        if found:
-            return [] if _is_imported(folder, {result.path.resolve() for result in results}) else found
-        if (folder / ".git").exists():
-            break
-    return []
-
-
-def _needs(result: FileResult) -> bool:
-    left = any(site.kind is SiteClass.LEFT for site in result.sites)
-    named = any(finding.needs_xformers for finding in result.findings)
-    return left or named or _NEEDS.search(result.new) is not None
-
-
-def _listed(folder: Path) -> Iterator[Listed]:
-    for file in (file for pattern in _FILES for file in sorted(folder.glob(pattern))):
+    freed = [result for result in run.results if result.changed and WORD.search(result.old)]
+    found = Edits()
+    speaking = [Path(file) for file in files if format_of(Path(file)) is not None and _speaks_for(file, freed)]
+    floor = run.torch_floor or (2, 0)
+    for file in speaking:
         try:
-            text = read_regular(file).decode("utf-8", "replace")
-        except OSError:
+            source = read(file)
+        except SourceError as error:
+            found.changes.append(RequirementChange(str(file), error.line, "", why=error.message))
             continue
-        if "xformers" in text:
-            yield from (Listed(os.path.relpath(file), number, line) for number, line in listing(file, text))
+        lines = listing(file, source.text)
+        found.listed += [Listed(os.path.relpath(file), number, line) for number, line in lines]
+        if edit:
+            beside = [other for other in speaking if _folder(other) == _folder(file)]
+            _edit(file, source.text, floor, found, brings_torch=not any(map(_names_torch, beside)))
+    return found
 
 
-def _is_imported(folder: Path, known: Collection[Path]) -> bool:
-    """Whether some file or notebook below a folder that the run did not work on imports xformers."""
+def _edit(file: Path, text: str, floor: TorchVersion, found: Edits, *, brings_torch: bool) -> None:
+    """Make the edits of one file."""
+    least = f"torch>={'.'.join(map(str, floor))}" if brings_torch else ""
     try:
-        notebooks = [file for file in list_files([folder], include=[PATTERN]) if Path(file).resolve() not in known]
-        if any(naming_xformers(notebooks)):
-            return True
-        files = Searcher(list_files([folder])).first()
-        return any(_NEEDS.search(read(file).text) for file in files if file.resolve() not in known)
-    except (DiscoverError, SourceError):
+        gone = without_xformers(file, text, least)
+        pin = project_torch(file.parent)
+        # Where another file beside it keeps torch new enough, a bare `torch` here is no reason to write.
+        kept = pin is not None and pin[0] >= floor
+        outcome = Outcome(gone.text) if kept else with_torch(file, gone.text, floor)
+    except ValueError as error:
+        if WORD.search(text):
+            found.changes.append(RequirementChange(str(file), 1, "", why=f"does not parse: {error}"))
+        return
+    changes = [*gone.done, *gone.left, *outcome.done, *outcome.left]
+    found.changes += [RequirementChange(str(file), c.line, c.was, c.now, c.why, c.place) for c in changes]
+    if outcome.text != text:
+        findings = [_finding(file, change) for change in (*gone.done, *outcome.done)]
+        found.results.append(FileResult(file, text, outcome.text, findings=findings, last=True))
+
+
+def _finding(file: Path, change: Change) -> Finding:
+    message = f"{change.was} is now {change.now}" if change.now else f"{change.was} goes"
+    message += f"; the extra {change.place} stays, and holds nothing" if change.place else ""
+    return Finding(str(file), Span(change.line, 0, change.line, 0), REQUIREMENT, message, kind=FindingKind.DONE)
+
+
+def _speaks_for(file: str, freed: Collection[FileResult]) -> bool:
+    """Whether a requirement file stands in the folder of a rewritten file, or above it."""
+    folder = _folder(Path(file))
+    return any(folder in result.path.resolve().parents for result in freed)
+
+
+def _folder(file: Path) -> Path:
+    folder = Path(os.path.realpath(file)).parent  # resolve() trips over a circle of links
+    return folder.parent if folder.name in _SIDE else folder
+
+
+def _names_torch(file: Path) -> bool:
+    try:
+        return names_torch(file, read(file).text)
+    except SourceError:
         return True

@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Collection, Iterator
 
+from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.codes import STILL_BOUND
 from xf2sdpa.model import FileResult, Finding, FindingKind, Span
 from xf2sdpa.project.files import Project
@@ -45,7 +46,7 @@ def _finding(result: FileResult, statement: ast.stmt, target: str) -> Finding:
 def _imports(text: str) -> list[ast.stmt]:
     """The imports that run whenever a module is imported."""
     try:
-        body = ast.parse(text).body
+        body = parse_once(text).tree.body
     except (SyntaxError, ValueError, RecursionError):
         return []
     return [statement for statement in body if isinstance(statement, ast.Import | ast.ImportFrom)]

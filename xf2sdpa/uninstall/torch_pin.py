@@ -1,4 +1,4 @@
-"""The lowest torch that a project admits, as far as its requirement files say so."""
+"""The torch versions that a project admits, as far as its requirement files say so."""
 
 from __future__ import annotations
 
@@ -40,6 +40,66 @@ def project_torch(start: Path) -> Pin | None:
     return None
 
 
+def excluded(start: Path, first: TorchVersion, last: TorchVersion) -> bool:
+    """Whether the project around `start` admits no torch from `first` to `last`, both included.
+
+    The nearest folder counts whose files name torch at all, and each of them must exclude these versions.
+    """
+    start = Path(os.path.realpath(start))
+    for folder in (start, *start.parents):
+        named = [
+            text for _, requirements in _requirements(folder) for text in requirements if _TORCH.match(_bare(text))
+        ]
+        if named:
+            return all(_excludes(text, first, last) for text in named)
+        if (folder / ".git").exists():
+            return False
+    return False
+
+
+def _excludes(requirement: str, first: TorchVersion, last: TorchVersion) -> bool:
+    lowest, highest = lowest_admitted(requirement), highest_admitted(requirement)
+    return (lowest is not None and lowest > last) or (highest is not None and highest < first)
+
+
+ENDLESS = 10**6
+"""A number that no version of torch reaches: as a minor one, it stands for all of a major one."""
+
+
+def highest_admitted(requirement: str) -> TorchVersion | None:
+    """Return the highest torch version that one requirement admits; None for another package or no upper end.
+
+    >>> highest_admitted("torch>=2.0.1,<2.4")
+    (2, 3)
+    """
+    match = _TORCH.match(_bare(requirement))
+    if match is None:
+        return None
+    rest = match[1].partition(";")[0].strip().strip("()")
+    if rest.startswith("@"):
+        return lowest_admitted(requirement)
+    ends = [_end(clause.strip()) for clause in rest.split(",")]
+    return min((end for end in ends if end is not None), default=None)
+
+
+def _end(clause: str) -> TorchVersion | None:
+    """The highest version that one clause lets through; None if it has no upper end."""
+    parts = _CLAUSE.match(clause)
+    if parts is None:
+        return None
+    major, minor = int(parts[2]), int(parts[3] or 0)
+    patch = re.match(r"\.\d+", clause[parts.end() :]) is not None
+    if parts[1] == "<":
+        before = (major, minor - 1) if minor else (major - 1, ENDLESS)
+        return (major, minor) if patch else before
+    if parts[1] in ("~=", "^", "~"):
+        narrow = patch if parts[1] == "~=" else parts[1] == "~" and parts[3] is not None
+        return (major, minor) if narrow else (major, ENDLESS)
+    if parts[1] in (None, "==", "==="):
+        return (major, minor) if parts[3] is not None else (major, ENDLESS)
+    return (major, minor) if parts[1] == "<=" else None
+
+
 def lowest_admitted(requirement: str) -> TorchVersion | None:
     """Return the lowest torch version that one requirement admits; None for another package or no lower end.
 
@@ -63,18 +123,22 @@ def lowest_admitted(requirement: str) -> TorchVersion | None:
 
 def _pins(folder: Path) -> Iterator[Pin]:
     """Yield what the folder's files say about torch, in an order that does not change."""
+    for file, requirements in _requirements(folder):
+        for requirement in requirements:
+            version = lowest_admitted(requirement)
+            if version is not None:
+                said = _bare(requirement)
+                yield version, f"{file.name}{_line_number(_text(file), said)}: {said}"
+
+
+def _requirements(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each file of a folder that may name requirements, and what it requires."""
     readers: list[tuple[Path, Callable[[str], list[str]]]] = [
         (folder / "pyproject.toml", _of_pyproject),
         *((file, str.splitlines) for file in sorted(folder.glob("requirements*.txt"))),
         (folder / "setup.cfg", _of_setup_cfg),
     ]
-    for file, requirements in readers:
-        text = _text(file)
-        for requirement in requirements(text):
-            version = lowest_admitted(requirement)
-            if version is not None:
-                said = _bare(requirement)
-                yield version, f"{file.name}{_line_number(text, said)}: {said}"
+    return ((file, requirements(_text(file))) for file, requirements in readers)
 
 
 def _bare(requirement: str) -> str:
