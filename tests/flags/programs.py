@@ -21,8 +21,12 @@ from .attention import attend
 
 
 class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Conv1d(5, 5, 1)
+
     def forward(self, x):
-        return attend(x)
+        return attend(self.mix(x))
 """,
     "measures/losses.py": "def loss(x):\n    return x.square().mean()\n",
     "nets/registry.py": """\

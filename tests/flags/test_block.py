@@ -166,8 +166,8 @@ def test_the_emitted_lines_fit_black() -> None:
     ast.parse("\n".join(lines))
 
 
-def test_the_block_in_the_readme_is_the_one_that_is_written() -> None:
-    assert inserted("import torch\n").removeprefix("import torch\n\n") in (ROOT / "README.md").read_text() + "\n"
+def test_the_block_on_the_page_is_the_one_that_is_written() -> None:
+    assert inserted("import torch\n").removeprefix("import torch\n\n") in (ROOT / "docs/flags.md").read_text() + "\n"
 
 
 PIECES = {

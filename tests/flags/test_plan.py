@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from jsonschema import Draft202012Validator
 
 from tests.flags.programs import NETS, PROGRAMS
 from tests.projects import harness
@@ -69,6 +67,12 @@ def test_the_option_says_which_flags(arguments: list[str], there: set[str], root
     assert (MARK in train(root)) == bool(there)
 
 
+@pytest.mark.parametrize("device", ["any", "h200"])
+def test_a_device_is_warned_of(device: str, root: Path) -> None:
+    assert "warning: device is no longer needed" in rewrite(root, "--device", device).output
+    assert "device is no longer" not in rewrite(root).output
+
+
 def test_a_block_that_stands_is_brought_up_to_date_without_a_rewritten_call(root: Path) -> None:
     rewrite(root)
     full = train(root)
@@ -108,7 +112,7 @@ def test_no_lines_to_paste_where_flags_are_not_selected(root: Path) -> None:
 
 def test_the_hooks_keep_flags_as_they_are() -> None:
     entries = re.findall(r"entry: (.*)", (ROOT / ".pre-commit-hooks.yaml").read_text())
-    assert len(entries) == 2
+    assert len(entries) == 3
     assert all("--flags=keep" in entry for entry in entries)
 
 
@@ -121,7 +125,8 @@ def test_the_library_call_touches_no_flags_unless_asked(root: Path) -> None:
 def test_flags_are_never_the_only_change(root: Path) -> None:
     (root / "nets/attention.py").write_text(MIGRATED)
     result = rewrite(root)
-    assert result.output == "No call of xformers' attention found.\n"
+    assert result.output.startswith("No call of xformers' attention found.\n")
+    assert "1 file" not in result.output
     assert train(root) == TRAIN
 
 
@@ -137,7 +142,8 @@ def test_a_left_call_brings_no_flags(root: Path) -> None:
 def test_a_later_run_knows_files_with_the_helper_as_rewritten(root: Path) -> None:
     """A second migrated module brings flags to programs that lead only to the first, which uses the helper."""
     (root / "nets/attention.py").write_text(
-        "import xformers.ops as xops\n\n\ndef attend(x, mask=None):\n"
+        "import xformers.ops as xops\n\n\ndef attend(x, lengths=(2,)):\n"
+        "    mask = xops.fmha.attn_bias.BlockDiagonalMask.from_seqlens(lengths)\n"
         "    return xops.memory_efficient_attention(x, x, x, attn_bias=mask)\n"
     )
     rewrite(root, "--flags", "keep")
@@ -180,6 +186,111 @@ def test_a_named_file_that_does_not_parse_is_an_error(root: Path) -> None:
     assert result.exit_code == 2
     assert "broken.py:1:1: XF901" in result.output
     assert (root / "broken.py").read_text() == "import torch\nx = (\n"
+
+
+# -- reasons -----------------------------------------------------------------------------------------
+
+WITHOUT_CONVOLUTION = NETS["nets/model.py"].replace("nn.Conv1d(5, 5, 1)", "nn.Identity()")
+HALF = TRAIN.replace("    record(Net()(", "    net = Net().half().eval()\n    record(net(")
+
+
+def test_without_a_convolution_cudnn_benchmark_is_not_set(root: Path) -> None:
+    (root / "nets/model.py").write_text(WITHOUT_CONVOLUTION)
+    output = rewrite("-v", root).output
+    assert "XF501 flags   tf32: has a main guard" in output
+    assert "    not set: cudnn-benchmark: no convolution is constructed in what runs\n" in output
+    assert BENCHMARK not in train(root)
+    assert TF32 in train(root)
+
+
+def test_where_all_is_half_precision_tf32_is_not_set(root: Path) -> None:
+    (root / "train.py").write_text(HALF)
+    output = rewrite("-v", root).output
+    assert "    not set: tf32: in half precision or under autocast: `net` (line 9)\n" in output
+    assert BENCHMARK in train(root)
+    assert TF32 not in train(root)
+
+
+def test_without_a_reason_there_is_no_block(root: Path) -> None:
+    harness.write(root, {"nets/model.py": WITHOUT_CONVOLUTION, "train.py": HALF})
+    output = rewrite("--check", root).output
+    assert "No H200 flag for 1 entry point: no reason, or settled there (--verbose says which)." in output
+    named = rewrite(root, "--flags-in", root / "train.py").output
+    assert "XF504 flags   nothing set: is named by --flags-in" in named
+    assert train(root) == HALF
+
+
+def test_a_flag_asked_for_by_name_needs_no_reason(root: Path) -> None:
+    harness.write(root, {"nets/model.py": WITHOUT_CONVOLUTION, "train.py": HALF})
+    output = rewrite(root, "--flags", "h200,cudnn-benchmark").output
+    assert "    cudnn-benchmark: asked for by name\n" in output
+    assert BENCHMARK in train(root)
+    assert TF32 not in train(root)
+
+
+def test_a_reason_that_goes_takes_the_flag_along(root: Path) -> None:
+    rewrite(root)
+    assert BENCHMARK in train(root)
+    (root / "nets/model.py").write_text(WITHOUT_CONVOLUTION)
+    assert "XF502 flags   now tf32: the block had other flags" in rewrite(root).output
+    assert BENCHMARK not in train(root)
+
+
+# -- many entry points -------------------------------------------------------------------------------
+
+
+def programs(root: Path, count: int, text: str = TRAIN) -> list[Path]:
+    (root / "train.py").unlink(missing_ok=True)
+    files = [root / "scripts" / f"train_{number:02}.py" for number in range(count)]
+    harness.write(root, {file.relative_to(root).as_posix(): text for file in files})
+    return files
+
+
+@pytest.mark.parametrize(("count", "edited"), [(3, 3), (4, 0), (50, 0)])
+def test_at_most_three_files_are_edited_unasked(count: int, edited: int, root: Path) -> None:
+    files = programs(root, count)
+    output = rewrite(root).output
+    assert sum(MARK in file.read_text() for file in files) == edited
+    told = [line for line in output.splitlines() if "XF508" in line]
+    assert told == (
+        []
+        if edited
+        else [
+            f"XF508: {count} entry points would get H200 flags, and more than 3 are not edited unasked: "
+            f"run again with --flags-in {files[0]} (may be repeated)."
+        ]
+    )
+    assert output.count("XF50") == (edited or 1)
+
+
+def test_programs_without_a_reason_do_not_count(root: Path) -> None:
+    (root / "nets/model.py").write_text(WITHOUT_CONVOLUTION)
+    programs(root, 50, HALF)
+    harness.write(root, {"train.py": TRAIN})
+    assert "XF508" not in rewrite(root).output
+    assert TF32 in train(root)
+
+
+def test_of_many_those_that_are_named_get_flags(root: Path) -> None:
+    first, second, *others = programs(root, 50)
+    output = rewrite(root, "--flags-in", first, "--flags-in", second).output
+    assert "XF508" not in output
+    assert all(MARK in file.read_text() for file in (first, second))
+    assert not any(MARK in file.read_text() for file in others)
+
+
+def test_of_many_those_that_have_a_block_keep_it_up_to_date(root: Path) -> None:
+    first, *others = programs(root, 5)
+    rewrite(root, "--flags-in", first)
+    harness.write(root, {"nets/attention.py": NETS["nets/attention.py"]})
+    assert "XF502 flags   now cudnn-benchmark" in rewrite(root, "--flags", "safe").output
+    assert TF32 not in first.read_text()
+    assert not any(MARK in file.read_text() for file in others)
+
+
+def test_how_many_there_are_is_not_said_where_the_code_is_ignored(root: Path) -> None:
+    programs(root, 5)
+    assert "XF508" not in rewrite("--ignore", "XF508", root).output
 
 
 # -- configuration -----------------------------------------------------------------------------------
@@ -309,7 +420,7 @@ def test_where_everything_is_set_no_block_is_made(root: Path) -> None:
             + "\n\ntorch.backends.fp32_precision = 'ieee'\ntorch.backends.cudnn.benchmark = True\n"
         },
     )
-    assert "Left alone: 1 entry point with every H200 flag settled already" in rewrite("--check", root).output
+    assert "No H200 flag for 1 entry point: no reason, or settled there" in rewrite("--check", root).output
     result = rewrite("-v", root)
     assert train(root) == TRAIN
     assert "train.py:1:1: XF504 flags   nothing set: has a main guard" in result.output
@@ -328,127 +439,3 @@ def test_a_setting_added_later_takes_the_flag_out(root: Path) -> None:
     (root / "train.py").write_text(train(root) + "    torch.backends.cudnn.deterministic = True\n")
     assert "XF502 flags   now tf32" in rewrite(root).output
     assert BENCHMARK not in train(root)
-
-
-# -- the report --------------------------------------------------------------------------------------
-
-
-def test_the_report_says_where_why_and_what_it_changes(root: Path) -> None:
-    output = rewrite(root).output
-    lines = output.splitlines()
-    place = f"{root / 'train.py'}:7:1: XF501 flags   tf32, cudnn-benchmark: has a main guard and leads to "
-    assert [line for line in lines if line.startswith(place)] == [f"{place}nets/attention.py by nets/model.py"]
-    told = lines[lines.index(f"{place}nets/attention.py by nets/model.py") + 1 :]
-    assert max(map(len, told)) <= 120
-    (start,) = (n for n, line in enumerate(told) if line.startswith('    torch.set_float32_matmul_precision("high"): '))
-    assert "Changes rounding: their factors keep 10 bits of mantissa instead of 23." in " ".join(
-        line.strip() for line in told[start : start + 2]
-    )
-    assert sum("torch.backends.cudnn.benchmark = True: " in line for line in lines) == 1
-    assert "    `--flags safe` leaves out what lowers precision, `--flags off` takes all out" in output
-    assert "2 files rewritten." in lines
-
-
-def test_safe_is_not_advised_to_those_who_asked_for_it(root: Path) -> None:
-    output = rewrite("--flags", "safe", root).output
-    assert "XF501 flags   cudnn-benchmark: " in output
-    assert "    `--flags off` takes all out; xf2sdpa explain flags\n" in output
-    assert "--flags safe" not in output
-
-
-def test_what_flags_do_is_said_once_for_all_programs(root: Path) -> None:
-    (root / "sample.py").write_text(train(root))
-    output = rewrite(root).output
-    assert output.count("XF501 flags") == 2
-    assert output.count("torch.backends.cudnn.benchmark = True: ") == output.count("xf2sdpa explain flags") == 1
-
-
-def test_without_an_entry_point_the_lines_to_paste_are_printed(root: Path) -> None:
-    lines = rewrite(root / "nets").output.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("XF507: no entry point"))
-    assert [line.partition("  #")[0] for line in lines[start + 1 :]] == [
-        '    torch.set_float32_matmul_precision("high")',
-        "    torch.backends.cudnn.benchmark = True",
-    ]
-    assert "XF507" not in rewrite(root / "nets").output, "not where nothing was rewritten"
-
-
-@pytest.mark.parametrize(("pin", "told"), [("2.5.1", True), ("2.10.0", True), ("2.4", False), ("2.11.0", False)])
-def test_a_torch_that_keeps_cudnn_back_is_named(pin: str, told: bool, root: Path) -> None:
-    (root / "requirements.txt").write_text(f"torch=={pin}\n")
-    output = rewrite(root).output
-    assert ("XF506: the project admits torch" in output) == told
-    assert "set_priority" not in train(root)
-
-
-def test_the_json_report_follows_its_schema(root: Path) -> None:
-    schema = json.loads((ROOT / "xf2sdpa/report/schema.json").read_text())
-    report = json.loads(rewrite("--output-format", "json", "--check", root).output)
-    Draft202012Validator(schema).validate(report)
-    (place,) = report["flags"]["places"]
-    assert place == {
-        "path": (root / "train.py").as_posix(),
-        "line": 7,
-        "code": "XF501",
-        "flags": ["tf32", "cudnn-benchmark"],
-        "why": "has a main guard and leads to nets/attention.py by nets/model.py",
-        "theirs": [],
-    }
-    assert [flag["name"] for flag in report["flags"]["wanted"]] == ["tf32", "cudnn-benchmark"]
-    assert report["flags"]["paste"] == []
-    report = json.loads(rewrite("--output-format", "json", "--check", root / "nets").output)
-    Draft202012Validator(schema).validate(report)
-    assert len(report["flags"]["paste"]) == 2
-
-
-def test_the_diff_of_a_program_applies_to_its_own_newlines_and_encoding(root: Path) -> None:
-    data = ("# -*- coding: latin-1 -*-\n# \xe9\n" + TRAIN.removeprefix("#!/usr/bin/env python\n")).replace("\n", "\r\n")
-    (root / "train.py").write_bytes(data.encode("latin-1"))
-    rewrite(root)
-    new = (root / "train.py").read_bytes()
-    assert b"\n" not in new.replace(b"\r\n", b"")
-    assert MARK.encode() in new
-    rewrite(root, "--flags", "off")
-    assert (root / "train.py").read_bytes() == data.encode("latin-1")
-
-
-def test_a_file_that_has_a_call_and_flags_is_one_result(root: Path) -> None:
-    (root / "train.py").write_text(PROGRAMS["the call in the program itself"][1])
-    report = json.loads(rewrite("--output-format", "json", root).output)
-    (file,) = [file for file in report["files"] if file["path"].endswith("/train.py")]
-    assert file["changed"]
-    assert len(file["sites"]) == 1
-    assert MARK in train(root)
-
-
-# -- the table ---------------------------------------------------------------------------------------
-
-
-def test_the_page_is_the_table() -> None:
-    page = CliRunner().invoke(cli, ["explain", "flags"]).output
-    for flag in (*table.FLAGS, *table.NOT_SET):
-        assert flag.code.format(torch="torch") in page
-        assert flag.source
-        assert f"Since torch {'.'.join(map(str, flag.since))}" in page
-    for code in table.CODES:
-        assert CliRunner().invoke(cli, ["explain", code]).output.startswith(f"{code}: ")
-
-
-def test_safe_leaves_out_what_lowers_precision() -> None:
-    assert {flag.name for flag in table.chosen(["h200"])} - {flag.name for flag in table.chosen(["safe"])} == {
-        flag.name for flag in table.FLAGS if flag.by_default and flag.lowers_precision
-    }
-
-
-def test_every_figure_in_the_table_was_measured() -> None:
-    """The figures are those of the stored run of `xf2sdpa bench`: none is made up here."""
-    stored = json.loads((ROOT / "benchmarks" / "results" / "h200_bench.json").read_text("utf-8"))
-    times = {module["name"]: module["forward"]["forward_paced"] for module in stored["modules"] if module["forward"]}
-    without, with_tf32 = times["encoder fp32"], times["encoder tf32"]
-    told = " ".join(f"{flag.effect} {flag.comment}" for flag in table.FLAGS)
-    assert set(re.findall(r"\d+\.\d+", told)) == {
-        f"{with_tf32:.1f}",
-        f"{without:.1f}",
-        f"{without / with_tf32:.2f}",
-        f"{without / with_tf32:.1f}",
-    }

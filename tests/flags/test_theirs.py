@@ -37,7 +37,10 @@ SPELLINGS = [
     ("os.environ['TORCH_CUDNN_SDPA_AVOID_RECOMPILE'] = '1'", LENGTHS),
     ("torch.backends.cuda.enable_cudnn_sdp(False)", LENGTHS),
     ("with sdpa_kernel([SDPBackend.MATH]): pass", LENGTHS),
+    ("torch.nn.attention.activate_flash_attention_impl('FA3')", "fa4"),
 ]
+TOGETHER = dict.fromkeys((code for code, _ in SPELLINGS if "sdp" in code), ("nan-guard", "fa4"))
+"""Whoever chooses kernels, settles all flags that would."""
 NOT_THEM = [
     "# torch.backends.cudnn.benchmark = True",
     "print('torch.backends.cudnn.benchmark = True')",
@@ -54,8 +57,9 @@ NOT_THEM = [
 
 @pytest.mark.parametrize(("code", "flag"), SPELLINGS)
 def test_a_spelling_is_known(code: str, flag: str) -> None:
-    (found,) = settings_in(f"import os, torch\n\nif x:\n    {code}\n")
-    assert (found.flag, found.line) == (flag, 4)
+    found = settings_in(f"import os, torch\n\nif x:\n    {code}\n")
+    assert {setting.flag for setting in found} == {flag, *TOGETHER.get(code, ())}
+    assert {setting.line for setting in found} == {4}
 
 
 @pytest.mark.parametrize("code", NOT_THEM)

@@ -16,10 +16,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xf2sdpa.analysis.conditions import is_main_guard
+from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.analysis.spans import split_lines
 from xf2sdpa.edits.selfcheck import CheckFailed
 from xf2sdpa.flags.table import Flag
-from xf2sdpa.project.entry_points import is_main_guard
 
 MARK = "# xf2sdpa: H200 flags"
 _END = "# xf2sdpa: end of H200 flags"
@@ -118,7 +119,14 @@ def with_flags(text: str, flags: Sequence[Flag]) -> str:
 def pasted(flags: Sequence[Flag]) -> list[str]:
     """The statements that set flags, for the user to paste where torch is imported."""
     imports = [f"import {flag.needs}" for flag in flags if flag.needs]
-    return [*imports, *(f"{flag.code.format(torch='torch')}  # {flag.comment}" for flag in flags)]
+    return [*imports, *itertools.chain.from_iterable(_commented(flag, "torch") for flag in flags)]
+
+
+def _commented(flag: Flag, torch: str) -> list[str]:
+    """The lines that set a flag, with its comment: beside a short one, else above."""
+    code = flag.code.format(torch=torch)
+    line = f"{code}  # {flag.comment}"
+    return [line] if len(line) <= _WIDTH and "\n" not in code else [f"# {flag.comment}", *code.split("\n")]
 
 
 def _inserted(text: str, tree: ast.Module, lines: str, newline: str) -> str:
@@ -140,9 +148,7 @@ def _lines(tree: ast.Module, flags: Sequence[Flag]) -> list[str]:
     if name is None and any("{torch}" in flag.code for flag in flags):
         body.append("import torch")
     for flag in flags:
-        code = flag.code.format(torch=name or "torch")
-        line = f"{code}  # {flag.comment}"
-        body += [line] if len(line) <= _WIDTH else [f"# {flag.comment}", code]
+        body += _commented(flag, name or "torch")
     return [f"{MARK} {_digest(body)} (xf2sdpa explain flags)", *body, _END]
 
 
@@ -154,10 +160,10 @@ def _digest(body: Sequence[str]) -> str:
 def _inside_strings(text: str) -> set[int]:
     """The lines that begin inside a string, where a mark is only quoted."""
     try:
-        tree = ast.parse(text)
+        nodes = parse_once(text).nodes
     except (SyntaxError, ValueError, RecursionError):
         return set()
-    strings = (node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr | ast.Constant))
+    strings = (node for node in nodes if isinstance(node, ast.JoinedStr | ast.Constant))
     return {line for node in strings for line in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)}
 
 

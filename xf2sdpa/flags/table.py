@@ -11,16 +11,23 @@ from dataclasses import dataclass
 
 from xf2sdpa.model import TorchVersion
 
-INSERTED, UPDATED, REMOVED, THEIRS, EDITED, OLD_TORCH, NOWHERE = (f"XF50{number}" for number in range(1, 8))
+INSERTED, UPDATED, REMOVED, THEIRS, EDITED, OLD_TORCH, NOWHERE, MANY = (f"XF50{number}" for number in range(1, 9))
+
+MOST_FILES = 3
+"""How many entry points get a block unasked: which of a hundred scripts is used, only their owners know."""
+
+NAMED = "is named by --flags-in"
+"""Why a file is looked at that a person names."""
 
 CODES = {
     INSERTED: "H200 flags were put into an entry point.",
     UPDATED: "A block of H200 flags was brought up to date.",
     REMOVED: "A block of H200 flags was taken out.",
-    THEIRS: "The program sets a flag itself, so it is not set a second time.",
+    THEIRS: "An entry point gets no flag: it gives no reason for one, or sets them itself.",
     EDITED: "A block of H200 flags was edited by hand, or lost a line that marks it, so it stays as it is.",
     OLD_TORCH: "The project admits torch 2.5 to 2.10: from 2.11 on, SDPA takes cuDNN first on a Hopper GPU.",
     NOWHERE: "No entry point was found for the H200 flags: paste the lines where the program starts.",
+    MANY: "There are more entry points than get H200 flags unasked: --flags-in FILE names those to edit.",
 }
 
 FIRST_TORCH_WITH_CUDNN = (2, 11)
@@ -95,7 +102,39 @@ AVOID_RECOMPILE = Flag(
     comment="a new length needs no plan; known ones slower",
     needs="os",
 )
-FLAGS = (TF32, CUDNN_BENCHMARK, AVOID_RECOMPILE)
+NAN_GUARD = Flag(
+    "nan-guard",
+    """\
+if {torch}.__version__ >= (2, 11) and ({torch}.backends.cudnn.version() or 92600) < 92600:
+    {torch}.backends.cuda.enable_cudnn_sdp(False)""",
+    "Keeps SDPA off cuDNN where gradients at key lengths of 64 mod 128 can be NaN in half precision (see "
+    "docs/classes.md): with cuDNN before 9.26, that is with torch 2.11 to 2.14. Costs cuDNN's speed there, and nothing "
+    "elsewhere.",
+    "Another kernel of the same precision; no NaN gradients in the corner.",
+    (2, 11),
+    "measured with cuDNN 9.19 and 9.26 on an H200; pytorch#196678",
+    brief="no NaN gradients at key lengths 64 mod 128 before cuDNN 9.26; slower there.",
+    comment="no NaN gradients at key lengths 64 mod 128; slower there",
+)
+FA4 = Flag(
+    "fa4",
+    """\
+if {torch}.__version__ >= (2, 15):
+    with contextlib.suppress(Exception):  # flash-attn-4 is not installed, or not usable
+        {torch}.nn.attention.activate_flash_attention_impl("FA4")
+        {torch}.backends.cuda.enable_cudnn_sdp(False)""",
+    "SDPA without a mask runs FlashAttention-4 instead of cuDNN, where the package flash-attn-4 and torch 2.15 or "
+    "newer are installed; otherwise nothing happens. Faster on sequences of 4096 and more, slower on short ones: "
+    "`xf2sdpa bench` and `xf2sdpa verify` say which yours are. The first call of each kind of shape compiles for "
+    "seconds. With a mask, SDPA is slower than by cuDNN.",
+    "Another kernel of the same precision.",
+    (2, 15),
+    "measured on an H200 (flash-attn-4 4.0 beta, its glue of torch 2.11 mended)",
+    brief="FlashAttention-4 in SDPA, where it is installed: long sequences faster, short and masked ones slower.",
+    comment="long sequences: FlashAttention-4 where it is installed; short and masked ones slower",
+    needs="contextlib",
+)
+FLAGS = (TF32, CUDNN_BENCHMARK, AVOID_RECOMPILE, NAN_GUARD, FA4)
 """The flags that xf2sdpa can set."""
 
 NOT_SET = (
@@ -127,15 +166,6 @@ NOT_SET = (
     ),
     Flag(
         "",
-        "torch.backends.cuda.enable_cudnn_sdp(False)",
-        "Keeps SDPA off cuDNN and so off the NaN corner (see README), at the cost of cuDNN's speed. Yours to set if "
-        "you train there.",
-        "Another kernel; no NaN gradients in the corner.",
-        (2, 3),
-        "measured; pytorch#196678",
-    ),
-    Flag(
-        "",
         "sdpa_kernel([CUDNN_ATTENTION, …], set_priority=True)",
         "cuDNN first. From torch 2.11 on that is the default on Hopper; the wheels of 2.5 to 2.10 bring a cuDNN older "
         "than 9.15.1, which torch itself keeps back for wrong results. xf2sdpa never moves it forward.",
@@ -150,6 +180,17 @@ NOT_SET = (
         "Less accurate there.",
         (2, 5),
         "torch's documentation",
+    ),
+    Flag(
+        "",
+        'torch.nn.attention.activate_flash_attention_impl("FA4")',
+        "FlashAttention-4 (the package flash-attn-4) inside the FLASH backend, which counts only where FLASH is "
+        "chosen. A little faster than xformers' FlashAttention-3 on long sequences, slower on short ones; the first "
+        "call of a kind of shape compiles for seconds. Only torch 2.15 takes the results of the newest release. Where "
+        "it is installed, xformers 0.0.34 cannot be imported.",
+        "Another kernel of the same precision.",
+        (2, 15),
+        "measured on an H200, under torch 2.11 with its glue patched",
     ),
     Flag(
         "",
@@ -194,11 +235,16 @@ def page() -> str:
     parts = [
         "H200 backend flags",
         _wrapped(
-            "`xf2sdpa rewrite` puts one marked block of flags after the imports of each entry point: a program whose "
-            "imports lead to a rewritten call. `--flags h200` (the default) sets "
+            "`xf2sdpa rewrite` puts one marked block of flags after the imports of an entry point: a program whose "
+            f"imports lead to a rewritten call. A flag needs a reason: {CUDNN_BENCHMARK.name} a convolution that is "
+            f"constructed in what runs, {TF32.name} products of float32 matrices, which are there unless the program "
+            "casts all its models to half precision or calls them under autocast, unconditionally; the report tells "
+            f"the reason. Where more than {MOST_FILES} entry points give one, none is edited: `--flags-in FILE` names "
+            "those that shall be. `--flags h200` (the default) judges "
             f"{' and '.join(SETS['h200'])}; `safe` leaves out what lowers precision ({TF32.name}); `off` takes the "
-            "block out again; `keep` leaves every block as it is; names, separated by commas, choose. A flag that the "
-            "program sets itself is left to it. From torch 2.11 on no flag is needed for fast attention on an H200."
+            "block out again; `keep` leaves every block as it is; names, separated by commas, set a flag without "
+            "another reason. A flag that the program sets itself is left to it. From torch 2.11 on no flag is needed "
+            "for fast attention on an H200."
         ),
         *(_entry(flag) for flag in FLAGS),
         "Not set by xf2sdpa:",
@@ -218,7 +264,7 @@ def entry(name: str) -> str | None:
 def _entry(flag: Flag) -> str:
     title = f"{flag.name}: " if flag.name else "  "
     lines = [
-        title + flag.code.format(torch="torch"),
+        title + flag.code.format(torch="torch").replace("\n", "\n    "),
         _wrapped(flag.effect, 4),
         _wrapped(f"Results: {flag.numbers or 'the same.'}", 4),
         _wrapped(f"Since torch {'.'.join(map(str, flag.since))}. Source: {flag.source}.", 4),

@@ -13,23 +13,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.flags.block import blanked
-from xf2sdpa.flags.table import AVOID_RECOMPILE, CUDNN_BENCHMARK, TF32
+from xf2sdpa.flags.table import AVOID_RECOMPILE, CUDNN_BENCHMARK, FA4, NAN_GUARD, TF32
 from xf2sdpa.helper.text import is_copy
 
-_HINT = re.compile(
-    r"allow_tf32|fp32_precision|matmul_precision|\btf32\b|TF32|cudnn|determinis|RECOMPILE|sdpa_kernel|sdp_kernel"
-    r"|\bbenchmark\s*="
+_HINTS = (
+    *("tf32", "TF32", "fp32_precision", "matmul_precision", "cudnn", "RECOMPILE", "flash_attention_impl"),
+    *("sdpa_kernel", "sdp_kernel", "set_deterministic", "deterministic_algorithms", "full_determinism"),
 )
+_KEYWORD = re.compile(r"\b(?:benchmark|deterministic)\s*=")
+"""A text that sets a flag has one of the hints, or this."""
+_SETTING = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Call)
 _CALLS = {
     "set_float32_matmul_precision": (TF32,),
     "use_deterministic_algorithms": (CUDNN_BENCHMARK,),
     "set_deterministic": (CUDNN_BENCHMARK,),
     "set_deterministic_debug_mode": (CUDNN_BENCHMARK,),
     "enable_full_determinism": (TF32, CUDNN_BENCHMARK),
-    "enable_cudnn_sdp": (AVOID_RECOMPILE,),
-    "sdpa_kernel": (AVOID_RECOMPILE,),
-    "sdp_kernel": (AVOID_RECOMPILE,),
+    "enable_cudnn_sdp": (AVOID_RECOMPILE, NAN_GUARD, FA4),
+    "activate_flash_attention_impl": (FA4,),
+    "sdpa_kernel": (AVOID_RECOMPILE, NAN_GUARD, FA4),
+    "sdp_kernel": (AVOID_RECOMPILE, NAN_GUARD, FA4),
 }
 """Functions of torch, transformers and diffusers, and the flags that a call of each settles."""
 _KEYWORDS = {
@@ -63,21 +68,33 @@ class Setting:
 
 @functools.cache
 def settings_in(text: str) -> tuple[Setting, ...]:
-    """The settings in one text, in order; none if it does not parse. xf2sdpa's own block does not count."""
-    if not _HINT.search(text):
+    """The settings in one text, in order; none if it does not parse. xf2sdpa's own block and helper do not count."""
+    if not _may_set(text) or is_copy(text):
         return ()
     text = blanked(text)
     try:
-        tree = ast.parse(text)
+        found_in = parse_once(text)
     except (SyntaxError, ValueError, RecursionError):
         return ()
-    names = dict(_imported(tree))
+    names = dict(pair for node in found_in.nodes for pair in _imported(node))
+    settled = {
+        id(node): flags
+        for node in found_in.nodes
+        if isinstance(node, _SETTING) and (flags := list(_settled(node, names)))
+    }
     found = {
         Setting(flag, node.lineno, _shown(node), function)
-        for node, function in _statements(tree)
-        for flag in _settled(node, names)
+        for node, function in (_nodes(found_in.tree) if settled else ())
+        if isinstance(node, _SETTING)
+        for flag in settled.get(id(node), ())
     }
     return tuple(sorted(found, key=lambda setting: (setting.line, setting.flag)))
+
+
+def _may_set(text: str) -> bool:
+    return any(hint in text for hint in _HINTS) or (
+        ("benchmark" in text or "deterministic" in text) and _KEYWORD.search(text) is not None
+    )
 
 
 def that_count(path: str, reached: Mapping[str, str]) -> dict[str, tuple[str, Setting]]:
@@ -85,10 +102,9 @@ def that_count(path: str, reached: Mapping[str, str]) -> dict[str, tuple[str, Se
 
     Args:
         path: the program.
-        reached: the texts of all files that run with it, including its own. Copies of the helper module do not count.
+        reached: the texts of all files that run with it, including its own.
     """
     found: dict[str, tuple[str, Setting]] = {}
-    reached = {file: text for file, text in reached.items() if not is_copy(text)}
     for file in sorted(reached, key=lambda file: (file != path, file)):
         for setting in settings_in(reached[file]):
             if setting.flag not in found and (file == path or _may_run(setting.function, reached)):
@@ -97,11 +113,22 @@ def that_count(path: str, reached: Mapping[str, str]) -> dict[str, tuple[str, Se
 
 
 def _may_run(function: str, reached: Mapping[str, str]) -> bool:
-    """Whether a function is mentioned outside of its definition, so that it may run; "" (the module) always runs."""
+    """Whether a function is mentioned outside of its definition, so that it may run; "" (the module) always runs.
+
+    Copies of the helper module mention none.
+    """
     if not function:
         return True
-    word = re.compile(rf"(?<!def )(?<!class )\b{re.escape(function)}\b")
-    return any(function in text and word.search(text) for text in reached.values())
+    return any(_mentions(function, text) for text in reached.values())
+
+
+@functools.cache
+def _mentions(function: str, text: str) -> bool:
+    return function in text and not is_copy(text) and _is_word(function, text)
+
+
+def _is_word(function: str, text: str) -> bool:
+    return re.search(rf"(?<!def )(?<!class )\b{re.escape(function)}\b", text) is not None
 
 
 def _settled(node: ast.stmt | ast.Call, names: Mapping[str, str]) -> Iterator[str]:
@@ -158,25 +185,23 @@ def _shown(node: ast.AST) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _statements(tree: ast.Module) -> Iterator[tuple[ast.stmt | ast.Call, str]]:
-    """Assignments and calls, each with the outermost function or class around it, which a caller has to name."""
+def _nodes(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """Every node, each with the outermost function or class around it, which a caller has to name."""
     queue: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
     while queue:
         node, outermost, inside = queue.pop()
-        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Call):
-            yield node, outermost if inside else ""
+        yield node, outermost if inside else ""
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             outermost, inside = outermost or node.name, inside or not isinstance(node, ast.ClassDef)
         queue.extend((child, outermost, inside) for child in ast.iter_child_nodes(node))
 
 
-def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Names that imports bind at any level, and their dotted paths."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
-        elif isinstance(node, ast.Import):
-            yield from ((alias.asname, alias.name) for alias in node.names if alias.asname)
+def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """The names that an import binds, and their dotted paths."""
+    if isinstance(node, ast.ImportFrom):
+        yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
+    elif isinstance(node, ast.Import):
+        yield from ((alias.asname, alias.name) for alias in node.names if alias.asname)
 
 
 def _dotted(node: ast.expr, names: Mapping[str, str]) -> str:
