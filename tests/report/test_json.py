@@ -38,8 +38,17 @@ def test_every_report_fits_the_schema(tmp_path: Path, options: tuple[str, ...]) 
 def test_what_a_report_holds(tmp_path: Path) -> None:
     folder = write(tmp_path, **ALL)
     read = document("--check", folder)
-    assert read["totals"] == {"exact": 1, "assumed": 1, "compat": 0, "removed": 0, "left": 1, "files_changed": 2}
-    assert read["torch"] == {"needs": "2.0", "pinned": None, "pinned_at": None}
+    assert read["totals"] == {
+        "exact": 1,
+        "assumed": 1,
+        "compat": 0,
+        "removed": 0,
+        "left": 1,
+        "files_changed": 2,
+        "files_scanned": 5,
+        "files_matched": 4,
+    }
+    assert read["torch"] == {"needs": "2.0", "pinned": None, "pinned_at": None, "too_old": False}
     files = {Path(file["path"]).stem: file for file in read["files"]}
     assert list(files) == ["assumed", "broken", "exact", "left"]
     (site,) = files["exact"]["sites"]

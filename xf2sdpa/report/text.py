@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import textwrap
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
 
 import click
 
-from xf2sdpa.files.plain import plain, shell_word
+from xf2sdpa import __version__
+from xf2sdpa.files.plain import shell_word
 from xf2sdpa.flags.table import (
     FIRST_TORCH_WITH_CUDNN,
     INSERTED,
+    MANY,
+    MOST_FILES,
+    NAMED,
     NOWHERE,
     OLD_TORCH,
     REMOVED,
@@ -21,6 +22,7 @@ from xf2sdpa.flags.table import (
     Flag,
     named,
 )
+from xf2sdpa.helper.text import PACKAGE_NAME
 from xf2sdpa.model import (
     FileResult,
     Finding,
@@ -31,9 +33,14 @@ from xf2sdpa.model import (
     Run,
     Site,
     SiteClass,
+    Span,
     TorchVersion,
 )
+from xf2sdpa.report.closing import closing_lines
+from xf2sdpa.report.entries import outcome
+from xf2sdpa.report.folding import Code, Paste
 from xf2sdpa.report.shown import shown
+from xf2sdpa.rewrite.pages import all_codes
 
 _COLOURS = {
     SiteClass.EXACT: "green",
@@ -44,12 +51,20 @@ _COLOURS = {
 }
 _WORDS = {FindingKind.DONE: "changed", FindingKind.DROPPED: "dropped", FindingKind.ERROR: "error  "}
 """What a finding is called; "note" where it is none of these."""
-_ONE_LINE = 100
-WIDTH = 120
-"""Of the sentences that belong to no place."""
+_NAMED = 5
+_PATHS = 3
+"""Paths up to which a command to type next is told in full."""
 
 
-def lines(run: Run, pin: Pin | None, *, written: bool, verbose: int = 0) -> Iterator[str]:
+def lines(
+    run: Run,
+    pin: Pin | None,
+    *,
+    written: bool,
+    verbose: int = 0,
+    statistics: bool = False,
+    paths: Collection[str] = (),
+) -> Iterator[str]:
     """The lines of the report.
 
     Args:
@@ -57,27 +72,43 @@ def lines(run: Run, pin: Pin | None, *, written: bool, verbose: int = 0) -> Iter
         pin: the lowest torch version that the project admits, and where it says so.
         written: whether the changes are in the files (not with --check and --diff).
         verbose: below 0 only what failed; above 0 advice and notes as well.
+        statistics: how often each code was reported, instead of each place.
+        paths: what the run was given, as typed; for the command that comes next.
     """
     added = [shell_word(copy.path) for copy in run.copies if copy.old is None]
     run, pin = shown(run), shown(pin)
     flagged = {place.path for place in run.flags.places}
     for result in run.results:
-        for finding in result.findings:
-            if finding.is_error or verbose > 0 or (verbose == 0 and _is_news(finding, result)):
+        for finding in () if result.last else result.findings:
+            told = verbose > 0 or (verbose == 0 and _is_news(finding, result))
+            if finding.is_error or (told and not statistics):
                 yield from _finding(finding, verbose)
-        if verbose >= 0:
+        if verbose >= 0 and not statistics:
             for site in result.sites:
                 yield from _site(site, verbose)
-            if result.changed and not (result.sites or result.findings or str(result.path) in flagged):
+            if result.changed and not (result.last or result.sites or result.findings or str(result.path) in flagged):
                 yield f"{click.style(f'{result.path}:1:1:', bold=True)} changed"
     if verbose >= 0:
+        yield from by_code(run) if statistics else ()
         yield from _totals(run, pin, added, written=written, verbose=verbose)
+        yield from _next(run, paths, written=written)
+        yield from closing_lines(run, written=written, verbose=verbose)
+
+
+def by_code(run: Run) -> Iterator[str]:
+    """How often each code was reported, with what it means; the most frequent first."""
+    titles = all_codes()
+    counts = run.codes()
+    for code in sorted(counts, key=lambda code: (-counts[code], code)):
+        yield f"{counts[code]:>6}  {code}  {titles.get(code, '')}".rstrip()
 
 
 def _site(site: Site, verbose: int) -> Iterator[str]:
-    place = f"{site.path}:{site.span.line}:{site.span.column + 1}:"
+    place = f"{site.path}:{site.span.where}:{site.span.column + 1}:"
     kind = click.style(f"{site.kind.value:<7}", fg=_COLOURS[site.kind])
-    yield f"{click.style(place, bold=True)} {site.code} {kind} {_outcome(site)}"
+    head = f"{_line_of(place, site.code)} {kind}"
+    is_code = site.after and site.kind is not SiteClass.COMPAT
+    yield Code.after(head, outcome(site)) if is_code else f"{head} {outcome(site)}"
     for assumption in site.assumptions:
         yield f"    assuming that {assumption}"
     if verbose > 0 and site.advice:
@@ -86,13 +117,9 @@ def _site(site: Site, verbose: int) -> Iterator[str]:
         yield f"    note {note.code}: {note.message}. {note.advice}".rstrip()
 
 
-def _outcome(site: Site) -> str:
-    if site.kind is SiteClass.COMPAT:
-        return f"by the helper module: {site.message}"
-    if site.kind in (SiteClass.LEFT, SiteClass.REMOVED) or not site.after:
-        return site.message
-    joined = plain(" ".join(site.after.split())).replace("( ", "(").replace(", )", ")").replace(" )", ")")
-    return joined if len(joined) <= _ONE_LINE else joined[: _ONE_LINE - 1] + "…"
+def _line_of(place: str, code: str) -> str:
+    """How a line about a place begins."""
+    return f"{click.style(place, bold=True)} {click.style(code, dim=True)}"
 
 
 def _is_news(finding: Finding, result: FileResult) -> bool:
@@ -101,10 +128,10 @@ def _is_news(finding: Finding, result: FileResult) -> bool:
 
 
 def _finding(finding: Finding, verbose: int) -> Iterator[str]:
-    place = f"{finding.path}:{finding.span.line}:{finding.span.column + 1}:"
+    place = f"{finding.path}:{finding.span.where}:{finding.span.column + 1}:"
     word = _WORDS.get(finding.kind, "note   ")
     kind = click.style(word, fg="red", bold=True) if finding.is_error else word
-    yield f"{click.style(place, bold=True)} {finding.code} {kind} {finding.message}"
+    yield f"{_line_of(place, finding.code)} {kind} {finding.message}"
     if finding.advice and (finding.is_error or verbose > 0):
         yield f"    help: {finding.advice}"
 
@@ -116,46 +143,78 @@ def _totals(run: Run, pin: Pin | None, added: list[str], *, written: bool, verbo
     if not total and not failed:
         if not any(map(_reason, run.results)):
             yield "No call of xformers' attention found."
+        yield from _scanned(run, written=written)
         yield from _helpers(run, added, written=written)
         yield from _flags(run.flags, verbose)
         yield from _needing(run, verbose)
-        yield from _not_needed(run)
         return
-    parts = [f"{count} {kind.value}" for kind, count in counts.items() if count or kind is SiteClass.LEFT]
+    parts = [
+        click.style(f"{count} {kind.value}", fg=_COLOURS[kind] if count else None)
+        for kind, count in counts.items()
+        if count or kind is SiteClass.LEFT
+    ]
     if total:
         yield f"{_count(total, 'call site')}: {', '.join(parts)}."
+    yield from _scanned(run, written=written)
     yield from _helpers(run, added, written=written)
-    changed = len(run.changed)
-    if changed:
-        yield f"{_count(changed, 'file')} {'rewritten' if written else 'would be rewritten'}."
     if failed:
         yield click.style(f"{_count(failed, 'file')} could not be worked on and stayed as before.", fg="red")
+    yield from _uncommitted(run, written=written)
     yield from _torch(run, pin)
     yield from _flags(run.flags, verbose)
     yield from _slow_torch(run, pin)
     yield from _needing(run, verbose)
-    yield from _not_needed(run)
     left = sorted({site.code for result in run.results for site in result.sites if site.kind is SiteClass.LEFT})
     if left:
         yield f"Why a site was left: xf2sdpa explain {left[0]}" + (f" (also {', '.join(left[1:])})" if left[1:] else "")
 
 
-def _not_needed(run: Run) -> Iterator[str]:
-    """Lines of requirement files that can go, now that nothing needs xformers."""
-    if run.listed:
-        yield "Nothing here needs xformers any more. Lines to drop:"
-    for listed in run.listed:
-        yield f"    {listed.path}:{listed.line}: {listed.text}"
+def _scanned(run: Run, *, written: bool) -> Iterator[str]:
+    """How many files there are, how many of them the run had to do with, and how many change."""
+    said = [f"{_count(run.scanned, 'file')} scanned"] if run.scanned is not None else []
+    if run.matched or run.changed:
+        said += [f"{run.matched} looked into"] if said else []
+        said.append(f"{len(run.changed)} {'rewritten' if written else 'to rewrite'}")
+    if said:
+        yield f"{', '.join(said)}."
+
+
+def _next(run: Run, paths: Collection[str], *, written: bool) -> Iterator[str]:
+    """The command that a person types next."""
+    if not run.changed or not 0 < len(paths) <= _PATHS:
+        return
+    given = " ".join(map(shell_word, paths))
+    if written:
+        compares = any(site.after for result in run.changed for site in result.sites)
+        verify = f"`xf2sdpa verify {given}` runs old and new side by side; " if compares else ""
+        yield f"Next: {verify}`git diff` shows the changes; `xf2sdpa undo` takes them back."
+    else:
+        yield f"Next: `xf2sdpa rewrite {given}` writes this; with --diff, it shows what."
+
+
+def _uncommitted(run: Run, *, written: bool) -> Iterator[str]:
+    """A note where git cannot tell what a person changed from what the run did."""
+    if run.uncommitted:
+        names = run.uncommitted[:_NAMED] + ["…"] * (len(run.uncommitted) > _NAMED)
+        count = _count(len(run.uncommitted), "file")
+        yield f"{count} with changes of yours that git has not committed: {', '.join(names)}."
+        yield from ["    `git diff` shows both together; `xf2sdpa undo` takes back this run alone."] if written else ()
 
 
 def _needing(run: Run, verbose: int) -> Iterator[str]:
     """The files that still need xformers, each with its first reason; with `verbose` all reasons stand above."""
-    found = [reason for result in run.results if (reason := _reason(result)) is not None]
+    found = [(reason, result) for result in run.results if (reason := _reason(result)) is not None]
     if found:
         told = " (see the notes above)." if verbose > 0 else ":"
         yield f"{_count(len(found), 'file')} still {'needs' if len(found) == 1 else 'need'} xformers{told}"
-    for finding in found if verbose <= 0 else ():
-        yield f"    {finding.path}:{finding.span.line}: {finding.code} {finding.message}"
+    for reason, result in found if verbose <= 0 else ():
+        yield f"    {reason.path}:{reason.span.where}: {reason.code} {reason.message}{_others(result)}"
+
+
+def _others(result: FileResult) -> str:
+    """How many reasons there are besides the one that is told."""
+    count = sum(finding.kind is FindingKind.KEEPS for finding in result.findings) - 1
+    return f" (and {_count(count, 'more reason')}: --verbose)" if count > 0 else ""
 
 
 def _reason(result: FileResult) -> Finding | None:
@@ -166,11 +225,14 @@ def _reason(result: FileResult) -> Finding | None:
 
 def _helpers(run: Run, added: list[str], *, written: bool) -> Iterator[str]:
     """New and changed helper modules, and those that a person has taken over."""
+    if users := [result for result in run.changed if f"from {PACKAGE_NAME} import" in result.new]:
+        what = f"{_count(len(users), 'file')} {'imports' if len(users) == 1 else 'import'} {PACKAGE_NAME}"
+        yield f"{what}: put the line xf2sdpa>={__version__} into the requirements."
     new = [copy for copy in run.copies if copy.old is None]
     for copy in new:
         yield f"{'New' if written else 'Would make'} {copy.path}, for {_count(len(copy.modules), 'file')}."
     if new and written:
-        yield f"    git add {' '.join(added)}"
+        yield Paste(f"    git add {' '.join(added)}")
     for copy in run.copies:
         if copy.old is not None and copy.text == "":
             yield f"{'Deleted' if written else 'Would delete'} {copy.path}: nothing imports it any more."
@@ -185,36 +247,55 @@ def _torch(run: Run, pin: Pin | None) -> Iterator[str]:
     floor = run.torch_floor
     if floor is None:
         return
-    if pin is not None and pin[0] < floor:
-        yield click.style(
-            f"Needs torch >= {_version(floor)}, but the project admits {_version(pin[0])} ({pin[1]}).",
-            fg="yellow",
-        )
+    needs = f"torch >= {_version(floor)}"
+    if pin is None or pin[0] >= floor:
+        yield f"Needs {needs}."
+    elif run.torch_too_old:
+        error = click.style("error:", fg="red", bold=True)
+        yield f"{error} the new code needs {needs}, and the project allows only older ones ({pin[1]})."
+        yield f"    help: let it have {needs} there, then run again; `xf2sdpa undo` takes back what is written"
     else:
-        yield f"Needs torch >= {_version(floor)}."
+        raised = run.closing is not None and any(change.now for change in run.closing.requirements)
+        yield f"Needs {needs}, and the project admits {_version(pin[0])} ({pin[1]})."
+        yield from () if raised else [f"    help: raise it to torch>={_version(floor)}"]
 
 
 def _flags(outcome: FlagsOutcome, verbose: int) -> Iterator[str]:
-    """Where H200 flags are now, and why; then once what they do. Lines to paste where no entry point was found."""
+    """Where H200 flags are now, and why; then once what they do. What to do where there is no entry point, or many."""
     for place in outcome.places:
-        if place.code != THEIRS or verbose > 0:
-            yield f"{click.style(f'{place.path}:{place.line}:1:', bold=True)} {place.code} flags   {_flags_line(place)}"
-            for theirs in place.theirs:
-                yield f"    left to you: {theirs}"
-    quiet = sum(place.code == THEIRS for place in outcome.places)
+        if place.code != THEIRS or place.why == NAMED or verbose > 0:
+            yield from _flags_place(place, verbose)
+    quiet = sum(place.code == THEIRS and place.why != NAMED for place in outcome.places)
     if quiet and verbose <= 0:
-        yield f"Left alone: {_count(quiet, 'entry point')} with every H200 flag settled already (--verbose says where)."
+        yield f"No H200 flag for {_count(quiet, 'entry point')}: no reason, or settled there (--verbose says which)."
     present = {name for place in outcome.places for name in place.flags}
     for flag in named(outcome.wanted):
         if flag.name in present:
-            yield from _wrapped(f"{flag.code.format(torch='torch')}: {_effect(flag)}")
+            yield f"    {flag.name}: {_effect(flag)}"
     if present:
         safe = "`--flags safe` leaves out what lowers precision, "
         lowered = any(flag.lowers_precision for flag in named(present))
         yield f"    {safe if lowered else ''}`--flags off` takes all out; xf2sdpa explain flags"
+    if outcome.many:
+        yield (
+            f"{MANY}: {len(outcome.many)} entry points would get H200 flags, and more than {MOST_FILES} are not edited "
+            f"unasked: run again with --flags-in {shell_word(outcome.many[0])} (may be repeated)."
+        )
     if outcome.paste:
         yield f"{NOWHERE}: no entry point among these files. H200 flags to paste where your program imports torch:"
-        yield from (f"    {line}" for line in outcome.paste)
+        yield from (Paste(f"    {line}") for line in outcome.paste)
+
+
+def _flags_place(place: FlagsPlace, verbose: int) -> Iterator[str]:
+    """One file: what was done to its block, and the reason for each flag."""
+    where = f"{place.path}:{Span(place.line, 0, place.line, 0, place.cell).where}"
+    yield f"{_line_of(f'{where}:1:', place.code)} flags   {_flags_line(place)}"
+    for reason in place.reasons:
+        yield f"    {reason}"
+    for theirs in place.theirs:
+        yield f"    left to you: {theirs}"
+    for lacking in place.lacking if verbose > 0 else ():
+        yield f"    not set: {lacking}"
 
 
 def _flags_line(place: FlagsPlace) -> str:
@@ -231,20 +312,14 @@ def _effect(flag: Flag) -> str:
     return f"{flag.brief} {flag.numbers}".strip()
 
 
-def _wrapped(text: str) -> list[str]:
-    """A sentence below a line of the report."""
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False
-    )
-
-
 def _slow_torch(run: Run, pin: Pin | None) -> Iterator[str]:
     """Where an old torch would keep attention slow on an H200, and no flag may help."""
     if pin is not None and run.flags.wanted and run.torch_floor and (2, 5) <= pin[0] < FIRST_TORCH_WITH_CUDNN:
         yield f"{OLD_TORCH}: the project admits torch {_version(pin[0])} ({pin[1]})."
-        yield from _wrapped(
-            f"From torch {_version(FIRST_TORCH_WITH_CUDNN)} on, attention on an H200 is as fast as FlashAttention-3; "
-            "cuDNN is not moved forward in older ones, whose version of it torch keeps back for wrong results."
+        yield (
+            f"    From torch {_version(FIRST_TORCH_WITH_CUDNN)} on, attention on an H200 is as fast as "
+            "FlashAttention-3; cuDNN is not moved forward in older ones, whose version of it torch keeps back "
+            "for wrong results."
         )
 
 
@@ -254,36 +329,3 @@ def _version(version: TorchVersion) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def diff(run: Run) -> Iterator[str]:
-    """The unified diff of all that a run changes, helper modules that it makes or deletes included."""
-    for copy in run.copies:
-        if copy.text is not None and copy.text != copy.old:
-            yield from _unified(copy.path, copy.old, copy.text or None)
-    for result in run.changed:
-        yield from _unified(result.path, result.old, result.new)
-
-
-def _unified(path: Path, old: str | None, new: str | None) -> Iterator[str]:
-    """The diff of one file; None where there is no such file."""
-    import difflib  # noqa: PLC0415 - only for --diff
-
-    before, after = (
-        "/dev/null" if text is None else _quoted(f"{side}/{str(path).lstrip('/')}")
-        for side, text in (("a", old), ("b", new))
-    )
-    was, will_be = ((text or "").splitlines(keepends=True) for text in (old, new))
-    for line in difflib.unified_diff(was, will_be, before, after):
-        if line.endswith("\n"):
-            yield line
-        else:
-            yield f"{line}\n\\ No newline at end of file\n"
-
-
-def _quoted(name: str) -> str:
-    """A name in the heading of a diff, quoted as git does where it would not be read as it is."""
-    if plain(name) == name:
-        return name
-    quoted = (chr(b) if 32 <= b < 127 and b not in b'"#\\' else f"\\{b:03o}" for b in os.fsencode(name))
-    return f'"{"".join(quoted)}"'

@@ -1,0 +1,151 @@
+"""The end of the report: requirement files, what still names xformers in the tree, and whether it can go."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+
+import click
+
+from xf2sdpa.model import Bearing, Closing, Mention, RequirementChange, Run
+
+_SOME = 8
+"""Places that are listed one by one, of those that do not need xformers."""
+_ELSEWHERE = {Bearing.NEEDS: 10, Bearing.UNSURE: 3, Bearing.CHOICE: 3}
+"""Files that a rewrite lists, of those that lie outside what it was given: its result shall stay on the screen."""
+_FEW = 3
+"""Places by which a verdict is explained."""
+_HEADINGS = {
+    Bearing.NEEDS: "Needs xformers:",
+    Bearing.UNSURE: "May need xformers:",
+    Bearing.CHOICE: "Choices that name xformers; they are yours, and do no harm:",
+}
+_VERDICT = "xformers can be uninstalled"
+
+
+def status_lines(run: Run, *, verbose: int = 0) -> Iterator[str]:
+    """What `xf2sdpa status` prints: as `closing_lines`, with what the run itself has found."""
+    if run.closing is not None:
+        yield from _named(run.closing, _places, verbose, found_by_run=True)
+        yield verdict(run.closing)
+
+
+def closing_lines(run: Run, *, written: bool, verbose: int = 0) -> Iterator[str]:
+    """The lines; the last is the verdict. None where the tree was not asked.
+
+    Args:
+        run: what happened, made plain.
+        written: whether the changes are in the files.
+        verbose: above 0 every place.
+    """
+    if run.closing is None:
+        return
+    yield from _requirements(run, run.closing, written=written)
+    yield from _named(run.closing, _places if verbose > 0 else _files, verbose, found_by_run=False)
+    yield verdict(run.closing, would_be=not written and bool(run.changed))
+
+
+def verdict(closing: Closing, *, would_be: bool = False) -> str:
+    """The last line.
+
+    Args:
+        closing: what the tree says.
+        would_be: whether that is after changes that are not made yet.
+    """
+    said = f"{_VERDICT}{' after this' if would_be else ''}"
+    if closing.can_go:
+        return click.style(f"{said}: yes", fg="green", bold=True)
+    bearing = Bearing.NEEDS if closing.can_go is False else Bearing.UNSURE
+    files = list(dict.fromkeys(mention.path for mention in closing.of(bearing)))
+    verb = ("needs" if len(files) == 1 else "need") if bearing is Bearing.NEEDS else "may need"
+    named = ", ".join(files[:_FEW]) + (f" and {len(files) - _FEW} more" if len(files) > _FEW else "")
+    answer = "no" if bearing is Bearing.NEEDS else "not for all that is known"
+    return click.style(f"{said}: {answer}, because {named} {verb} it", fg="yellow", bold=True)
+
+
+def _named(
+    closing: Closing, listed: Callable[[list[Mention], int], Iterator[str]], verbose: int, *, found_by_run: bool
+) -> Iterator[str]:
+    """The places, by what they mean; what the run itself has found stands further above in its own report."""
+    for bearing, heading in _HEADINGS.items():
+        mentions = [mention for mention in closing.of(bearing) if found_by_run or not mention.code]
+        if mentions:
+            yield heading
+            yield from listed(mentions, verbose)
+    yield from _only_named(closing.of(Bearing.NAMES), verbose)
+
+
+def _requirements(run: Run, closing: Closing, *, written: bool) -> Iterator[str]:
+    """The lines that required xformers, and those that require torch."""
+    gone = {(change.path, change.line) for change in closing.requirements if not change.why}
+    if run.listed:
+        dropped = closing.edited and written and gone
+        yield f"Nothing here needs xformers any more. Lines {'dropped' if dropped else 'to drop'}:"
+    for listed in run.listed:
+        yield f"    {listed.path}:{listed.line}: {listed.text}"
+    torch = (c for c in closing.requirements if c.now and not c.why)
+    yield from _changed("Torch, which the new code needs:", torch, written=written)
+    left = (c for c in closing.requirements if c.why)
+    yield from _changed("Left to you in requirement files:", left, written=written)
+    for extra in dict.fromkeys(change.extra for change in closing.requirements if change.extra and not change.why):
+        yield f"The extra {extra} holds nothing any more; it stays, as people install by its name."
+
+
+def _changed(heading: str, changes: Iterable[RequirementChange], *, written: bool) -> Iterator[str]:
+    for change in changes:
+        if heading:
+            yield heading
+            heading = ""
+        now = f" {'is now' if written else 'becomes'} {change.now}" if change.now else f" stays: {change.why}"
+        yield f"    {change.path}:{change.line}: {change.was or 'the file'}{now}"
+
+
+def _places(mentions: list[Mention], verbose: int) -> Iterator[str]:
+    shown = mentions if verbose > 0 or mentions[0].bearing is Bearing.NEEDS else mentions[:_SOME]
+    for mention in shown:
+        advice = f" ({mention.advice.rstrip('.')})" if mention.advice else ""
+        yield f"    {mention.path}:{mention.line}: {mention.kind}: {_short(mention.text)}{advice}"
+    if len(shown) < len(mentions):
+        yield f"    and {len(mentions) - len(shown)} more (--verbose lists them)"
+
+
+def _files(mentions: list[Mention], verbose: int) -> Iterator[str]:
+    """One line a file, with its first place: all files that a run was given, some of those elsewhere in their tree."""
+    files = {mention.path: mention for mention in reversed(mentions)}
+    lines: collections.Counter[str] = collections.Counter()
+    for mention in mentions:
+        lines[mention.path] += mention.count
+    given = [path for path in lines if files[path].given]
+    elsewhere = [path for path in lines if not files[path].given]
+    bearing = mentions[0].bearing
+    shown = given[: None if bearing is Bearing.NEEDS else _SOME] + elsewhere[: _ELSEWHERE[bearing]]
+    for path in shown:
+        (line,) = _places([files[path]], verbose)
+        more = lines[path] - files[path].count
+        yield f"{line} and {more} more line{'' if more == 1 else 's'}" if more else line
+    if hidden := len(lines) - len(shown):
+        noun, them = ("file", "it") if hidden == 1 else ("files", "them")
+        command = "xf2sdpa status" if bearing is Bearing.NEEDS else "xf2sdpa status --verbose"
+        yield f"    and {hidden} more {noun}: `{command}` lists {them}"
+
+
+def _only_named(mentions: list[Mention], verbose: int) -> Iterator[str]:
+    """By kind, where xformers is only named; with what to do about each place where a person asked."""
+    if mentions:
+        yield "Only named:"
+    ordered = sorted(mentions, key=lambda mention: mention.kind)
+    for kind, group in itertools.groupby(ordered, key=lambda mention: mention.kind):
+        places = list(group)
+        if verbose > 0:
+            yield from _places(places, verbose)
+            continue
+        lines, files = sum(place.count for place in places), len({place.path for place in places})
+        first = f"{places[0].path}:{places[0].line}"
+        advice = next((f": {place.advice}" for place in places if place.advice), "")
+        count = f"{lines} line{'' if lines == 1 else 's'} in {files} file{'' if files == 1 else 's'}"
+        yield f"    {kind}: {count}, such as {first}{advice if lines == 1 or kind == 'lock' else ''}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:99]}…"
