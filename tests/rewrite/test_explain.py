@@ -10,6 +10,7 @@ import pytest
 from tests.run.commands import call
 from xf2sdpa import codes
 from xf2sdpa.flags import table
+from xf2sdpa.model import SiteClass
 from xf2sdpa.rewrite import pages
 from xf2sdpa.rewrite.registry import all_rules
 
@@ -27,6 +28,13 @@ def test_explain(code: str) -> None:
     assert result.output.startswith(code)
     assert len(result.output.splitlines()) > 2
     assert call("explain", code.lower()).output == result.output
+
+
+def test_a_retired_code_says_so() -> None:
+    result = call("explain", "XF121")
+    assert result.exit_code == 0
+    assert result.output.startswith("XF121: retired (")
+    assert "Nothing is reported under XF121 any more" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize("code", pages.all_codes())
@@ -64,7 +72,26 @@ def test_explain_shows_one_flag() -> None:
     assert call("explain", "H200").output == call("explain", "flags").output
 
 
-@pytest.mark.parametrize(("word", "meant"), [("tf23", "tf32"), ("XF217", "XF2"), ("flag", "flags"), ("zebra", "")])
+@pytest.mark.parametrize("kind", [kind.value for kind in SiteClass])
+def test_explain_shows_a_class(kind: str) -> None:
+    shown = call("explain", kind).output
+    assert shown.startswith(f"{kind}: ")
+    assert "What to do: " in shown
+    titles = {line[:7].strip(): line[8:].strip() for line in call("explain", "classes").output.splitlines()}
+    assert shown.splitlines()[0] == f"{kind}: {titles[kind]}"
+
+
+def test_a_misspelt_command_is_told_the_nearest() -> None:
+    result = call("rewrit")
+    assert result.exit_code == 2
+    assert "No such command 'rewrit'. Did you mean 'rewrite'?" in result.output
+    assert "Did you mean" not in call("zebra").output
+    assert "No such command '.'. Did you mean 'xf2sdpa rewrite .'?" in call(".").output
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("exac", "exact"), ("tf23", "tf32"), ("XF217", "XF2"), ("flag", "flags"), ("zebra", "")]
+)
 def test_explain_suggests(word: str, meant: str) -> None:
     result = call("explain", word)
     assert result.exit_code == 2

@@ -10,7 +10,9 @@ from click.testing import CliRunner, Result
 
 from xf2sdpa.cli import cli
 
-NOTHING = "No call of xformers' attention found.\n"
+NO_CALL = "No call of xformers' attention found.\n1 file scanned.\n"
+CAN_GO = "xformers can be uninstalled: yes\n"
+NOTHING = NO_CALL + CAN_GO
 
 EXACT = """\
 import torch

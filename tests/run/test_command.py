@@ -24,7 +24,10 @@ def test_rewrites_in_place_and_a_second_run_changes_nothing(file: Path) -> None:
     assert first.exit_code == 0
     assert file.read_text() == EXACT_AFTER
     assert f"{file}:7:12: XF101 exact" in first.output
-    assert "1 call site: 1 exact, 0 left.\n1 file rewritten.\nNeeds torch >= 2.0.\n" in first.output
+    assert (
+        "1 call site: 1 exact, 0 left.\n1 file scanned, 1 looked into, 1 rewritten.\nNeeds torch >= 2.0.\n"
+        in first.output
+    )
     second = rewrite(file)
     assert (second.exit_code, second.output) == (0, NOTHING)
     assert file.read_text() == EXACT_AFTER
@@ -35,7 +38,7 @@ def test_check_and_diff_write_nothing_and_exit_with_1(file: Path, option: str) -
     result = rewrite(option, file)
     assert result.exit_code == 1
     assert file.read_text() == EXACT
-    assert "1 file would be rewritten." in result.output
+    assert "1 to rewrite." in result.output
     file.write_text(EXACT_AFTER)
     assert rewrite(option, file).exit_code == 0
 
@@ -44,7 +47,7 @@ def test_the_diff_alone_is_on_standard_output_and_applies(file: Path) -> None:
     result = run("rewrite", "--diff", "model.py", cwd=file.parent)
     assert result.returncode == 1
     assert result.stdout.startswith("--- a/model.py\n+++ b/model.py\n")
-    assert "1 file would be rewritten." in result.stderr
+    assert "1 to rewrite." in result.stderr
     patched = subprocess.run(
         ["git", "apply", "-"], input=result.stdout, text=True, cwd=file.parent, capture_output=True, check=False
     )

@@ -11,7 +11,7 @@ import pytest
 
 from xf2sdpa.files.pyproject import SettingsError, find_pyproject
 from xf2sdpa.run import configuration
-from xf2sdpa.run.configuration import load, overridden
+from xf2sdpa.run.configuration import load, overridden, without_device
 from xf2sdpa.settings import Settings
 
 
@@ -30,13 +30,13 @@ def test_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_defaults() -> None:
     assert Settings() == Settings(
         paths=(),
-        include=("*.py", "*.pyi"),
+        include=("*.py", "*.pyi", "*.ipynb"),
         exclude=(),
         extend_exclude=(),
         torch=None,
         select=(),
         ignore=(),
-        device="h200",
+        device=None,
         style="inline",
         line_length=None,
         file=None,
@@ -75,6 +75,26 @@ def test_every_key(tmp_path: Path) -> None:
         file=file,
     )
     assert loaded.all_exclude == ("a/", "b/")
+
+
+@pytest.mark.parametrize(
+    ("device", "flags", "left", "warns"),
+    [
+        (None, None, None, False),
+        (None, ("safe",), ("safe",), False),
+        ("h200", None, None, True),
+        ("h200", ("safe",), ("safe",), True),
+        ("any", None, ("off",), True),
+        ("any", ("safe",), ("off",), True),
+        ("any", ("keep",), ("keep",), True),
+    ],
+)
+def test_a_device_is_taken_as_flags_and_warned_of(
+    device: str | None, flags: tuple[str, ...] | None, left: tuple[str, ...] | None, warns: bool
+) -> None:
+    settings, warning = without_device(Settings(device=device, flags=flags))
+    assert (settings.device, settings.flags) == (None, left)
+    assert bool(warning) is warns
 
 
 def test_every_setting_has_a_check() -> None:

@@ -42,7 +42,7 @@ FRAMES = [
         "import contextlib\n\nFAST = False\nwith contextlib.suppress(ImportError):\n    import xformers\n"
         "    FAST = True\n",
         "'fast' if FAST else 'eager'",
-        "FAST = False\nFAST = True\n",
+        "FAST = True\n",
     ),
 ]
 

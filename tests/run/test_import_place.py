@@ -86,7 +86,7 @@ def test_a_flag_directly_below_the_imports_keeps_its_distance(tmp_path: Path) ->
         ('    if FAST:\n        print("xformers", xformers.__version__)\n', ""),
         (
             "    if FAST:\n        print(xformers.__version__)\n    else:\n        q = q * 2\n",
-            "    if FAST:\n        pass\n    else:\n        q = q * 2\n",
+            "    if not FAST:\n        q = q * 2\n",
         ),
         (
             "    if bias is None:\n        q = q + 1\n    elif FAST:\n        print(xformers.__version__)\n",

@@ -327,10 +327,11 @@ def test_a_file_that_is_loaded_by_itself_gets_no_helper(tmp_path: Path) -> None:
     assert_equal(before, after)
 
 
-def test_a_method_that_others_could_call_says_nothing_of_its_callers(tmp_path: Path) -> None:
-    """The same file elsewhere: another file may call the method, so the helper looks at run time."""
+def test_a_method_that_others_could_call_is_checked(tmp_path: Path) -> None:
+    """The same file elsewhere: another file may call the method, so the new text looks at what comes."""
     write(tmp_path, {"main.py": PIPELINE, "fake.py": FAKE})
-    assert "XF161" in rewrite(tmp_path).output
+    assert "every call in this project passes 3 dimensions to" in rewrite(tmp_path).output
+    assert ".ndim != 3:\n" in (tmp_path / "main.py").read_text()
 
 
 SCRIPT = """\

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from typing import TYPE_CHECKING
 
-from xf2sdpa.analysis.spans import source_of, span_of
+from xf2sdpa.analysis.spans import source_of, span_of, split_lines
 from xf2sdpa.edits.hidden import Hidden, nests_too_deep
 from xf2sdpa.edits.layout import Layout
 from xf2sdpa.edits.selfcheck import CheckFailed
@@ -14,6 +16,8 @@ from xf2sdpa.settings import Settings
 
 if TYPE_CHECKING:
     from xf2sdpa.edits.errors import Transcript
+
+_LONE = re.compile(r"\r(?!\n)")
 
 
 def edited_text(draft: FileDraft, settings: Settings) -> tuple[str, Transcript]:
@@ -29,19 +33,42 @@ def edited_text(draft: FileDraft, settings: Settings) -> tuple[str, Transcript]:
     from xf2sdpa.edits.statements import apply_edits  # noqa: PLC0415
 
     hidden = Hidden(draft.text, draft.tree, draft.edits)
-    old_mac = "\r" in draft.text and "\n" not in draft.text  # line ends that LibCST does not keep
-    body = hidden.text.replace("\r", "\n") if old_mac else hidden.text
+    lone = _LONE.search(hidden.text) is not None  # line ends that LibCST does not keep
+    body = _LONE.sub("\n", hidden.text)
     if nests_too_deep(body):
         raise RecursionError
-    layout = Layout.of(draft.text, settings.wrap_at())
+    layout = Layout.of(draft.text, settings.wrap_at()).after(draft.edits)
     try:
         module, transcript = apply_edits(cst.parse_module(body), draft.tree, draft.edits, layout)
-    except cst.ParserSyntaxError as error:
+    except cst.ParserSyntaxError as error:  # pragma: no cover - no text is known that only ast reads
         raise CheckFailed(f"LibCST cannot read the file, line {error.raw_line}") from error
     except PairingError as error:
         raise CheckFailed(str(error)) from error
-    code = module.code.replace("\n", "\r") if old_mac else module.code
+    code = _with_ends_of(hidden.text, module.code) if lone else module.code
     return hidden.restored(code), transcript
+
+
+def _with_ends_of(old: str, new: str) -> str:
+    """A new text, whose lines end as those of the old one that they are, or that they came from, and new ones as its
+    first line does.
+    """
+    (before, bare_before), (after, bare_after) = map(_lines_and_ends, (old, new))
+    ends = [before[0][1] if end else "" for _, end in after]
+    steps = difflib.SequenceMatcher(None, bare_before, bare_after, autojunk=False).get_opcodes()
+    for _, start, stop, first, last in steps:
+        for number in range(first, last) if start < stop else ():
+            place = stop - 1 if number == last - 1 else min(start + number - first, stop - 1)
+            ends[number] = before[place][1] if ends[number] and before[place][1] else ends[number]
+    for number, line in enumerate(bare_after):
+        if number and not line and (ends[number - 1], ends[number]) == ("\r", "\n"):  # together they are one end
+            ends[number] = "\r"
+    return "".join(line + end for line, end in zip(bare_after, ends, strict=True))
+
+
+def _lines_and_ends(text: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """The lines of a text, each with its end, and alone."""
+    bare = [line.rstrip("\r\n") for line in split_lines(text)]
+    return [(line, whole[len(line) :]) for line, whole in zip(bare, split_lines(text), strict=True)], bare
 
 
 def site_of(call: CallDraft, transcript: Transcript | None) -> Site:

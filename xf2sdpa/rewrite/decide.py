@@ -8,21 +8,23 @@ from collections.abc import Iterator, Mapping
 from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import Names
+from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.analysis.sites import CallSite, find_sites
 from xf2sdpa.analysis.spans import source_of, span_of
-from xf2sdpa.codes import GUARDED, IN_HELPER, WISHES
+from xf2sdpa.codes import GUARDED, IGNORED, IN_HELPER, WISHES
 from xf2sdpa.edits.kinds import AddImport, ArgumentEdit, CallEdit
 from xf2sdpa.helper.text import exported
 from xf2sdpa.model import Finding, FindingKind, Note, SiteClass
 from xf2sdpa.rewrite.options import Options
 from xf2sdpa.rewrite.registry import all_rules
-from xf2sdpa.rewrite.wishes import respect_wishes
+from xf2sdpa.rewrite.wishes import is_allowed, respect_wishes
+from xf2sdpa.rulekit.autocast_off import autocast_off
 from xf2sdpa.rulekit.draft import CallDraft, FileDraft, Refusal, Request, Settled
-from xf2sdpa.rulekit.helper_names import helper_name, renamed_call
+from xf2sdpa.rulekit.helper_names import guarded_name, helper_name, is_with_helper, renamed_call
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.spelling import function_name
 
-_NEVER = frozenset({"XF218", "XF219", "XF220", "XF222"})
+_NEVER = frozenset({"XF218", "XF219", "XF220", "XF222", "XF224"})
 """Why a call must stay with xformers, helper or not."""
 _LONGEST = 60
 """Of the code that a finding quotes."""
@@ -60,7 +62,7 @@ def _look(
     calls = []
     for index, site in enumerate(file.sites):
         note = known_left.get(index)
-        call = _left(file, site, note) if note else _decide_call(file, site, only_exact=options.only_exact)
+        call = _left_or_with_helper(file, site, note) if note else _decide_call(file, site, options)
         calls.append(call)
     for call in calls:
         if call.kind is SiteClass.LEFT:
@@ -77,30 +79,40 @@ def _look(
 
 def _opened(text: str, path: str, options: Options, *, probes_stay: bool) -> FileDraft:
     tree = _parse(text)
-    attributes = ClassAttributes(Names(tree, options.meanings))
+    handed_on = options.handed_on | options.replaced
+    attributes = ClassAttributes(Names(tree, options.meanings, options.own_modules, options.subclasses, handed_on))
     return FileDraft(
         path,
         text,
         tree,
         attributes,
         options.settings,
-        find_sites(attributes, loaded_alone=options.loaded_alone),
-        handed_on=options.handed_on,
+        find_sites(attributes, loaded_alone=options.loaded_alone, told=options.passed),
+        handed_on=handed_on,
+        replaced=options.replaced,
+        elsewhere=options.elsewhere,
         asking=options.asking,
         compat=options.compat,
         migrated=options.reached and options.compat is not None,
         migrating=options.migrating,
         loaded_alone=options.loaded_alone,
-        own_imports=options.own_imports,
         own_library=options.own_library,
+        own_switches=options.own_switches,
+        inherited=options.inherited,
+        diffusers=options.diffusers,
         own_functions=options.own_functions,
+        never_passed=options.never_passed,
+        seen=options.seen,
+        plain_masks=options.plain_masks,
+        mask_objects=options.mask_objects,
+        masks_stay=options.masks_stay,
         probes_stay=probes_stay,
     )
 
 
 def _parse(text: str) -> ast.Module:
     try:
-        return ast.parse(text)
+        return parse_once(text).tree
     except ValueError as error:  # a NUL byte
         raise SyntaxError(str(error)) from error
 
@@ -124,7 +136,22 @@ def _quoted(source: str) -> str:
 # -- one call ----------------------------------------------------------------------------------------
 
 
-def _decide_call(file: FileDraft, site: CallSite, *, only_exact: bool) -> CallDraft:
+def _decide_call(file: FileDraft, site: CallSite, options: Options) -> CallDraft:
+    """A call decided; one that the helper answers since an earlier run is inline now, or stays as it is."""
+    draft = _by_the_rules(file, site, only_exact=options.only_exact)
+    inline = draft.kind in (SiteClass.EXACT, SiteClass.ASSUMED)
+    return draft if inline or not is_with_helper(file, site.node) else _with_helper(file, site)
+
+
+def _left_or_with_helper(file: FileDraft, site: CallSite, note: Note) -> CallDraft:
+    return _with_helper(file, site) if is_with_helper(file, site.node) else _left(file, site, note)
+
+
+def _with_helper(file: FileDraft, site: CallSite) -> CallDraft:
+    return CallDraft(file, site, kind=SiteClass.COMPAT, code=IN_HELPER, stays=True)
+
+
+def _by_the_rules(file: FileDraft, site: CallSite, *, only_exact: bool) -> CallDraft:
     draft = CallDraft(file, site)
     try:
         for rule in all_rules():
@@ -134,6 +161,8 @@ def _decide_call(file: FileDraft, site: CallSite, *, only_exact: bool) -> CallDr
             raise Refusal(IN_HELPER, "as --style compat asks")
         respect_wishes(draft, only_exact=only_exact)
         draft.edits.insert(0, _call_edit(draft))
+        if draft.full_precision is not None:
+            draft.edits.append(autocast_off(draft, draft.full_precision))
     except Settled:
         draft = _settled(draft, only_exact=only_exact)
     except Refusal as refusal:
@@ -151,7 +180,7 @@ def _settled(draft: CallDraft, *, only_exact: bool) -> CallDraft:
 
 def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool) -> CallDraft:
     """Hand a call that cannot be written inline to the helper module, if there may be one; else leave it."""
-    if note.code in WISHES | _NEVER:
+    if note.code in WISHES | _NEVER or site.bound.fails:
         return _left(file, site, note)
     if file.compat is None or site.bound.api not in exported() or bars_helper(file):
         return _left(file, site, note)
@@ -160,6 +189,7 @@ def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool)
         respect_wishes(draft, only_exact=only_exact)
     except Refusal as refusal:
         return _left(file, site, refusal.note)
+    draft.needs_torch((2, 1))  # for `scale`
     op = draft.argument("op")
     if op is not None and is_idle(op):
         draft.drop("op")
@@ -171,19 +201,22 @@ def _by_helper(file: FileDraft, site: CallSite, note: Note, *, only_exact: bool)
 
 
 def _left(file: FileDraft, site: CallSite, note: Note) -> CallDraft:
+    if note.code not in WISHES and is_allowed(file, site, note.code):
+        note = Note(IGNORED, f"left alone, as the comment asks: {note.message}")
     return CallDraft(file, site, kind=SiteClass.LEFT, code=note.code, message=note.message, notes=[note])
 
 
 def _call_edit(draft: CallDraft) -> CallEdit:
     bound = draft.site.bound
     arguments: dict[int, ArgumentEdit] = {id(bound.arguments[name]): edit for name, edit in draft.arguments.items()}
-    return CallEdit(bound.node, function_name(draft.file, bound.node), arguments, draft.suffix)
+    name = guarded_name if draft.guarded else function_name
+    return CallEdit(bound.node, name(draft.file, bound.node), arguments, draft.suffix)
 
 
 def _accept(call: CallDraft) -> None:
     """Make a decided call's edits part of the file's."""
     file = call.file
-    if call.kind is SiteClass.LEFT:
+    if call.kind is SiteClass.LEFT or call.stays:
         return
     file.migrated = True
     for edit in call.edits:
@@ -203,7 +236,7 @@ def _left_late(call: CallDraft) -> Note | None:
     One of its edits may not be made; or it is for the helper, but its name still comes from xformers, as the guard
     around the import cannot be resolved or the user wants the import as it is.
     """
-    if call.objection is not None or call.kind is not SiteClass.COMPAT:
+    if call.objection is not None or call.kind is not SiteClass.COMPAT or call.stays:
         return call.objection
     function, file = call.site.node.func, call.file
     if isinstance(function, ast.Name):

@@ -13,6 +13,7 @@ from pathlib import Path
 from xf2sdpa.analysis.foreign import deciding
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.codes import CHECK_FAILED, IN_HELPER, RUN_CODES, TOO_DEEP, UNPARSABLE
+from xf2sdpa.edits.expected import top_line
 from xf2sdpa.edits.selfcheck import CheckFailed, check, check_left, check_program
 from xf2sdpa.model import FileResult, Finding, FindingKind, SiteClass, Span
 from xf2sdpa.rewrite.carry_out import edited_text, site_of
@@ -24,6 +25,8 @@ from xf2sdpa.settings import Settings
 NEEDLE = re.compile("memory_efficient_attention|merge_attentions")
 """Every call site spells one of these, whatever the module is called."""
 WIDE_NEEDLE = re.compile("xformers|XFormers|mslk|memory_efficient_attention")
+GUARD_NEEDLE = re.compile(r"(_attention_compat|xf2sdpa\.compat)\s+import\b[^#]*\bscaled_dot_product_attention")
+"""What an earlier run guarded, which this one may unguard."""
 _WHOLE_FILE = Span(1, 0, 1, 0)
 
 
@@ -58,7 +61,7 @@ def rewrite_with(text: str, path: str, options: Options) -> FileResult:
     # The helper decides at run time, which is not what --only exact asks for.
     if options.only_exact or not options.settings.selects(IN_HELPER):
         options = replace(options, compat=None)
-    if not (NEEDLE if options.compat is None else WIDE_NEEDLE).search(text):
+    if not (NEEDLE if options.compat is None else WIDE_NEEDLE).search(text) and not GUARD_NEEDLE.search(text):
         return result
     try:
         _rewrite(result, options)
@@ -92,7 +95,7 @@ def _fail(result: FileResult, code: str, message: str, advice: str, span: Span =
 def _rewrite(result: FileResult, options: Options) -> None:
     path = str(result.path)
     draft, calls = decide(result.old, path, options)
-    result.switches = tuple(deciding(draft.names, own_library=draft.own_library))
+    result.switches = tuple(deciding(draft.names, own_library=draft.own_library, besides=draft.is_gone))
     transcript = None
     if draft.edits:
         result.new, transcript = edited_text(draft, options.settings)
@@ -100,9 +103,9 @@ def _rewrite(result: FileResult, options: Options) -> None:
             second, calls_after = decide(result.new, path, options)
         except SyntaxError as error:
             raise CheckFailed(f"the new text does not parse, line {error.lineno}") from error
-        check(result.old, result.new, draft.edits, second.edits)
+        check(result.old, result.new, draft.edits, second.edits, top_line(draft.tree))
         check_program(draft.tree, draft.edits, second.tree)
         check_left(_left_in(draft, calls), _left_in(second, calls_after))
-    result.sites = [site_of(call, transcript) for call in calls]
+    result.sites = [site_of(call, transcript) for call in calls if not call.stays]
     result.findings = sorted(draft.findings, key=lambda finding: (finding.span.line, finding.span.column))
     result.compat_names = frozenset(draft.compat_names.values())

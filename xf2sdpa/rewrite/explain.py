@@ -11,7 +11,9 @@ from xf2sdpa.rewrite import pages
 @click.command("explain")
 @click.argument("code", required=False)
 def command(code: str | None) -> None:
-    """Print the page of a CODE, of FLAGS (the H200 backend flags) or of one flag; list the codes that begin so, or all.
+    """Print the page of a CODE, of a class (exact, assumed, compat, removed, left), of FLAGS or of one flag.
+
+    A beginning (XF1) lists the codes that have it; without a word, all are listed.
 
     XF1 is what was done, XF2 why a call cannot be inline, XF3 assumptions, XF4 what is left, XF5 flags, XF9 the run.
     """
@@ -24,6 +26,7 @@ def command(code: str | None) -> None:
         near = pages.nearest(code)
         meant = f"; did you mean {near}?" if near else ""
         give_up(
-            f"there is no page about {code}{meant}", "`xf2sdpa explain` lists all codes; `flags` is a page as well."
+            f"there is no page about {code}{meant}",
+            "`xf2sdpa explain` lists all codes; `classes` and `flags` are pages as well.",
         )
     click.echo(page, nl=False)

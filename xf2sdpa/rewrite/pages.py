@@ -7,16 +7,19 @@ from collections.abc import Iterator
 
 from xf2sdpa.codes import RETIRED, RUN_CODES, WAYS_OUT
 from xf2sdpa.flags import table as flags
+from xf2sdpa.rewrite.class_pages import class_names, class_page
 from xf2sdpa.rulekit.rule import Rule
 
 
 def explain(word: str) -> str | None:
-    """The page of a code, of FLAGS, of one flag by its name; all codes that begin so; None for what does not exist."""
+    """The page of a code, a class, FLAGS, or a flag by its name; all codes that begin so; None for no such word."""
     code = word.upper()
     if code == "FLAGS" or word.lower() in flags.SETS:
         return flags.page()
     if (entry := flags.entry(word.lower())) is not None:
         return entry
+    if (about := class_page(word.lower())) is not None:
+        return about
     listed = all_codes()
     if code in listed:
         return _page(code, listed[code])
@@ -30,7 +33,7 @@ def nearest(word: str) -> str:
     """What may have been meant by a word that has no page; empty if nothing is near."""
     import difflib  # noqa: PLC0415 - only for what is misspelt
 
-    known = {name.lower(): name for name in (*all_codes(), "flags", *flags.CHOICES)}
+    known = {name.lower(): name for name in (*all_codes(), "flags", *flags.CHOICES, *class_names())}
     near = difflib.get_close_matches(word.lower(), list(known), n=1)
     return known[near[0]] if near else ""
 

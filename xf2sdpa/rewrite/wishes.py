@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from xf2sdpa.analysis.sites import CallSite
 from xf2sdpa.codes import IGNORED, NOT_EXACT, NOT_SELECTED
 from xf2sdpa.model import SiteClass
-from xf2sdpa.rulekit.draft import CallDraft, Refusal
+from xf2sdpa.rulekit.draft import CallDraft, FileDraft, Refusal
 
 
 def respect_wishes(draft: CallDraft, *, only_exact: bool) -> None:
@@ -30,3 +31,8 @@ def respect_wishes(draft: CallDraft, *, only_exact: bool) -> None:
             f"left alone by --only exact: it assumes that {draft.assumptions[0]}",
             "Check it, and rewrite without --only.",
         )
+
+
+def is_allowed(file: FileDraft, site: CallSite, code: str) -> bool:
+    """Whether a comment asks to leave a call that stays anyway: `--strict` then does not count it."""
+    return any(not listed or code.startswith(tuple(listed)) for listed in file.comments.listed_in(site.node))

@@ -15,7 +15,7 @@ from typing import Any
 
 from xf2sdpa.files.pyproject import SettingsError, find_pyproject, parse_file, read_bytes, table_in
 from xf2sdpa.model import TorchVersion
-from xf2sdpa.settings import DEVICES, STYLES, Settings
+from xf2sdpa.settings import DEVICES, HELPERS, NAN_GUARDS, REQUIREMENTS, STYLES, Settings
 
 
 def load(start: Path) -> Settings:
@@ -154,6 +154,20 @@ def _one_of(allowed: tuple[str, ...]) -> Callable[[object], str]:
     return check
 
 
+def without_device(settings: Settings) -> tuple[Settings, str]:
+    """The settings with what `device` means said by `flags`, and the warning that this takes; empty without `device`.
+
+    Only flags depended on it: the calls are the same on every device.
+    """
+    if settings.device is None:
+        return settings, ""
+    if settings.device == "h200":
+        return dataclasses.replace(settings, device=None), "device is no longer needed: h200 is what a run does anyway"
+    flags = settings.flags if settings.flags == ("keep",) else ("off",)
+    said = "device is no longer needed: any means `--flags off`, and nothing else"
+    return dataclasses.replace(settings, device=None, flags=flags), said
+
+
 def _flags(value: object) -> tuple[str, ...]:
     from xf2sdpa.flags.table import CHOICES, KEEP
 
@@ -184,6 +198,9 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "ignore": _codes,
     "device": _one_of(DEVICES),
     "style": _one_of(STYLES),
+    "nan_guard": _one_of(NAN_GUARDS),
+    "helper": _one_of(HELPERS),
+    "requirements": _one_of(REQUIREMENTS),
     "flags": _flags,
     "flags_in": _strings,
     "line_length": _length,

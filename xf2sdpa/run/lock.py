@@ -20,7 +20,7 @@ def let_go() -> None:
 
 
 @contextlib.contextmanager
-def alone(path: StrPath) -> Iterator[None]:
+def one_run_at_a_time(path: StrPath) -> Iterator[None]:
     """Hold the project of a path for this run, by a lock on its folder: it leaves no file, and ends with the process.
 
     Where there is no such lock (Windows, some network file systems) the run goes on without.

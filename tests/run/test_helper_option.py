@@ -1,0 +1,82 @@
+"""`--helper`: a copy in the project, the installed package, or nothing; and what `--diff` shows of a copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.projects.harness import COPY, rewrite, tree, write
+from tests.run.commands import call, configured
+from xf2sdpa import __version__
+from xf2sdpa.report import diff
+from xf2sdpa.run.options import RunOptions
+from xf2sdpa.run.rewrite_files import rewrite_files
+from xf2sdpa.settings import Settings
+
+CALLS = """\
+import torch
+import xformers.ops as xops
+
+
+def attend(q, k, v, b, n, h):
+    mask = torch.zeros(b, h, n, n)
+    x = xops.memory_efficient_attention(q, k, v)
+    return xops.memory_efficient_attention(x.view(b, n, h, -1), k, v, attn_bias=mask).flatten(2)
+"""
+FROM_PACKAGE = "from xf2sdpa.compat import memory_efficient_attention, scaled_dot_product_attention\n"
+
+
+def test_by_import(tmp_path: Path) -> None:
+    write(tmp_path, {"model.py": CALLS})
+    result = rewrite(tmp_path, "--helper", "import", "--flags", "off")
+    found = tree(tmp_path)
+    assert list(found) == ["model.py"], "no copy"
+    assert FROM_PACKAGE in found["model.py"]
+    assert "scaled_dot_product_attention(" in found["model.py"]
+    assert f"xf2sdpa>={__version__} into the requirements" in result.output
+    rewrite(tmp_path, "--helper", "import")
+    assert tree(tmp_path) == found
+    namespace: dict[str, object] = {}
+    exec(compile(found["model.py"], "model.py", "exec"), namespace)
+    assert callable(namespace["attend"])
+
+
+def test_in_the_configuration(tmp_path: Path) -> None:
+    write(configured(tmp_path, "helper = 'import'"), {"model.py": CALLS})
+    rewrite(tmp_path)
+    assert list(tree(tmp_path)) == ["model.py"]
+    assert FROM_PACKAGE in tree(tmp_path)["model.py"]
+
+
+@pytest.mark.parametrize("option", [("--helper", "none"), ("--no-helper",)])
+def test_without(option: tuple[str, ...], tmp_path: Path) -> None:
+    write(tmp_path, {"model.py": CALLS})
+    rewrite(tmp_path, *option)
+    found = tree(tmp_path)
+    assert list(found) == ["model.py"]
+    assert "xops.memory_efficient_attention(q, k, v)" in found["model.py"]
+
+
+def test_by_copy(tmp_path: Path) -> None:
+    write(tmp_path, {"model.py": CALLS})
+    rewrite(tmp_path, "--helper", "copy")
+    assert COPY in tree(tmp_path)
+
+
+def test_an_unknown_word_is_refused(tmp_path: Path) -> None:
+    assert call("rewrite", "--helper", "module", tmp_path).exit_code == 2
+
+
+def test_a_terminal_shows_the_users_code_first_and_a_helper_as_a_line(tmp_path: Path) -> None:
+    file = write(tmp_path, {"model.py": CALLS}) / "model.py"
+    run = rewrite_files([str(file)], Settings(), RunOptions(jobs=1))
+    shown, whole = ("".join(diff.lines(run, shown=shown)).splitlines() for shown in (True, False))
+    helper = [line for line in shown if COPY in line]
+    assert shown[0].startswith("--- ")
+    assert shown[0].endswith("model.py")
+    assert shown[-1:] == helper
+    assert "+++ " in helper[0]
+    assert "lines" in helper[0]
+    assert len(whole) > len(shown) + 90
+    assert any(line.startswith("+def memory_efficient_attention(") for line in whole)
