@@ -1,0 +1,113 @@
+"""The client of the API: one host, no redirects, no endless answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from tests.bot.conftest import Bot
+from tests.bot.host import TOKEN, Fault, Host
+from tests.run.commands import EXACT
+from xf2sdpa.bot import web
+from xf2sdpa.bot.secret import Secret
+from xf2sdpa.bot.web import Client, ForgeError
+
+
+@contextmanager
+def answering(status: int, headers: dict[str, str], data: bytes) -> Iterator[tuple[str, list[str]]]:
+    """A server that gives one answer to everything, and what it heard."""
+    heard: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(f"{self.path} {self.headers.get('Authorization')}")
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", heard
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def client(api: str, told: list[str] | None = None) -> Client:
+    secret = Secret(TOKEN, "x")
+    return Client(api, {"Authorization": f"Bearer {TOKEN}"}, secret, [].append if told is None else told.append)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(status: int) -> None:
+    with answering(200, {}, b"{}") as (elsewhere, heard), answering(status, {"Location": elsewhere}, b"") as (api, _):
+        with pytest.raises(ForgeError, match="elsewhere, and we do not go"):
+            client(api).get("/x")
+        assert heard == []
+
+
+@pytest.mark.parametrize("service", ["git-upload-pack", "git-receive-pack"])
+def test_nor_does_git(host: Host, bot: Bot, service: str) -> None:
+    repo = host.seed("owner/name", {"a.py": EXACT})
+    with answering(200, {}, b"") as (elsewhere, heard):
+        host.faults.append(Fault("GET", f"service={service}", 302, {"Location": f"{elsewhere}/x"}, times=9))
+        told = bot.run("owner/name")
+        assert (told.status, heard, repo.pulls) == (2, [], [])
+
+
+def test_answers_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(200, {}, b"<html>") as (api, _), pytest.raises(ForgeError, match="no JSON"):
+        client(api).get("/x")
+    monkeypatch.setattr(web, "_MOST", 1000)
+    with answering(200, {}, b"[" * 2000) as (api, _), pytest.raises(ForgeError, match="does not end"):
+        client(api).get("/x")
+    with answering(200, {"Content-Length": "50"}, b"{}") as (api, _), pytest.raises(ForgeError, match="no answer"):
+        client(api).get("/x")
+    with answering(200, {}, b"") as (api, _):
+        assert client(api).get("/x") is None
+
+
+def test_nobody_is_there(bare: list[float]) -> None:
+    with answering(200, {}, b"") as (api, _):
+        pass
+    told: list[str] = []
+    with pytest.raises(ForgeError, match="no answer") as raised:
+        client(api, told).get("/x")
+    assert (bare, len(told), raised.value.is_unsure) == ([1.0, 2.0, 4.0], 3, True)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b'{"message": {"base": ["is wrong", "too"]}}', "is wrong; too"),
+        (b'{"error": "x", "error_description": "y"}', "x"),
+        (b'{"message": "a", "errors": ["b", {"message": "c"}]}', "a; b; c"),
+        (b'{"message": "a", "errors": [{"resource": "R", "field": "f", "code": "d"}]}', "a; R f d"),
+        (b'{"message": "::error::\\u001b[31mx\\nToken %s"}' % TOKEN.encode(), r":\:error::\x1b[31mx Token ***"),
+        (b"<html>no</html>", "Unprocessable"),
+        (b"[" * 100 + b"]" * 100, "Unprocessable"),
+    ],
+)
+def test_what_a_forge_says_is_told_and_plain(data: bytes, said: str) -> None:
+    with answering(422, {}, data) as (api, _), pytest.raises(ForgeError) as raised:
+        client(api).get("/x")
+    assert said in raised.value.message
+    assert TOKEN not in raised.value.message
+    assert len(raised.value.message) < 400
+
+
+def test_a_token_is_not_cut_in_two() -> None:
+    data = b'{"message": "%s%s"}' % (b"x" * 290, TOKEN.encode())
+    with answering(422, {}, data) as (api, _), pytest.raises(ForgeError) as raised:
+        client(api).get("/x")
+    assert TOKEN[:5] not in raised.value.message

@@ -1,0 +1,231 @@
+"""One run of the bot, from a place to a request that is open, up to date, or not wanted.
+
+Whatever happens on the way, running again finds what was done and goes on from there: the branch by the mark of its
+commit, the request by its branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xf2sdpa.bot import body
+from xf2sdpa.bot.commits import Commits
+from xf2sdpa.bot.forges.base import Forge, NewRequest
+from xf2sdpa.bot.git import Git
+from xf2sdpa.bot.model import BotError, Identity, Operation, Outcome, Repository, Request, State, Wish
+from xf2sdpa.bot.remotes import Place
+from xf2sdpa.bot.rewriting import rewritten
+from xf2sdpa.bot.scratch import Scratch
+from xf2sdpa.bot.secret import Secret
+from xf2sdpa.bot.web import Client, ForgeError
+
+
+@dataclass(frozen=True)
+class Bot:
+    """What a run works with.
+
+    Attributes:
+        place: the repository.
+        forge: its forge.
+        client: what the forge is talked to by.
+        secret: the token; None is enough for --dry-run on what is public.
+        wish: the options.
+        own: the command line that makes this run, for the request's text.
+        folder: an empty folder to work in.
+        tell: prints a line of progress.
+    """
+
+    place: Place
+    forge: Forge
+    client: Client
+    secret: Secret | None
+    wish: Wish
+    own: Sequence[str]
+    folder: Path
+    tell: Callable[[str], None]
+
+    def run(self) -> Outcome:
+        """Open the request, or bring it up to date.
+
+        Raises:
+            BotError: it cannot be done; nothing half done is left behind.
+        """
+        wish = self.wish
+        self.tell(f"asking {self.place.host} about {self.place.slug}")
+        base = self._base(self.forge.repository())
+        requests = self.forge.requests(wish.branch)
+        current = next((request for request in requests if request.state is State.OPEN), None)
+        declined = next((request for request in requests if request.state is State.CLOSED), None)
+        if current is not None and current.base != base:
+            raise BotError(
+                f"request {current.number} from {wish.branch} goes to {current.base}, not to {base}",
+                "Name another branch with --branch, or that base with --base.",
+            )
+        if current is None and declined is not None:
+            reason = f"request {declined.number} was closed, and is not opened again; --branch NAME would make another"
+            return Outcome(Operation.DECLINED, reason, wish.branch, base, request=declined)
+        return self._worked(base, current)
+
+    def _base(self, repository: Repository) -> str:
+        """The branch that the request goes to, if there may be a request."""
+        name = self.place.slug
+        if repository.archived:
+            raise BotError(f"{name} is archived: nothing can be pushed to it")
+        if repository.parent and not self.wish.allow_fork:
+            raise BotError(
+                f"{name} is a fork of {repository.parent}: a request would stay in the fork",
+                "Run it for the other one, or say --allow-fork.",
+            )
+        if repository.can_push is False and not self.wish.dry_run:
+            raise BotError(
+                f"the token may not push to {name}",
+                "It needs the right to write contents and pull requests. A workflow of a fork never has it.",
+            )
+        base = self.wish.base or repository.default_branch
+        if base == self.wish.branch:
+            raise BotError(f"{base} is the base: the request needs a branch of its own", "Name it with --branch.")
+        return base
+
+    def _worked(self, base: str, current: Request | None) -> Outcome:
+        wish, url = self.wish, self.place.git_url
+        git = Git(self.folder, self.place, self.secret, self.tell)
+        git.init()
+        scratch = Scratch(git)
+        commits = Commits(git, scratch, self.place)
+        for name in (base, wish.branch):
+            _check_name(git, name)
+        heads = scratch.heads(url, [base, wish.branch])
+        if base not in heads:
+            raise BotError(f"{self.place.slug} has no branch {base}")
+        self.tell(f"fetching {base}")
+        scratch.fetch(url, list(heads.values()), list(heads))
+        tip = heads.get(wish.branch, "")
+        parent = commits.parent_of_ours(tip) if tip else ""
+        if tip and not parent:
+            reason = f"{wish.branch} has commits that are not ours, and stays as it is"
+            return Outcome(Operation.LEFT_ALONE, reason, wish.branch, base, tip, current)
+
+        scratch.lay_out(heads[base])
+        self.tell("rewriting")
+        report = rewritten(self.folder, wish.arguments)
+        tree = scratch.tree([helper["path"] for helper in report["helpers"] if helper["new"]])
+        if not scratch.changes(heads[base], tree):
+            return Outcome(Operation.NOTHING, _nothing(report, current), wish.branch, base, request=current)
+        is_there = bool(tip) and commits.is_same_change(tip, parent, heads[base], tree)
+        commit, on = tip, parent
+        if not is_there:
+            on = heads[base]
+            identity = wish.identity or Identity("xf2sdpa", "xf2sdpa@localhost")
+            commit = commits.make(tree, on, message(wish, identity, report), identity, wish.signing)
+        material = body.Material(report, self.place, on, scratch.naming(tree, "xformers"), wish, self.own)
+        text = body.render(material, self.forge.limit)
+        outcome = Outcome(Operation.UNCHANGED, "the request says it all already", wish.branch, base, commit, current)
+        if wish.dry_run:
+            outcome.operation = Operation.PLANNED
+            outcome.reason = "nothing was pushed, and no request opened or changed"
+            outcome.plan = self._plan(git, scratch, outcome, text, pushes=not is_there)
+            return outcome
+        if not is_there:
+            self.tell(f"pushing {wish.branch}")
+            commits.push(commit, wish.branch, tip)
+            outcome.operation, outcome.reason = Operation.UPDATED, "the branch was brought up to date"
+        self._ask(outcome, text)
+        return outcome
+
+    def _ask(self, outcome: Outcome, text: str) -> None:
+        """Open the request, or give the open one its new text."""
+        if outcome.request is None:
+            self.tell("opening the request")
+            outcome.request = self._opened(
+                NewRequest(outcome.branch, outcome.base, self.wish.title, text, self.wish.draft)
+            )
+            outcome.operation, outcome.reason = Operation.CREATED, "the request was opened"
+            self._decorate(outcome)
+            return
+        wanted = body.merged(outcome.request.body.replace("\r\n", "\n"), text)
+        if wanted != outcome.request.body.replace("\r\n", "\n"):
+            self.forge.rewrite_body(outcome.request, wanted)
+            if outcome.operation is Operation.UNCHANGED:
+                outcome.operation, outcome.reason = Operation.UPDATED, "the request's text was brought up to date"
+
+    def _opened(self, new: NewRequest) -> Request:
+        """The request, opened once: where it is not known whether it was, that is looked up before trying again."""
+        tries = 0
+        while True:
+            try:
+                return self.forge.open(new)
+            except ForgeError as error:
+                if error.is_unsure or error.status in (409, 422):
+                    found = [request for request in self.forge.requests(new.branch) if request.state is State.OPEN]
+                    if found:
+                        return found[0]
+                if not (error.is_unsure and self.client.pause(tries)):
+                    raise
+                tries += 1
+
+    def _decorate(self, outcome: Outcome) -> None:
+        """Labels and reviewers: without them the request is one all the same."""
+        request = outcome.request
+        if request is None:
+            return
+        for what, names, do in (
+            ("labels", self.wish.labels, self.forge.label),
+            ("reviewers", self.wish.reviewers, self.forge.ask_for_review),
+        ):
+            if names:
+                try:
+                    do(request, names)
+                except BotError as error:
+                    outcome.warnings.append(f"{what} {', '.join(names)} were not set: {error.message}")
+
+    def _plan(self, git: Git, scratch: Scratch, outcome: Outcome, text: str, *, pushes: bool) -> str:
+        """What would be done, all of it."""
+        wish, request = self.wish, outcome.request
+        made = git.run("cat-file", "commit", outcome.commit).decode("utf-8", "replace")
+        asks = f"change request {request.number}" if request else f"open a {'draft ' if wish.draft else ''}request"
+        lines = [
+            f"repository: {self.place.root}/{self.place.slug} ({self.place.forge}, {self.place.api})",
+            f"would push: {outcome.commit} to {outcome.branch}" if pushes else f"{outcome.branch} is up to date",
+            f"would {asks}: {outcome.branch} -> {outcome.base}",
+            f"title: {wish.title}",
+            f"labels: {', '.join(wish.labels) or '-'}; reviewers: {', '.join(wish.reviewers) or '-'}",
+        ]
+        sections = {
+            "the commit": made,
+            "the diff": scratch.difference(f"{outcome.commit}^", outcome.commit),
+            "the text": body.merged(request.body, text) if request else text,
+        }
+        return "\n".join([*lines, *(f"\n--- {name} ---\n{shown.rstrip()}" for name, shown in sections.items())]) + "\n"
+
+
+def message(wish: Wish, identity: Identity, report: dict[str, Any]) -> str:
+    """The commit's message: nothing in it comes from the repository, for a forge acts on what it reads there."""
+    totals = report["totals"]
+    counts = ", ".join(
+        f"{totals[kind]} {kind}" for kind in ("exact", "assumed", "compat", "removed", "left") if totals[kind]
+    )
+    tool = f"`xf2sdpa rewrite` {report['tool']['version']}"
+    said = f"Calls by class: {counts}. Made by {tool}." if counts else f"Made by {tool}."
+    signed = f"\n\nSigned-off-by: {identity.name} <{identity.email}>" if wish.signoff else ""
+    return f"{wish.title}\n\n{said}{signed}"
+
+
+def _nothing(report: dict[str, Any], current: Request | None) -> str:
+    failed = sum(any(finding["error"] for finding in file["findings"]) for file in report["files"])
+    said = "nothing is to be rewritten"
+    if failed:
+        said += f", and {failed} {'file' if failed == 1 else 'files'} could not be worked on"
+    return f"{said}; request {current.number} is open and may be closed" if current else said
+
+
+def _check_name(git: Git, name: str) -> None:
+    """Refuse what git would not take for a branch, and what it might take for something else."""
+    try:
+        if name.startswith("-"):
+            raise BotError("")
+        git.run("check-ref-format", f"refs/heads/{name}")
+    except BotError:
+        raise BotError(f"{name} is no name for a branch") from None
