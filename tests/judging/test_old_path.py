@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 import types
 from pathlib import Path
@@ -45,6 +46,27 @@ def test_without_xformers(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_old_path().description == "reference: xformers is not installed"
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_flash_attn_4_is_named_where_it_breaks_the_import(
+    installed: bool, fresh: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_interface(name: str) -> types.ModuleType:
+        missing = "flash_attn.flash_attn_interface"
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    def version(name: str) -> str:
+        if not installed:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "4.0.0b36"
+
+    monkeypatch.delitem(sys.modules, "xformers._cpp_lib", raising=False)
+    monkeypatch.setattr(old_path, "quiet_import", no_interface)
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    description = find_old_path().description
+    assert "No module named 'flash_attn.flash_attn_interface'" in description
+    assert ("flash-attn-4 is installed, beside which xformers cannot be imported" in description) == installed
+
+
 def test_a_library_that_cannot_be_loaded(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = OSError("libcudart.so.12: cannot open shared object file: No such file or directory")
     told = ImportError("xFormers can't load C++/CUDA extensions.")
@@ -69,13 +91,19 @@ def test_one_that_computes(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None
         assert xops.fmha._memory_efficient_attention is before, "the real one is left alone"
 
 
+def _not_found(name: str, **_: object) -> None:
+    raise OSError(name)
+
+
 def test_the_runtime_of_cuda_12_is_looked_for_beside_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.delitem(sys.modules, "xformers._cpp_lib", raising=False)
     folder = tmp_path / "nvidia" / "cuda_runtime" / "lib"
     folder.mkdir(parents=True)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    told = old_path.preload_runtime()
+    with monkeypatch.context() as none_on_this_machine:
+        none_on_this_machine.setattr(old_path.ctypes, "CDLL", _not_found)
+        told = old_path.preload_runtime()
     assert "libcudart.so.12" in told
     assert "pip install nvidia-cuda-runtime-cu12" in told
     (folder / "libcudart.so.12").touch()

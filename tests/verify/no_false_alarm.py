@@ -7,6 +7,10 @@ common. Old is xformers (the plain reference on the CPU); new is the fixture's e
 `xf2sdpa.compat`: for a fixture whose call stays, in xformers' place; and for random problems, `--cases` of them: the
 shapes of `benchmarks/compat_gpu.py` on a GPU, the problems of `benchmarks/compat_cases.py` on the CPU. What the real
 xformers refuses is counted, by its reason, and is no agreement. Exit status: 0 no alarm, 1 some, 3 nothing compared.
+
+On a GPU an alarm about a gradient may be a true one: cuDNN's attention is wrong where one process hands it gradients of
+one shape in two layouts (`benchmarks/cudnn_gradient_layout.py`). What alarms is therefore compared once more without
+cuDNN; where the alarm is gone then, it is told and counted as cuDNN's.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import json
 import re
 import sys
 import time
+import unittest.mock
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -32,6 +37,7 @@ from tests.cases import Case as Fixture
 from tests.cases import all_cases, givens
 from tests.equivalence import Given, load
 from xf2sdpa import compat
+from xf2sdpa.helper.text import MODULE_NAME
 from xf2sdpa.judging.compare import compare, compare_probe
 from xf2sdpa.judging.model import Case
 from xf2sdpa.judging.old_path import OldPath, find_old_path, quiet_import
@@ -50,11 +56,17 @@ class Seen:
     name: str
     dtype: str
     case: Case
+    without_cudnn: Case | None = None  # the same again, if the first raised an alarm about a gradient
+
+    @property
+    def by_cudnn(self) -> bool:
+        """Whether what was said is cuDNN's doing: nothing is, once it computes no attention."""
+        return self.without_cudnn is not None and self.without_cudnn.compared and not _said(self.without_cudnn)
 
     @property
     def alarms(self) -> list[str]:
         """What was said against it."""
-        return [failure(check) for check in self.case.checks if check.available and not check.ok]
+        return [] if self.by_cudnn else _said(self.case)
 
     @property
     def refused(self) -> str:
@@ -72,6 +84,10 @@ class Seen:
         """Largest error as a share of what is allowed; exact checks aside."""
         judged = [check for check in self.case.checks if check.limit and not check.name.startswith("exact")]
         return max(((check.new_error or 0.0) / (check.limit or 1.0) for check in judged), default=0.0)
+
+
+def _said(case: Case) -> list[str]:
+    return [failure(check) for check in case.checks if check.available and not check.ok]
 
 
 @dataclass
@@ -93,7 +109,21 @@ def fixtures(run: Run, dtypes: tuple[torch.dtype, ...], every: int = 1) -> Itera
             old = load(fixture.old)
         for given in givens(old):
             for dtype in dtypes:
-                yield _fixture(run, fixture, given, dtype)
+                seen = _fixture(run, fixture, given, dtype)
+                if run.device == "cuda" and any(message.startswith("gradient") for message in seen.alarms):
+                    with _no_cudnn():
+                        seen.without_cudnn = _fixture(run, fixture, given, dtype).case
+                yield seen
+
+
+@contextlib.contextmanager
+def _no_cudnn() -> Iterator[None]:
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 def _fixture(run: Run, fixture: Fixture, given: Given, dtype: torch.dtype) -> Seen:
@@ -113,7 +143,7 @@ def _fixture(run: Run, fixture: Fixture, given: Given, dtype: torch.dtype) -> Se
 
         return called
 
-    after: Callable[[], Any] = contextlib.nullcontext if STILL_IMPORTS.search(fixture.new) else oracle.absent
+    after: Callable[[], Any] = contextlib.nullcontext if STILL_IMPORTS.search(fixture.new) else _absent_but_helped
     if "left" in fixture.expect:
         after = _compat_in_its_place
     with _importable(run):
@@ -137,6 +167,13 @@ def _importable(run: Run) -> Iterator[None]:
         for name in names:
             del sys.modules[name]
         sys.modules.update(before)
+
+
+@contextlib.contextmanager
+def _absent_but_helped() -> Iterator[None]:
+    """No xformers; the helper module can be imported by the name that the fixtures have for it."""
+    with oracle.absent(), unittest.mock.patch.dict(sys.modules, {MODULE_NAME: compat}):
+        yield
 
 
 @contextlib.contextmanager
@@ -239,6 +276,8 @@ def _table(title: str, comparisons: Iterator[Seen]) -> dict[str, Any]:
         seen.append(one)
         for message in one.alarms:
             print(f"ALARM {one.name} {one.dtype} ({one.case.shape}, {one.case.mask}): {message}", flush=True)
+        for message in _said(one.case) if one.by_cudnn else ():
+            print(f"cuDNN {one.name} {one.dtype} ({one.case.shape}), right without it: {message}", flush=True)
     compared = [one for one in seen if not one.refused]
     refused = Counter(one.refused for one in seen if one.refused)
     exact = [one for one in seen if one.exact]
@@ -247,7 +286,8 @@ def _table(title: str, comparisons: Iterator[Seen]) -> dict[str, Any]:
         nearest[dtype] = round(max(one.nearest for one in compared if one.dtype == dtype), 3)
     alarms = [{"name": one.name, "dtype": one.dtype, "said": one.alarms} for one in seen if one.alarms]
     print(f"{title}: {len(seen)} comparisons, {len(compared)} compared ({len(exact)} also to the last bit), ", end="")
-    print(f"{len(alarms)} alarms; largest error as a share of what is allowed: {nearest}")
+    print(f"{len(alarms)} alarms, {sum(one.by_cudnn for one in seen)} of cuDNN; ", end="")
+    print(f"largest error as a share of what is allowed: {nearest}")
     for reason, count in refused.most_common():
         print(f"    not compared, {count}: {reason}")
     why = Counter(check.message for one in compared for check in one.case.checks if check.name == "exact")

@@ -7,6 +7,7 @@ import torch
 
 from tests.verify import no_false_alarm
 from tests.verify.no_false_alarm import DTYPES, Run, Seen
+from xf2sdpa.judging.model import Case, Check
 
 HALF = (torch.bfloat16,)
 
@@ -47,3 +48,16 @@ def test_an_alarm_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     table = no_false_alarm._table("helper", no_false_alarm.helper(Run("cpu", exact=False), DTYPES, 3))
     assert len(table["alarms"]) == table["compared"] == 3
     assert "ALARM none #0 float16" in capsys.readouterr().out
+
+
+def _case(*, ok: bool, compared: bool = True) -> Case:
+    checks = (Check("gradient of query", ok, new_error=0.9, limit=0.1),) if compared else ()
+    return Case("2×5×3×8", "float16", checks=checks)
+
+
+def test_only_what_agrees_without_cudnn_is_cudnns() -> None:
+    wrong = _case(ok=False)
+    assert Seen("a", "float16", wrong).alarms
+    assert Seen("a", "float16", wrong, without_cudnn=wrong).alarms
+    assert Seen("a", "float16", wrong, without_cudnn=_case(ok=True, compared=False)).alarms
+    assert not Seen("a", "float16", wrong, without_cudnn=_case(ok=True)).alarms

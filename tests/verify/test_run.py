@@ -293,7 +293,8 @@ FINE = Check("output", True, new_error=1e-3)
 
 def hopper(**change):
     path = find_old_path()
-    return dataclasses.replace(timing.environment("c", 0, path, "cpu"), **({"capability": "9.0"} | change))
+    hopper = {"capability": "9.0", "cudnn": "9.19.0"}
+    return dataclasses.replace(timing.environment("c", 0, path, "cpu"), **(hopper | change))
 
 
 def test_the_corner_of_readme_is_no_difference_of_one_site():
@@ -302,6 +303,11 @@ def test_the_corner_of_readme_is_no_difference_of_one_site():
     assert case.compared
     assert run.NAN_CORNER in case.notes
     assert [check.available for check in case.checks] == [True, False]
+
+
+@pytest.mark.parametrize("cudnn", ["9.15.1", "9.24.0", "9.25.9", None])
+def test_every_cudnn_before_the_mended_one_has_it(cudnn):
+    assert run.without_known_nan(Case("q", "float16", checks=(FINE, NAN)), LOW, hopper(cudnn=cudnn)).ok
 
 
 @pytest.mark.parametrize(
@@ -313,6 +319,8 @@ def test_the_corner_of_readme_is_no_difference_of_one_site():
         ((FINE, NAN), "bfloat16", dataclasses.replace(LOW, keys=193), {}),
         ((FINE, NAN), "bfloat16", LOW, {"capability": "8.0"}),
         ((FINE, NAN), "bfloat16", LOW, {"capability": None}),
+        ((FINE, NAN), "bfloat16", LOW, {"cudnn": "9.26.0"}),
+        ((FINE, NAN), "float16", LOW, {"cudnn": "10.0.1"}),
     ],
 )
 def test_anything_else_is_one(checks, dtype, shape, environment):

@@ -47,6 +47,7 @@ def compare_probe(
         return probe.old(operator_of(variant, lambda call: attend(call, probe.operator)), *values)
 
     comparison = Comparison(old, probe.new, atoms, seed, gradients, probe.strides_matter, upstream=upstream)
+    comparison.refused = probe.is_refused is not None and probe.is_refused(*atoms)
     return comparison.case(exact_mode.checks if exact else None)
 
 

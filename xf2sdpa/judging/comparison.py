@@ -13,7 +13,7 @@ from torch import Tensor
 from xf2sdpa.judging.calls import Call
 from xf2sdpa.judging.judge import Judge, only_moves
 from xf2sdpa.judging.leaves import Leaves, floating_in, is_floating
-from xf2sdpa.judging.model import Case, Check
+from xf2sdpa.judging.model import REFUSED, Case, Check
 from xf2sdpa.judging.probe import Operator
 from xf2sdpa.judging.sides import Ran, isolated, run, upstream_of
 from xf2sdpa.judging.tolerance import Measured, finite_check, row_rms
@@ -40,6 +40,7 @@ class Comparison:
         upstream: upstream gradients of the first outputs; for the others they are drawn.
         calls: the calls of xformers that `old` makes, detached from their graph.
         roles: which arguments of these calls each leaf reaches, by its index: `query`, `query and key`, `bias`, …
+        refused: whether the new side is to refuse these atoms, by a check of its own.
         untouched: the outputs and gradients whose elements are the operator's own, at most moved: indices into the list
             of outputs followed by gradients.
     """
@@ -56,6 +57,7 @@ class Comparison:
     roles: dict[int, str] = field(default_factory=dict)
     untouched: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    refused: bool = False
 
     def case(self, more: MoreChecks | None = None) -> Case:
         """Run the comparison; `more` yields further checks after the others."""
@@ -120,6 +122,9 @@ class Comparison:
             for i, x in enumerate(old.outputs)
         ]
         new = self.run_new(upstream)
+        if self.refused and isinstance(new.error, NotImplementedError):
+            yield Check(REFUSED, True, str(new.error))
+            return
         if new.error is not None:
             yield Check("runs", False, f"the new side raises {_one_line(new.error)}")
             return

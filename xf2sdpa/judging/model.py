@@ -17,6 +17,10 @@ class Speed(str, enum.Enum):
     UNKNOWN = "not measured"
 
 
+REFUSED = "refused, as assumed"
+"""The check that the new text refuses what the rewrite assumed never to come."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One thing that was compared.
@@ -69,6 +73,11 @@ class Case:
     def compared(self) -> bool:
         """Whether numbers were compared at all."""
         return any(check.available and check.new_error is not None for check in self.checks)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the new text refuses these inputs, as assumed: nothing was compared, and nothing differs."""
+        return any(check.name == REFUSED and check.ok for check in self.checks)
 
     def timing(self, path: str) -> Timing | None:
         """The times of one path; None if it was not measured."""

@@ -37,3 +37,6 @@ class Probe:
     operator: Operator
     strides_matter: bool = True
     roles: tuple[str, ...] = ()
+    is_refused: Callable[..., bool] | None = None
+    """`is_refused(*atoms)`: whether the new text refuses these by a check of what the rewrite assumed never to come, so
+    that it is no difference. None where a program passes the atoms: there it is one."""

@@ -117,13 +117,15 @@ def _verify(ctx: click.Context, paths: tuple[str, ...], given: dict[str, Any]) -
     if program is not None and not program:
         give_up("no program behind --")
     if importlib.util.find_spec("torch") is None:
-        give_up("verify needs torch, which is not installed here", "pip install 'xf2sdpa[verify]'")
+        give_up("verify needs torch, which is not installed here", "pip install 'torch>=2.1' jinja2")
     earlier = _checked(given)
-    settings, files = _project(paths)
+    settings, listed = _project(paths)
+    files, passed = _without_notebooks(listed)
     texts, plan = _planned(files, settings, given, with_program=program is not None)
     status, report = _run(texts, plan, program, given)
     report.notes += plan.notes
     plan.explain(report)
+    report.notes += [f"notebooks are not run: {', '.join(passed)}"] if passed else []
     if texts.origin:
         report.notes.insert(0, f"the old text of rewritten files is from {texts.origin}")
         if status and program is not None:
@@ -172,6 +174,19 @@ def _project(paths: tuple[str, ...]) -> tuple[Settings, list[str]]:
         return settings, list_files(paths, include=settings.include, exclude=settings.all_exclude, base=base)
     except (SettingsError, DiscoverError) as error:
         give_up(str(error))
+
+
+def _without_notebooks(listed: list[str]) -> tuple[list[str], list[str]]:
+    """The files to verify, and the notebooks among those listed that name xformers: they are passed over."""
+    from xf2sdpa.files.notebook import is_notebook
+    from xf2sdpa.files.search import Searcher
+
+    notebooks = [str(path) for path in Searcher(file for file in listed if is_notebook(file)).first()]
+    files = [file for file in listed if not is_notebook(file)]
+    if notebooks and not files:
+        way_out = "`jupyter nbconvert --to script` makes a program of one, which verify can run."
+        give_up(f"notebooks are not run: {', '.join(notebooks)}", way_out)
+    return files, notebooks
 
 
 def _planned(

@@ -51,6 +51,8 @@ class SiteReport:
     """What `speedup` does not show, such as shapes that are slower, or Python's time; or why there is no figure."""
     advice: str = ""
     """Another backend that was at least 10 % faster at these shapes, and the line that pins it."""
+    function: str = ""
+    """A digest of the old text of the function around the call, by which `rewrite --seen` knows it again."""
 
 
 @dataclass
@@ -69,6 +71,11 @@ class Report:
     def compared(self) -> int:
         """The number of cases in which numbers were compared."""
         return sum(case.compared for site in self.sites for case in site.cases)
+
+    @property
+    def refused(self) -> int:
+        """The number of cases that the new text refuses, as the rewrite assumed that they never come."""
+        return sum(case.refused for site in self.sites for case in site.cases)
 
     def exit_status(self, min_speedup: float | None = None) -> int:
         """1: a site differs, or is slower than asked; 3: nothing was compared with the real xformers; else 0."""

@@ -23,11 +23,12 @@ from xf2sdpa.judging.old_path import OldPath, find_old_path
 from xf2sdpa.judging.probe import Probe
 from xf2sdpa.timing.model import Environment, Timing
 from xf2sdpa.verify.inputs import CPU_SHAPES, GPU_SHAPES, Atoms, Maker, Reason, Shape
+from xf2sdpa.verify.inputs.kinds import untried_for
 from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.options import Options
 from xf2sdpa.verify.planning.plan import Plan, SitePlan
 from xf2sdpa.verify.speed import as_paths, timings
-from xf2sdpa.verify.verdict import settle
+from xf2sdpa.verify.verdict import settle, version_parts
 
 DTYPES = {"cuda": (torch.bfloat16, torch.float16, torch.float32), "cpu": (torch.float32, torch.bfloat16)}
 """By kind of device. All shapes are run in the first dtype, those of `_in_every_dtype` in the others too."""
@@ -36,9 +37,11 @@ BUDGET = 600.0
 TIMING_BUDGET = 2.0
 """The most seconds for timing one case with all its paths."""
 NAN_CORNER = (
-    "the NaN corner that README describes (pytorch#196678): cuDNN's gradient of the query, at this key length and "
+    "the NaN corner of docs/classes.md (pytorch#196678): cuDNN's gradient of the query, at this key length and "
     "these scores; `--nan-guard all` or torch.backends.cuda.enable_cudnn_sdp(False) keeps off it"
 )
+NAN_FREE_CUDNN = (9, 26)
+"""The first cuDNN without it: measured, `benchmarks/nan_corner.py`."""
 
 
 class Interrupted(Exception):
@@ -96,6 +99,8 @@ class _Run:
     skipped: int = 0
     too_large: int = 0
     missing: list[str] = field(default_factory=list)
+    untried: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
+    """Sites by the masks that their copy of the helper has no part for."""
     seen: set[tuple[Any, ...]] = field(default_factory=set)
     """Sizes of the calls made so far: only the first call with a size includes planning."""
 
@@ -131,6 +136,8 @@ class _Run:
         maker = Maker(site, helper)
         if maker.recipes and maker.missing:
             self.missing.append(f"{site.report.id}: no inputs were made for these masks: {', '.join(maker.missing)}")
+        if maker.recipes and (untried := untried_for(site, helper)):
+            self.untried.setdefault(untried, []).append(site.report.id)
         for dtype, shape in self._grid():
             if self._is_late(result, until):
                 continue
@@ -165,7 +172,8 @@ class _Run:
         times: tuple[Timing, ...] = ()
         notes = list(atoms.notes)
         trains = site.variant == PLAIN and not atoms.forward_only
-        if self.times and atoms.shape.timed and time.monotonic() < until:
+        refused = probe.is_refused is not None and probe.is_refused(*atoms.values)
+        if self.times and not refused and atoms.shape.timed and time.monotonic() < until:
             times, why_not = self._timings(probe, atoms, trains)
             notes += [why_not] if why_not else []
         case = compare_probe(probe, atoms.values, seed=self.options.seed, exact=self.options.exact, gradients=trains)
@@ -191,6 +199,9 @@ class _Run:
     def _notes(self, report: Report) -> list[str]:
         notes = ["inputs were made up: shapes, storage and values are not those of a program"]
         notes += self.missing
+        for kinds, ids in self.untried.items():
+            sites = ids[0] if len(ids) == 1 else f"{len(ids)} sites"
+            notes.append(f"{sites}: not tried, as the helper has no part for these masks: {', '.join(kinds)}")
         if self.skipped:
             notes.append(
                 f"{self.skipped} sets of inputs or more were left out: the budget of {self.budget:g} s was used up"
@@ -207,12 +218,14 @@ class _Run:
 
 
 def without_known_nan(case: Case, shape: Shape, environment: Environment) -> Case:
-    """The case with cuDNN's NaN gradient (pytorch#196678) not counted as a difference, as README describes it.
+    """The case with cuDNN's NaN gradient (pytorch#196678) not counted as a difference: see docs/classes.md.
 
-    Only NaN in the query's gradient, on a Hopper GPU, in half precision, at a key length of 64 modulo 128; the check
-    is kept but marked as not available.
+    Only NaN in the query's gradient, on a Hopper GPU, with cuDNN before 9.26, in half precision, at a key length of 64
+    modulo 128; the check is kept but marked as not available.
     """
     if (environment.capability or "").partition(".")[0] != "9" or shape.keys % 128 != 64:
+        return case
+    if version_parts(environment.cudnn) >= NAN_FREE_CUDNN:
         return case
     if case.dtype.removeprefix("torch.") not in {"bfloat16", "float16"}:
         return case

@@ -120,10 +120,11 @@ def _sentence(gain: _Gain) -> str:
 
 
 def _cudnn_may(cases: Sequence[Case], environment: Environment) -> bool:
-    return not any(case.gradients for case in cases) and _version(environment.cudnn) >= CUDNN_FROM
+    return not any(case.gradients for case in cases) and version_parts(environment.cudnn) >= CUDNN_FROM
 
 
-def _version(text: str | None) -> tuple[int, ...]:
+def version_parts(text: str | None) -> tuple[int, ...]:
+    """A version `9.19.0` as numbers; (0,) for none."""
     return tuple(int(part) for part in (text or "0").split("."))
 
 

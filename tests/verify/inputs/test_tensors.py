@@ -97,3 +97,22 @@ def test_a_bias_is_stored_as_xformers_demands_and_may_be_learnt(site):
         "tensor, a row closed": False,
         "tensor, learnt": True,
     }
+
+
+@pytest.mark.parametrize("scale", ["1.0", "0.5", "4", "-0.25"])
+@pytest.mark.parametrize("mask", ["None", "bias"])
+def test_low_scores_follow_a_literal_scale(scale, mask, site):
+    """About -110 times the number that the call gives, not times the default."""
+    planned = site(f"""
+    def attend(q, k, v, bias):
+        b, m, h, d = q.shape
+        out = memory_efficient_attention(q, k, v, attn_bias={mask}, scale={scale})
+        return out.reshape(b, m, h * d)
+    """)
+    shape = inputs.Shape("low", 1, 48, 64, 2, 32, low=True)
+    found = [atoms for atoms in made(planned, shape) if handed(planned[0], atoms).scale == float(scale)]
+    assert found
+    for atoms in found:
+        call = handed(planned[0], atoms)
+        scores = torch.einsum("bmhk,bnhk->bhmn", call.query, call.key) * call.scale
+        assert -140 < scores.mean() < -90

@@ -80,6 +80,19 @@ def test_git_knows_the_text_before(project: Path) -> None:
 
 
 @needs_git
+def test_git_knows_the_text_before_a_rewrite_to_the_helper(project: Path) -> None:
+    """Calls that could come back inline were rewritten all the same."""
+    old = (project / "attention.py").read_text()
+    commit()
+    result = CliRunner().invoke(cli, ["rewrite", ".", "--style", "compat", "--torch", "2.1"])
+    assert result.exit_code == 0, result.output
+    texts = collected()
+    assert texts.origin == "git, HEAD"
+    assert texts.sources[Path("attention.py")].text == old
+    assert sites(texts) == SITE
+
+
+@needs_git
 def test_a_revision_is_named_once_the_rewrite_is_committed(project: Path) -> None:
     commit()
     rewrite()
@@ -226,7 +239,7 @@ def test_our_own_flags_are_no_change_of_a_persons(package: Path) -> None:
     texts = collected(before=Path("report.json"))
     assert old_tree(texts) == REWRITTEN
     assert not plan(texts, Settings()).notes
-    train.write_text(train.read_text().replace("benchmark = True", "benchmark = False"))
+    train.write_text(train.read_text().replace('("high")', '("highest")'))
     (note,) = plan(collected(before=Path("report.json")), Settings()).notes
     assert note.startswith("train.py: the module: line")
 

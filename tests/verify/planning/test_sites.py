@@ -9,12 +9,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cases import Case, all_cases
 from tests.projects import nested_dino
 from tests.verify.plans import only, planned
 from xf2sdpa.files.source import decode
-from xf2sdpa.helper.text import assemble
+from xf2sdpa.helper.text import MODULE_NAME, assemble
 from xf2sdpa.settings import Settings
 from xf2sdpa.verify.model import Status
 from xf2sdpa.verify.planning.old_text import OldTexts, collect
@@ -80,10 +81,10 @@ def test_a_rewritten_tree_gives_the_same_plans() -> None:
             continue
         after = planned(case.old, case.new, path=Path(case.path.name), **case.settings)
         for old, new in zip(before.sites, after.sites, strict=True):
-            if new.report.kind == "compat":
+            if new.report.kind == "compat" or MODULE_NAME in case.new:
                 continue  # fixtures are rewritten without a helper
             assert (old.shadow is None) == (new.shadow is None), (case.name, new.report.reason)
-            if old.shadow and new.shadow:
+            if old.shadow and new.shadow and bool(old.shadow.helper) == bool(new.shadow.helper):
                 assert (old.shadow.old, old.shadow.new) == (new.shadow.old, new.shadow.new), case.name
                 assert old.shadow.strides_matter == new.shadow.strides_matter, case.name
 
@@ -105,6 +106,39 @@ def test_a_replaced_statement_is_computed_beside_the_old_one() -> None:
     (beside,) = shadow_of(site).besides
     assert beside.source == "bool(causal)"
     assert sources(site) == ["q", "q", "q", "mask", beside.name]
+
+
+UPCAST = """\
+def f(x, b, n, h):
+    q = x.view(b, n, h, -1).float()
+    return xops.memory_efficient_attention(q, q, q).flatten(2)
+"""
+UPCAST_NEW = """\
+def f(x, b, n, h):
+    q = x.view(b, n, h, -1).float()
+    with torch.autocast(q.device.type, enabled=False):
+        return F.scaled_dot_product_attention(
+            q.transpose(1, 2), q.transpose(1, 2), q.transpose(1, 2)
+        ).transpose(1, 2).flatten(2)
+"""
+
+
+def test_the_new_side_runs_without_autocast_where_the_new_text_does() -> None:
+    for site in (only(planned("import torch\n" + HEAD + UPCAST)), on_disk(UPCAST, UPCAST_NEW)):
+        assert shadow_of(site).autocast_off
+        new = Shadow.of(shadow_of(site).data()).new_function(None)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert new(*[torch.ones(1, 2, 3, 4)] * 3).dtype is torch.float32
+
+
+def test_a_with_that_was_taken_out_by_hand_is_told() -> None:
+    bare = UPCAST_NEW.replace("    with torch.autocast(q.device.type, enabled=False):\n", "").replace(
+        "        ", "    "
+    )
+    for disk in (bare, UPCAST_NEW.replace("enabled=False", "enabled=True")):
+        site = on_disk(UPCAST, disk)
+        assert site.shadow is None
+        assert "differs from the new text" in site.report.reason
 
 
 def test_dropout_is_an_atom_even_if_it_is_a_constant() -> None:
@@ -242,6 +276,28 @@ def test_a_removed_probe_is_listed_and_not_shadowed() -> None:
 
 
 # -- whole projects --------------------------------------------------------------------------------
+
+
+def test_a_function_of_the_project_that_takes_over_is_not_run_and_said_to_be_why() -> None:
+    """Nothing says that it can run twice, or what it reads; that it computes the same is the assumption of the site."""
+    source = """\
+import torch.nn.functional as F
+
+try:
+    from xformers.ops import memory_efficient_attention
+except ImportError:
+
+    def memory_efficient_attention(q, k, v):
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+
+
+def attend(q, k, v):
+    return memory_efficient_attention(q, k, v)
+"""
+    report = only(planned(source)).report
+    assert report.status is Status.NOT_SHADOWED
+    assert report.reason.startswith("the project's own function takes over")
 
 
 def test_a_package_of_several_files() -> None:

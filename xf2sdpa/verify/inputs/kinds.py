@@ -44,10 +44,24 @@ def kinds_for(plan: SitePlan, helper: Helper | None) -> tuple[str, ...]:
     if plan.mask == "none":
         return ("none",)
     if plan.report.kind == "compat":
-        classes = re.findall(r"^class (\w+)", helper.text, re.MULTILINE) if helper else []
-        return ("none", *TENSORS, *(kind for kind in _OBJECTS if class_of(kind) in classes))
+        return ("none", *(kind for kind in (*TENSORS, *_OBJECTS) if _holds(helper, kind)))
     new = plan.shadow.new if plan.shadow else ""  # an inline call takes only masks that it has an argument for
     return ("none", *TENSORS) if "attn_mask=" in new else ("none", "causal")
+
+
+def untried_for(plan: SitePlan, helper: Helper | None) -> tuple[str, ...]:
+    """The kinds of mask that a call of the helper could get, but that its copy has no part for: nothing makes them."""
+    if plan.report.kind != "compat" or plan.mask == "none" or _kinds_of(plan.bias):
+        return ()
+    return tuple(kind for kind in (*TENSORS[:1], *_OBJECTS) if not _holds(helper, kind))
+
+
+def _holds(helper: Helper | None, kind: str) -> bool:
+    """Whether a copy of the helper has the part for a kind of mask; without a copy, a tensor needs none."""
+    if helper is None:
+        return is_tensor(kind)
+    part = r"def _as_mask" if is_tensor(kind) else rf"class {class_of(kind)}"
+    return re.search(rf"^{part}\b", helper.text, re.MULTILINE) is not None
 
 
 def _kinds_of(bias: Value | None) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ class _Recipe:
     kind: str
     square: bool
     choice: dict[str, Candidate]
+    scale: float = 0.0
+    """The factor of the scores that the call gives, an atom's value or a literal; 0 for the default."""
 
     def values(self, build: Build, atoms: Sequence[Atom]) -> list[Any]:
         made: dict[str, Any] = {}
@@ -107,7 +109,7 @@ class Maker:
         for recipe in self.recipes:
             sizes = replace(shape, keys=shape.queries) if recipe.square else shape
             if taken(recipe.kind, sizes, float64=dtype == torch.float64):
-                build = Build(sizes, recipe.rank, recipe.kind, torch.device(device), dtype, seed, self._scale())
+                build = Build(sizes, recipe.rank, recipe.kind, torch.device(device), dtype, seed, recipe.scale)
                 try:
                     values = recipe.values(build, self.plan.atoms)
                 except (AssertionError, ValueError):  # a mask class refuses these lengths
@@ -146,8 +148,9 @@ class Maker:
                 continue
             for choice in _choices(self.plan.atoms, settled, kind):
                 recipe = _Recipe(rank, kind, square, choice)
-                if self._fits(recipe, build):
-                    return recipe
+                call = self._fitting_call(recipe, build)
+                if call is not None:
+                    return replace(recipe, scale=float(call.scale or 0.0))
         return None
 
     def _settle(self, argument: Argument, settled: dict[str, Candidate], build: Build) -> bool:
@@ -164,7 +167,8 @@ class Maker:
                 return True
         return False
 
-    def _fits(self, recipe: _Recipe, build: Build) -> bool:
+    def _fitting_call(self, recipe: _Recipe, build: Build) -> Call | None:
+        """The operator's call with a recipe's values; None if it does not fit."""
         seen: list[Call] = []
 
         def attend(call: Call) -> Any:
@@ -177,12 +181,8 @@ class Maker:
             self.plan.probe(operator, None).old(operator, *recipe.values(build, self.plan.atoms))
             held = [fits(role, getattr(call, role), build) for call in seen for role in (*QKV, "attn_bias")]
         except Exception:  # as above
-            return False
-        return len(seen) == 1 and all(held)
-
-    def _scale(self) -> float:
-        """The factor of the scores, if it is an atom; 0 stands for the default."""
-        return SCALE if any(atom.role == "scale" for atom in self.plan.atoms) else 0.0
+            return None
+        return seen[0] if len(seen) == 1 and all(held) else None
 
 
 def _choices(atoms: Sequence[Atom], settled: Mapping[str, Candidate], kind: str) -> Iterator[dict[str, Candidate]]:

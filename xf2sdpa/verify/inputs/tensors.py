@@ -80,7 +80,8 @@ class Build:
         """A normally distributed tensor; for low scores, query and key are shifted in opposite directions."""
         x = torch.randn(sizes, generator=self.generator, device=self.device)
         if self.shape.low and role in {"query", "key"}:
-            x += math.sqrt(_LOW / (self.shape.width * self.scale)) * (1 if role == "query" else -1)
+            shift = math.sqrt(_LOW / (self.shape.width * abs(self.scale)))
+            x += shift if role == "query" else -math.copysign(shift, self.scale)
         return x.to(self.dtype)
 
     def leaf(self, role: str, *sizes: int) -> Tensor:

@@ -8,10 +8,25 @@ from __future__ import annotations
 
 import ast
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from xf2sdpa.edits.kinds import AddImport, CallEdit, Edit, Rename, ReplaceExpression, ReplaceStatement, Unwrap
+from xf2sdpa.analysis.checks import is_check
+from xf2sdpa.edits.kinds import (
+    AddImport,
+    CallEdit,
+    Edit,
+    InsertBefore,
+    Rename,
+    ReplaceExpression,
+    ReplaceStatement,
+    TakeArm,
+    TakeBranch,
+    TakeElse,
+    Unguard,
+    Unwrap,
+    Within,
+)
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _IGNORED = frozenset({"lineno", "col_offset", "end_lineno", "end_col_offset", "kind", "type_comment", "ctx"})
@@ -68,7 +83,8 @@ class _Aligner:
     def __init__(
         self, edits: Sequence[Edit], sites: set[int], loose: Callable[[ast.Assign], bool], flags: Collection[int]
     ) -> None:
-        self.edits = {id(edit.node): edit for edit in edits if not isinstance(edit, AddImport)}
+        self.edits = {id(e.node): e for e in edits if not isinstance(e, AddImport | InsertBefore | Within)}
+        self.within = {id(edit.node): edit.head for edit in edits if isinstance(edit, Within)}
         self.sites = sites
         self.loose = loose
         self.flags = flags
@@ -100,7 +116,8 @@ class _Aligner:
 
     def block(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> None:
         waiting = [statement for statement in new if not self.is_neutral(statement)]
-        for statement in old:
+        kept = {ast.dump(statement.test) for statement in waiting if isinstance(statement, ast.If)}
+        for statement in self.taken(old, kept):
             edit = self.edits.get(id(statement))
             if isinstance(edit, ReplaceStatement):
                 count = _statements_in(edit.text)
@@ -112,22 +129,54 @@ class _Aligner:
         if waiting:
             raise _Mismatch(f"line {waiting[0].lineno} of the new text is not of the rewrite's making")
 
+    def taken(self, statements: Sequence[ast.stmt], kept: Collection[str]) -> Iterator[ast.stmt]:
+        """Statements of the old text, with those of the arm in the place of an `if` whose answer is known.
+
+        One whose condition is among the `kept` stays: the new text may be that of an earlier rewrite, or partly undone.
+        """
+        for statement in statements:
+            edit = self.edits.get(id(statement))
+            if isinstance(edit, TakeArm) and ast.dump(edit.node.test) not in kept:
+                yield from self.taken(edit.node.body if edit.answer else edit.node.orelse, kept)
+            elif isinstance(edit, Unguard):
+                frame = edit.node
+                rest = [*frame.orelse, *frame.finalbody] if isinstance(frame, ast.Try) else []
+                yield from self.taken([*frame.body, *rest], kept)
+            else:
+                yield statement
+
     def is_neutral(self, statement: ast.stmt) -> bool:
         return _is_neutral(statement) or id(statement) in self.flags
 
     def pair(self, old: ast.AST, new: ast.AST) -> None:
         edit = self.edits.get(id(old))
-        if isinstance(edit, Unwrap) and isinstance(edit.node.func, ast.Attribute):
+        if id(old) in self.within:
+            self.framed(old, new)
+        elif isinstance(edit, Unwrap) and isinstance(edit.node.func, ast.Attribute):
             self.pair(edit.node.func.value, new)
         elif isinstance(new, ast.expr) and (id(old) in self.sites or isinstance(edit, CallEdit | ReplaceExpression)):
             self.found.expressions[id(old)] = new
         elif isinstance(edit, Rename) and isinstance(new, ast.Attribute):
             self.found.expressions[id(old)] = new
             self.pair(edit.node.value, new.value)
+        elif isinstance(edit, TakeBranch):
+            self.pair(edit.node.body if edit.answer else edit.node.orelse, new)
+        elif isinstance(edit, TakeElse) and isinstance(new, ast.If) and not new.orelse:
+            self.block(edit.node.orelse, new.body)
         elif isinstance(old, _Definition):
             self.definition(old, new)
         else:
             self.plain(old, new)
+
+    def framed(self, old: ast.AST, new: ast.AST) -> None:
+        """Pair a statement with the only one of the `with` that it was put into."""
+        head = ast.parse(f"{self.within[id(old)]}\n    pass").body[0]
+        if not isinstance(head, ast.With) or not isinstance(new, ast.With) or len(new.body) != 1:
+            raise _differs(old)
+        if [ast.dump(item) for item in head.items] != [ast.dump(item) for item in new.items]:
+            raise _differs(old)
+        del self.within[id(old)]
+        self.pair(old, new.body[0])
 
     def plain(self, old: ast.AST, new: ast.AST) -> None:
         """Pair two nodes without an edit of their own. The right side of a loose assignment may be any expression."""
@@ -172,8 +221,8 @@ def _differs(node: ast.AST) -> _Mismatch:
 
 
 def _is_neutral(statement: ast.stmt) -> bool:
-    """Whether a statement may be added or removed: an import, or the `pass` that keeps a block from being empty."""
-    return isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass)
+    """Whether a statement may be added or removed: an import, a `pass` that fills a block, a check of the rewrite's."""
+    return isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass) or is_check(statement)
 
 
 def _statements_in(text: str) -> int:

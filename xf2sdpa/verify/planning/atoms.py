@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from xf2sdpa.analysis.api import PARAMETERS, is_ours
-from xf2sdpa.analysis.names import Names, Scope, first_name
+from xf2sdpa.analysis.names import Names, first_name
+from xf2sdpa.analysis.scopes import Scope
 from xf2sdpa.analysis.sites import CallSite
 from xf2sdpa.rulekit.spelling import SDPA, heads_swap
 from xf2sdpa.verify.planning.parts import Atom, span_key

@@ -6,14 +6,13 @@ import importlib
 import linecache
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from xf2sdpa.helper.text import FILE_NAME
 
 _STEM = FILE_NAME.removesuffix(".py")
-_OLD_NAMES = ("xformers", "mslk")
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,38 @@ def bind(source: str, imports: Mapping[str, str], helper: Helper | None, filenam
             names = {name: resolved(dotted, helper) for name, dotted in imports.items()}
             found.append(eval(code, names))
         return found[0](*atoms)
+
+    return call
+
+
+def without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with autocast off while it runs, on the device of the first tensor that it is given."""
+
+    def call(*atoms: Any) -> Any:
+        import torch  # noqa: PLC0415 - the planning, which makes this, runs without it
+
+        device = next(atom.device.type for atom in atoms if isinstance(atom, torch.Tensor))
+        with torch.autocast(device, enabled=False):
+            return function(*atoms)
+
+    return call
+
+
+def checked(function: Callable[..., Any], parameters: str, checks: Sequence[str]) -> Callable[..., Any]:
+    """The function behind checks, which raise what they raise in the new text.
+
+    Args:
+        function: a function of the parameters.
+        parameters: their names, as in a `def`.
+        checks: statements that read these parameters.
+    """
+    lines = [f"def check({parameters}):", *(f"    {line}" for check in checks for line in check.splitlines())]
+    names: dict[str, Any] = {}
+    exec(compile("\n".join(lines), "<checks before the new side>", "exec", dont_inherit=True), names)
+
+    def call(*atoms: Any) -> Any:
+        names["check"](*atoms)
+        return function(*atoms)
 
     return call
 

@@ -194,9 +194,10 @@ def _from_head(files: Sequence[str], settings: Settings) -> dict[Path, Source]:
 def _outcome(files: Sequence[str], sources: Mapping[Path, Source], settings: Settings) -> dict[Path, FileResult]:
     """The result for each file of rewriting the whole tree."""
     project = _project(files, sources)
-    jobs = {job.source.path: job for job in jobs_of(project, list(sources.values()), settings, RunOptions())}
-    results = {result.path: result for result in run_jobs(list(jobs.values()), RunOptions().jobs)}
-    settle_handed_on(project, jobs, results, RunOptions())
+    options = RunOptions(returning=False)  # a call that an earlier run gave to the helper is done
+    jobs = {job.source.path: job for job in jobs_of(project, list(sources.values()), settings, options)}
+    results = {result.path: result for result in run_jobs(list(jobs.values()), options.jobs)}
+    settle_handed_on(project, jobs, results, options)
     return results
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from xf2sdpa.verify.planning.namespace import Helper, bind
+from xf2sdpa.verify.planning.namespace import Helper, bind, checked, without_autocast
 
 SpanKey = tuple[str, int, int, int, int]
 """Identifies a node of a given text: its kind, and its first and last line and column as `ast` counts them."""
@@ -77,6 +77,9 @@ class Shadow:
         strides_matter: see `Probe`.
         besides, captures: values that the instrumented program must keep for the atoms.
         notes: remarks for the report.
+        autocast_off: whether the new text switches autocast off around the new side.
+        checks: the new text's checks before the call, statements of the atoms.
+        assumed: conditions of the atoms under which they refuse what the rewrite assumed not to come.
     """
 
     site: str
@@ -92,6 +95,9 @@ class Shadow:
     besides: tuple[Beside, ...] = ()
     captures: tuple[Capture, ...] = ()
     notes: tuple[str, ...] = ()
+    autocast_off: bool = False
+    checks: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Shadow:
@@ -102,7 +108,7 @@ class Shadow:
             "atoms": tuple(Atom(**atom | {"node": atom["node"] and tuple(atom["node"])}) for atom in data["atoms"]),
             "besides": tuple(Beside(**beside | {"after": tuple(beside["after"])}) for beside in data["besides"]),
             "captures": tuple(Capture(**capture | {"node": tuple(capture["node"])}) for capture in data["captures"]),
-            "notes": tuple(data["notes"]),
+            **{name: tuple(data[name]) for name in ("notes", "checks", "assumed")},
         }
         return cls(**data | lists)
 
@@ -130,4 +136,11 @@ class Shadow:
 
     def new_function(self, helper: Helper | None) -> Callable[..., Any]:
         """The new side, compiled; its names are looked up when it is first called."""
-        return bind(self.new_lambda(), self.imports, helper, f"<new side of {self.site}>")
+        function = bind(self.new_lambda(), self.imports, helper, f"<new side of {self.site}>")
+        function = without_autocast(function) if self.autocast_off else function
+        return checked(function, self.parameters, self.checks) if self.checks else function
+
+    def is_refused(self, *atoms: Any) -> bool:
+        """Whether the new text refuses these atoms, as the rewrite assumed that they never come."""
+        conditions = (bind(f"lambda {self.parameters}: {condition}", {}, None, "<check>") for condition in self.assumed)
+        return any(condition(*atoms) for condition in conditions)

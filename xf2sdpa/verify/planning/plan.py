@@ -48,7 +48,8 @@ class SitePlan:
             raise ValueError(f"{self.report.id}: {self.report.reason}")
         old = bind(self.shadow.old_lambda(), self.shadow.old_imports, None, f"<old side of {self.shadow.site}>")
         new = self.shadow.new_function(helper)
-        return Probe(self.shadow.site, old, new, operator, self.shadow.strides_matter, self.shadow.roles)
+        refused = self.shadow.is_refused
+        return Probe(self.shadow.site, old, new, operator, self.shadow.strides_matter, self.shadow.roles, refused)
 
 
 @dataclass

@@ -11,15 +11,19 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.api import ATTENTION, is_ours
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.analysis.values import NONE, Mask, Tensor
+from xf2sdpa.codes import OWN_FUNCTION
+from xf2sdpa.edits.kinds import Within
 from xf2sdpa.helper.text import FILE_NAME, assemble, exported
 from xf2sdpa.model import SiteClass
 from xf2sdpa.rulekit.draft import CallDraft
+from xf2sdpa.rulekit.recorded import digest_of
 from xf2sdpa.settings import Settings
 from xf2sdpa.verify.model import SiteReport, Status
 from xf2sdpa.verify.planning.atoms import NotShared, Sides, Splitter, substituted
+from xf2sdpa.verify.planning.checked import checks_before
 from xf2sdpa.verify.planning.mask_made import Made, mask_made
 from xf2sdpa.verify.planning.old_text import OldTexts
 from xf2sdpa.verify.planning.parts import Capture, Shadow, span_key
@@ -95,7 +99,10 @@ def _site(draft: FileTexts, call: CallDraft, with_program: bool) -> SitePlan:
         kind=call.kind.value,
         before=source_of(site.node, draft.file.lines),
         after=source_of(twin, draft.new_lines) if twin is not None else "",
+        function=digest_of(draft.file.names, site.node, draft.file.lines),
     )
+    if twin is not None and _is_by_helper(twin, draft):
+        report.kind = SiteClass.COMPAT.value  # `--style compat`, or by hand: what stands there counts
     result = SitePlan(report, rank=site.rank, bias=site.bias, mask=_mask(call), variant=site.bound.api)
     try:
         result.shadow = _shadow(draft, call, with_program)
@@ -127,6 +134,8 @@ def _shadow(draft: FileTexts, call: CallDraft, with_program: bool) -> Shadow:
     """
     if call.kind is SiteClass.REMOVED:
         raise NotShared("a capability probe: it was removed, and computes nothing that is used")
+    if call.code == OWN_FUNCTION:
+        raise NotShared("the project's own function takes over, and may do anything: compare the two in a test of it")
     twin = _twin(draft, call)
     if with_program:
         made = mask_made(call, draft.alignment, draft.new_names, frozenset(draft.helpers), twin)
@@ -137,7 +146,7 @@ def _shadow(draft: FileTexts, call: CallDraft, with_program: bool) -> Shadow:
 
 
 def _two_sides(draft: FileTexts, call: CallDraft, twin: ast.expr, made: Made | None) -> Shadow:
-    node, names = call.site.node, draft.file.names
+    node, names, place = call.site.node, draft.file.names, twin
     besides, fresh = _besides(draft, call)
     _check_surroundings(draft, call, made.statement if made else None)
     captures = []
@@ -155,6 +164,8 @@ def _two_sides(draft: FileTexts, call: CallDraft, twin: ast.expr, made: Made | N
         new = f"({new}).transpose(1, 2)"
         notes.append("a transpose behind the call was cancelled; it is applied to the new result to compare")
     read = {atom.source for atom in sides.atoms}
+    stands_as = {c.fresh: c.stands_as for c in cancelled.values()}
+    before = checks_before(place, draft.new_names, sides.atoms, stands_as)
     return Shadow(
         site=_identity(draft, call),
         node=span_key(outer),
@@ -169,6 +180,9 @@ def _two_sides(draft: FileTexts, call: CallDraft, twin: ast.expr, made: Made | N
         besides=tuple(beside for beside in besides if beside.name in read),
         captures=(*captures, *(Capture(span_key(c.inner), c.fresh) for c in cancelled.values())),
         notes=tuple(notes),
+        autocast_off=any(isinstance(edit, Within) for edit in call.edits),
+        checks=before.statements,
+        assumed=before.assumed,
     )
 
 
@@ -191,6 +205,12 @@ def _twin(draft: FileTexts, call: CallDraft) -> ast.expr:
     if is_ours(draft.new_names.resolve(twin.func)) if isinstance(twin, ast.Call) else False:
         raise NotShared("the new text still calls xformers here")
     return twin
+
+
+def _is_by_helper(twin: ast.expr, draft: FileTexts) -> bool:
+    """Whether the new call is one of the helper's operator."""
+    called = (draft.new_names.resolve(n.func) or "" for n in ast.walk(twin) if isinstance(n, ast.Call))
+    return any(_is_helper(dotted, draft) and dotted.rpartition(".")[2].startswith(ATTENTION) for dotted in called)
 
 
 def _is_helper(dotted: str, draft: FileTexts) -> bool:

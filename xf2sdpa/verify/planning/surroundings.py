@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from xf2sdpa.edits.kinds import AddImport, Rename, ReplaceStatement, Unwrap
+from xf2sdpa.edits.kinds import AddImport, InsertBefore, Rename, ReplaceStatement, Unwrap, Within
 from xf2sdpa.model import SiteClass
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.spelling import heads_swap
@@ -35,7 +35,9 @@ def _check_surroundings(draft: FileTexts, call: CallDraft, made: ast.stmt | None
         if id(statement) in inside and statement is not made:
             raise NotShared(f"line {statement.lineno} was edited by hand, and is not part of the call")
     for edit in draft.file.edits:
-        if isinstance(edit, AddImport | Rename) or id(edit.node) not in inside or id(edit.node) in own:
+        if isinstance(edit, AddImport | InsertBefore | Rename | Within):
+            continue
+        if id(edit.node) not in inside or id(edit.node) in own:
             continue
         if _outcome(draft.alignment, edit.node) != _outcome(draft.engine, edit.node):
             raise NotShared(f"line {edit.node.lineno} was edited by hand, and is not part of the call")
@@ -102,7 +104,7 @@ def _outer(call: CallDraft) -> ast.expr:
 
 def _is_undone(call: CallDraft) -> bool:
     """Whether the new result is `[B, H, M, K]`, since a later transpose of it was removed."""
-    return call.kind in (SiteClass.EXACT, SiteClass.ASSUMED) and call.rank == 4 and not call.suffix
+    return call.kind in (SiteClass.EXACT, SiteClass.ASSUMED) and call.rank == 4 and ".transpose(" not in call.suffix
 
 
 def _strides_matter(draft: FileTexts, call: CallDraft) -> bool:

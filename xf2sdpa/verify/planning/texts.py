@@ -29,7 +29,7 @@ HELPER_STEM = FILE_NAME.removesuffix(".py")
 
 def options_of(texts: OldTexts, settings: Settings) -> Iterator[tuple[Source, Options]]:
     """Each old text, with its options in a rewrite of the whole project."""
-    for job in jobs_of(texts.project, list(texts.sources.values()), settings, RunOptions()):
+    for job in jobs_of(texts.project, list(texts.sources.values()), settings, RunOptions(returning=False)):
         yield job.source, job.options
 
 

@@ -28,7 +28,8 @@ def document(report: Report) -> dict[str, Any]:
         "version": FORMAT_VERSION,
         "tool": {"name": "xf2sdpa", "version": __version__},
         "against": "reference" if report.environment.is_reference else "xformers",
-        "totals": {status.value: report.count(status) for status in Status} | {"compared": report.compared},
+        "totals": {status.value: report.count(status) for status in Status}
+        | {"compared": report.compared, "refused": report.refused},
         **plain(report),
     }
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import html
 import itertools
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from xf2sdpa.files.plain import plain
 from xf2sdpa.page import numbers
+from xf2sdpa.report.markup import LIMIT, code, cut, fenced, fitting, html_text, text
 from xf2sdpa.report.shown import plain_code
 from xf2sdpa.verify.model import Report, SiteReport, Status
 from xf2sdpa.verify.report import words
 from xf2sdpa.verify.report.baseline import Comparison
 
-LIMIT = 60_000
-"""GitHub accepts 65,536 characters; this leaves room for other text around the report."""
 _SHOWN = 20
 """The most failing checks that are listed per site."""
 _HEADING = "\n| call site | outcome | class | worst check | error | limit | old time over new |\n"
@@ -37,9 +33,9 @@ def render(
     sites = words.by_need(report)
     sentence, tone = words.outcome(report, min_speedup)
     heading = {"good": "✅", "bad": "❌"}.get(tone, "⚠️")
-    parts = [f"### {heading} xf2sdpa verify\n\n{_text(sentence)}\n"]
+    parts = [f"### {heading} xf2sdpa verify\n\n{text(sentence)}\n"]
     if words.speeds(report):
-        parts.append(f"\n{_text(words.speeds(report))}\n")
+        parts.append(f"\n{text(words.speeds(report))}\n")
     room = limit - 400 - sum(map(len, parts))
     for section, share in (
         (_notes(report), 0.1),
@@ -47,48 +43,26 @@ def render(
         (_table(report, sites), 0.6),
         (_details(report, sites), 1.0),
     ):
-        taken = _fitting(section, int(room * share))
+        taken = fitting(section, int(room * share), elsewhere="The JSON and HTML reports hold all.")
         parts += taken
         room -= sum(map(len, taken))
-    parts.append(f"\n{_text(words.machine(report))}\n")
-    return _cut("".join(parts), limit)
-
-
-def _fitting(section: Iterable[tuple[str, str]], room: int) -> list[str]:
-    """The pieces of a section that fit, and a line that counts those left out, by kind."""
-    taken: list[str] = []
-    left: dict[str, int] = {}
-    for kind, piece in section:
-        if left or len(piece) > room:
-            left[kind] = left.get(kind, 0) + 1
-            continue
-        taken.append(piece)
-        room -= len(piece)
-    if left:
-        said = ", ".join(numbers.count(number, kind) for kind, number in left.items())
-        taken.append(f"\n*Not shown here, for the length: {said}. The JSON and HTML reports hold all.*\n")
-    return taken
-
-
-def _cut(text: str, limit: int) -> str:
-    """Cut the text at the limit, for a report whose outcome alone is too long."""
-    end = "\n\n*Cut off here for its length.*\n"
-    return text.rstrip() + "\n" if len(text) <= limit else text[: limit - len(end)] + end
+    parts.append(f"\n{text(words.machine(report))}\n")
+    return cut("".join(parts), limit)
 
 
 def _notes(report: Report) -> Iterator[tuple[str, str]]:
     for number, note in enumerate(report.notes):
-        yield "note", f"{'' if number else chr(10)}* {_text(note)}\n"
+        yield "note", f"{'' if number else chr(10)}* {text(note)}\n"
 
 
 def _baseline(comparison: Comparison | None) -> Iterator[tuple[str, str]]:
     if comparison is None:
         return
-    yield "summary", f"\n{_text(comparison.summary)}\n\n"
+    yield "summary", f"\n{text(comparison.summary)}\n\n"
     for remark in comparison.remarks:
-        yield "remark", f"* {_text(remark)}\n"
+        yield "remark", f"* {text(remark)}\n"
     for change in comparison.changes:
-        yield "change", f"* {'⚠️ ' if change.worse else ''}{_text(change.sentence)}\n"
+        yield "change", f"* {'⚠️ ' if change.worse else ''}{text(change.sentence)}\n"
 
 
 def _table(report: Report, sites: list[SiteReport]) -> Iterator[tuple[str, str]]:
@@ -99,10 +73,10 @@ def _table(report: Report, sites: list[SiteReport]) -> Iterator[tuple[str, str]]
         check = words.worst(site)
         speed = numbers.ratio(site.speedup) if site.speedup is not None else words.speed(report, site)
         cells = [
-            _code(words.place(site)),
+            code(words.place(site)),
             f"{_SIGNS[site.status]} {site.status.value}{' (reference)' if report.environment.is_reference else ''}",
             site.kind,
-            _text(check.name if check else site.reason),
+            text(check.name if check else site.reason),
             numbers.error(check.new_error if check else None),
             numbers.error(check.limit if check else None),
             "reference" if report.environment.is_reference else speed,
@@ -113,40 +87,18 @@ def _table(report: Report, sites: list[SiteReport]) -> Iterator[tuple[str, str]]
 def _details(report: Report, sites: list[SiteReport]) -> Iterator[tuple[str, str]]:
     """A folded block for each site: its reason, failing checks, diff, speed note and advice."""
     for site in sites:
-        title = _html(f"{words.place(site)} {words.name(site)}: {site.status.value}")
+        title = html_text(f"{words.place(site)} {words.name(site)}: {site.status.value}")
         lines = [f"\n<details><summary>{title}</summary>\n\n"]
         if site.reason:
-            lines.append(f"{_text(site.reason)}\n\n")
+            lines.append(f"{text(site.reason)}\n\n")
         found = list(words.failing(site))
         for _, pairs in itertools.groupby(found[:_SHOWN], key=lambda pair: id(pair[0])):
             of_one = list(pairs)
-            lines.append(f"* with {_text(words.inputs(of_one[0][0]))}\n")
-            lines += [f"  * {_text(words.failure(check))}\n" for _, check in of_one]
+            lines.append(f"* with {text(words.inputs(of_one[0][0]))}\n")
+            lines += [f"  * {text(words.failure(check))}\n" for _, check in of_one]
         lines += [f"* {numbers.count(len(found) - _SHOWN, 'check')} more\n"] if len(found) > _SHOWN else []
         diff = words.diff(site)  # a call of the helper is what it was
-        lines += [_fenced("".join(f"{sign} {plain_code(line)}\n" for sign, line in diff))] if diff else []
+        lines += [fenced("".join(f"{sign} {plain_code(line)}\n" for sign, line in diff), "diff")] if diff else []
         advice = "" if report.environment.is_reference else site.advice
-        lines += [f"\n{_text(text)}\n" for text in (words.speed_note(report, site), advice) if text]
+        lines += [f"\n{text(sentence)}\n" for sentence in (words.speed_note(report, site), advice) if sentence]
         yield "folded block", "".join([*lines, "\n</details>\n"])
-
-
-def _fenced(text: str) -> str:
-    """A code block whose fence is longer than any in the text."""
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"\n{fence}diff\n{text}{fence}\n"
-
-
-def _text(text: str) -> str:
-    """Text escaped for Markdown and HTML."""
-    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", _html(text))
-
-
-def _html(text: str) -> str:
-    """Text in HTML. A joiner of no width keeps GitHub from taking a decorator for a person and notifying them."""
-    return html.escape(plain(" ".join(text.split())), quote=False).replace("@", "@\u2060")
-
-
-def _code(text: str) -> str:
-    """A name as code in a table cell."""
-    return f"<code>{_text(text)}</code>"

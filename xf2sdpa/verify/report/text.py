@@ -104,7 +104,7 @@ def _details(report: Report, site: SiteReport, verbose: int) -> Iterator[str]:
     if site.advice and verbose >= 0 and not report.environment.is_reference:
         yield f"    help: {site.advice}"
     if verbose > 0:
-        yield from (f"    {reason}" for reason in words.unavailable(site))
+        yield from (f"    {reason}" for reason in (*words.refusals(site), *words.unavailable(site)))
         calls, cases = numbers.count(site.calls, "call"), numbers.count(len(site.cases), "case")
         yield f"    {words.name(site)}: {calls} seen, {cases} compared"
         for case in site.cases:

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
-from xf2sdpa.judging.model import Case, Check, Speed
+from xf2sdpa.judging.model import REFUSED, Case, Check, Speed
 from xf2sdpa.page import numbers
 from xf2sdpa.page.tables import Tone
 from xf2sdpa.verify.model import Report, SiteReport, Status
@@ -35,7 +35,8 @@ def outcome(report: Report, min_speedup: float | None = None) -> tuple[str, Tone
     counts = {status: report.count(status) for status in _ORDER}
     sites = _sites(counts)
     compared = f"{numbers.count(report.compared, 'comparison')} with {opponent(report)}, on {report.environment.device}"
-    sentence = f"{sites}: {compared}."
+    refused = f"; {report.refused} {REFUSED}" if report.refused else ""
+    sentence = f"{sites}: {compared}{refused}."
     slow = too_slow(report, min_speedup)
     if slow and min_speedup is not None:
         of = numbers.count(len(slow), "call site")
@@ -114,6 +115,12 @@ def unavailable(site: SiteReport) -> list[str]:
     return [text + (f" ({times} times)" if times > 1 else "") for text, times in found.items()]
 
 
+def refusals(site: SiteReport) -> list[str]:
+    """What the new text says where it refuses inputs, as assumed; each once."""
+    checks = (check for case in site.cases for check in case.checks)
+    return list(dict.fromkeys(f"{check.name}: {check.message}" for check in checks if check.name == REFUSED))
+
+
 def worst(site: SiteReport) -> Check | None:
     """The worst failing check, or the one whose error is nearest to its limit; None if no numbers were compared.
 
@@ -146,7 +153,9 @@ def finding(site: SiteReport) -> str:
         return f"{failed} of {numbers.count(made, 'check')} {told}: {check.name}"
     if site.reason:
         return site.reason
-    return "no numbers were compared" if check is None else check_with_limit(check)
+    count = sum(case.refused for case in site.cases)
+    refused = f"; {count} {REFUSED}" if count else ""
+    return ("no numbers were compared" if check is None else check_with_limit(check)) + refused
 
 
 def check_with_limit(check: Check) -> str:
@@ -177,6 +186,8 @@ def verdict(case: Case) -> tuple[str, Tone]:
     """The result of a case and its tone; a case in which no numbers were compared does not hold."""
     if case.failed:
         return "fails", "bad"
+    if case.refused:
+        return REFUSED, "good"
     return ("holds", "good") if case.ok else ("not compared", "warn")
 
 
