@@ -9,6 +9,8 @@ on in the next line, which then has no key of its own. The keys:
   of the sites of that class. Classes not named have no site; `expect: nothing`: there is no site at all.
 * `idiom`: the rows of `tests/idioms.py` that the case stands for, separated by commas.
 * `settings`: keyword arguments of `xf2sdpa.settings.Settings`, as in `torch=(2, 1)`.
+* `helper: yes`: there may be a helper module, and what comes from it is executed with the rest.
+* `mask-objects: none`: nothing in the project makes a mask object.
 * `final-newline: no`: both texts end without a newline.
 * `layout: free`: the results of `run` need not be contiguous because they were.
 * `note`: for the reader.
@@ -32,7 +34,7 @@ from tests.equivalence import Given, Namespace
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 SEPARATOR = re.compile(r"^# output[ \t]*\r?\n", re.MULTILINE)
 HEAD_LINE = re.compile(r"# (?:(?P<key>[a-z][a-z-]*): )?(?P<value>.*?)\r?\n")
-KEYS = {"expect", "idiom", "settings", "final-newline", "layout", "note"}
+KEYS = {"expect", "idiom", "settings", "helper", "mask-objects", "final-newline", "layout", "note"}
 DEFAULT_SHAPE = (2, 5, 3, 8)
 
 
@@ -56,6 +58,8 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict)
     changes: bool = True
     layout: bool = True
+    helper: bool = False
+    mask_objects: bool = True
 
     @property
     def name(self) -> str:
@@ -82,6 +86,8 @@ def read_case(path: Path) -> Case:
         settings=eval(f"dict({head.get('settings', '')})"),
         changes=bool(rest),
         layout=head.get("layout") != "free",
+        helper=head.get("helper") == "yes",
+        mask_objects=head.get("mask-objects") != "none",
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="xf2sdpa-state-")  # no journal of a test among the user's own
 
 from hypothesis import HealthCheck, Phase, settings
 

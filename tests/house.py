@@ -38,6 +38,7 @@ ROOMS = {
     "judging": "old against new on tensors, for verify and bench; imports torch",
     "bench": "the performance guide's claims, measured",
     "verify": "plans, runs and reports a comparison of a whole project",
+    "bot": "the rewrite of a repository as a pull request",
     "cli": "the commands, each imported when it is called",
     "__main__": "the short way out where nothing matches; else the command line",
 }

@@ -220,6 +220,8 @@ def _softmax_attention(inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
 def _bias_tensor(bias: Bias, scores: torch.Tensor) -> torch.Tensor:
     if isinstance(bias, torch.Tensor):
         return bias.to(scores.dtype)
+    if not any(kind.__module__.partition(".")[0] in ROOTS for kind in type(bias).__mro__):
+        raise NotImplementedError(f"attn_bias type is {type(bias)}")  # no kernel of xformers' takes it
     return bias.materialize(scores.shape, dtype=scores.dtype, device=scores.device)
 
 

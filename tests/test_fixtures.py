@@ -19,6 +19,8 @@ import ast
 import difflib
 import os
 import re
+import sys
+import types
 from collections import Counter
 from typing import Any
 
@@ -27,6 +29,8 @@ import pytest
 from tests import idioms, oracle
 from tests.cases import Case, all_cases, givens
 from tests.equivalence import IN_FLOAT64, UNDER_AUTOCAST, Condition, Surroundings, differences, load
+from xf2sdpa.helper.text import MODULE_NAME, assemble
+from xf2sdpa.rewrite.options import Options
 from xf2sdpa.settings import Settings
 
 engine = pytest.importorskip("xf2sdpa.rewrite.engine")
@@ -43,7 +47,16 @@ def settings_of(case: Case) -> Any:
 
 
 def rewritten(case: Case, text: str) -> Any:
-    return engine.rewrite_text(text, path=f"{case.name}.py", settings=settings_of(case))
+    compat = MODULE_NAME if case.helper else None
+    options = Options(settings_of(case) or Settings(), compat=compat, mask_objects=case.mask_objects)
+    return engine.rewrite_with(text, f"{case.name}.py", options)
+
+
+def helper_of(result: Any) -> types.ModuleType:
+    """The helper module with what a result needs of it."""
+    module = types.ModuleType(MODULE_NAME)
+    exec(compile(assemble(result.compat_names), f"{MODULE_NAME}.py", "exec"), vars(module))
+    return module
 
 
 def shown(old: str, new: str) -> str:
@@ -104,10 +117,13 @@ def conditions_for(case: Case) -> tuple[Condition, ...]:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "def run(" in case.old], ids=lambda case: case.name)
-def test_numbers(case: Case) -> None:
+def test_numbers(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     with oracle.installed():
         namespace = load(case.old)
-    new = rewritten(case, case.old).new
+    result = rewritten(case, case.old)
+    new = result.new
+    if result.compat_names:
+        monkeypatch.setitem(sys.modules, MODULE_NAME, helper_of(result))
     for given in givens(namespace):
         conditions, surroundings = conditions_for(case), surroundings_after(case)
         found = differences(case.old, new, given, conditions, surroundings, layout=case.layout)

@@ -1,7 +1,4 @@
-"""The pre-commit hooks, by the real `pre-commit`: they rewrite or check, and never make a file.
-
-And the GitHub action: its steps, run by bash as a runner would, without the runner.
-"""
+"""The hooks, by the real `pre-commit` and `prek`: they rewrite, check or forbid, and never make a file."""
 
 from __future__ import annotations
 
@@ -10,10 +7,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.notebooks import book, code, sources
 from tests.run.commands import COMPAT, EXACT, EXACT_AFTER, PLAIN
 
 yaml = pytest.importorskip("yaml")
@@ -80,12 +77,54 @@ def contents(folder: Path) -> dict[str, str]:
     return {file.name: file.read_text() for file in sorted(folder.iterdir()) if file.is_file()}
 
 
-def test_the_hook_rewrites_by_try_repo(project: Path, hooks: Path, environment: dict[str, str]) -> None:
-    status, told = pre_commit(project, environment, "try-repo", str(hooks), "xf2sdpa", "--all-files", "--verbose")
+class Runner:
+    """A program that runs hooks, with its caches in a folder of the test's own."""
+
+    def __init__(self, name: str, environment: dict[str, str]) -> None:
+        self.command = [sys.executable, "-m", "pre_commit"] if name == "pre-commit" else [shutil.which("prek") or ""]
+        if not self.command[0]:
+            pytest.skip("prek is not installed")
+        place = str(Path(environment["PRE_COMMIT_HOME"]).with_name("prek"))
+        self.environment = {**environment, "PREK_HOME": place, "PREK_COLOR": "never"}
+
+    def run(self, folder: Path, *arguments: str) -> tuple[int, str]:
+        """What the runner makes of the files that are staged."""
+        return self.call(folder, "run", *arguments)
+
+    def call(self, folder: Path, *arguments: str) -> tuple[int, str]:
+        """What one of its commands says, and its status."""
+        command = [*self.command, *arguments]
+        done = subprocess.run(command, cwd=folder, env=self.environment, capture_output=True, text=True, check=False)
+        told = done.stdout + done.stderr
+        if done.returncode not in (0, 1) and any(words in told for words in (*NO_NETWORK, "download", "dns")):
+            pytest.skip("the hook's requirements cannot be installed here")
+        assert done.returncode in (0, 1), told
+        return done.returncode, told
+
+
+@pytest.fixture(params=["pre-commit", "prek"])
+def runner(request: pytest.FixtureRequest, environment: dict[str, str]) -> Runner:
+    return Runner(request.param, environment)
+
+
+def test_the_hook_rewrites_by_try_repo(project: Path, hooks: Path, runner: Runner) -> None:
+    status, told = runner.call(project, "try-repo", str(hooks), "xf2sdpa", "--all-files", "--verbose")
     assert status == 1, told
     assert "model.py:7:12: XF101 exact" in told
     assert contents(project) == {**PROJECT, "model.py": EXACT_AFTER}
     assert git(project, "status", "--short").split("\n") == [" M model.py", ""]
+
+
+def test_the_hook_takes_notebooks(project: Path, hooks: Path, environment: dict[str, str]) -> None:
+    notebook = project / "demo.ipynb"
+    notebook.write_text(book(code(*EXACT.split("\n"))))
+    git(project, "add", "-A")
+    status, told = pre_commit(
+        project, environment, "try-repo", str(hooks), "xf2sdpa", "--files", "demo.ipynb", "--verbose"
+    )
+    assert status == 1, told
+    assert "demo.ipynb:cell 1:7:12: XF101 exact" in told
+    assert sources(notebook) == [EXACT_AFTER]
 
 
 def test_the_hooks_by_a_configuration(project: Path, hooks: Path, environment: dict[str, str]) -> None:
@@ -97,7 +136,7 @@ def test_the_hooks_by_a_configuration(project: Path, hooks: Path, environment: d
 
     status, told = pre_commit(project, environment, "run", "xf2sdpa-check", "--all-files")
     assert (status, contents(project)) == (1, before), told
-    assert "1 file would be rewritten." in told
+    assert "1 to rewrite." in told
 
     status, told = pre_commit(project, environment, "run", "xf2sdpa", "--all-files")
     assert (status, contents(project)) == (1, {**before, "model.py": EXACT_AFTER}), told
@@ -109,66 +148,77 @@ def test_the_hooks_by_a_configuration(project: Path, hooks: Path, environment: d
         assert (status, contents(project)) == (0, {**before, "model.py": EXACT_AFTER}), told
 
 
-# -- the action --------------------------------------------------------------------------------------
+# -- by a commit, as a person makes it, with pre-commit and with prek ---------------------------------
 
 
-def action() -> dict[str, Any]:
-    read: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
-    return read
+def configured(project: Path, hooks: Path, *ids: str) -> None:
+    revision = git(hooks, "rev-parse", "HEAD").strip()
+    written = {"repos": [{"repo": str(hooks), "rev": revision, "hooks": [{"id": name} for name in ids]}]}
+    (project / ".pre-commit-config.yaml").write_text(yaml.safe_dump(written))
 
 
-def test_every_step_of_the_action_has_a_shell_and_takes_inputs_from_its_environment() -> None:
-    for step in action()["runs"]["steps"]:
-        assert step["shell"] == "bash"
-        assert "${{" not in step["run"], "an input in a script is code: hand it on by env"
+def test_what_is_staged(project: Path, hooks: Path, runner: Runner) -> None:
+    configured(project, hooks, "xf2sdpa", "xf2sdpa-forbid")
+    git(project, "add", ".pre-commit-config.yaml")
+    git(project, "commit", "-q", "-m", "hooks")
+
+    (project / "plain.py").write_text(PLAIN + "# more\n")
+    git(project, "add", "plain.py")
+    assert runner.run(project)[0] == 0, "a staged non-hit, beside hits that are not staged"
+
+    (project / "-v.py").write_text(EXACT)
+    (project / "again.py").write_text(EXACT)
+    git(project, "add", "--", "-v.py", "again.py")
+    status, told = runner.run(project)
+    assert status == 1
+    assert (project / "-v.py").read_text() == (project / "again.py").read_text() == EXACT_AFTER, told
+    git(project, "add", "--", "-v.py", "again.py")
+    assert runner.run(project)[0] == 0
+
+    (project / "new.py").write_text(COMPAT)
+    git(project, "add", "new.py")
+    status, told = runner.run(project)
+    assert (status, (project / "new.py").read_text()) == (1, COMPAT), "it is forbidden, and waits"
+    assert "which `xf2sdpa rewrite .` makes" in told
+    (project / "new.py").write_text(COMPAT.replace("=mask)", "=mask)  # xf2sdpa: ignore"))
+    git(project, "add", "new.py")
+    status, told = runner.run(project)
+    assert status == 0, f"a comment allows it: {told}"
 
 
-def checked(tmp_path: Path, project: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
-    """The check step, run as a runner does."""
-    (step,) = (step for step in action()["runs"]["steps"] if step.get("id") == "check")
-    defaults = {name: str(value.get("default", "")) for name, value in action()["inputs"].items()}
-    wrapper = tmp_path / "xf2sdpa"
-    wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m xf2sdpa "$@"\n')
-    wrapper.chmod(0o755)
-    given = {name: defaults[name[6:].lower().replace("_", "-")] for name in step["env"] if name.startswith("INPUT_")}
-    runner = {
-        "RUNNER_TEMP": str(tmp_path),
-        "GITHUB_OUTPUT": str(tmp_path / "output"),
-        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
-        "XF2SDPA": str(wrapper),
-        "INPUT_PATHS": "model.py plain.py",
-    }
-    return subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-        cwd=project,
-        env={**os.environ, **given, **runner, **{f"INPUT_{name.upper()}": value for name, value in inputs.items()}},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_a_part_of_a_file_is_staged(project: Path, hooks: Path, runner: Runner) -> None:
+    configured(project, hooks, "xf2sdpa")
+    git(project, "add", "-A")
+    (project / "part.py").write_text(EXACT)
+    git(project, "add", "part.py")
+    rest = EXACT + "\n\nREST = 1\n"
+    (project / "part.py").write_text(rest)
+    status, told = runner.run(project, "--files", "plain.py")
+    assert status == 0, told
+    status, told = runner.run(project)
+    assert status == 1, told
+    # What was not staged comes back after the hook: its change of the lines is put on top, or rolled back over it.
+    assert (project / "part.py").read_text() in (EXACT_AFTER + "\n\nREST = 1\n", rest), told
+    assert git(project, "show", ":part.py") == EXACT
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="runs bash")
-@pytest.mark.parametrize(("args", "status"), [("", 1), ("--ignore XF1", 0), ("--no-such-option", 2)])
-def test_the_check_of_the_action(tmp_path: Path, project: Path, args: str, status: int) -> None:
-    done = checked(tmp_path, project, args=args)
-    assert done.returncode == status, done.stderr
-    assert f"exit-status={status}" in (tmp_path / "output").read_text()
-    assert ("    model.py:7:12: XF101 exact" in (tmp_path / "summary").read_text()) == (status == 1)
-    assert contents(project) == PROJECT
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="runs bash")
-def test_what_the_action_shows_is_not_obeyed(tmp_path: Path, project: Path) -> None:
-    (project / "::warning ::all is well.py").write_text((project / "model.py").read_text())
-    shown = checked(tmp_path, project, paths=".").stdout.splitlines()
-    word = shown[0].removeprefix("::stop-commands::")
-    assert len(word) > 10
-    assert shown.index(f"::{word}::") > max(number for number, line in enumerate(shown) if "warning" in line) > 0
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="runs bash")
-def test_the_action_knows_two_formats(tmp_path: Path, project: Path) -> None:
-    done = checked(tmp_path, project, output_format="../../x")
-    assert done.returncode == 2
-    assert "output-format is text or json" in done.stdout
+def test_a_merge(project: Path, hooks: Path, runner: Runner) -> None:
+    configured(project, hooks, "xf2sdpa")
+    git(project, "add", "-A")
+    git(project, "commit", "-q", "-m", "hooks")
+    git(project, "checkout", "-q", "-b", "side")
+    (project / "side.py").write_text(EXACT)
+    (project / "plain.py").write_text(PLAIN + "# side\n")
+    git(project, "add", "-A")
+    git(project, "commit", "-q", "-m", "side")
+    git(project, "checkout", "-q", "-")
+    (project / "plain.py").write_text(PLAIN + "# main\n")
+    git(project, "commit", "-q", "-a", "-m", "main")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(project, "merge", "-q", "side")
+    (project / "plain.py").write_text(PLAIN + "# both\n")
+    git(project, "add", "-A")
+    status, told = runner.run(project)
+    assert status in (0, 1), told
+    assert (project / "plain.py").read_text() == PLAIN + "# both\n"
+    assert (project / "model.py").read_text() == EXACT, "what the merge does not change is not looked at"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.commands import EXACT, NOTHING, PLAIN, configured, rewrite, write
+from tests.run.commands import EXACT, NO_CALL, NOTHING, PLAIN, configured, rewrite, write
 from xf2sdpa import __main__
 
 
@@ -53,7 +53,12 @@ def test_the_short_way_out_is_not_taken_where_a_file_matches(
 ) -> None:
     write(tmp_path, plain=PLAIN, model=text)
     assert answers(["rewrite", str(tmp_path)], capsys) == (False, "")
-    assert answers(["rewrite", str(tmp_path / "plain.py")], capsys) == (True, NOTHING)
+    assert answers(["rewrite", str(tmp_path / "plain.py")], capsys) == (False, ""), "another file of the tree matches"
+    hook = ["rewrite", "--requirements=keep", str(tmp_path / "plain.py")]
+    assert answers(hook, capsys) == (True, NO_CALL), "a hook asks nothing of the tree"
+    (tmp_path / "model.py").unlink()
+    (tmp_path / "notes.md").write_text("xformers\n")
+    assert answers(["rewrite", str(tmp_path)], capsys) == (False, "")
 
 
 def test_the_short_way_out_respects_pyproject(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,3 +79,16 @@ def test_a_file_without_a_match_costs_no_import(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout == f"{NOTHING}[]\n"
+
+
+def test_a_run_of_another_project_that_was_killed_costs_this_one_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    begun = tmp_path / "state" / "xf2sdpa" / "undo" / "begun"
+    begun.mkdir(parents=True)
+    (begun / "0123456789abcdef-1.journal").write_bytes(b"")
+    file = tmp_path / "here" / "a.py"
+    file.parent.mkdir()
+    file.write_text("import torch\n")
+    assert __main__._nothing_to_do(["rewrite", str(file)])

@@ -10,12 +10,19 @@ import _signal  # type: ignore[import-not-found]  # signal itself would cost the
 import os
 import sys
 
-_HARMLESS = frozenset({"--check", "--no-helper", "--no-new-files", "--strict", "--quiet", "-q", "--flags=keep"})
+_HARMLESS = frozenset(
+    [
+        *("--check", "--no-helper", "--no-new-files", "--no-journal", "--strict", "--quiet", "-q", "--flags=keep"),
+        "--requirements=keep",
+    ]
+)
 """Options that change nothing, save what is printed, where no file matches."""
 
 
 _HELPER = b"_attention_compat"
 """The helper module: whether it stands where a file imports it must be seen."""
+_CALL = b"memory_efficient_attention"
+"""The operator, which a file may take from another one without a word of xformers."""
 
 
 def main() -> None:
@@ -55,16 +62,42 @@ def _nothing_to_do(arguments: list[str]) -> bool:
     from xf2sdpa.files.listing import list_files  # noqa: PLC0415 - nor for --help
     from xf2sdpa.files.patterns import INCLUDE  # noqa: PLC0415 - nor for --help
     from xf2sdpa.files.search import Searcher  # noqa: PLC0415 - nor for --help
+    from xf2sdpa.files.state import may_be_broken_off  # noqa: PLC0415 - nor for --help
 
+    # A hook hands over files and asks nothing of the tree around them; else the whole tree is searched.
+    whole = "--requirements=keep" not in options or any(map(os.path.isdir, paths))
+    roots, files = [], []
     try:
-        searcher = Searcher(list_files(paths, include=(*INCLUDE, "*.ipynb")))
+        if whole:
+            from xf2sdpa.files.tree import files_of, roots_of  # noqa: PLC0415 - nor for a hook
+
+            roots = roots_of(paths)
+            files = files_of(roots)
+        if roots == [os.path.realpath(path) for path in paths]:
+            count = sum(file.endswith((".py", ".pyi", ".ipynb")) for file in files)
+        else:
+            chosen = list_files(paths, include=(*INCLUDE, "*.ipynb"))
+            count, files = len(chosen), [*files, *chosen]
+        searcher = Searcher(files)
     except DiscoverError:
         return False
-    if searcher.first(_HELPER) or searcher.unreadable:
+    if searcher.first(_HELPER, _CALL) or searcher.unreadable:
+        return False
+    if options.isdisjoint({"--check", "--no-journal"}) and may_be_broken_off() and _was_broken_off_here(paths):
         return False
     if options.isdisjoint({"--quiet", "-q"}):
-        print("No call of xformers' attention found.", flush=True)
+        scanned = f"{count} file{'' if count == 1 else 's'} scanned."
+        print(f"No call of xformers' attention found.\n{scanned}", flush=True)
+        if whole and count:
+            print("xformers can be uninstalled: yes", flush=True)
     return True
+
+
+def _was_broken_off_here(paths: list[str]) -> bool:
+    """Whether a run over this project was killed, and nobody was told; those of other projects are no matter here."""
+    from xf2sdpa.files.journal import broken_off, journal_root  # noqa: PLC0415 - only after a killed run
+
+    return bool(broken_off(journal_root(paths)))
 
 
 def _is_configured(start: str) -> bool:

@@ -18,7 +18,10 @@ from xf2sdpa.files.plain import plain
 _ROOMS = {
     "bench": "xf2sdpa.bench.command",
     "explain": "xf2sdpa.rewrite.explain",
+    "pr": "xf2sdpa.bot.command",
     "rewrite": "xf2sdpa.run.command",
+    "status": "xf2sdpa.run.status",
+    "undo": "xf2sdpa.run.undo_command",
     "verify": "xf2sdpa.verify.command",
 }
 """The commands: each lives with what it does, in the module named here, and is called `command` there."""
@@ -37,6 +40,21 @@ class _Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(_ROOMS[cmd_name]).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; one that is misspelt is told the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib  # noqa: PLC0415 - only for what is misspelt
+
+            if os.path.exists(args[0]):  # noqa: PTH110 - no Path for this
+                raise click.UsageError(f"{error.message} Did you mean 'xf2sdpa rewrite {args[0]}'?", ctx) from None
+            if near := difflib.get_close_matches(args[0], _ROOMS, n=1):
+                raise click.UsageError(f"{error.message} Did you mean '{near[0]}'?", ctx) from None
+            raise
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run the command line; whatever happens, it ends with a sentence and a status that means what it says."""

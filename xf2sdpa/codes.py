@@ -15,12 +15,20 @@ NOT_SELECTED = "XF907"
 NOT_EXACT = "XF908"
 TOO_DEEP = "XF909"
 BROKEN_OFF = "XF910"
+NO_NOTEBOOK = "XF911"
+ACROSS_CELLS = "XF912"
+INSTALLS = "XF149"
 IN_HELPER = "XF161"
 GUARDED = "XF162"
+OWN_FUNCTION = "XF163"
+HELPER_CELL = "XF164"
+KEPT_OUTPUTS = "XF308"
 STILL_BOUND = "XF407"
 SHIELD = "XF408"
 NOTEBOOK = "XF410"
 LACKING = "XF412"
+MASKS_STAY = "XF413"
+REQUIREMENT = "XF170"
 
 WISHES = frozenset({IGNORED, NOT_SELECTED, NOT_EXACT})
 """Why a call is left that the user asked to leave."""
@@ -96,13 +104,46 @@ RUN_CODES = {
         'def describe():\n    return metadata.version("xformers") if HAS_XFORMERS else "no xformers"',
         "Rewrite or delete that use, or give it a flag of its own, and run again.",
     ),
+    INSTALLS: Page(
+        "a line of a notebook installs xformers no more",
+        "Nothing that the notebook runs needs the package after the rewrite: no call, no import, no line that names "
+        "it, no program that it starts, no module of the project that it imports. Only xformers goes; a line that "
+        "installs nothing else goes whole. A library of the notebook that uses xformers by itself would not be seen.",
+        "!pip install -q xformers==0.0.22 triton  # becomes: !pip install -q triton",
+        "`--ignore XF149` leaves such lines as they are.",
+    ),
+    HELPER_CELL: Page(
+        "the helper module stands in a cell of the notebook",
+        "No package stands beside the notebook from which it could import the module. The cell writes it as a file "
+        "where the kernel looks first, and stands above the first cell that imports it. It is yours: xf2sdpa updates "
+        "it only if nobody edited it.",
+        "%%writefile _attention_compat.py",
+        "`--no-helper` makes none and leaves the calls that need it. Or show the number of dimensions and the kind of "
+        "mask where the call is made, so that it can be written inline.",
+    ),
+    KEPT_OUTPUTS: Page(
+        "outputs of edited cells are those of the code before",
+        "A rewrite changes the source of cells and nothing else, so what a run printed below a cell stays.",
+        "[3]: out = F.scaled_dot_product_attention(…)  # and below it what the old code printed",
+        "Run the notebook again, or clear its outputs.",
+    ),
     NOTEBOOK: Page(
-        "a notebook names xformers",
-        "Notebooks are not rewritten. While a code cell of one imports xformers, installs it or switches it on, the "
-        "package is needed; what stands in outputs, prose, comments and strings does not count.",
-        "# demo.ipynb, a code cell\nimport xformers.ops as xops",
-        "Rewrite the cell by hand: `jupyter nbconvert --to script`, `xf2sdpa rewrite --diff` on the script shows how. "
-        "Or keep xformers for it, or `--exclude` it.",
+        "a notebook names xformers where it is not rewritten",
+        "Code cells are rewritten like files. A magic, a shell line or a cell that is no Python stays as it is; while "
+        "it names xformers, the package may be needed. A line that installs it stays while something may need it: the "
+        "message says what. What stands in outputs, prose, comments and strings does not count.",
+        "!python train.py --xformers",
+        "Edit the line by hand: drop an install line that is for nothing else, give a program its option for SDPA. "
+        "Or keep xformers for it, or `--exclude` the notebook.",
+    ),
+    REQUIREMENT: Page(
+        "a requirement file is edited",
+        "Nothing in the tree needs xformers any more, so its line goes from the requirement files in the folders of "
+        "rewritten files and above; torch's lower bound is raised where it admits less than the new code needs. "
+        "Comments, markers, hashes and order stay. An extra that held only xformers stays, empty, as people install by "
+        "its name.",
+        "# requirements.txt\ntorch>=1.13\nxformers==0.0.22",
+        "`--requirements keep` leaves them as they are and lists the lines.",
     ),
     LACKING: Page(
         "the helper module that stands lacks a name",
@@ -110,6 +151,16 @@ RUN_CODES = {
         "needs from it. It is never overwritten, so the calls that need it stay with xformers.",
         "# _attention_compat.py\ndef attend(q, k, v): ...  # and no memory_efficient_attention",
         "Write the names into it (`xf2sdpa.compat` has them), or rename or delete it, and run again: a new one comes.",
+    ),
+    MASKS_STAY: Page(
+        "mask objects stay with xformers, as its operator may be handed them",
+        "A call of xformers' operator stays somewhere in the project, and its `attn_bias` may come from another "
+        "function or file. The operator takes no mask objects but xformers' own, so none becomes the helper's. The "
+        "same holds where an `isinstance` asks for the class of a mask that comes from a file which is not rewritten. "
+        "Calls that are rewritten take both kinds.",
+        "out = memory_efficient_attention(q, k, v, attn_bias=bias)  # xf2sdpa: ignore",
+        "Let the rewrite have the call that the message names, or pass it None or a tensor; or rewrite all files of "
+        "the project at once. Then run again.",
     ),
     UNPARSABLE: Page(
         "the file does not parse",
@@ -167,6 +218,21 @@ RUN_CODES = {
         "An expression in it goes deeper than the interpreter's recursion limit.",
         "total = 1 + 1 + 1 + 1  # and some thousands more",
         "Split the expression, or exclude the file with `--exclude FILE`.",
+    ),
+    NO_NOTEBOOK: Page(
+        "the file is no notebook that can be worked on",
+        "Notebooks are rewritten in format 4: a JSON object with a list of cells. Older ones, and files with broken "
+        "JSON, stay as they were. A notebook of another language is none of our business, and is passed over.",
+        '{"nbformat": 3, "worksheets": […]}',
+        "`jupyter nbconvert --to notebook --inplace FILE` brings an old one to format 4. Else mend it, or exclude it "
+        "with `--exclude FILE`.",
+    ),
+    ACROSS_CELLS: Page(
+        "the rewrite does not fit the cells of the notebook",
+        "Cells are run one by one. A new import would stand below a cell that reads it, or in one that binds nothing "
+        "for others (`%%timeit`), so the notebook is as it was.",
+        "[1]: out = attend(q, k, v)\n[2]: import torch.nn.functional as F",
+        "Import torch.nn.functional in the first cell, and run again.",
     ),
     BROKEN_OFF: Page(
         "the work on the file broke off",

@@ -7,9 +7,11 @@ as editors' protocols do; whoever prints a column for a person adds 1.
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 TorchVersion = tuple[int, int]
 
@@ -34,12 +36,54 @@ class SiteClass(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of source text: from (line, column) up to, not including, (end_line, end_column)."""
+    """A stretch of source text: from (line, column) up to, not including, (end_line, end_column).
+
+    In a notebook the lines are those of a cell, which is counted from 1 among cells of every kind; 0 elsewhere.
+    """
 
     line: int
     column: int
     end_line: int
     end_column: int
+    cell: int = 0
+
+    @property
+    def where(self) -> str:
+        """Its first line for people, behind the file's name: `12`, or `cell 3:1`."""
+        return f"cell {self.cell}:{self.line}" if self.cell else str(self.line)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a recorded run of a program saw at one call site.
+
+    Attributes:
+        function: the digest of the text of the function around the call, as it was then.
+        rank: the number of dimensions of query, key and value in every case; None if they differ.
+        masked: whether a mask came in any case.
+    """
+
+    function: str
+    rank: int | None
+    masked: bool
+
+
+class Unreached(NamedTuple):
+    """A call that passes a mask, but that no run of its project reaches, for all that the project shows.
+
+    Attributes:
+        file, line: where it stands; the file's name without its folders.
+        function: the function that it stands in.
+        callee, parameter: what it calls, and which parameter it passes.
+        for_list: whether it is on a path for lists of tensors, and no list comes; else nothing calls its function.
+    """
+
+    file: str
+    line: int
+    function: str
+    callee: str
+    parameter: str
+    for_list: bool
 
 
 @dataclass(frozen=True)
@@ -118,9 +162,22 @@ class Finding:
         return self.kind in (FindingKind.KEEPS, FindingKind.UNSURE, FindingKind.ERROR)
 
 
+@dataclass(frozen=True)
+class CellChange:
+    """A code cell of a notebook that changes: its number, from 1, and its code; None where there is no such cell."""
+
+    cell: int
+    old: str | None
+    new: str | None
+
+
 @dataclass
 class FileResult:
-    """All that happened to one file. `old == new` when nothing changed; `new` is never half an edit."""
+    """All that happened to one file. `old == new` when nothing changed; `new` is never half an edit.
+
+    A notebook's texts are its JSON in the end; on the way there they are its code cells as one module. `cells` tells
+    what changes in it for people to read, `cell_lines` where each line of each code cell stands in the old JSON.
+    """
 
     path: Path
     old: str = ""
@@ -131,6 +188,10 @@ class FileResult:
     """What the new text takes from the helper module."""
     switches: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Where the old text tells another library to use xformers, with the expressions that decide about it."""
+    cells: tuple[CellChange, ...] = ()
+    cell_lines: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    last: bool = False
+    """Whether it is right only once every other file is written: a requirement file."""
 
     @property
     def changed(self) -> bool:
@@ -154,6 +215,9 @@ class FlagsPlace:
         flags: names of the flags that are set there now.
         why: what makes the file an entry point, and by which files it leads to a rewritten call; or what was done.
         theirs: for each flag that the program settles itself, where and how.
+        reasons: for each flag that is set there now, what in the program is the reason.
+        lacking: for each flag that is neither, what is missing.
+        cell: the cell of a notebook, from 1; 0 for another file.
     """
 
     path: str
@@ -162,15 +226,22 @@ class FlagsPlace:
     flags: tuple[str, ...]
     why: str
     theirs: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
+    cell: int = 0
 
 
 @dataclass
 class FlagsOutcome:
-    """What a run did about H200 flags: what was wanted, where they are, and lines to paste where nothing was found."""
+    """What a run did about H200 flags: what was wanted, where they are, and lines to paste where nothing was found.
+
+    `many` are the entry points that would get flags, where there are too many of them to be edited unasked.
+    """
 
     wanted: tuple[str, ...] = ()
     places: list[FlagsPlace] = field(default_factory=list)
     paste: tuple[str, ...] = ()
+    many: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,6 +274,81 @@ class Listed:
     text: str
 
 
+class Bearing(str, enum.Enum):
+    """What a place that names xformers means for whether it can be uninstalled."""
+
+    NEEDS = "needs"
+    """Without xformers this raises, or takes a slower path."""
+    UNSURE = "unsure"
+    """It may, for all that is known."""
+    CHOICE = "choice"
+    """It chooses, or offers to choose, what xformers did: to be changed by who knows what for."""
+    NAMES = "names"
+    """It only names it."""
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A place of the tree that names xformers.
+
+    Attributes:
+        path: the file.
+        line: the first of its lines that this is about.
+        kind: what sort of file: code, notebook, requirements, lock, config, docs, script, CI, Docker, other.
+        bearing: what it means for whether xformers can be uninstalled.
+        text: what stands there.
+        advice: what to do about it.
+        count: how many lines this is about.
+        code: of the finding that says the same, if one does.
+        given: whether it lies in what the run was given to work on, and not elsewhere in its tree.
+    """
+
+    path: str
+    line: int
+    kind: str
+    bearing: Bearing
+    text: str
+    advice: str
+    count: int = 1
+    code: str = ""
+    given: bool = True
+
+
+@dataclass(frozen=True)
+class RequirementChange:
+    """What became of a line of a requirement file: `now` is empty where it went, `why` says why it stays."""
+
+    path: str
+    line: int
+    was: str
+    now: str = ""
+    why: str = ""
+    extra: str = ""
+    """The extra that holds nothing any more."""
+
+
+@dataclass
+class Closing:
+    """What still names xformers in the whole tree, and whether it can be uninstalled."""
+
+    mentions: list[Mention] = field(default_factory=list)
+    requirements: list[RequirementChange] = field(default_factory=list)
+    """What became of the lines that required xformers, or a torch that is too old."""
+    edited: bool = True
+    """Whether requirement files were to be edited."""
+
+    def of(self, bearing: Bearing) -> list[Mention]:
+        """The places of one bearing."""
+        return [mention for mention in self.mentions if mention.bearing is bearing]
+
+    @property
+    def can_go(self) -> bool | None:
+        """Whether xformers can be uninstalled; None where that cannot be told."""
+        if self.of(Bearing.NEEDS):
+            return False
+        return None if self.of(Bearing.UNSURE) else True
+
+
 @dataclass
 class Run:
     """All results of one run, in the order of the paths."""
@@ -214,6 +360,16 @@ class Run:
     """What became of H200 flags in entry points."""
     listed: list[Listed] = field(default_factory=list)
     """Lines of requirement files that list xformers, though nothing needs it any more."""
+    closing: Closing | None = None
+    """What the whole tree says after the run; None where nobody asked."""
+    uncommitted: list[str] = field(default_factory=list)
+    """Files that change, and that held what git had not committed."""
+    scanned: int | None = None
+    """How many files were looked at; None where it was no matter of files."""
+    matched: int = 0
+    """How many of them name what a rule may change."""
+    torch_too_old: bool = False
+    """Whether every torch that the project admits is older than what the rewritten code needs."""
 
     @property
     def changed(self) -> list[FileResult]:
@@ -230,6 +386,14 @@ class Run:
         """The torch version that the rewritten files need."""
         floors = [site.torch_floor for result in self.results for site in result.sites if site.torch_floor]
         return max(floors, default=None)
+
+    def codes(self) -> dict[str, int]:
+        """How often each code was reported: at call sites with their notes, as findings, in entry points."""
+        told = [finding.code for result in self.results for finding in result.findings]
+        told += [place.code for place in self.flags.places]
+        for site in (site for result in self.results for site in result.sites):
+            told += [site.code, *(note.code for note in site.notes)]
+        return dict(sorted(Counter(told).items()))
 
     def count(self, kind: SiteClass) -> int:
         """How many sites of a class there are."""

@@ -10,6 +10,9 @@ from xf2sdpa.model import TorchVersion
 
 DEVICES = ("h200", "any")
 STYLES = ("inline", "compat")
+NAN_GUARDS = ("auto", "on", "off")
+HELPERS = ("copy", "import", "none")
+REQUIREMENTS = ("edit", "keep")
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Settings:
 
     paths: tuple[str, ...] = ()
     """Where to work when no path is given; below the folder of `file`."""
-    include: tuple[str, ...] = ("*.py", "*.pyi")
+    include: tuple[str, ...] = ("*.py", "*.pyi", "*.ipynb")
     exclude: tuple[str, ...] = ()
     extend_exclude: tuple[str, ...] = ()
     torch: TorchVersion | None = None
@@ -27,10 +30,18 @@ class Settings:
     """Prefixes of the codes to work on; none means all."""
     ignore: tuple[str, ...] = ()
     """Prefixes of the codes to leave out of `select`."""
-    device: str = "h200"
+    device: str | None = None
+    """No longer of use: "any" means `flags = "off"`, and either is warned of."""
     style: str = "inline"
+    helper: str = "copy"
+    """Where calls that cannot be inline go: to a module made in the project, to the installed xf2sdpa, or nowhere."""
+    nan_guard: str = "auto"
+    """Which inline calls keep off cuDNN's NaN gradients by the helper's `scaled_dot_product_attention`: `auto` masked
+    ones unless that cannot happen here, `on` unmasked ones too, `off` none."""
+    requirements: str = "edit"
+    """Whether requirement files lose xformers once nothing needs it."""
     flags: tuple[str, ...] | None = None
-    """Which H200 flags entry points get: words of `--flags`; None for what `device` suggests."""
+    """Which H200 flags entry points get: words of `--flags`; None for the usual."""
     flags_in: tuple[str, ...] = ()
     """The files that get them, instead of the entry points found; in pyproject.toml below the folder of `file`."""
     line_length: int | None = None

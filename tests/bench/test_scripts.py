@@ -1,9 +1,8 @@
-"""The scripts around bench: README's section from the stored results, and what `shapes.py` says of limits."""
+"""The scripts around bench: what `shapes.py` says of limits."""
 
 from __future__ import annotations
 
 import importlib
-import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,95 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.bench import samples
-
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
-STORED = {
-    "device": "NVIDIA H200",
-    "xformers": "0.0.34",
-    "geometric_mean": 1.71,
-    "missed": ["4k, fwd: 0.80 is below 0.85"],
-}
-
 SMALL = {"name": "x", "batch": 1, "m": 8, "n": 8, "heads": [2], "k": 8, "dtype": "float32", "mask": "none"}
-
-
-def ratios(**of: float) -> dict[str, Any]:
-    return {name.replace("_", " "): {"ratio": ratio} for name, ratio in {"xformers": 1.0, **of}.items()}
-
-
-OTHERS = {
-    "rows": [
-        {
-            "name": "a window",
-            "emitted": "compat",
-            "first": {"flex": 2.3},
-            "fwd": ratios(compat=0.6, flex=1.2),
-            "fwd+bwd": ratios(compat=1.4, flex=1.3),
-        },
-        {
-            "name": "causal",
-            "emitted": "inline",
-            "first": {},
-            "fwd": ratios(inline=0.8, heads_first=0.81),
-            "fwd+bwd": ratios(inline=0.9, heads_first=0.91),
-        },
-    ]
-}
-SLOWDOWN = {
-    "steps": 24,
-    "runs": {
-        "alone": {"seconds": 10.0, "step": 0.02},
-        "alone again": {"seconds": 10.0, "step": 0.022},
-        "samples 3": {"seconds": 25.0, "step": 0.02},
-        "all calls, no times": {"seconds": 30.0, "step": 0.24},
-    },
-}
 
 
 def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.delitem(sys.modules, name, raising=False)
     return importlib.import_module(name)
-
-
-def test_the_readme_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = script("readme_performance", monkeypatch)
-    try:
-        runs = made.runs()
-    except made.MissingError as missing:
-        pytest.skip(str(missing))
-    readme = (made.ROOT / "README.md").read_text("utf-8")
-    assert made.placed(readme, made.section(runs, *made.scripts())) == readme, "run benchmarks/readme_performance.py"
-
-
-def test_the_section_is_made_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = script("readme_performance", monkeypatch)
-    runs = {"H200": samples.result(), "H100": samples.result("NVIDIA H100 80GB HBM3")}
-    text = made.section(runs, STORED, OTHERS, SLOWDOWN)
-    assert "| label of sdpa | 4.21 ms, 1.0x | 0.300 / 1.200 | 1.00x | 0.27 | 0.300 / 1.200 | 1.00x | 0.27 |" in text
-    flat = " ".join(text.split())
-    assert "1.71 times as fast" in flat
-    assert "4k, fwd: 0.80 is below 0.85" in flat
-    assert "* a window: as emitted 0.60 / 1.40; flex (first call 2.3 s) 1.20 / 1.30" in text
-    assert "* causal: as emitted 0.80 / 0.90; stored heads first 0.81 / 0.91" in text
-    assert "2.5 times as long in all with `--samples 3`" in flat
-    assert (
-        "a later step 1.0 times (1.1 between two plain runs). With every call compared, a step takes 12 times" in flat
-    )
-    failing = [outcome for outcome in runs["H200"].outcomes if outcome.verdict.value == "does not hold here"]
-    assert len(re.findall(r"^\* “", text, re.MULTILINE)) == len(failing) > 10
-    assert all(len(line) <= 120 for line in text.splitlines() if not line.startswith("|"))
-
-
-def test_the_section_goes_between_its_markers(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = script("readme_performance", monkeypatch)
-    first = made.placed(f"before\n{made.BEGIN}\nold\n{made.END}\nafter\n", "new")
-    assert first == f"before\n{made.BEGIN}\n\nnew\n{made.END}\nafter\n"
-    assert made.placed(first, "new") == first
-    with pytest.raises(ValueError, match="README"):
-        made.placed("no markers", "new")
 
 
 def side(ratio: float, kernel: str = "", kernel_ratio: float = 1.0, rested: float = 1.0) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests import oracle
 from tests.equivalence import Surroundings, differences
-from tests.property.generator import Program
+from tests.property.program import Program
 
 Rewrite = Callable[[str], Any]
 """Text → `xf2sdpa.model.FileResult`."""

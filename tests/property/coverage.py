@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from tests.property import options as o
-from tests.property.generator import NOT_SHOWN, UNPACKED, Program
+from tests.property.program import NOT_SHOWN, UNPACKED, Program
 
 KINDS = ("exact", "assumed", "left")
 OVERRIDDEN = "a subclass that is not seen may override the method"

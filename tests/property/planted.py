@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.property.check import IMPORT, Rewrite
-from tests.property.generator import Program
+from tests.property.program import Program
 
 SDPA = "scaled_dot_product_attention"
 Edit = Callable[[Program, ast.Module], object]

@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.property.generator import Program, draw_program
+from tests.property.generator import draw_program
+from tests.property.program import Program
 
 
 @st.composite

@@ -13,7 +13,8 @@ from collections import defaultdict
 from tests.equivalence import InvalidExampleError
 from tests.property.check import Verdict, judge
 from tests.property.coverage import Coverage
-from tests.property.generator import Program, draw_program
+from tests.property.generator import draw_program
+from tests.property.program import Program
 from xf2sdpa.rewrite.engine import rewrite_text
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import Phase, given, settings
 
 from tests.property.check import numbers
-from tests.property.generator import Program
 from tests.property.planted import BUGS, Planted
+from tests.property.program import Program
 from tests.property.strategy import programs
 
 engine = pytest.importorskip("xf2sdpa.rewrite.engine")

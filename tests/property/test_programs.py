@@ -16,7 +16,7 @@ from hypothesis import given, settings
 
 from tests.property.check import Verdict, judge
 from tests.property.coverage import Coverage
-from tests.property.generator import Program
+from tests.property.program import Program
 from tests.property.strategy import programs
 
 engine = pytest.importorskip("xf2sdpa.rewrite.engine")

@@ -108,7 +108,7 @@ def _measure(
     try:
         import torch
     except ModuleNotFoundError as error:
-        raise Failure(f"{error}; bench needs torch: pip install 'xf2sdpa[verify]'") from error
+        raise Failure(f"{error}; bench needs torch: pip install 'torch>=2.1' jinja2") from error
     from xf2sdpa.bench.run import BUDGETS, Plan, run
     from xf2sdpa.bench.workloads import ShapesError
 
