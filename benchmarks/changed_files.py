@@ -20,6 +20,7 @@ from pathlib import Path
 import libcst as cst
 from timing import Table
 
+from xf2sdpa.analysis.parsed import forget
 from xf2sdpa.files.listing import list_files
 from xf2sdpa.files.source import SourceError, read
 from xf2sdpa.rewrite.decide import decide
@@ -53,6 +54,7 @@ def main() -> int:
     }
     for _ in range(options.rounds):
         for name, step in steps.items():
+            forget()  # trees of the round before, which a run would not have
             gc.collect()
             started = time.perf_counter()
             for text in texts:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from timing import Table, run_command
+from timing import Table, as_installed, run_command
 
 LIMIT = 6.0
 TEXT = "import torch\n\n\ndef relu(x):\n    return torch.relu(x) + 1\n"
@@ -42,7 +42,7 @@ def main() -> int:
         table = Table("python -c pass", "ms", 1000)
         for _ in range(rounds):
             for name, command in commands.items():
-                table.add(name, run_command(command))
+                table.add(name, run_command(command, environment=as_installed(folder)))
     table.print()
     return table.verdict("xf2sdpa rewrite FILE", LIMIT)
 

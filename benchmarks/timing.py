@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
-def run_command(command: Sequence[str], *, allowed: Sequence[int] = (0,)) -> float:
+def run_command(
+    command: Sequence[str], *, allowed: Sequence[int] = (0,), environment: Mapping[str, str] | None = None
+) -> float:
     """The seconds that a command takes; its output goes nowhere."""
     started = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, env=environment)
     seconds = time.perf_counter() - started
     if done.returncode not in allowed:
         raise SystemExit(f"exit status {done.returncode}: {' '.join(command)}")
     return seconds
+
+
+def as_installed(place: str) -> dict[str, str]:
+    """An environment in which Python finds its bytecode, as that of an installed package is; kept in `place`."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPYCACHEPREFIX": place}
 
 
 class Table:

@@ -1,0 +1,252 @@
+"""Rules with one small fault each, and whether the tests notice.
+
+    python benchmarks/mutants.py [RULE …] [--tests PATH …] [--again FILE] [--out FILE] [--store FOLDER] [--jobs N]
+        [--budget SECONDS]
+
+mutmut (`pip install mutmut`) makes the faults, one at a time, from the functions of `xf2sdpa/rules`. The tests are
+collected once; each fault is put into a fork of that process, which runs those tests that reach the faulty line, the
+rule's own first, until one fails. `--again` takes only what a file written by `--out` calls survived, `--store` keeps
+the faults and which test runs which line, for a second run over the same rules, `--budget` is the processor time that a
+fault has to be noticed in. Prints each survivor, then how many there were; exits with 1 if there is any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from pathlib import Path
+from types import FunctionType
+from typing import NoReturn
+
+import coverage
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+RULES = ROOT / "xf2sdpa" / "rules"
+TESTS = ("tests/rules", "tests/rewrite", "tests/rulekit", "tests/test_fixtures.py", "tests/kinds", "tests/run")
+SENTENCES = "tests/rewrite/test_words.py::"
+SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault: the function with it, where its statement begins in the file (1-based), and the lines that differ."""
+
+    rule: str
+    function: str
+    line: int
+    old: str
+    new: str
+    source: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.rule}.{self.function}: {self.old or '(nothing)'} -> {self.new or '(nothing)'}"
+
+
+def mutants_of(path: Path) -> Iterator[Mutant]:
+    """All that mutmut makes of a file."""
+    from mutmut.mutation.file_mutation import mutate_file_contents  # noqa: PLC0415 - no part of the test extra
+
+    text = path.read_text("utf-8")
+    code = mutate_file_contents(str(path), text).code
+    lines = code.splitlines()
+    plain = {f.name: f for f in ast.parse(text).body if isinstance(f, ast.FunctionDef)}
+    functions = {f.name: f for f in ast.parse(code).body if isinstance(f, ast.FunctionDef)}
+    for name, node in functions.items():
+        whole, mark, number = name.rpartition("__mutmut_")
+        if not mark or number == "orig":
+            continue
+        original, function = functions[f"{whole}__mutmut_orig"], whole.removeprefix("x_")
+        old = lines[original.lineno - 1 : original.end_lineno]
+        new = lines[node.lineno - 1 : node.end_lineno]
+        old[0], new[0] = (line.replace(f, function, 1) for line, f in ((old[0], original.name), (new[0], name)))
+        start, ends = _differing(old, new)
+        gone, come = old[start : len(old) - ends], new[start : len(new) - ends]
+        said = [" ".join(part.strip() for part in parts) for parts in (gone, come)]
+        line = plain[function].lineno + start
+        parts = [part for part in ast.walk(plain[function]) if isinstance(part, ast.stmt) and part.lineno <= line]
+        around = [part.lineno for part in parts if line <= (part.end_lineno or 0)]
+        yield Mutant(path.stem, function, max(around, default=line), *said, source="\n".join(new))
+
+
+def _differing(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
+    """How many lines two lists share at their beginning, and at their end."""
+    short = min(len(old), len(new))
+    start = next((i for i in range(short) if old[i] != new[i]), short)
+    ends = next((i for i in range(short - start) if old[-1 - i] != new[-1 - i]), short - start)
+    return start, ends
+
+
+def put_in(mutant: Mutant) -> None:
+    """Give the running function the code of its faulty twin: whoever holds the function has the fault."""
+    module = import_module(f"xf2sdpa.rules.{mutant.rule}")
+    space: dict[str, object] = {}
+    exec(compile(f"from __future__ import annotations\n{mutant.source}", mutant.rule, "exec"), vars(module), space)
+    function, faulty = vars(module)[mutant.function], space[mutant.function]
+    assert isinstance(function, FunctionType)
+    assert isinstance(faulty, FunctionType)
+    function.__code__, function.__defaults__ = faulty.__code__, faulty.__defaults__
+    function.__kwdefaults__ = faulty.__kwdefaults__
+
+
+class Plugin:
+    """Runs the collected tests as often as there are mutants, each time in a fork."""
+
+    def __init__(self, mutants: Sequence[Mutant], jobs: int, out: Path | None, store: Path, budget: float) -> None:
+        self.mutants, self.jobs, self.out, self.store, self.budget = mutants, jobs, out, store, budget
+        self.failed = False
+        self.fates: dict[Mutant, str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.failed |= report.failed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        reached, seconds = _reached(items, self.store)
+        running: dict[int, tuple[Mutant, float]] = {}
+        for mutant in self.mutants:
+            tests = reached.get((mutant.rule, mutant.line), set())
+            order = sorted(tests, key=lambda test, mutant=mutant: (_turn(test, mutant), seconds[test]))
+            while len(running) >= self.jobs:
+                self._wait(running)
+            child = os.fork()
+            if not child:
+                self._die_as(mutant, [items[test] for test in order])
+            running[child] = mutant, time.monotonic()
+        while running:
+            self._wait(running)
+        return True
+
+    def _die_as(self, mutant: Mutant, tests: Sequence[pytest.Item]) -> NoReturn:
+        """In the fork: 0 where every test passes, 1 where one fails, 2 where there is none."""
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        put_in(mutant)
+        begun = time.process_time()
+        for number, item in enumerate(tests):
+            if time.process_time() - begun > self.budget:
+                break
+            following = tests[number + 1] if number + 1 < len(tests) else None
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self.failed:
+                os._exit(1)
+        os._exit(0 if tests else 2)
+
+    def _wait(self, running: dict[int, tuple[Mutant, float]]) -> None:
+        """Until at least one fork has ended, or has taken too long."""
+        while True:
+            child, status = os.waitpid(-1, os.WNOHANG)
+            if child in running:
+                mutant, _ = running.pop(child)
+                fate = {0: "survived", 2: "no test"}.get(os.waitstatus_to_exitcode(status), "killed")
+                self._note(mutant, fate)
+                return
+            for late, (mutant, since) in list(running.items()):
+                if time.monotonic() - since > SECONDS:
+                    os.kill(late, 9)
+                    os.waitpid(late, 0)
+                    del running[late]
+                    self._note(mutant, "too long")
+                    return
+            time.sleep(0.05)
+
+    def _note(self, mutant: Mutant, fate: str) -> None:
+        self.fates[mutant] = fate
+        if fate != "killed":
+            print(f"{fate}: {mutant}", flush=True)
+        if self.out:
+            with self.out.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps([fate, str(mutant)]) + "\n")
+
+
+def _turn(test: str, mutant: Mutant) -> int:
+    """The rule's own tests come first, then its sentences; the sentences of all rules, a long test, are the last."""
+    if test.startswith(SENTENCES):
+        return 1 if test.endswith(f"[test_{mutant.rule}]") else 3
+    return 0 if test.startswith(f"tests/rules/test_{mutant.rule}.py") else 2
+
+
+def _reached(items: Mapping[str, pytest.Item], store: Path) -> tuple[dict[tuple[str, int], set[str]], dict[str, float]]:
+    """Which tests run which line of which rule, and how long each takes, from a run in a fork without a fault."""
+    if not (store / "seconds.json").exists():
+        child = os.fork()
+        if not child:
+            _record(items, store)
+        assert os.waitpid(child, 0)[1] == 0
+    seconds = json.loads((store / "seconds.json").read_text("utf-8"))
+    data = coverage.CoverageData(str(store / "lines"))
+    data.read()
+    reached: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for name in data.measured_files():
+        for line, contexts in data.contexts_by_lineno(name).items():
+            reached[Path(name).stem, line] |= {context for context in contexts if context in items}
+    return reached, seconds
+
+
+def _record(items: Mapping[str, pytest.Item], folder: Path) -> NoReturn:
+    """In the fork: run every test under coverage, one context each."""
+    measured = coverage.Coverage(data_file=str(folder / "lines"), source=[str(RULES)], config_file=False)
+    measured.start()
+    seconds: dict[str, float] = {}
+    tests = list(items.values())
+    for item, following in zip(tests, [*tests[1:], None], strict=True):
+        measured.switch_context(item.nodeid)
+        begun = time.monotonic()
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        seconds[item.nodeid] = time.monotonic() - begun
+    measured.stop()
+    measured.save()
+    (folder / "seconds.json").write_text(json.dumps(seconds), "utf-8")
+    os._exit(0)
+
+
+def survivors(path: Path) -> set[str]:
+    """The mutants that a file written by --out does not call killed."""
+    entries = map(json.loads, path.read_text("utf-8").splitlines())
+    return {name for fate, name in entries if fate != "killed"}
+
+
+def _all_mutants(store: Path) -> list[Mutant]:
+    """All of all rules, made anew where the store has none."""
+    stored = store / "mutants.json"
+    if not stored.exists():
+        made = [asdict(mutant) for path in sorted(RULES.glob("*.py")) for mutant in mutants_of(path)]
+        stored.write_text(json.dumps(made), "utf-8")
+    return [Mutant(**entry) for entry in json.loads(stored.read_text("utf-8"))]
+
+
+def main() -> int:
+    """Print the survivors; 1 if there are any."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rules", nargs="*")
+    parser.add_argument("--again", type=Path)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--store", type=Path, default=Path(tempfile.mkdtemp()))
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--budget", type=float, default=600)
+    parser.add_argument("--tests", nargs="+", default=TESTS)
+    asked = parser.parse_args()
+    mutants = [mutant for mutant in _all_mutants(asked.store) if not asked.rules or mutant.rule in asked.rules]
+    if asked.again:
+        again = survivors(asked.again)
+        mutants = [mutant for mutant in mutants if str(mutant) in again]
+    plugin = Plugin(mutants, asked.jobs, asked.out, asked.store, asked.budget)
+    pytest.main(["-q", "-p", "no:cacheprovider", "-s", "--no-header", *asked.tests], plugins=[plugin])
+    counted = Counter(plugin.fates.values())
+    print(f"{len(mutants)} mutants:", ", ".join(f"{count} {fate}" for fate, count in counted.most_common()))
+    return 0 if set(counted) <= {"killed"} else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
