@@ -1,0 +1,280 @@
+"""The figures of docs/performance.md and its pictures, made from the stored results: nothing of them is typed by hand.
+
+    python docs/make/performance.py            # writes them
+    python docs/make/performance.py --check    # exit 1 if they say something else than the results
+
+It reads `benchmarks/results/h200_bench.json` and `h100_bench.json` (`xf2sdpa bench --json FILE` on such machines),
+`h200_shapes.json` (`benchmarks/shapes.py`), `h200_alternatives.json` (`alternatives.py`) and
+`h200_shadow_slowdown.json` (`shadow_slowdown.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from charts import Chart, Group
+from pages import DOCS, PICTURES, ROOT, between, run, wrapped
+
+from xf2sdpa.bench.guide import FIGURES
+from xf2sdpa.bench.judges import geometric_mean
+from xf2sdpa.bench.model import Result, ShapeResult, forward_time
+from xf2sdpa.bench.report import json as report
+from xf2sdpa.bench.report import tables
+from xf2sdpa.bench.report.markdown import escaped, table_lines
+
+RESULTS = ROOT / "benchmarks" / "results"
+RUNS = {"H200": "h200_bench.json", "H100": "h100_bench.json"}
+SHAPES, ALTERNATIVES, SLOWDOWN = "h200_shapes.json", "h200_alternatives.json", "h200_shadow_slowdown.json"
+SHOWN = (
+    "sdpa",
+    "sdpa_flash",
+    "sdpa_efficient",
+    "xformers",
+    "xformers_fa2",
+    "xformers_cutlass",
+    "flash_attention_2",
+    "standard",
+)
+
+
+Document = dict[str, Any]
+
+
+class MissingError(Exception):
+    """A result is not stored yet; the text names it."""
+
+
+def runs() -> dict[str, Result]:
+    """The stored runs by the GPU's short name."""
+    missing = [name for name in (*RUNS.values(), SHAPES, ALTERNATIVES, SLOWDOWN) if not (RESULTS / name).is_file()]
+    if missing:
+        raise MissingError(f"not stored in benchmarks/results: {', '.join(missing)}")
+    return {name: report.parse((RESULTS / file).read_text("utf-8")) for name, file in RUNS.items()}
+
+
+def scripts() -> list[Document]:
+    """The stored results of `shapes.py`, `alternatives.py` and `shadow_slowdown.py`."""
+    return [json.loads((RESULTS / name).read_text("utf-8")) for name in (SHAPES, ALTERNATIVES, SLOWDOWN)]
+
+
+def made() -> dict[Path, str]:
+    """Every file of this script with its text."""
+    found, results = runs(), scripts()
+    place = DOCS / "performance.md"
+    texts = {place: between(place.read_text("utf-8"), "performance", section(found, *results))}
+    texts |= {PICTURES / f"{name}.svg": chart.svg() for name, chart in charts(found).items()}
+    return texts
+
+
+def section(found: dict[str, Result], shapes: Document, others: Document, slowdown: Document) -> str:
+    """The text between the markers, from stored runs of bench and the results of the scripts."""
+    main = found["H200"]
+    parts = [
+        "## The guide's table",
+        wrapped(_introduction(found)),
+        "![Milliseconds of each implementation: the guide's figure, H200, H100](pictures/guide-shape.svg)",
+        "\n".join(table_lines(_implementations(found))),
+        wrapped(_reading(main)),
+        "## The guide's example and nn.MultiheadAttention",
+        "Milliseconds of inference / of a training step:",
+        "\n".join(table_lines(_modules(found))),
+        "## Over many shapes",
+        "![How many times as fast as xformers the new code is, by shape](pictures/shapes.svg)",
+        wrapped(_shapes(main, shapes)),
+        "\n".join(wrapped(escaped(missed), bullet=True) for missed in shapes.get("missed", ())),
+        wrapped(_OTHERS),
+        "\n".join(wrapped(escaped(_other_forms(row)), bullet=True) for row in others["rows"]),
+        "## What verify costs a program",
+        wrapped(_slowdown(slowdown)),
+        "## The guide's claims, one by one",
+        wrapped(f"On the H200, of {tables.totals(main)}. A claim is held against every shape that it speaks of."),
+        "\n".join(_claims(main)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def charts(found: dict[str, Result]) -> dict[str, Chart]:
+    """The pictures of the page by name."""
+    shapes = {name: run.guide_shape for name, run in found.items()}
+    groups = [
+        Group(_label(shapes, key), [_guide_time(key), *(_forward(shape, key) for shape in shapes.values())])
+        for key in SHOWN
+    ]
+    names = list(dict.fromkeys(shape.name for run in found.values() for shape in run.shapes))
+    ratios = [Group(name, [_ratio_of(run, name) for run in found.values()]) for name in names]
+    title = "Milliseconds of a forward pass, batch 32, sequence 1024, 16 heads of 64, bfloat16"
+    return {
+        "guide-shape": Chart(title, ["the guide", *found], groups, " ms"),
+        "shapes": Chart(
+            "xformers' time over that of the new code: above 1 the new code is faster",
+            list(found),
+            [group for group in ratios if any(value is not None for value in group.values)],
+            "x",
+            line=1.0,
+        ),
+    }
+
+
+def _label(shapes: dict[str, ShapeResult | None], key: str) -> str:
+    labels = [entry.label for shape in shapes.values() if shape and (entry := shape.entry(key))]
+    return labels[0].replace(" (torch's own, SDPA FLASH)", ", torch's own") if labels else key
+
+
+def _guide_time(key: str) -> float | None:
+    return FIGURES[key].milliseconds if key in FIGURES else None
+
+
+def _forward(shape: ShapeResult | None, key: str) -> float | None:
+    timing = shape.timing(key) if shape else None
+    return forward_time(timing) if timing else None
+
+
+def _ratio_of(run: Result, name: str) -> float | None:
+    shape = next((shape for shape in run.shapes if shape.name == name), None)
+    return tables.old_new(shape) if shape else None
+
+
+def _introduction(found: dict[str, Result]) -> str:
+    machines = [
+        f"{run.environment.device} (torch {run.environment.torch}, cuDNN {run.environment.cudnn}, "
+        f"{run.environment.old_path})"
+        for run in found.values()
+    ]
+    return (
+        f"`xf2sdpa bench` on {'; '.join(machines)}. Batch 32, sequence 1024, dim 1024, 16 heads, bfloat16; "
+        "milliseconds forward / forward and backward, and speed relative to SDPA, forward."
+    )
+
+
+def _claims(run: Result) -> Iterator[str]:
+    """Every claim in the guide's words, with what was measured and the verdict."""
+    yield "| the guide says | measured | verdict |"
+    yield "|---|---|---|"
+    for outcome in run.outcomes:
+        measured = "; ".join(part for part in (outcome.measured, outcome.reason) if part)
+        verdict = outcome.verdict.value
+        yield f"| {escaped(tables.said(outcome))} | {escaped(measured)} | {verdict} |"
+
+
+def _implementations(found: dict[str, Result]) -> tables.Table:
+    head = ["implementation", "the guide"]
+    for name in found:
+        head += [f"{name} ms", f"{name} speed", f"{name} GB"]
+    shapes = {name: run.guide_shape for name, run in found.items()}
+    rows = []
+    for key in SHOWN:
+        labels = [entry.label for shape in shapes.values() if shape and (entry := shape.entry(key))]
+        row = [labels[0] if labels else key, tables.guide_figures(key)]
+        for shape in shapes.values():
+            row += _cells(shape, key)
+        rows.append(tuple(row))
+    return tables.Table("", tuple(head), tuple(rows), frozenset(range(2, len(head))))
+
+
+def _cells(shape: ShapeResult | None, key: str) -> list[str]:
+    entry, base = (shape.entry(key), shape.timing("sdpa")) if shape else (None, None)
+    if entry is None or entry.timing is None or base is None:
+        return [tables.EMPTY] * 3
+    memory = f"{entry.forward_memory / 1e9:.2f}" if entry.forward_memory else tables.EMPTY
+    return [tables.both(entry.timing), f"{forward_time(base) / forward_time(entry.timing):.2f}x", memory]
+
+
+def _reading(run: Result) -> str:
+    """Which kernels ran, and where the ceilings are."""
+    shape = run.guide_shape
+    sentences = []
+    if shape and (sdpa := shape.timing("sdpa")):
+        xformers = shape.timing("xformers")
+        kernels = f"SDPA ran {sdpa.kernel.partition(':')[0]}"
+        kernels += f", xformers {xformers.kernel.partition(':')[0]}" if xformers else ""
+        sentences.append(f"On the H200 {kernels}.")
+        compute, moved = run.flops_share(shape, sdpa), run.bytes_share(shape, sdpa)
+        if compute is not None and moved is not None:
+            sentences.append(
+                f"SDPA's forward reaches {shape.tflops(sdpa):.0f} TFLOP/s, {compute:.0%} of what a large matrix "
+                f"product reached in the same run, and needs {moved:.0%} of a copy's bandwidth."
+            )
+    return " ".join(sentences)
+
+
+def _modules(found: dict[str, Result]) -> tables.Table:
+    """The guide's example and `nn.MultiheadAttention`, a column a machine."""
+    labels = {module.name: module.label for run in found.values() for module in run.modules}
+    rows = []
+    for name, label in labels.items():
+        seen = [next((module for module in run.modules if module.name == name), None) for run in found.values()]
+        cells = [
+            f"{forward_time(module.forward):.1f} / {forward_time(module.step):.1f}"
+            if module and module.forward and module.step
+            else tables.EMPTY
+            for module in seen
+        ]
+        rows.append((label, *cells))
+    return tables.Table("", ("module", *(f"{name} ms" for name in found)), tuple(rows), frozenset(range(1, 3)))
+
+
+def _shapes(run: Result, shapes: Document) -> str:
+    ratios = [value for shape in run.shapes if (value := tables.old_new(shape)) is not None]
+    text = f"`benchmarks/shapes.py`, {shapes['device']}, xformers {shapes['xformers']}: over its shapes, forward and "
+    mean = shapes.get("geometric_mean")
+    text += (
+        f"backward of the emitted forms is {mean:.2f} times as fast on average (geometric). " if mean else "backward. "
+    )
+    if ratios:
+        text += (
+            f"`xf2sdpa bench` itself found {min(ratios):.2f} to {max(ratios):.2f}, {geometric_mean(ratios):.2f} on "
+            f"average of {len(ratios)} shapes. "
+        )
+    if shapes.get("missed"):
+        text += "Below its limits (0.85 as emitted, 0.9 with the best backend pinned), and why:"
+    return text.rstrip()
+
+
+_OTHERS = (
+    "What another form of torch would give there (`benchmarks/alternatives.py`, H200; xformers' time over "
+    "it, forward / forward and backward). None is taken: the helper compiles nothing behind a program's back, and "
+    "cuDNN's ragged kernel builds its plan anew in each call."
+)
+
+
+def _other_forms(row: Document) -> str:
+    """One row of `alternatives.py`."""
+    ways = [row[way] for way in ("fwd", "fwd+bwd")]
+    names = [name for name in row["fwd"] if name != "xformers"]
+    cells = [f"{_called(name, row)} {' / '.join(_ratio(way[name]) for way in ways)}" for name in names]
+    return f"{row['name']}: {'; '.join(cells)}"
+
+
+def _ratio(side: Document) -> str:
+    return f"{side['ratio']:.2f}"
+
+
+def _called(name: str, row: Document) -> str:
+    if name == row["emitted"]:
+        return "as emitted"
+    first = row["first"].get(name)
+    return f"{name} (first call {first:.1f} s)" if first is not None else f"stored {name}"
+
+
+def _slowdown(found: Document) -> str:
+    runs = found["runs"]
+    alone, again, sampled, every = (runs[name] for name in ("alone", "alone again", "samples 3", "all calls, no times"))
+    ratios = [run["step"] / alone["step"] for run in (sampled, again, every)]
+    return (
+        f"What `xf2sdpa verify` costs a program (`benchmarks/shadow_slowdown.py --device cuda`, H200, "
+        f"{found['steps']} steps of examples/families): {sampled['seconds'] / alone['seconds']:.1f} times as long in "
+        f"all with `--samples 3`, start, comparisons, times and report included; a later step "
+        f"{ratios[0]:.1f} times ({ratios[1]:.1f} between two plain runs). With every call compared, a step takes "
+        f"{ratios[2]:.0f} times as long."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(made, __doc__))
