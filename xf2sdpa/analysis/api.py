@@ -29,6 +29,8 @@ ATTENTION_VARIANTS = frozenset(
         "merge_attentions",
     }
 )
+NEVER_RELEASED = frozenset({"xformers.ops.cross_entropy"})
+"""Names that published code imports and that no release of xformers has ever had."""
 CAUSAL = "LowerTriangularMask"
 _MASK_CLASS = re.compile(
     r"Attention(Bias|Mask)|(LowerTriangular|BlockDiagonal|PagedBlock|LocalAttention)\w*(Mask|Bias)"

@@ -27,6 +27,7 @@ from xf2sdpa.edits.kinds import (
     TakeArm,
     TakeBranch,
     TakeElse,
+    TakeHandler,
     Unguard,
     Unwrap,
     Within,
@@ -76,6 +77,8 @@ class _Program:
             new = [_changed(edit.node, names=left)] if left else []
         elif isinstance(edit, TakeArm):
             new = self.block(edit.node.body if edit.answer else edit.node.orelse)
+        elif isinstance(edit, TakeHandler):
+            new = self.block(edit.node.handlers[0].body)
         elif isinstance(edit, TakeElse):
             new = [_changed(edit.node, test=_expression(edit.condition), body=self.block(edit.node.orelse), orelse=[])]
         elif isinstance(edit, Unguard):

@@ -100,6 +100,13 @@ class Unguard:
 
 
 @dataclass(frozen=True)
+class TakeHandler:
+    """A `try` that fails at its first statement, always, becomes what its one handler does."""
+
+    node: ast.Try
+
+
+@dataclass(frozen=True)
 class TakeArm:
     """An `if` whose condition has a known value (`answer`) becomes the arm that it takes."""
 
@@ -151,5 +158,5 @@ class Within:
 
 
 ExpressionEdit = CallEdit | Unwrap | Rename | ReplaceExpression | TakeBranch | DropOperands
-StatementEdit = ReplaceStatement | TakeArm | TakeElse | Unguard | RemoveAliases
+StatementEdit = ReplaceStatement | TakeArm | TakeElse | TakeHandler | Unguard | RemoveAliases
 Edit = ExpressionEdit | StatementEdit | InsertBefore | Within | AddImport

@@ -29,6 +29,7 @@ from xf2sdpa.edits.kinds import (
     StatementEdit,
     TakeArm,
     TakeElse,
+    TakeHandler,
     Unguard,
     Within,
 )
@@ -162,6 +163,10 @@ class _Editor:
             return self.arm(cast("cst.If", node), edit)
         if isinstance(edit, Unguard):
             return self.unguarded(node, edit.node)
+        if isinstance(edit, TakeHandler):
+            handler = cast("cst.Try", node).handlers[0]
+            above = [*node.leading_lines, *without_blank_start(handler.leading_lines)]
+            return self.unpacked([(handler.body, edit.node.handlers[0].body)], above)
         if isinstance(edit, TakeElse):
             return [self.negated(cast("cst.If", node), edit)]
         edited = self.expressions.edit(node, twin)

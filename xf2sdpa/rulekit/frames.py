@@ -1,12 +1,12 @@
-"""What is left of a guard whose import cannot fail any more: the way that it takes when nothing fails."""
+"""What is left of a guard once it is known whether its import fails: the way that it takes then."""
 
 from __future__ import annotations
 
 import ast
 
-from xf2sdpa.analysis.imports import ImportNode, guards_around
+from xf2sdpa.analysis.imports import ImportNode, guards_around, is_message
 from xf2sdpa.analysis.names import called_name
-from xf2sdpa.edits.kinds import Unguard
+from xf2sdpa.edits.kinds import TakeHandler, Unguard
 from xf2sdpa.rulekit.draft import FileDraft
 
 
@@ -62,6 +62,33 @@ def _take_success_path(file: FileDraft, guard: ast.Try | ast.With, left: list[as
         if (statement not in left or isinstance(statement, ast.Pass)) and not file.is_gone(statement):
             file.drop(statement, code)
     file.take_away(guard, besides=[s for s in (*left, *after) if not isinstance(s, ast.Pass)])
+    return True
+
+
+def can_take_handler(guard: ast.Try) -> bool:
+    """Whether what a guard does when its first statement fails can stand alone: nothing in it asks for the error."""
+    handler = guard.handlers[0]
+    return not guard.finalbody and handler.name is None and not any(map(_asks_for_the_error, ast.walk(handler)))
+
+
+def _asks_for_the_error(node: ast.AST) -> bool:
+    """`raise` alone, or a call that prints, logs or returns the error that is being handled."""
+    if isinstance(node, ast.Raise):
+        return node.exc is None
+    return isinstance(node, ast.Call) and called_name(node.func) in ("exc_info", "print_exc", "format_exc", "exception")
+
+
+def take_handler(file: FileDraft, guard: ast.Try, code: str) -> bool:
+    """Let a guard that fails at its first statement become what its handler does; whether it will."""
+    if not file.ask(TakeHandler(guard), code):
+        return False
+    kept = []
+    for statement in guard.handlers[0].body:
+        if isinstance(statement, ast.Pass) or (isinstance(statement, ast.Expr) and is_message(statement)):
+            file.drop(statement, code)
+        else:
+            kept.append(statement)
+    file.take_away(guard, besides=kept)
     return True
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from xf2sdpa.analysis.api import CAUSAL, api_name, is_mask_class, is_ours
+from xf2sdpa.analysis.api import CAUSAL, NEVER_RELEASED, api_name, is_mask_class, is_ours
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import scope_of
 from xf2sdpa.analysis.names import MODULES
@@ -28,6 +28,7 @@ from xf2sdpa.rulekit.spelling import torch_function
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.NAMES
+AFTER = ("never_released",)
 CODES = {
     "XF160": "a name of xformers.ops comes from the helper module",
     "XF402": "a part of xformers that torch has no equivalent for",
@@ -225,4 +226,6 @@ def _is_mask(dotted: str) -> bool:
 def _report(file: FileDraft, chain: ast.expr, dotted: str) -> None:
     part = "Op" if is_kernel(api_name(dotted)) else next((part for part in dotted.split(".") if part in _ADVICE), "")
     advice = _ADVICE.get(part, "Keep xformers (or mslk) for this, or rewrite it by hand.")
+    if dotted in NEVER_RELEASED:
+        advice = "No release of xformers has it, so that this import always fails: torch has F.cross_entropy."
     file.report(chain, "XF402", f"{dotted} stays: torch has no equivalent", advice, FindingKind.KEEPS)

@@ -11,10 +11,10 @@ import ast
 
 from xf2sdpa.analysis.imports import bound_name, brings_ours, guards_around, loads_from
 from xf2sdpa.analysis.names import Names
-from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.edits.kinds import TakeArm
 from xf2sdpa.model import SiteClass
 from xf2sdpa.rulekit.draft import CallDraft, FileDraft, Refusal, Settled
+from xf2sdpa.rulekit.frames import can_take_handler, take_handler
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
@@ -87,9 +87,7 @@ def finish(file: FileDraft) -> None:
         return
     for guard in _guards(file):
         if not file.is_gone(guard) and not _is_needed(file, guard):
-            kept = [statement for statement in guard.handlers[0].body if not isinstance(statement, ast.Pass)]
-            text = "\n".join(source_of(statement, file.lines) for statement in kept)
-            file.replace(guard, text, "XF218", keeping=kept)
+            take_handler(file, guard, "XF218")
 
 
 def _may_go(file: FileDraft) -> bool:
@@ -106,13 +104,7 @@ def _guards(file: FileDraft) -> list[ast.Try]:
 
 def _gives_way(guard: ast.Try) -> bool:
     """Whether a `try` does, without xformers, what its handler says and nothing else."""
-    first, handler = guard.body[0], guard.handlers[0]
-    return brings_ours(first) and not (guard.finalbody or handler.name or any(map(_depends_on_its_place, handler.body)))
-
-
-def _depends_on_its_place(statement: ast.stmt) -> bool:
-    """Whether a statement has a block, or means something in a handler only."""
-    return hasattr(statement, "body") or (isinstance(statement, ast.Raise) and statement.exc is None)
+    return brings_ours(guard.body[0]) and can_take_handler(guard)
 
 
 def _is_needed(file: FileDraft, guard: ast.Try) -> bool:

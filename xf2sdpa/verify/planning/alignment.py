@@ -23,6 +23,7 @@ from xf2sdpa.edits.kinds import (
     TakeArm,
     TakeBranch,
     TakeElse,
+    TakeHandler,
     Unguard,
     Unwrap,
     Within,
@@ -138,6 +139,8 @@ class _Aligner:
             edit = self.edits.get(id(statement))
             if isinstance(edit, TakeArm) and ast.dump(edit.node.test) not in kept:
                 yield from self.taken(edit.node.body if edit.answer else edit.node.orelse, kept)
+            elif isinstance(edit, TakeHandler):
+                yield from self.taken(edit.node.handlers[0].body, kept)
             elif isinstance(edit, Unguard):
                 frame = edit.node
                 rest = [*frame.orelse, *frame.finalbody] if isinstance(frame, ast.Try) else []
