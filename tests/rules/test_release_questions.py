@@ -52,6 +52,12 @@ EMITTED = {
         has=("R = 'N/A'\n",),
         helper=True,
     ),
+    "words about something else": Case(
+        asked("options.get('size', 'small'), 'wide' in options", SHOWN, head="import xformers.ops as xops\n\n"),
+        ("finding XF143",),
+        has=("options.get('size', 'small'), 'wide' in options\n", "R = 'N/A'\n"),
+        helper=True,
+    ),
     "two questions in one": answered(f"{V} >= '0.0.17' and {V} != '0.0.18'", "True"),
     "two variables at once": Case(
         asked(f"A = B = {V}", "FLAG = A < '0.0.20'"),

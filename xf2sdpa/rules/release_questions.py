@@ -190,12 +190,21 @@ def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
             yield load
     yield from _handed_over(file)
     yield from (c for c in names.calls if is_lookup(c) and called_name(c.func) == "version" and not file.is_gone(c))
+    ours = _bound_to_ours(file)
     for constant in names.strings:
         parent = names.parents[id(constant)]
+        if not (is_ours(str(constant.value)) or constant.value in ours):
+            continue
         if isinstance(parent, ast.Compare) and parent.left is constant and not file.is_gone(parent):
             yield constant
         elif isinstance(parent, ast.Call) and called_name(parent.func) == "get" and not file.is_gone(parent):
             yield parent
+
+
+def _bound_to_ours(file: FileDraft) -> set[str]:
+    """The variables that stand for something of ours, in any scope."""
+    scopes = file.names.scopes.values()
+    return {name for s in scopes for name, found in s.bindings.items() if any(is_ours(b.dotted) for b in found)}
 
 
 def _handed_over(file: FileDraft) -> Iterator[ast.expr]:
