@@ -57,3 +57,10 @@ def test_choices_are_told() -> None:
     )
     assert [use.line for use in choices([*ast.walk(ast.parse(text))])] == [1, 2]
     assert [use.line for use in imports(ast.walk(ast.parse("find_spec('xformers')\nimport xformers\n")))] == [2]
+
+
+def test_who_has_just_rewritten_a_file_is_not_told_to_do_so() -> None:
+    nodes = list(ast.walk(ast.parse("import xformers\n")))
+    assert "Run `xf2sdpa rewrite`" in next(needs(nodes)).advice
+    assert "by hand" in next(imports(nodes)).advice
+    assert "Run" not in next(imports(nodes)).advice

@@ -24,7 +24,8 @@ _SWITCH = re.compile(
 _REGISTERED = re.compile(r"torch\.ops\.xformers\w*")
 _BACKEND = frozenset({"set_attention_backend", "attention_backend"})
 _OPTIONS = frozenset({"add_argument", "option", "add_option", "Option", "Argument"})
-_OPTION = "The option is accepted as before and chooses nothing any more; drop it when you may."
+_OPTION = "The option is accepted as before; rename or drop it when you may."
+_LEFT = "The rewrite left it: delete it by hand, with what it is for."
 _NAME = "Offer the choice under another name, or drop it, when you may."
 
 
@@ -52,10 +53,10 @@ def needs(nodes: Iterable[ast.AST]) -> Iterator[Use]:
 
 
 def imports(nodes: Iterable[ast.AST]) -> Iterator[Use]:
-    """The imports alone."""
+    """The imports that a rewrite left in a file."""
     for node in nodes:
         if isinstance(node, ast.stmt) and brings_ours(node):
-            yield _needs(node, "imports it")
+            yield Use(node.lineno, Bearing.NEEDS, "imports it", _LEFT)
 
 
 def choices(nodes: Sequence[ast.AST]) -> Iterator[Use]:
