@@ -80,3 +80,21 @@ def test_a_terminal_shows_the_users_code_first_and_a_helper_as_a_line(tmp_path: 
     assert "lines" in helper[0]
     assert len(whole) > len(shown) + 90
     assert any(line.startswith("+def memory_efficient_attention(") for line in whole)
+
+
+@pytest.mark.parametrize(
+    "line", ["from ._attention_compat import use_flex", "from net._attention_compat import use_flex"]
+)
+def test_a_name_that_a_person_imports_from_the_copy_comes_into_it(line: str, tmp_path: Path) -> None:
+    window = "xops.fmha.attn_bias.LocalAttentionFromBottomRightMask(3, 3)"
+    attend = f"def attend(q, k, v):\n    return xops.memory_efficient_attention(q, k, v, {window})\n"
+    call = f"import xformers.ops as xops\n\n\n{attend}"
+    write(tmp_path, {"net/__init__.py": "", "net/model.py": call})
+    rewrite(tmp_path)
+    assert "flex" not in tree(tmp_path)[f"net/{COPY}"]
+    write(tmp_path, {"net/start.py": f"{line}\n\nuse_flex()\n"})
+    rewrite(tmp_path)
+    assert "def use_flex() -> None:" in tree(tmp_path)[f"net/{COPY}"]
+    (tmp_path / "net/start.py").unlink()
+    rewrite(tmp_path)
+    assert "flex" not in tree(tmp_path)[f"net/{COPY}"]

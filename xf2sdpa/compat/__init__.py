@@ -37,7 +37,7 @@ from xf2sdpa.compat.attention import (
     memory_efficient_attention_forward,
     memory_efficient_attention_forward_requires_grad,
 )
-from xf2sdpa.compat.kernels import scaled_dot_product_attention
+from xf2sdpa.compat.kernels import scaled_dot_product_attention, use_flex
 from xf2sdpa.compat.masks import (
     AttentionBias,
     AttentionMask,
@@ -111,4 +111,5 @@ __all__ = [
     "scaled_index_add",
     "swiglu",
     "uninstall",
+    "use_flex",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -182,6 +183,87 @@ def _band_mask(m: int, n: int, band: _Band, dtype: torch.dtype, device: str | to
     return torch.zeros(m, n, dtype=dtype, device=device).masked_fill_(~seen, float("-inf"))
 
 
+_FLEX: Any = None  # compiled `flex_attention`, once the program has asked for it
+
+
+def use_flex() -> None:
+    """Let compiled `flex_attention` compute windows from now on, where no gradient is wanted.
+
+    On an H200, a window of 256 to both sides of 8192 tokens then takes about half as long. The first call compiles
+    for some seconds, the first one of another length again, then none: but for another window, number of heads or
+    head size. Windows of packed sequences, of fewer queries than keys, with dropout, below 1024 tokens, and with
+    gradients, for which flash attention is faster, are computed as before.
+
+    Raises RuntimeError where it cannot run: without a CUDA device, without triton, before torch 2.7.
+    """
+    global _FLEX  # noqa: PLW0603 - the program's choice, as with torch.backends
+    if not torch.cuda.is_available():
+        raise RuntimeError("use_flex: there is no CUDA device, and compiled flex_attention is faster on one only")
+    if importlib.util.find_spec("triton") is None:
+        raise RuntimeError("use_flex: flex_attention is compiled by triton, which is not installed")
+    if _TORCH < (2, 7):
+        raise RuntimeError(f"use_flex: needs torch 2.7 or newer, for lengths that change; this is {torch.__version__}")
+    _FLEX = torch.compile(importlib.import_module("torch.nn.attention.flex_attention").flex_attention)
+
+
+def _takes_flex(q: Tensor, k: Tensor, v: Tensor, p: float) -> bool:
+    """Whether the program has asked for `flex_attention`, and it computes windows of these faster."""
+    trains = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+    fits = q.dtype in _HALF and q.shape[-1] == v.shape[-1] and q.shape[-1] in (16, 32, 64, 128, 256)
+    fits = fits and q.is_cuda and q.shape[0] > 0 and q.shape[2] == k.shape[2] >= 1024
+    return _FLEX is not None and fits and not trains and p == 0.0 and not torch.compiler.is_compiling()
+
+
+def _flex(q: Tensor, k: Tensor, v: Tensor, band: _Band, scale: float | None) -> Tensor:
+    """Attention of as many queries as keys within a band, by compiled `flex_attention`."""
+    for x in (q, k, v):
+        torch._dynamo.maybe_mark_dynamic(x, 2)
+    groups = k.shape[1] != q.shape[1]
+    out: Tensor = _FLEX(q, k, v, block_mask=_block_mask(q.shape[2], band, q.device), scale=scale, enable_gqa=groups)
+    return out
+
+
+@functools.lru_cache(maxsize=16)
+def _block_mask(length: int, band: _Band, device: torch.device) -> Any:
+    """Which blocks of 128 keys lie within the band for a block of 128 queries: wholly, or in part.
+
+    Made from the limits: from `_seen`, every pair would have to be looked at. On the CPU, so that nothing waits for it.
+    """
+    starts = torch.arange(0, length, 128)
+    ends = starts + 127
+    inside = torch.ones(len(starts), len(starts), dtype=torch.bool)
+    whole = inside & (ends < length)[:, None] & (ends < length)
+    if band.left >= 0:
+        inside &= ends >= (starts - band.left)[:, None]
+        whole &= starts >= (ends - band.left)[:, None]
+    if band.right >= 0:
+        inside &= starts <= (ends + band.right)[:, None]
+        whole &= ends <= (starts + band.right)[:, None]
+    blocks = []
+    for part in (inside & ~whole, whole):
+        order = part.to(torch.int32).argsort(dim=-1, descending=True, stable=True)
+        blocks += [part.sum(-1, dtype=torch.int32), order.to(torch.int32)]
+    if device.type == "cuda":
+        blocks = [x.pin_memory().to(device, non_blocking=True) for x in blocks]
+    for x in blocks:
+        for dimension in range(x.ndim):
+            torch._dynamo.maybe_mark_dynamic(x, dimension)
+    flex = importlib.import_module("torch.nn.attention.flex_attention")
+    blocks = [x[None, None] for x in blocks]
+    return flex.BlockMask.from_kv_blocks(*blocks, mask_mod=_seen(band), seq_lengths=(length, length))
+
+
+@functools.lru_cache(maxsize=16)
+def _seen(band: _Band) -> Any:
+    """The band as `flex_attention` asks for it; the same function for the same band, else it would compile again."""
+    left, right = (2**30 if limit < 0 else limit for limit in band[:2])
+
+    def seen(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (key >= query - left) & (key <= query + right)
+
+    return seen
+
+
 def _banded(q: Tensor, k: Tensor, v: Tensor, band: _Band, p: float, scale: float | None) -> Tensor:
     """Dense attention within a band: without a mask if a kernel supports the band, else with one."""
     m, n = q.shape[-2], k.shape[-2]
@@ -193,6 +275,8 @@ def _banded(q: Tensor, k: Tensor, v: Tensor, band: _Band, p: float, scale: float
             return _sdpa(q, k, v, p, scale, is_causal=True)
         if m < n and _takes_lower_right(q):
             return _lower_right(q, k, v, p, scale)
+    if _takes_flex(q, k, v, p):  # for use_flex
+        return _flex(q, k, v, band, scale)
     out = _flash(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), (None, None, m, n), band, p, scale)
     if out is not None:
         return out.transpose(1, 2)

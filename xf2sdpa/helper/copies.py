@@ -12,7 +12,7 @@ from xf2sdpa.analysis.api import ATTENTION
 from xf2sdpa.files.listing import list_files
 from xf2sdpa.helper.placing import Imports, packages_of, places, roots_of, scripts_of
 from xf2sdpa.helper.pruning import Uses
-from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME, held, is_copy, is_untouched, lacking, with_text
+from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME, exported, held, is_copy, is_untouched, lacking, with_text
 from xf2sdpa.helper.usage import uses_of
 from xf2sdpa.model import Copy, FileResult
 from xf2sdpa.project.files import Project
@@ -68,8 +68,11 @@ def finished_copies(copies: Sequence[Copy], results: Mapping[Path, FileResult], 
         project: the files with their new texts.
     """
     unused, standing = _standing_copies(project, {Path(os.path.realpath(copy.path)) for copy in copies})
+    asked = _asked_of_copies(project) if copies or standing else {}
     names = {
-        copy.path: frozenset().union(*(results[user].compat_names for user in copy.modules))
+        copy.path: frozenset(asked.get(os.path.realpath(copy.path), ())).union(
+            *(results[user].compat_names for user in copy.modules)
+        )
         for copy in (*copies, *standing)
     }
     alike = {copy.path for copy in (*copies, *standing) if _is_top_level(copy, project)}
@@ -110,6 +113,16 @@ def _nearest_copy(path: Path) -> Path | None:
     """The copy in the folder of a file, or in the nearest folder above that has one."""
     above = (folder / FILE_NAME for folder in path.resolve().parents)
     return next((copy for copy in above if copy.exists()), None)
+
+
+def _asked_of_copies(project: Project) -> dict[str, set[str]]:
+    """What files import from each copy, by its real path: also what a person wrote there that no call needs."""
+    found: dict[str, set[str]] = {}
+    for file in _importing(project):
+        for s in project.imports(file):
+            if s.name in exported() and (module := project.graph.module(file, s.dots, s.module)) is not None:
+                found.setdefault(os.path.realpath(module), set()).add(s.name)
+    return found
 
 
 def _has_user(copy: Path, project: Project) -> bool:
