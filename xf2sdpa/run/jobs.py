@@ -25,8 +25,8 @@ from xf2sdpa.project.handed_on import HandedOn
 from xf2sdpa.project.index import Index
 from xf2sdpa.project.library_subclasses import has_own_switches, inherited_in, subclasses_in
 from xf2sdpa.project.never_passed import NeverPassed, never_passed
-from xf2sdpa.project.passed import Passed, passed
 from xf2sdpa.project.questions import Questions
+from xf2sdpa.project.ranks_from_callers import FromCallers, ranks_from_callers
 from xf2sdpa.project.replaced import Replaced
 from xf2sdpa.rewrite.engine import GUARD_NEEDLE, NEEDLE
 from xf2sdpa.rewrite.options import Options
@@ -117,11 +117,11 @@ def jobs_of(
         )
 
 
-def _by_callers(project: Project, calling: Sequence[str]) -> tuple[dict[str, NeverPassed], dict[str, Passed]]:
+def _by_callers(project: Project, calling: Sequence[str]) -> tuple[dict[str, NeverPassed], dict[str, FromCallers]]:
     """What callers tell of the functions with calls: the masks that nothing passes, and what is passed."""
     index = Index(project, functools.partial(meanings_in, project))
     callers = Callers(index)
-    return never_passed(index, callers, calling), passed(index, callers, calling)
+    return never_passed(index, callers, calling), ranks_from_callers(index, callers, calling)
 
 
 def _of_masks(project: Project, settings: Settings, sources: Sequence[Source]) -> dict[str, Any]:
