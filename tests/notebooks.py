@@ -45,6 +45,14 @@ def sources(path: Path) -> list[str]:
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
+def saved(*cells: Cell, name: str = "demo.ipynb", **more: Any) -> Path:
+    """A notebook on disk, below the current folder."""
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(book(*cells, **more), "utf-8")
+    return path
+
+
 def run_cells(path: Path) -> dict[str, Any]:
     """The namespace after all cells of a notebook, run in order; magics and shell lines are left out.
 
@@ -83,3 +91,30 @@ def _streams(notebook: Any) -> Iterator[str]:
         for output in cell.get("outputs", ()):
             if output.get("name") == "stdout":
                 yield output["text"]
+
+
+# Two notebooks with one call each, and what they begin with.
+SEED = (
+    "import torch",
+    "torch.manual_seed(7)",
+    "q, k, v = (torch.randn(2, 5, 3, 8, dtype=torch.float64) for _ in range(3))",
+)
+ATTEND = ("def attend(q, k, v, bias=None):", "    return memory_efficient_attention(q, k, v, attn_bias=bias)")
+BY_HELPER = (
+    code("%pip install -q xformers==0.0.22 triton"),
+    code("from xformers.ops import LowerTriangularMask, memory_efficient_attention"),
+    code(*ATTEND),
+    code(*SEED),
+    code("out = attend(q, k, v) + attend(q, k, v, LowerTriangularMask())", "print(out.sum().item())"),
+)
+INLINE = (
+    prose("# Größe: xformers"),
+    code("!pip install xformers"),
+    code(*SEED, "torch.set_default_dtype(torch.float64)", "import xformers.ops as xops", outputs=printed("old\n")),
+    code("%env A=1", "b, n, h = 2, 5, 3", "x = torch.randn(b, n, 8)", "to_qkv = torch.nn.Linear(8, 3 * h * 8)"),
+    code(
+        "q, k, v = to_qkv(x).view(b, n, 3, h, -1).unbind(2)",
+        "out = xops.memory_efficient_attention(q, k, v).reshape(b, n, -1)",
+        "print(out.sum().item())",
+    ),
+)

@@ -75,3 +75,30 @@ def attend(x, w):
 """
     (site,) = rewrite_text(text).sites
     assert site.kind.value == "assumed"
+
+
+ROUND = """\
+import xformers.ops as xops
+
+
+def attend(x, y, n):
+    b, m, h, d = x.shape
+    b, m, d = y.shape
+    {first} = {values}
+    for _ in range(n):
+        out = xops.memory_efficient_attention(a0, a0, a0)
+        {turns}
+    return out
+"""
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 9])
+def test_a_value_that_goes_round_a_loop_is_followed_to_its_end(count: int) -> None:
+    """After `count` rounds the 3-D `y` has come to the call, which began with the 4-D `x`."""
+    names = [f"a{number}" for number in range(count)]
+    turns = "\n        ".join(f"{one} = {other}" for one, other in zip(names, [*names[1:], "y"], strict=True))
+    text = ROUND.format(first=" = ".join(names), values="x", turns=turns)
+    (site,) = rewrite_text(text).sites
+    assert site.code in ("XF201", "XF202")
+    (site,) = rewrite_text(text.replace("= y\n", "= x * 2\n")).sites
+    assert site.code == "XF101"

@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 
 from xf2sdpa.cli import cli
 
-NO_CALL = "No call of xformers' attention found.\n1 file scanned.\n"
+NOTHING_FOUND = "No call of xformers' attention found"
+NO_CALL = f"{NOTHING_FOUND}.\n1 file scanned.\n"
 CAN_GO = "xformers can be uninstalled: yes\n"
 NOTHING = NO_CALL + CAN_GO
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ EXACT = (
 
 def dying(text: str, path: str, options: object) -> object:
     if "bad" in path:
+        faulthandler.disable()  # pytest's own would print a stack into the log, as if something had gone wrong
         os.kill(os.getpid(), signal.SIGSEGV)
     return rewrite_with(text, path, options)  # type: ignore[arg-type]
 

@@ -9,17 +9,22 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 from xf2sdpa.analysis.imports import is_message
 from xf2sdpa.analysis.names import called_name
 
-QUESTION = re.compile(r"is_xformers\w*|has_xformers|xformers_available")
-"""Functions that ask whether xformers is there (XF403)."""
+_QUESTION = re.compile(r"is_xformers\w*|has_xformers|xformers_available")
 
 FINDING = frozenset({"find_spec", "find_loader"})
 """What gives None for a package that is not there."""
 LOADING = frozenset({"import_module", "__import__", "version", "distribution", "get_distribution"})
 """What raises for one."""
+
+
+def is_question(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Whether something calls a function that asks, by its name, whether xformers is there (XF403)."""
+    return isinstance(node, ast.Call) and _QUESTION.fullmatch(called_name(node.func)) is not None
 
 
 def functions_of(tree: ast.Module) -> dict[str, ast.FunctionDef]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.names import Names, called_name
-from xf2sdpa.analysis.passed import passed_for
+from xf2sdpa.analysis.own_calls import passed_by_own_calls
 from xf2sdpa.analysis.scopes import Binding
 
 _ROOT = "diffusers"
@@ -64,7 +64,7 @@ def _of_bindings(names: Names, bindings: list[Binding], node: ast.Name, depth: i
     for binding in bindings:
         if isinstance(binding.node, ast.arg):
             if binding.node.annotation is None:
-                passed = passed_for(names, binding.node)
+                passed = passed_by_own_calls(names, binding.node)
                 if not passed:
                     return ""
                 values += passed

@@ -7,6 +7,7 @@ the same file by their bodies. At each call site the values of the arguments are
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -250,7 +251,7 @@ class Walk(Functions):
 
     def _loop(self, node: ast.For | ast.AsyncFor | ast.While, prepare: object) -> tuple[bool, bool]:
         leaves = False
-        for _ in range(MAX_LOOP_PASSES):
+        for number in itertools.count(1):
             before = self.env.copy()
             mark = len(self.frames[-1].left_loop)
             with self.perhaps(node):
@@ -260,8 +261,11 @@ class Walk(Functions):
             ends = [before, *([self.env] if falls else []), *self.frames[-1].left_loop[mark:]]
             del self.frames[-1].left_loop[mark:]
             self.env = self._meet(ends, node) or before
-            if self.env.variables == before.variables:
+            changed = [name for name, v in self.env.variables.items() if before.variables.get(name) != v]
+            if not changed:
                 break
+            if number >= MAX_LOOP_PASSES:  # a value that goes round through many variables: none of these is known
+                self.env.variables.update({name: Unknown(self.token((id(node), name))) for name in changed})
         with self.perhaps(node, 1):
             self.block(node.orelse)
         return True, leaves

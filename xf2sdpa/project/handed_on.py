@@ -45,8 +45,6 @@ def bindings_of_ours(text: str) -> dict[str, str]:
 
 _READ = re.compile(r"""(?:\.\s*|["'])(\w+)""")
 """A word behind a dot, or at the beginning of a string."""
-_DEEPEST = 3
-"""How many stars a name is followed through."""
 
 
 class HandedOn:
@@ -73,9 +71,12 @@ class HandedOn:
             for statement in self._graph.imports(importer):
                 for file, names in self._takes(importer, statement, found):
                     found[file] |= names
-        for _ in range(_DEEPEST):
+        growing = bool(passing)
+        while growing:  # through stars of stars
+            before = sum(map(len, found.values()))
             for file, importers in passing.items():
                 found[file] |= set().union(*(found[importer] for importer in importers))
+            growing = sum(map(len, found.values())) > before
         return {file: frozenset(found[file]) for file in files}
 
     def _modules(self) -> list[str]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from xf2sdpa.analysis.api import is_ours
-from xf2sdpa.analysis.asking import QUESTION, asks_for_argument, functions_of, gives_something
+from xf2sdpa.analysis.asking import asks_for_argument, functions_of, gives_something, is_question
 from xf2sdpa.analysis.flow import block_of, loads_of
 from xf2sdpa.analysis.imports import IMPORTING, is_lookup
 from xf2sdpa.analysis.names import called_name
@@ -386,7 +386,7 @@ def _asks(file: FileDraft, call: ast.Call) -> bool:
     name = called_name(call.func)
     if is_lookup(call) and name not in ("find_spec", *IMPORTING):  # who imports by a string is named for that (XF405)
         return True
-    return QUESTION.fullmatch(name) is not None and not _is_own(file, call.func)
+    return is_question(call) and not _is_own(file, call.func)
 
 
 def _is_own(file: FileDraft, function: ast.expr) -> bool:

@@ -14,10 +14,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from xf2sdpa.analysis.asking import QUESTION
+from xf2sdpa.analysis.asking import is_question
 from xf2sdpa.analysis.foreign import PROCESSOR
 from xf2sdpa.analysis.imports import loads_from
-from xf2sdpa.analysis.names import called_name
 from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.readers import is_compared
@@ -91,17 +90,13 @@ def _delete(file: FileDraft, call: ast.Call) -> str:
     asking = (
         parent
         for parent in file.names.ancestors(call)
-        if isinstance(parent, ast.If) and any(_asks(part) for part in ast.walk(parent.test))
+        if isinstance(parent, ast.If) and any(is_question(part) for part in ast.walk(parent.test))
     )
     around = max(asking, key=lambda parent: -parent.lineno, default=None)
     if around is None:
         return _DELETE
     lines = f"lines {around.lineno} to {around.end_lineno}, which ask for xformers first"
     return f"Delete the call, with {lines}: SDPA is diffusers' default."
-
-
-def _asks(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and QUESTION.fullmatch(called_name(node.func)) is not None
 
 
 def _is_off(call: ast.Call) -> bool:

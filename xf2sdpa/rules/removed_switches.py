@@ -16,7 +16,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
-from xf2sdpa.analysis.asking import FINDING, QUESTION
+from xf2sdpa.analysis.asking import FINDING, is_question
 from xf2sdpa.analysis.diffusers_objects import class_of
 from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.analysis.imports import brings_ours, is_lookup, is_message, serves_questions, whole_name
@@ -152,7 +152,7 @@ class _Going:
             return False
         if all(self._gives_up(s, around) for s in around.orelse):
             return True
-        if _asks(around.test):  # where xformers is missing, something slower is done
+        if is_question(around.test):  # where xformers is missing, something slower is done
             return not self.is_elif(around)
         if not self.is_elif(around) and not self.is_elif(around.orelse[0]):
             self.turned.append(around)
@@ -200,7 +200,7 @@ def _only_tells(test: ast.expr) -> bool:
         if isinstance(part, ast.Call):
             name = called_name(part.func)
             harmless = name in _HARMLESS | FINDING or is_lookup(part) or _looks_up_key(part)
-            if not (harmless or QUESTION.fullmatch(name)):
+            if not (harmless or is_question(part)):
                 return False
     return True
 
@@ -210,8 +210,3 @@ def _looks_up_key(call: ast.Call) -> bool:
     first = call.args[0] if call.args else None
     word = isinstance(first, ast.Constant) and isinstance(first.value, str) and first.value.isidentifier()
     return isinstance(call.func, ast.Attribute) and call.func.attr == "get" and word and not call.keywords
-
-
-def _asks(test: ast.expr) -> bool:
-    """Whether a condition asks whether xformers is installed, and nothing else."""
-    return isinstance(test, ast.Call) and QUESTION.fullmatch(called_name(test.func)) is not None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
-from xf2sdpa.analysis.asking import QUESTION
+from xf2sdpa.analysis.asking import is_question
 from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.analysis.flow import block_of
 from xf2sdpa.analysis.imports import alias_name, loads_from
@@ -118,7 +118,7 @@ def _is_taken_before(file: FileDraft, load: ast.Name, new: str, arguments: str) 
     """
     statement = file.names.statement(load)
     choice = file.names.parents[id(statement)]
-    if not (isinstance(choice, ast.If) and choice.body == [statement] and _only_asks(choice.test)):
+    if not (isinstance(choice, ast.If) and choice.body == [statement] and is_question(choice.test)):
         return False
     call = file.names.parents[id(load)]
     made = isinstance(call, ast.Call) and call.func is load
@@ -136,10 +136,6 @@ def _is_taken_before(file: FileDraft, load: ast.Name, new: str, arguments: str) 
     return not choice.orelse and [ast.unparse(part) for part in before] == [text] and file.drop(choice, "XF181")
 
 
-def _only_asks(test: ast.expr) -> bool:
-    return isinstance(test, ast.Call) and QUESTION.fullmatch(called_name(test.func)) is not None
-
-
 def _put(file: FileDraft, load: ast.Name, new: str, arguments: str) -> bool:
     call = file.names.parents[id(load)]
     if isinstance(call, ast.Call) and call.func is load:
@@ -152,9 +148,7 @@ def _settle_questions(file: FileDraft, load: ast.Name) -> None:
     inner: ast.AST = load
     for parent in file.names.ancestors(load):
         if isinstance(parent, ast.If | ast.IfExp) and inner is not parent.test and not file.is_gone(parent.test):
-            asked = [
-                p for p in ast.walk(parent.test) if isinstance(p, ast.Call) and QUESTION.fullmatch(called_name(p.func))
-            ]
+            asked = [p for p in ast.walk(parent.test) if is_question(p)]
             for question in asked:
                 answer(file, question, True, "XF181")
         if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

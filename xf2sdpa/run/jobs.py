@@ -6,10 +6,9 @@ import ast
 import functools
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from xf2sdpa.analysis.api import ATTENTION, is_ours
 from xf2sdpa.analysis.names import below
@@ -25,8 +24,8 @@ from xf2sdpa.project.handed_on import HandedOn
 from xf2sdpa.project.index import Index
 from xf2sdpa.project.library_subclasses import has_own_switches, inherited_in, subclasses_in
 from xf2sdpa.project.never_passed import NeverPassed, never_passed
-from xf2sdpa.project.passed import Passed, passed
 from xf2sdpa.project.questions import Questions
+from xf2sdpa.project.ranks_from_callers import FromCallers, ranks_from_callers
 from xf2sdpa.project.replaced import Replaced
 from xf2sdpa.rewrite.engine import GUARD_NEEDLE, NEEDLE
 from xf2sdpa.rewrite.options import Options
@@ -66,86 +65,124 @@ def jobs_of(
     around: Sequence[Source] = (),
 ) -> Iterator[Job]:
     """The work on each source, told what it must know of the others and of those around, which are not worked on."""
-    handing = HandedOn(project.graph, project.texts)
-    taken = handing.taken_from([str(source.path) for source in sources])
-    ours = {str(source.path): {*handing.ours(str(source.path))} for source in sources}
-    for file in ours if options.returning else ():
-        ours[file] |= names_in(project, file)
-    fed = {str(source.path): {*_FED.findall(source.text)} for source in sources}
-    elsewhere = handing.read_elsewhere({file: names | fed[file] for file, names in ours.items()})
-    variables = {str(source.path): ours[str(source.path)] | _flags(source.text) for source in sources}
-    replaced = Replaced(handing, project.graph, project.texts).of(variables)
-    questions = Questions(project.graph, project.texts)
     everything = [*sources, *around]
-    reached = _reached(project, everything)
-    forks = _forks(project)
     users = [source for source in everything if _uses_operator(source.text)]
-    calling = [str(source.path) for source in users if not is_copy(source.text)]
-    unpassed, given = _by_callers(project, calling) if not options.only_exact else ({}, {})
-    masks = _of_masks(project, settings, everything)
-    own_switches = has_own_switches(source.text for source in everything)
+    shared = Options(settings, only_exact=options.only_exact, compat=_helper(options), migrating=bool(users))
+    steps = (
+        _masks(project, everything, settings),
+        _names(project, sources, returning=options.returning),
+        _surroundings(project, everything),
+        _diffusers(project, everything),
+        _callers(project, users, options),
+    )
     for source in sources:
         if is_copy(source.text):
             continue
+        told = shared
+        for tell in steps:
+            told = tell(source, told)
+        if _is_alone(source):
+            helper = told.compat if options.helper == "import" else None
+            told = replace(told, loaded_alone=True, compat=helper, passed={})
+        yield Job(_needed(source), told)
+
+
+_Step = Callable[[Source, Options], Options]
+"""Adds to what one source is told, having asked the project once."""
+
+
+def _needed(source: Source) -> Source:
+    """What a process needs of a source: its text, and not the bytes, nor the rest of a notebook."""
+    return Source(source.path, b"", source.text, source.encoding, source.bom, source.newline)
+
+
+def _is_alone(source: Source) -> bool:
+    return _SHIPPED_ALONE.search(source.path.as_posix()) is not None
+
+
+def _masks(project: Project, sources: Sequence[Source], settings: Settings) -> _Step:
+    """Why masks need no guard, if so, and whether the project makes mask objects."""
+    if not any(ATTENTION in source.text or GUARD_NEEDLE.search(source.text) for source in sources):
+        return lambda _, told: told
+    plain, objects = _plain_masks(project, settings), names_mask_objects(project.texts.values())
+    return lambda _, told: replace(told, plain_masks=plain, mask_objects=objects)
+
+
+def _names(project: Project, sources: Sequence[Source], *, returning: bool) -> _Step:
+    """What files hand on to one another, put in the place of one another's names, and ask one another."""
+    handing, questions = HandedOn(project.graph, project.texts), Questions(project.graph, project.texts)
+    texts = {str(source.path): source.text for source in sources}
+    taken = handing.taken_from([*texts])
+    ours = {file: {*handing.ours(file), *(names_in(project, file) if returning else ())} for file in texts}
+    elsewhere = handing.read_elsewhere({file: ours[file] | {*_FED.findall(text)} for file, text in texts.items()})
+    variables = {file: ours[file] | _flags(text) for file, text in texts.items()}
+    replaced = Replaced(handing, project.graph, project.texts).of(variables)
+
+    def tell(source: Source, told: Options) -> Options:
         file = str(source.path)
-        alone = _SHIPPED_ALONE.search(source.path.as_posix()) is not None
-        yield Job(
-            Source(
-                source.path, b"", source.text, source.encoding, source.bom, source.newline
-            ),  # a process needs no more
-            Options(
-                settings,
-                only_exact=options.only_exact,
-                handed_on=taken[file],
-                replaced=replaced[file],
-                elsewhere=elsewhere[file],
-                compat=_helper(options) if not alone or options.helper == "import" else None,
-                meanings=handing.meanings_for(file) | (meanings_in(project, file) if options.returning else {}),
-                asking=questions.known_to(file),
-                reached=file in reached or (bool(users) and not _SWITCHES.search(source.text)),
-                migrating=bool(users),
-                loaded_alone=alone,
-                own_library=any(home in source.path.resolve().parents for home in forks),
-                own_modules=_own_modules(project, source),
-                own_functions=_own_functions(project, source),
-                never_passed=unpassed.get(file, {}),
-                passed=given.get(file, {}) if not alone else {},
-                seen=options.seen.get(source.path.resolve(), {}),
-                **masks,
-                **_of_diffusers(project, source, own_switches=own_switches),
-            ),
+        return replace(
+            told,
+            handed_on=taken[file],
+            replaced=replaced[file],
+            elsewhere=elsewhere[file],
+            meanings=handing.meanings_for(file) | (meanings_in(project, file) if returning else {}),
+            asking=questions.known_to(file),
         )
 
-
-def _by_callers(project: Project, calling: Sequence[str]) -> tuple[dict[str, NeverPassed], dict[str, Passed]]:
-    """What callers tell of the functions with calls: the masks that nothing passes, and what is passed."""
-    index = Index(project, functools.partial(meanings_in, project))
-    callers = Callers(index)
-    return never_passed(index, callers, calling), passed(index, callers, calling)
+    return tell
 
 
-def _of_masks(project: Project, settings: Settings, sources: Sequence[Source]) -> dict[str, Any]:
-    """What must be known for masks: why they need no guard, if so, and whether the project makes mask objects."""
-    if not any(ATTENTION in source.text or GUARD_NEEDLE.search(source.text) for source in sources):
-        return {"plain_masks": None, "mask_objects": True}
-    return {
-        "plain_masks": _plain_masks(project, settings),
-        "mask_objects": names_mask_objects(project.texts.values()),
-    }
+def _surroundings(project: Project, sources: Sequence[Source]) -> _Step:
+    """What the file imports of its own project, and whether files with call sites import it."""
+    reached, forks = _reached(project, sources), _forks(project)
+
+    def tell(source: Source, told: Options) -> Options:
+        return replace(
+            told,
+            reached=str(source.path) in reached or (told.migrating and not _SWITCHES.search(source.text)),
+            own_library=any(home in source.path.resolve().parents for home in forks),
+            own_modules=_own_modules(project, source),
+            own_functions=_own_functions(project, source),
+        )
+
+    return tell
 
 
-def _of_diffusers(project: Project, source: Source, *, own_switches: bool) -> dict[str, Any]:
+def _diffusers(project: Project, sources: Sequence[Source]) -> _Step:
     """What a file that switches diffusers to xformers must know: classes that are diffusers', its newest release."""
-    if not any(word in source.text for word in ("_xformers", "XFormers", "attention_backend")):
-        return {}
-    known = frozenset() if own_switches else subclasses_in(project, str(source.path))
-    inherited = inherited_in(project, str(source.path))
-    return {
-        "subclasses": known,
-        "inherited": inherited,
-        "own_switches": own_switches,
-        "diffusers": newest_admitted(_LIBRARY, source.path),
-    }
+    own_switches = has_own_switches(source.text for source in sources)
+
+    def tell(source: Source, told: Options) -> Options:
+        if not any(word in source.text for word in ("_xformers", "XFormers", "attention_backend")):
+            return told
+        file = str(source.path)
+        return replace(
+            told,
+            subclasses=frozenset() if own_switches else subclasses_in(project, file),
+            inherited=inherited_in(project, file),
+            own_switches=own_switches,
+            diffusers=newest_admitted(_LIBRARY, source.path),
+        )
+
+    return tell
+
+
+def _callers(project: Project, users: Sequence[Source], options: RunOptions) -> _Step:
+    """What callers, and recorded runs, tell of the functions with calls: masks that nothing passes, what is passed."""
+    if options.only_exact:
+        unpassed: Mapping[str, NeverPassed] = {}
+        ranks: Mapping[str, FromCallers] = {}
+    else:
+        index = Index(project, functools.partial(meanings_in, project))
+        callers = Callers(index)
+        calling = [str(source.path) for source in users if not is_copy(source.text)]
+        unpassed, ranks = never_passed(index, callers, calling), ranks_from_callers(index, callers, calling)
+
+    def tell(source: Source, told: Options) -> Options:
+        file, seen = str(source.path), options.seen.get(source.path.resolve(), {})
+        return replace(told, never_passed=unpassed.get(file, {}), passed=ranks.get(file, {}), seen=seen)
+
+    return tell
 
 
 def _uses_operator(text: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from xf2sdpa.analysis.api import is_ours
-from xf2sdpa.analysis.asking import FINDING, LOADING, QUESTION
+from xf2sdpa.analysis.asking import FINDING, LOADING, is_question
 from xf2sdpa.analysis.foreign import PROCESSOR
 from xf2sdpa.analysis.imports import brings_ours
 from xf2sdpa.analysis.names import called_name
@@ -80,7 +80,7 @@ def _of_call(call: ast.Call) -> Iterator[Use]:
     first = call.args[0] if call.args else None
     if name in FINDING | LOADING | {"importorskip", "is_package_available"} and _named(first):
         yield _needs(call, "asks for it")
-    elif QUESTION.fullmatch(name):
+    elif is_question(call):
         yield _needs(call, "asks whether it is installed")
     elif isinstance(call.func, ast.Attribute) and _SWITCH.fullmatch(name):
         off = isinstance(first, ast.Constant) and first.value is False

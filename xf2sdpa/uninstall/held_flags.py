@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 
 from xf2sdpa.analysis.api import is_ours
-from xf2sdpa.analysis.asking import QUESTION
+from xf2sdpa.analysis.asking import is_question
 from xf2sdpa.analysis.foreign import conditions
 from xf2sdpa.analysis.imports import brings_ours, is_lookup
 from xf2sdpa.analysis.names import called_name
@@ -130,7 +130,7 @@ def _answered(results: Sequence[FileResult], texts: _Texts) -> Iterator[FileResu
             continue
         text = texts[result.path]
         calls = [node for node in text.nodes if isinstance(node, ast.Call)]
-        asking = [call for call in calls if QUESTION.fullmatch(called_name(call.func))]
+        asking = [call for call in calls if is_question(call)]
         left = any(_LOOKING_UP.search(ast.unparse(call)) for call in calls)
         if len(asking) == len(asked) and not left and all(_says_true(texts, text, call.func) for call in asking):
             kept = [finding for finding in result.findings if finding not in asked]

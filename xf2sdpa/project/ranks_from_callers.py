@@ -11,8 +11,8 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from xf2sdpa.analysis.argument_values import argument_values
 from xf2sdpa.analysis.names import Names
-from xf2sdpa.analysis.passing import passed_at
 from xf2sdpa.analysis.sites import QKV, CallSite, find_sites
 from xf2sdpa.analysis.values import NONE, NUMBER, DType, OneOf, Tensor, Value, told_by_callers
 from xf2sdpa.project.callers import Callers, argument_of, default_of, is_none, parameters_of
@@ -20,11 +20,11 @@ from xf2sdpa.project.index import FunctionNode, Index, Parsed, Unknowable
 from xf2sdpa.project.uses import Call
 
 _DEEPEST = 2
-Passed = dict[tuple[str, str], Value]
+FromCallers = dict[tuple[str, str], Value]
 """By the function's qualified name and the parameter."""
 
 
-def passed(index: Index, callers: Callers, files: Iterable[str]) -> dict[str, Passed]:
+def ranks_from_callers(index: Index, callers: Callers, files: Iterable[str]) -> dict[str, FromCallers]:
     """For some files, what is passed for the parameters of their attention functions, where that is known.
 
     Args:
@@ -47,9 +47,9 @@ class _Asked:
     def __init__(self, callers: Callers) -> None:
         self.callers = callers
 
-    def of_file(self, file: Parsed) -> Passed:
+    def of_file(self, file: Parsed) -> FromCallers:
         """What is known of the parameters that the file's calls do not tell the rank of."""
-        known: Passed = {}
+        known: FromCallers = {}
         for site in find_sites(file.class_attributes):
             function = file.names.function(site.node)
             if not isinstance(function, FunctionNode) or site.conflict:
@@ -59,7 +59,7 @@ class _Asked:
                 known |= self.of_function(file, function, wanted, 0)
         return known
 
-    def of_function(self, file: Parsed, function: FunctionNode, wanted: set[str], depth: int) -> Passed:
+    def of_function(self, file: Parsed, function: FunctionNode, wanted: set[str], depth: int) -> FromCallers:
         """What every call of a function passes for some parameters, those left out of which that is not known.
 
         Raises:
@@ -86,12 +86,12 @@ class _Asked:
         left_out = {n: NONE for n, a in arguments.items() if a is None and is_none(default_of(function, n))}
         asked = {name: argument for name, argument in arguments.items() if argument is not None}
         around = call.file.names.function(call.node)
-        told: Passed = {}
+        told: FromCallers = {}
         if isinstance(around, FunctionNode):
             deeper = set(_parameters_in(call.file.names, around, list(asked.values())))
             with contextlib.suppress(Unknowable):
                 told = self.of_function(call.file, around, deeper, depth + 1)
-        values = passed_at(call.file.class_attributes, around, call.node, asked, told)
+        values = argument_values(call.file.class_attributes, around, call.node, asked, told)
         if call.file is not file:  # tests call with what they make, and no autocast is on there
             values = {name: _of_any_dtype(value) for name, value in values.items()}
         return left_out | values

@@ -13,7 +13,7 @@ from xf2sdpa.analysis.conditions import is_main_guard
 from xf2sdpa.analysis.names import Names
 
 
-def passed_for(names: Names, parameter: ast.arg) -> list[ast.expr]:
+def passed_by_own_calls(names: Names, parameter: ast.arg) -> list[ast.expr]:
     """What every call passes for a parameter of a function or of a class's `__init__`; none if that is not known."""
     arguments = names.parents[id(parameter)]
     function = names.parents[id(arguments)]

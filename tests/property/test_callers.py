@@ -150,7 +150,7 @@ FAULTS: dict[str, tuple[str, Any, tuple[str, str]]] = {
     "all calls but the first are overlooked": (
         "xf2sdpa.project.callers.Callers.calls_of", _first_only, ("one call", "4-D and 3-D"),
     ),
-    "a rank is taken for four": ("xf2sdpa.project.passed._joined", _of_four, ("one call", "3-D")),
+    "a rank is taken for four": ("xf2sdpa.project.ranks_from_callers._joined", _of_four, ("one call", "3-D")),
     "a mask is taken for none": (
         "xf2sdpa.project.callers.Callers._passes_none", _unchecked, ("one call", "4-D with a mask that nobody knows"),
     ),

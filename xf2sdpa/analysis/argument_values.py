@@ -17,7 +17,7 @@ from xf2sdpa.analysis.values import OneOf, Rank, Tensor, Unknown, Value
 Arguments = Mapping[str, ast.expr]
 
 
-class _Passing(Walk):
+class _WalkToCall(Walk):
     """The walk, with any calls in the place of the operator's; nothing is known of what they return."""
 
     def _site(self, site: BoundCall) -> Value:
@@ -25,7 +25,7 @@ class _Passing(Walk):
         return Unknown(self.token(id(site.node)))
 
 
-def passed_at(
+def argument_values(
     attributes: ClassAttributes, around: FunctionNode | ast.Module, call: ast.Call, arguments: Arguments, told: Told
 ) -> dict[str, Value]:
     """The values of a call's arguments, by parameter; empty if the walk does not come by.
@@ -37,7 +37,7 @@ def passed_at(
         arguments: what it passes, by parameter.
         told: what is known of the parameters of the function around it.
     """
-    walk = _Passing(attributes, {id(call): BoundCall(call, "", dict(arguments))}, told=told)
+    walk = _WalkToCall(attributes, {id(call): BoundCall(call, "", dict(arguments))}, told=told)
     walk.walk_unit(around)
     facts = walk.facts.get(id(call))
     if facts is None:
