@@ -113,7 +113,7 @@ def test_what_cannot_be_inline_uses_a_helper_module(tmp_path: Path) -> None:
     result = rewrite(tmp_path)
     assert result.exit_code == 0
     assert "1 call site: 1 compat, 0 left." in result.output
-    assert f"git add {helper}" in result.output
+    assert f"New {helper}, for 1 file." in result.output
     ast.parse(helper.read_text())
     assert "_attention_compat import memory_efficient_attention" in (tmp_path / "model.py").read_text()
     again = rewrite("--check", tmp_path)

@@ -19,8 +19,10 @@ _FEW = 3
 _HEADINGS = {
     Bearing.NEEDS: "Needs xformers:",
     Bearing.UNSURE: "May need xformers:",
-    Bearing.CHOICE: "Choices that name xformers; they are yours, and do no harm:",
+    Bearing.CHOICE: "Choices that name xformers; they are yours:",
 }
+_HARMLESS = "Choices that name xformers; they are yours, and do no harm:"
+"""Their heading once nothing needs xformers: until then some of them may still choose it."""
 _VERDICT = "xformers can be uninstalled"
 
 
@@ -71,7 +73,7 @@ def _named(
     for bearing, heading in _HEADINGS.items():
         mentions = [mention for mention in closing.of(bearing) if found_by_run or not mention.code]
         if mentions:
-            yield heading
+            yield _HARMLESS if bearing is Bearing.CHOICE and closing.can_go else heading
             yield from listed(mentions, verbose)
     yield from _only_named(closing.of(Bearing.NAMES), verbose)
 

@@ -24,7 +24,9 @@ _SWITCH = re.compile(
 _REGISTERED = re.compile(r"torch\.ops\.xformers\w*")
 _BACKEND = frozenset({"set_attention_backend", "attention_backend"})
 _OPTIONS = frozenset({"add_argument", "option", "add_option", "Option", "Argument"})
-_OPTION = "The option is accepted as before and chooses nothing any more; drop it when you may."
+OPTION = "Drop it once nothing needs xformers any more."
+IDLE = "The option is accepted as before and chooses nothing any more; drop it when you may."
+"""What to do with an option once nothing needs xformers any more."""
 _NAME = "Offer the choice under another name, or drop it, when you may."
 
 
@@ -65,7 +67,7 @@ def choices(nodes: Sequence[ast.AST]) -> Iterator[Use]:
         if isinstance(node, ast.Call) and called_name(node.func) in _OPTIONS:
             named = [arg for arg in node.args if isinstance(arg, ast.Constant) and "xformers" in str(arg.value)]
             if named:
-                yield Use(node.lineno, Bearing.CHOICE, ast.unparse(named[0]), _OPTION)
+                yield Use(node.lineno, Bearing.CHOICE, ast.unparse(named[0]), OPTION)
         elif _named(node) and isinstance(node, ast.Constant) and id(node) not in told:
             yield Use(node.lineno, Bearing.CHOICE, ast.unparse(node), _NAME)
 

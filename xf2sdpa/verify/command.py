@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xf2sdpa.console import give_up, say
+from xf2sdpa.console import expect, give_up, say
 from xf2sdpa.files.plain import plain
 
 # Imports where they are needed: `--help` needs neither torch nor the analysis.
@@ -65,7 +65,7 @@ class _Verify(click.Command):
 
 
 @click.command(cls=_Verify, name="verify")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=str))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=str))
 @click.option("--samples", type=click.IntRange(min=0), help="Calls compared per site and shape (3); 0 for all of them.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of made-up inputs and of what the judge picks.")
 @click.option(
@@ -116,6 +116,7 @@ def _verify(ctx: click.Context, paths: tuple[str, ...], given: dict[str, Any]) -
     program: list[str] | None = ctx.meta.get("xf2sdpa.program")
     if program is not None and not program:
         give_up("no program behind --")
+    expect(paths)
     if importlib.util.find_spec("torch") is None:
         give_up("verify needs torch, which is not installed here", "pip install 'torch>=2.1' jinja2")
     earlier = _checked(given)
