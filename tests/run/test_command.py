@@ -60,7 +60,8 @@ def test_the_diff_brings_the_helper_module_along(tmp_path: Path) -> None:
     text += "return xops.memory_efficient_attention(q, k, v, attn_bias=mask)\n"
     write(tmp_path, model=text)
     result = run("rewrite", "--diff", ".", cwd=tmp_path)
-    assert result.stdout.startswith("--- /dev/null\n+++ b/_attention_compat.py\n")
+    assert result.stdout.startswith("--- a/model.py\n"), "what a person has to read comes first"
+    assert "--- /dev/null\n+++ b/_attention_compat.py\n" in result.stdout
     applied = ["git", "apply", "-"]
     patched = subprocess.run(applied, input=result.stdout, text=True, cwd=tmp_path, capture_output=True, check=False)
     assert patched.returncode == 0, patched.stderr

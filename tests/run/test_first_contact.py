@@ -125,6 +125,44 @@ def test_places_are_named_as_seen_from_here(monkeypatch: pytest.MonkeyPatch) -> 
     assert "pkg" not in told
 
 
+SWITCH = """\
+from diffusers.utils.import_utils import is_xformers_available
+
+
+def main(unet):
+    if is_xformers_available():
+        unet.enable_xformers_memory_efficient_attention()
+        unet.ema.enable_xformers_memory_efficient_attention()
+    else:
+        raise ValueError("install xformers")
+"""
+
+
+def test_a_question_and_the_switch_that_it_is_asked_for_are_one_thing_to_do() -> None:
+    write(Path(), {"model.py": SWITCH})
+    told = call("status", "--jobs", "1").output
+    assert "uninstalled; it goes with the switch of another library in line 6\n" in told
+    assert told.count("help: Delete the call, with lines 5 to 9, which ask for xformers first") == 1
+    assert "…" not in told
+    assert "model.py:6: XF411" in rewrite(".").output, "what there is to do, not the question"
+
+
+def test_a_change_is_told_by_its_code_first() -> None:
+    flagged = "try:\n    import xformers.ops as xops\n    FAST = True\nexcept ImportError:\n    FAST = False\n"
+    text = f"{flagged}\n\ndef f(x, y):\n    assert FAST, 'none'\n    return xops.unbind(x, 0)\n"
+    write(Path(), {"model.py": text})
+    told = rewrite(".").output
+    assert (
+        "XF141 changed try: import xformers.ops as xops … (a guard around xformers goes; the flag that it set stays)\n"
+        in told
+    )
+    assert "XF147 changed assert FAST, 'none' (what hangs on a flag that is always True now goes)\n" in told
+
+
+def test_help_cuts_no_sentence() -> None:
+    assert "..." not in call("--help").output.partition("Commands:")[2]
+
+
 # -- mistakes --------------------------------------------------------------------------------------
 
 

@@ -38,7 +38,7 @@ class _Rewrite(click.Command):
         return super().parse_args(ctx, args)
 
 
-@click.command("rewrite", cls=_Rewrite)
+@click.command("rewrite", cls=_Rewrite, short_help="Rewrite call sites in files or folders.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=str, allow_dash=True))
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; print the diff; exit 1 if something would change.")

@@ -17,7 +17,7 @@ from xf2sdpa.run.reporting import show
 _STATUS = {True: 0, False: 1, None: 2}
 
 
-@click.command("status")
+@click.command("status", short_help="Say whether xformers can be uninstalled, and why not.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=str))
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes to use; as many as there are processors.")

@@ -22,7 +22,7 @@ from xf2sdpa.files.source import SourceError, write
 from xf2sdpa.run.lock import one_run_at_a_time
 
 
-@click.command("undo")
+@click.command("undo", short_help="Take back the last run of rewrite.")
 @click.argument("path", default=".", type=click.Path(path_type=str))
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be taken back.")
 @click.option("--forget", is_flag=True, help="Forget the last run instead; the next `undo` is for the one before.")

@@ -64,7 +64,7 @@ class _Verify(click.Command):
         return [*super().collect_usage_pieces(ctx), "[-- PROGRAM…]"]
 
 
-@click.command(cls=_Verify, name="verify")
+@click.command(cls=_Verify, name="verify", short_help="Run old and new calls side by side, and compare.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=str))
 @click.option("--samples", type=click.IntRange(min=0), help="Calls compared per site and shape (3); 0 for all of them.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of made-up inputs and of what the judge picks.")
