@@ -131,6 +131,8 @@ def _verify(ctx: click.Context, paths: tuple[str, ...], given: dict[str, Any]) -
         report.notes.insert(0, f"the old text of rewritten files is from {texts.origin}")
         if status and program is not None:
             report.notes.insert(1, "line numbers in the program's tracebacks are those of the old text, which ran")
+    if status and program is not None:
+        report.notes.insert(0, f"the program ended with status {status}, and so does verify")
     written = _show(report, given, earlier, beside_program=program is not None)
     return status or (report.exit_status(given["min_speedup"]) if written else 2)
 
