@@ -85,10 +85,12 @@ def _nothing_to_do(arguments: list[str]) -> bool:
         return False
     if options.isdisjoint({"--check", "--no-journal"}) and may_be_broken_off() and _was_broken_off_here(paths):
         return False
+    if whole and not count:  # an empty folder, most likely the wrong one
+        return False
     if options.isdisjoint({"--quiet", "-q"}):
         scanned = f"{count} file{'' if count == 1 else 's'} scanned."
         print(f"No call of xformers' attention found.\n{scanned}", flush=True)
-        if whole and count:
+        if whole:
             print("xformers can be uninstalled: yes", flush=True)
     return True
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
 from xf2sdpa.files.plain import plain
@@ -23,6 +23,13 @@ def give_up(message: str, advice: str = "") -> NoReturn:
     """Say why the command cannot go on, and what would help; ends it with status 2."""
     say(f"xf2sdpa: {plain(message)}" + (f"\n    help: {plain(advice)}" if advice else ""))
     sys.exit(2)
+
+
+def expect(paths: Iterable[str]) -> None:
+    """Give up over the first path that is not there."""
+    for path in paths:
+        if not os.path.lexists(path):
+            give_up(f"{path}: does not exist")
 
 
 def give_up_over(error: BaseException) -> NoReturn:

@@ -368,6 +368,10 @@ class Run:
     """How many files were looked at; None where it was no matter of files."""
     matched: int = 0
     """How many of them name what a rule may change."""
+    in_git: bool = False
+    """Whether the files lie in a work tree of git."""
+    kept: bool = False
+    """Whether `undo` can take it back."""
     torch_too_old: bool = False
     """Whether every torch that the project admits is older than what the rewritten code needs."""
 

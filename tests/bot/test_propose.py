@@ -170,6 +170,12 @@ def test_where_nothing_is_to_be_done_nothing_is_opened(host: Host, bot: Bot) -> 
     assert host.asked("POST") == []
 
 
+def test_a_repository_without_python_has_nothing_to_rewrite(host: Host, bot: Bot) -> None:
+    host.seed(SLUG, {"README.md": "with xformers\n"})
+    told = bot.run(SLUG)
+    assert (told.status, told.said["operation"]) == (0, "nothing to do")
+
+
 def test_a_helper_module_is_a_part_of_it(host: Host, bot: Bot) -> None:
     repo = host.seed(SLUG, {"package/__init__.py": "", "package/model.py": COMPAT})
     bot.run(SLUG)

@@ -117,6 +117,7 @@ def test_words_of_the_command_line(name: str) -> None:
 def test_the_hint_for_a_new_helper_can_be_pasted(tmp_path: Path) -> None:
     folder = tmp_path / "it's $(here)"
     folder.mkdir()
+    (tmp_path / ".git").mkdir()
     (folder / "m.py").write_text(COMPAT)
     done = run(tmp_path, "rewrite", folder.name)
     assert f"git add {shell_word(folder.name + '/_attention_compat.py')}" in shown(done)

@@ -62,7 +62,7 @@ def test_what_flags_do_is_said_once_for_all_programs(root: Path) -> None:
 
 def test_without_an_entry_point_the_lines_to_paste_are_printed(root: Path) -> None:
     lines = rewrite(root / "nets").output.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("XF507: no entry point"))
+    start = next(number for number, line in enumerate(lines) if line.startswith("XF507: no program"))
     assert [line.partition("  #")[0] for line in lines[start + 1 : start + 3]] == [
         '    torch.set_float32_matmul_precision("high")',
         "    torch.backends.cudnn.benchmark = True",

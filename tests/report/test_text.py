@@ -160,5 +160,5 @@ def test_the_next_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     assert "\nNext: `xf2sdpa rewrite 'my model.py'` writes this" in report("--check", Path("my model.py"))
     told = report(Path("my model.py"))
-    assert "\nNext: `xf2sdpa verify 'my model.py'` runs old and new side by side; `git diff`" in told
+    assert "\nNext: `xf2sdpa verify 'my model.py'` runs old and new side by side; `xf2sdpa undo`" in told
     assert "Next:" not in report(Path("my model.py")), "nothing is left to do"

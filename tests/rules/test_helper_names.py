@@ -7,6 +7,7 @@ import pytest
 from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
 
 HEAD = "import torch\nimport xformers.ops as xops\nfrom xformers.ops import fmha\n\n\ndef run(x, bias, n):\n"
+WITHOUT_TORCH = "from torch import nn\nfrom xformers.ops import unbind\n\n\ndef run(x, n):\n"
 FROM = "from _attention_compat import "
 
 
@@ -44,6 +45,19 @@ EMITTED = {
         ("finding XF160",),
         has=("return torch.unbind(x, 1)",),
         lacks=("xops",),
+        helper=True,
+    ),
+    "torch's own, without an import for it": Case(
+        use("return unbind(x, 1), unbind(x, dim=2)", head=WITHOUT_TORCH),
+        ("finding XF160",) * 2 + ("finding XF140",),
+        has=("from torch import nn\n\n", "return x.unbind(1), x.unbind(2)"),
+        lacks=("import torch", "xformers"),
+        helper=True,
+    ),
+    "torch's own of more than a name": Case(
+        use("return unbind(x + 1), unbind(x, n)", head=WITHOUT_TORCH),
+        has=("import torch\n", "return torch.unbind(x + 1), torch.unbind(x, n)"),
+        lacks=("xformers",),
         helper=True,
     ),
     "a name that is taken": Case(

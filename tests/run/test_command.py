@@ -60,7 +60,8 @@ def test_the_diff_brings_the_helper_module_along(tmp_path: Path) -> None:
     text += "return xops.memory_efficient_attention(q, k, v, attn_bias=mask)\n"
     write(tmp_path, model=text)
     result = run("rewrite", "--diff", ".", cwd=tmp_path)
-    assert result.stdout.startswith("--- /dev/null\n+++ b/_attention_compat.py\n")
+    assert result.stdout.startswith("--- a/model.py\n"), "what a person has to read comes first"
+    assert "--- /dev/null\n+++ b/_attention_compat.py\n" in result.stdout
     applied = ["git", "apply", "-"]
     patched = subprocess.run(applied, input=result.stdout, text=True, cwd=tmp_path, capture_output=True, check=False)
     assert patched.returncode == 0, patched.stderr
@@ -113,7 +114,7 @@ def test_what_cannot_be_inline_uses_a_helper_module(tmp_path: Path) -> None:
     result = rewrite(tmp_path)
     assert result.exit_code == 0
     assert "1 call site: 1 compat, 0 left." in result.output
-    assert f"git add {helper}" in result.output
+    assert f"New {helper}, for 1 file." in result.output
     ast.parse(helper.read_text())
     assert "_attention_compat import memory_efficient_attention" in (tmp_path / "model.py").read_text()
     again = rewrite("--check", tmp_path)

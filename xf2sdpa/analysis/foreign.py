@@ -20,6 +20,8 @@ from xf2sdpa.analysis.names import Names, called_name
 _SELF = frozenset({"self", "cls"})
 LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 """The statements after which a block goes no further."""
+SWITCHES = frozenset({"enable_xformers_memory_efficient_attention", "set_use_memory_efficient_attention_xformers"})
+"""Methods of diffusers that turn xformers on."""
 PROCESSOR = re.compile(r"\w*XFormers\w*Processor")
 """Classes of diffusers that call xformers."""
 _PUTTING = frozenset({"update", "setdefault", "__setitem__"})

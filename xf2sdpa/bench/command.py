@@ -27,7 +27,7 @@ class Failure(click.ClickException):
     exit_code = 2
 
 
-@click.command()
+@click.command(short_help="Measure the claims of the performance guide on a GPU.")
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), help="Where to measure; cuda where there is a GPU.")
 @click.option("--output-format", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
 @click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write the JSON document there.")

@@ -30,7 +30,7 @@ _OWN_WORDS = ("remote", "forge", "api", "base", "branch")
 """Options that are needed again to bring a request up to date."""
 
 
-@click.command("pr")
+@click.command("pr", short_help="Open a pull request with the rewrite, or update it.")
 @click.argument("arguments", nargs=-1, metavar="[-- REWRITE OPTIONS AND PATHS]")
 @click.option("--remote", default="origin", show_default=True, metavar="NAME|URL", help="Which repository it is for.")
 @click.option("--forge", type=click.Choice(["github", "gitlab", "gitea"]), help="What the remote's host runs.")

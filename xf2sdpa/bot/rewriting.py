@@ -13,6 +13,9 @@ from typing import Any
 import click
 
 from xf2sdpa.bot.model import BotError
+from xf2sdpa.files.listing import list_files
+from xf2sdpa.files.notebook import PATTERN
+from xf2sdpa.files.patterns import INCLUDE
 from xf2sdpa.run.command import command
 
 _OURS = (
@@ -53,6 +56,8 @@ def rewritten(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
     Raises:
         BotError: the rewrite did not begin: a wrong option, a path that is not there, a wrong configuration.
     """
+    if not list_files([str(folder)], include=(*INCLUDE, PATTERN)):  # for a person the wrong folder; here nothing to do
+        return {"files": [], "helpers": []}
     words = list(arguments)
     if not command.make_context("rewrite", list(words)).params["paths"] and not _has_paths(folder):
         words.append(".")

@@ -4,7 +4,7 @@ Its files are git's, or all that a walk finds, whatever a run was told to leave 
 weights, archives) and what is too large to be text that somebody wrote is passed over before it is opened.
 """
 # No pathlib: a tree may have tens of thousands of files.
-# ruff: noqa: PTH111, PTH112, PTH118, PTH120
+# ruff: noqa: PTH111, PTH112, PTH118, PTH120, PTH206
 
 from __future__ import annotations
 
@@ -53,7 +53,25 @@ def files_of(roots: Iterable[str]) -> list[str]:
         DiscoverError: a folder is not there any more.
     """
     shown = [os.path.relpath(root) for root in roots]
-    return [file for file in list_files(shown, include=("*",), inside=True) if _may_hold_words(file)]
+    found = from_here(list_files(shown, include=("*",), inside=True), shown)
+    return [file for file in found if _may_hold_words(file)]
+
+
+def from_here(files: Iterable[str], roots: Iterable[str]) -> list[str]:
+    """Files as a person here would type them: in `src` it is `model.py`, not `../src/model.py`.
+
+    Args:
+        files: as listed below the roots.
+        roots: folders, none inside another, spelled from the current one.
+    """
+    up = os.path.join(os.pardir, "")
+    above = next((root for root in (os.path.join(root, "") for root in roots) if not root.replace(up, "")), "")
+    if not above:
+        return list(files)
+    inner = os.path.realpath(os.curdir).split(os.sep)[-above.count(up) :]
+    # Cut as text, the longest first: `relpath` for each of the 50,000 files that a tree may have takes seconds.
+    cuts = [(os.path.join(above, *inner[:n], ""), up * (len(inner) - n)) for n in range(len(inner), 0, -1)]
+    return [next((up_to + file[len(cut) :] for cut, up_to in cuts if file.startswith(cut)), file) for file in files]
 
 
 def _root_of(path: str) -> str:

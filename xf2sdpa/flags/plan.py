@@ -20,7 +20,7 @@ from xf2sdpa.files.source import SourceError
 from xf2sdpa.flags import block, table
 from xf2sdpa.flags.reasons import reasons_for
 from xf2sdpa.flags.table import Flag
-from xf2sdpa.flags.theirs import Setting, that_count
+from xf2sdpa.flags.theirs import Setting, settings_in, that_count
 from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME
 from xf2sdpa.model import FileResult, Finding, FindingKind, FlagsOutcome, FlagsPlace, SiteClass, Span
 from xf2sdpa.project.entry_points import is_named_as_program, kind_of, might_run
@@ -134,8 +134,11 @@ def _pasted(rewritten: Collection[str], project: Project, wanted: Wanted) -> tup
     """The lines for a program that is not among the files, as far as what leads to a rewritten one gives reasons."""
     users = {*rewritten, *(file for file in project.graph.leading_to(rewritten) if not project.is_other(file))}
     reached = set().union(*(project.graph.reached_from(file) for file in users))
-    given = reasons_for(wanted.flags, wanted.by_name, project, None, reached).given
-    return tuple(block.pasted([flag for flag in wanted.flags if flag.name in given]))
+    # Whichever program it is, what one of them sets itself is left to it.
+    theirs = {s.flag for file, text in project.texts.items() if not project.is_other(file) for s in settings_in(text)}
+    flags = [flag for flag in wanted.flags if flag.name not in theirs]
+    given = reasons_for(flags, wanted.by_name, project, None, reached).given
+    return tuple(block.pasted([flag for flag in flags if flag.name in given]))
 
 
 def _placed(result: FileResult, wanted: Wanted, plan: _Plan) -> FlagsPlace | None:

@@ -14,13 +14,20 @@ _SOME = 8
 """Places that are listed one by one, of those that do not need xformers."""
 _ELSEWHERE = {Bearing.NEEDS: 10, Bearing.UNSURE: 3, Bearing.CHOICE: 3}
 """Files that a rewrite lists, of those that lie outside what it was given: its result shall stay on the screen."""
+_LONGEST = 160
+"""Characters of what is said of a place; more is most often a line of somebody's file."""
+_ONE_LINE = 140
+"""Characters up to which a place and what to do about it stand on one line."""
 _FEW = 3
 """Places by which a verdict is explained."""
 _HEADINGS = {
     Bearing.NEEDS: "Needs xformers:",
     Bearing.UNSURE: "May need xformers:",
-    Bearing.CHOICE: "Choices that name xformers; they are yours, and do no harm:",
+    Bearing.CHOICE: "Choices that name xformers; they are yours:",
 }
+_HARMLESS = "Choices that name xformers; they are yours, and do no harm:"
+"""Their heading once nothing needs xformers: until then some of them may still choose it."""
+_IN_CODE = "comments, texts and names in code"
 _VERDICT = "xformers can be uninstalled"
 
 
@@ -71,7 +78,7 @@ def _named(
     for bearing, heading in _HEADINGS.items():
         mentions = [mention for mention in closing.of(bearing) if found_by_run or not mention.code]
         if mentions:
-            yield heading
+            yield _HARMLESS if bearing is Bearing.CHOICE and closing.can_go else heading
             yield from listed(mentions, verbose)
     yield from _only_named(closing.of(Bearing.NAMES), verbose)
 
@@ -103,9 +110,15 @@ def _changed(heading: str, changes: Iterable[RequirementChange], *, written: boo
 
 def _places(mentions: list[Mention], verbose: int) -> Iterator[str]:
     shown = mentions if verbose > 0 or mentions[0].bearing is Bearing.NEEDS else mentions[:_SOME]
-    for mention in shown:
+    for mention, after in itertools.zip_longest(shown, shown[1:]):
+        said = f"    {mention.path}:{mention.line}: {mention.kind}: {_short(mention.text)}"
         advice = f" ({mention.advice.rstrip('.')})" if mention.advice else ""
-        yield f"    {mention.path}:{mention.line}: {mention.kind}: {_short(mention.text)}{advice}"
+        if len(said) + len(advice) <= _ONE_LINE:
+            yield f"{said}{advice}"
+            continue
+        yield said
+        if advice and not (after and (after.path, after.advice) == (mention.path, mention.advice)):
+            yield f"        help: {mention.advice.rstrip('.')}"
     if len(shown) < len(mentions):
         yield f"    and {len(mentions) - len(shown)} more (--verbose lists them)"
 
@@ -121,9 +134,10 @@ def _files(mentions: list[Mention], verbose: int) -> Iterator[str]:
     bearing = mentions[0].bearing
     shown = given[: None if bearing is Bearing.NEEDS else _SOME] + elsewhere[: _ELSEWHERE[bearing]]
     for path in shown:
-        (line,) = _places([files[path]], verbose)
+        line, *advice = _places([files[path]], verbose)
         more = lines[path] - files[path].count
         yield f"{line} and {more} more line{'' if more == 1 else 's'}" if more else line
+        yield from advice
     if hidden := len(lines) - len(shown):
         noun, them = ("file", "it") if hidden == 1 else ("files", "them")
         command = "xf2sdpa status" if bearing is Bearing.NEEDS else "xf2sdpa status --verbose"
@@ -144,8 +158,9 @@ def _only_named(mentions: list[Mention], verbose: int) -> Iterator[str]:
         first = f"{places[0].path}:{places[0].line}"
         advice = next((f": {place.advice}" for place in places if place.advice), "")
         count = f"{lines} line{'' if lines == 1 else 's'} in {files} file{'' if files == 1 else 's'}"
-        yield f"    {kind}: {count}, such as {first}{advice if lines == 1 or kind == 'lock' else ''}"
+        advice = advice if lines == 1 or kind == "lock" else ""
+        yield f"    {_IN_CODE if kind == 'code' else kind}: {count}, such as {first}{advice}"
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:99]}…"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

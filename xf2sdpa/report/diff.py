@@ -22,11 +22,10 @@ def lines(run: Run, *, by_cells: bool = False, shown: bool = False) -> Iterator[
     Args:
         run: what happened.
         by_cells: whether notebooks are shown cell by cell, for people to read, not as the JSON that tools patch.
-        shown: whether a person sees it on a terminal: a helper is then one line with its path, behind the user's code.
+        shown: whether a person sees it on a terminal: a helper is then one line with its path. It stands behind the
+            user's code in any case.
     """
     copies = [copy for copy in run.copies if copy.text is not None and copy.text != copy.old]
-    for copy in copies if not shown else ():
-        yield from _unified(str(copy.path), copy.old, copy.text or None)
     for result in run.changed:
         if by_cells and result.cells:
             for cell in result.cells:
@@ -34,7 +33,10 @@ def lines(run: Run, *, by_cells: bool = False, shown: bool = False) -> Iterator[
                 yield from _unified(f"{result.path}:{name}", cell.old, cell.new)
         else:
             yield from _unified(str(result.path), result.old, result.new)
-    for copy in copies if shown else ():
+    for copy in copies:
+        if not shown:
+            yield from _unified(str(copy.path), copy.old, copy.text or None)
+            continue
         name = plain(str(copy.path))
         deleted = f"--- {name}: helper module, deleted"
         made = f"+++ {name}: helper module, {len(split_lines(copy.text or ''))} lines (whole in a pipe: --diff | cat)"

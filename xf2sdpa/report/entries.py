@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from xf2sdpa.codes import WISHES
@@ -152,6 +152,12 @@ def _of_flags(place: FlagsPlace) -> Entry:
     said = f"cell {place.cell}: {said}" if place.cell else said
     span = Span(line, 0, line, 0)
     return Entry(place.path, span, place.code, Level.WARNING, "flags", plain(said), pending=True)
+
+
+def sentences(parts: Sequence[str]) -> str:
+    """Parts of what is told, in a row."""
+    *before, last = parts
+    return " ".join([*(part if part.endswith((".", "…")) else f"{part}." for part in before), last])
 
 
 def outcome(site: Site) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from xf2sdpa.files.plain import plain, plain_json
 from xf2sdpa.model import Pin, Run
-from xf2sdpa.report.entries import Entry, Level, problems
+from xf2sdpa.report.entries import Entry, Level, problems, sentences
 from xf2sdpa.report.places import from_root
 
 _SEVERITIES = {Level.ERROR: "critical", Level.WARNING: "minor", Level.NOTE: "info"}
@@ -26,7 +26,7 @@ def _problem(entry: Entry) -> dict[str, Any]:
     span = entry.span
     return {
         "check_name": entry.code or "xf2sdpa",
-        "description": ". ".join([f"{entry.code} {entry.kind}: {entry.message}".strip(), *entry.details]),
+        "description": sentences([f"{entry.code} {entry.kind}: {entry.message}".strip(), *entry.details]),
         "severity": _SEVERITIES[entry.level],
         "fingerprint": entry.fingerprint,
         "location": {

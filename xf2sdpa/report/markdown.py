@@ -43,14 +43,15 @@ def _head(run: Run, pin: Pin | None, *, written: bool) -> str:
     lines = [f"### xf2sdpa\n\n{sentence}"]
     if run.scanned is not None:
         lines.append(f"{_count(run.scanned, 'file')} looked at.")
-    if run.changed:
-        lines.append(f"{_count(len(run.changed), 'file')} {'rewritten' if written else 'would be rewritten'}.")
+    changed = sum(not result.last for result in run.changed)  # requirement files have a table of their own
+    if changed:
+        lines.append(f"{_count(changed, 'file')} {'rewritten' if written else 'would be rewritten'}.")
     if run.torch_floor:
         needs = f"Needs torch >= {run.torch_floor[0]}.{run.torch_floor[1]}"
         low = pin is not None and pin[0] < run.torch_floor
         lines.append(f"{needs}, but the project admits less ({markup.text(pin[1])})." if low and pin else f"{needs}.")
-    made = "New" if written else "Would make"
-    lines += [f"{made} {markup.code(copy.path.as_posix())}." for copy in run.copies if copy.old is None]
+    made = [markup.code(copy.path.as_posix()) for copy in run.copies if copy.old is None]
+    lines += [f"{'New' if written else 'Would make'} {', '.join(made)}."] if made else []
     return " ".join(lines) + "\n"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from xf2sdpa.files.plain import plain, plain_json
 from xf2sdpa.model import FileResult, Pin, Run, Span
 from xf2sdpa.report.changes import Hunk, fixable, hunks, split_lines, widened
-from xf2sdpa.report.entries import Entry, Level, problems
+from xf2sdpa.report.entries import Entry, Level, problems, sentences
 
 _SEVERITIES = {Level.ERROR: "ERROR", Level.WARNING: "WARNING", Level.NOTE: "INFO"}
 
@@ -71,7 +71,7 @@ def _diagnostic(entry: Entry, hunk: Hunk | None, together: int, lines: list[str]
         place["range"] = _range(entry.span, lines)
     if entry.code:
         more["code"] = {"value": entry.code}
-    return {"message": ". ".join(said), "location": place, "severity": _SEVERITIES[entry.level], **more}
+    return {"message": sentences(said), "location": place, "severity": _SEVERITIES[entry.level], **more}
 
 
 def _range(span: Span, lines: list[str]) -> dict[str, Any]:

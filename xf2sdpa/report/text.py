@@ -51,6 +51,7 @@ _COLOURS = {
 }
 _WORDS = {FindingKind.DONE: "changed", FindingKind.DROPPED: "dropped", FindingKind.ERROR: "error  "}
 """What a finding is called; "note" where it is none of these."""
+_COMPARED = (SiteClass.EXACT, SiteClass.ASSUMED, SiteClass.COMPAT)
 _NAMED = 5
 _PATHS = 3
 """Paths up to which a command to type next is told in full."""
@@ -174,7 +175,8 @@ def _scanned(run: Run, *, written: bool) -> Iterator[str]:
     said = [f"{_count(run.scanned, 'file')} scanned"] if run.scanned is not None else []
     if run.matched or run.changed:
         said += [f"{run.matched} looked into"] if said else []
-        said.append(f"{len(run.changed)} {'rewritten' if written else 'to rewrite'}")
+        changed = [result for result in run.changed if not result.last]  # requirement files are told at the end
+        said.append(f"{len(changed)} {'rewritten' if written else 'to rewrite'}")
     if said:
         yield f"{', '.join(said)}."
 
@@ -185,9 +187,11 @@ def _next(run: Run, paths: Collection[str], *, written: bool) -> Iterator[str]:
         return
     given = " ".join(map(shell_word, paths))
     if written:
-        compares = any(site.after for result in run.changed for site in result.sites)
-        verify = f"`xf2sdpa verify {given}` runs old and new side by side; " if compares else ""
-        yield f"Next: {verify}`git diff` shows the changes; `xf2sdpa undo` takes them back."
+        compares = any(site.kind in _COMPARED for result in run.changed for site in result.sites)
+        steps = [f"`xf2sdpa verify {given}` runs old and new side by side"] * (compares and (run.in_git or run.kept))
+        steps += ["`git diff` shows the changes"] * run.in_git
+        steps += [f"`xf2sdpa undo` takes {'them' if run.in_git else 'this'} back"] * run.kept
+        yield from [f"Next: {'; '.join(steps)}."] if steps else ()
     else:
         yield f"Next: `xf2sdpa rewrite {given}` writes this; with --diff, it shows what."
 
@@ -231,7 +235,7 @@ def _helpers(run: Run, added: list[str], *, written: bool) -> Iterator[str]:
     new = [copy for copy in run.copies if copy.old is None]
     for copy in new:
         yield f"{'New' if written else 'Would make'} {copy.path}, for {_count(len(copy.modules), 'file')}."
-    if new and written:
+    if new and written and run.in_git:
         yield Paste(f"    git add {' '.join(added)}")
     for copy in run.copies:
         if copy.old is not None and copy.text == "":
@@ -282,7 +286,10 @@ def _flags(outcome: FlagsOutcome, verbose: int) -> Iterator[str]:
             f"unasked: run again with --flags-in {shell_word(outcome.many[0])} (may be repeated)."
         )
     if outcome.paste:
-        yield f"{NOWHERE}: no entry point among these files. H200 flags to paste where your program imports torch:"
+        yield (
+            f"{NOWHERE}: no program here is seen to lead to a rewritten call. "
+            "H200 flags to paste where yours imports torch:"
+        )
         yield from (Paste(f"    {line}") for line in outcome.paste)
 
 

@@ -122,13 +122,15 @@ def _done(file: FileDraft, requests: list[Request], codes: Mapping[str, str]) ->
     for request in requests:
         edit = request.edit
         if not isinstance(edit, AddImport):
-            message = f"{codes[request.code]}: {_quoted(source_of(edit.node, file.lines))}"
+            message = f"{_quoted(source_of(edit.node, file.lines))} ({codes[request.code]})"
             yield Finding(file.path, span_of(edit.node, file.lines), request.code, message, kind=FindingKind.DONE)
 
 
 def _quoted(source: str) -> str:
     """The beginning of a piece of code, on one line."""
     first, *rest = source.strip().splitlines()
+    if first == "try:" and rest:  # which says nothing
+        first, *rest = f"{first} {rest[0].strip()}", *rest[1:]
     cut = first if len(first) <= _LONGEST else first[: _LONGEST - 1]
     return cut if cut == first and not rest else f"{cut} …"
 

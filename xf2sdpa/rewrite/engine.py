@@ -67,7 +67,7 @@ def rewrite_with(text: str, path: str, options: Options) -> FileResult:
         _rewrite(result, options)
     except SyntaxError as error:
         span = Span(error.lineno or 1, max((error.offset or 1) - 1, 0), error.lineno or 1, error.offset or 1)
-        _fail(result, UNPARSABLE, f"does not parse: {error.msg}", RUN_CODES[UNPARSABLE].way_out, span)
+        _fail(result, UNPARSABLE, f"does not parse: {error.msg}", _way_out(result.path), span)
     except (RecursionError, MemoryError):
         _fail(result, TOO_DEEP, "nests too deep to be analysed", "Split the expression, or exclude the file.")
     except CheckFailed as failure:
@@ -78,6 +78,13 @@ def rewrite_with(text: str, path: str, options: Options) -> FileResult:
             "Please report this; the file is as it was.",
         )
     return result
+
+
+def _way_out(path: Path) -> str:
+    """What to do where a file does not parse: one that was named may be no Python at all."""
+    if path.suffix in ("", ".py", ".pyi", ".pyw", ".ipynb") or path.name.startswith("<"):
+        return RUN_CODES[UNPARSABLE].way_out
+    return f"{path.name} is no Python file by its name: name Python files, notebooks, or their folder."
 
 
 def _left_in(draft: FileDraft, calls: Sequence[CallDraft]) -> list[str]:

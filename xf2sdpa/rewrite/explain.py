@@ -8,7 +8,7 @@ from xf2sdpa.console import give_up
 from xf2sdpa.rewrite import pages
 
 
-@click.command("explain")
+@click.command("explain", short_help="Print the page of a code, of a class, or of the flags.")
 @click.argument("code", required=False)
 def command(code: str | None) -> None:
     """Print the page of a CODE, of a class (exact, assumed, compat, removed, left), of FLAGS or of one flag.

@@ -114,10 +114,15 @@ def last_import(file: FileDraft) -> ast.stmt | None:
     return found[-1] if found else None
 
 
+def is_torch_here(file: FileDraft, node: ast.expr) -> bool:
+    """Whether `torch` means torch at a place."""
+    scope = file.names.scope_at.get(id(first_name(node)), file.names.module)
+    return file.names.resolve(ast.Name("torch", ast.Load()), scope) == "torch"
+
+
 def torch_function(file: FileDraft, node: ast.expr, name: str) -> str:
     """How to call a function of torch at a place, with `import torch` added if the file has none."""
-    scope = file.names.scope_at.get(id(first_name(node)), file.names.module)
-    if file.names.resolve(ast.Name("torch", ast.Load()), scope) != "torch":
+    if not is_torch_here(file, node):
         file.add_import("import torch", last_import(file))
     return f"torch.{name}"
 

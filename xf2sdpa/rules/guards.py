@@ -23,7 +23,7 @@ from xf2sdpa.rulekit.spelling import import_line
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.GUARDS
-CODES = {"XF141": "a guard around xformers becomes the flag set to what it stood for"}
+CODES = {"XF141": "a guard around xformers goes; the flag that it set stays"}
 
 EXAMPLES = (
     Example(

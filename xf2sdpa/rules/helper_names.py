@@ -15,6 +15,7 @@ from xf2sdpa.analysis.api import CAUSAL, NEVER_RELEASED, api_name, is_mask_class
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import scope_of
 from xf2sdpa.analysis.names import MODULES
+from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.codes import MASKS_STAY
 from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.answers import answer
@@ -24,7 +25,7 @@ from xf2sdpa.rulekit.off_limits import bars_helper, is_off_limits
 from xf2sdpa.rulekit.quoted import in_quotes, quoted_parts
 from xf2sdpa.rulekit.readers import is_reexported
 from xf2sdpa.rulekit.rule import Example
-from xf2sdpa.rulekit.spelling import torch_function
+from xf2sdpa.rulekit.spelling import is_torch_here, torch_function
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.NAMES
@@ -87,7 +88,8 @@ def finish(file: FileDraft) -> None:
     for chain, dotted in uses:
         api = api_name(dotted)
         if api == "unbind":
-            _rename(file, chain, torch_function(file, chain, "unbind"))
+            if not _unbind(file, chain):
+                _rename(file, chain, torch_function(file, chain, "unbind"))
         elif _is_known(file, dotted) and not barred:
             _from_helper(file, chain, api or "")
         elif file.masks_stay and _is_mask(dotted):
@@ -95,6 +97,19 @@ def finish(file: FileDraft) -> None:
         elif dotted not in reported and _is_a_thing(dotted) and not _is_known(file, dotted):
             reported.add(dotted)
             _report(file, chain, dotted)
+
+
+def _unbind(file: FileDraft, chain: ast.expr) -> bool:
+    """Write `x.unbind(2)` for `unbind(x, 2)` where torch's function would need an import of its own; whether it did."""
+    call = file.names.parents[id(chain)]
+    if not (isinstance(call, ast.Call) and call.func is chain) or is_torch_here(file, chain):
+        return False
+    tensor, *rest = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "dim")]
+    count = len(call.args) + len(call.keywords)
+    if not isinstance(tensor, ast.Name) or len(rest) != count - 1 or not all(isinstance(n, ast.Constant) for n in rest):
+        return False
+    given = ", ".join(source_of(node, file.lines) for node in rest)
+    return file.replace(call, f"{tensor.id}.unbind({given})", "XF160", keeping=[tensor])
 
 
 def _drop_masks(file: FileDraft) -> None:

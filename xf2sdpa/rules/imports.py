@@ -40,7 +40,7 @@ from xf2sdpa.rulekit.stages import Stage
 from xf2sdpa.rulekit.unused import is_only_a_guard, is_unused
 
 STAGE = Stage.IMPORTS
-CODES = {"XF140": "an import that nothing uses any more is removed, or comes from the helper module"}
+CODES = {"XF140": "an import goes, or takes its names from the helper module"}
 EXAMPLES = (
     Example(
         before="""\

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.asking import asks_for_argument, functions_of, gives_something, is_question
 from xf2sdpa.analysis.flow import block_of, loads_of
+from xf2sdpa.analysis.foreign import SWITCHES
 from xf2sdpa.analysis.imports import IMPORTING, is_lookup
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.spans import source_of
@@ -144,6 +145,7 @@ def _asked_of(file: FileDraft, load: ast.Name) -> tuple[ast.expr, bool] | None:
 
 def _name_unanswered(file: FileDraft, calls: Sequence[ast.Call]) -> bool:
     """Name the questions whose answer is not known here; whether there are any."""
+    what = "Say what the code should do now: the rewritten path needs no xformers."
     told: dict[str, list[ast.expr]] = {
         "this may ask whether xformers is installed, by a name that is handed on and not followed": [
             *_asks_by_name(file)
@@ -155,8 +157,7 @@ def _name_unanswered(file: FileDraft, calls: Sequence[ast.Call]) -> bool:
     }
     for message, nodes in told.items():
         for node in nodes:
-            advice = "Say what the code should do now: the rewritten path needs no xformers."
-            file.report(node, "XF403", message, advice, FindingKind.KEEPS)
+            _name(file, node, message, what)
     return any(told.values())
 
 
@@ -165,7 +166,17 @@ def _name_standing(file: FileDraft) -> None:
     asked = [call for call in file.names.calls if _asks(file, call) or _asks_for_us(file, call)]
     for node in (*asked, *_asks_by_name(file)):
         if not (file.is_gone(node) or _is_shown(file, node) or _is_read_by_none(file, node)):
-            file.report(node, "XF403", _ASKS, _what_hangs_on(file, node), FindingKind.KEEPS)
+            _name(file, node, _ASKS, _what_hangs_on(file, node))
+
+
+def _name(file: FileDraft, node: ast.expr, message: str, advice: str) -> None:
+    """Name a question; where it is asked for another library's switch, what to do is said there."""
+    choice = next((p for p in file.names.ancestors(node) if isinstance(p, ast.If | ast.stmt)), None)
+    parts = ast.walk(choice) if isinstance(choice, ast.If) else ()
+    switched = [part.lineno for part in parts if isinstance(part, ast.Call) and _is_switch(part)]
+    if switched:
+        message, advice = f"{message}; it goes with the switch of another library in line {min(switched)}", ""
+    file.report(node, "XF403", message, advice, FindingKind.KEEPS)
 
 
 def _what_hangs_on(file: FileDraft, node: ast.expr) -> str:
@@ -174,6 +185,11 @@ def _what_hangs_on(file: FileDraft, node: ast.expr) -> str:
     if isinstance(choice, ast.If):
         return f"Lines {choice.lineno} to {choice.end_lineno} hang on it: keep of them what is to run without xformers."
     return "Say what the code should do without xformers."
+
+
+def _is_switch(call: ast.Call) -> bool:
+    """Whether a call tells another library to use xformers."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr in SWITCHES
 
 
 def _is_shown(file: FileDraft, node: ast.expr) -> bool:

@@ -15,7 +15,7 @@ import ast
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.asking import is_question
-from xf2sdpa.analysis.foreign import PROCESSOR
+from xf2sdpa.analysis.foreign import PROCESSOR, SWITCHES
 from xf2sdpa.analysis.imports import loads_from
 from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.draft import FileDraft
@@ -35,7 +35,6 @@ def load(make, path):
 """
     ),
 )
-_SWITCHES = frozenset({"enable_xformers_memory_efficient_attention", "set_use_memory_efficient_attention_xformers"})
 _INHERITED = "_memory_efficient_attention_xformers"
 _FLAG = "_use_memory_efficient_attention_xformers"
 _TURNED_ON = "{} turns xformers on in another library, and is left, as the object is not shown to be that library's own"
@@ -77,7 +76,7 @@ def _methods(file: FileDraft) -> Iterator[tuple[ast.expr, str, str, str]]:
     for node in file.names.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             name = node.func.attr
-            if name in _SWITCHES and not _is_off(node):
+            if name in SWITCHES and not _is_off(node):
                 yield node, _TURNED_ON, name, _OWN if file.own_switches else _delete(file, node)
             elif name == _INHERITED:
                 yield node, _RUN, name, _BY_SDPA

@@ -19,7 +19,7 @@ from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.TIDYING
 AFTER = ("dropped_messages",)
-CODES = {"XF146": "an import is removed, as all that read it was removed"}
+CODES = {"XF146": "an import goes, as all that read it has gone"}
 EXAMPLES = (
     Example(
         before="""\

@@ -28,7 +28,7 @@ from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.QUESTIONS
-CODES = {"XF180": "a switch of diffusers to xformers is removed: SDPA is its default"}
+CODES = {"XF180": "diffusers' switch to xformers goes: SDPA is its default"}
 EXAMPLES = (
     Example(
         before="""\

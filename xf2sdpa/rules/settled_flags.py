@@ -22,7 +22,7 @@ from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.TIDYING
-CODES = {"XF147": "a flag that is always True now: its default, what it refused, or itself, if nothing reads it"}
+CODES = {"XF147": "what hangs on a flag that is always True now goes"}
 EXAMPLES = (
     Example(
         before="""\

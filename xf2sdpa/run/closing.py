@@ -11,6 +11,7 @@ from xf2sdpa.files.errors import DiscoverError
 from xf2sdpa.model import Bearing, Closing, Mention, Run
 from xf2sdpa.settings import Settings
 from xf2sdpa.uninstall.closing_report import mentions_in, tree_around
+from xf2sdpa.uninstall.code_uses import IDLE, OPTION
 from xf2sdpa.uninstall.requirements import requirement_edits
 
 
@@ -57,8 +58,15 @@ def close(
         run.closing.mentions = [_drop_now(mention) for mention in run.closing.mentions]
 
 
+def no_files(paths: Sequence[str | Path]) -> tuple[str, str]:
+    """What is said of paths without a file to look at, and what to do."""
+    return f"no Python file or notebook in {', '.join(map(str, paths))}", "Name the folder of your project."
+
+
 def _drop_now(mention: Mention) -> Mention:
-    """A requirement line that a run has left, as no file that it speaks for has changed: there is no need to wait."""
+    """What waited until nothing needs xformers: an option, and a line that no rewritten file speaks for."""
+    if mention.bearing is Bearing.CHOICE and mention.advice == OPTION:
+        return replace(mention, advice=IDLE)
     return replace(mention, advice="drop it: nothing here needs it") if mention.kind == "requirements" else mention
 
 

@@ -38,7 +38,7 @@ class _Rewrite(click.Command):
         return super().parse_args(ctx, args)
 
 
-@click.command("rewrite", cls=_Rewrite)
+@click.command("rewrite", cls=_Rewrite, short_help="Rewrite call sites in files or folders.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=str, allow_dash=True))
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if something would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; print the diff; exit 1 if something would change.")
@@ -124,13 +124,15 @@ def command(paths: tuple[str, ...], **options: Any) -> None:
         return
     written = not (options["check"] or options["diff"])
     from xf2sdpa.files.git import uncommitted
-    from xf2sdpa.run.closing import close
+    from xf2sdpa.run.closing import close, no_files
     from xf2sdpa.run.lock import one_run_at_a_time
 
     with one_run_at_a_time(paths[0] if paths else settings.file or ".") if written else contextlib.nullcontext():
         run, files = _rewrite(paths, settings, options)
         chosen = _chosen(paths, settings)
         close(run, files, chosen, settings)
+        if not files and run.closing is None:
+            give_up(*no_files(chosen))
         if options["journal"] and run.changed:
             run.uncommitted = uncommitted(str(result.path) for result in run.changed)
         if written:
@@ -190,6 +192,7 @@ def _codes(text: str | None) -> list[str] | None:
 
 def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]) -> tuple[Run, list[str]]:
     """The run, and the files that it looked at."""
+    from xf2sdpa.files.git import work_tree
     from xf2sdpa.run.around import around
     from xf2sdpa.run.options import RunOptions
     from xf2sdpa.run.pool import collect_seldom
@@ -214,6 +217,7 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
     )
     run = rewrite_files(files, settings, how)
     run.scanned = len(files)
+    run.in_git = any(work_tree(str(Path(file).parent)) for file in files[:1])
     if how.new_files:
         run.copies += missing_helpers(files, [copy.path for copy in run.copies])
     refuse_broken_helpers(run)
@@ -318,13 +322,15 @@ def _standard_input(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     if paths != ("-",):
         give_up("- stands for standard input and goes with no other path")
     from xf2sdpa.model import Run
-    from xf2sdpa.run.standard_input import rewrite_bytes
+    from xf2sdpa.run.standard_input import is_unnamed_notebook, rewrite_bytes
 
     settings = _settings(Path(options["stdin_filename"]).absolute().parent, options)
     only_exact = options["only"] == "exact"
     if sys.stdin is None:
         give_up("there is no standard input to read")
     data = sys.stdin.buffer.read()
+    if is_unnamed_notebook(data, options["stdin_filename"]):
+        give_up("standard input looks like a notebook", "Say so: --stdin-filename NAME.ipynb.")
     result, output = rewrite_bytes(data, options["stdin_filename"], settings, only_exact=only_exact)
     run = Run([result] if result.sites or result.findings else [])
     written = not (options["check"] or options["diff"])

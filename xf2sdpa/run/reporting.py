@@ -33,6 +33,8 @@ def pairs(options: dict[str, Any]) -> list[tuple[str, str | None]]:
     formats, files = list(options["output_format"]), list(options["output_file"])
     if len(files) > max(1, len(formats)) or len(formats) > len(files) + 1:
         give_up("every --output-file takes one --output-format, and one more goes to standard output")
+    if "-" in files:
+        give_up("--output-file: - is no file", "Without --output-file, the format goes to standard output.")
     rest = formats[len(files) :] or [TEXT]
     return [*zip(formats or [TEXT], files, strict=False), (rest[0], None)]
 

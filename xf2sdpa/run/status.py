@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from xf2sdpa.console import give_up
+from xf2sdpa.console import expect, give_up
 from xf2sdpa.run.reporting import show
 
 # Imports where they are needed, as `--help` needs none:
@@ -17,8 +17,8 @@ from xf2sdpa.run.reporting import show
 _STATUS = {True: 0, False: 1, None: 2}
 
 
-@click.command("status")
-@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=str))
+@click.command("status", short_help="Say whether xformers can be uninstalled, and why not.")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=str))
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes to use; as many as there are processors.")
 @click.option("--verbose", "-v", is_flag=True, help="List every place, with what to do about it.")
@@ -33,19 +33,21 @@ def command(paths: tuple[str, ...], output_format: str, jobs: int | None, verbos
     from xf2sdpa.files.listing import list_files
     from xf2sdpa.files.notebook import PATTERN
     from xf2sdpa.files.pyproject import SettingsError
-    from xf2sdpa.files.tree import roots_of
+    from xf2sdpa.files.tree import from_here, roots_of
     from xf2sdpa.report import closing, json, shown
-    from xf2sdpa.run.closing import close
+    from xf2sdpa.run.closing import close, no_files
     from xf2sdpa.run.configuration import load, overridden
     from xf2sdpa.run.options import RunOptions
     from xf2sdpa.run.refused import without_links_out
     from xf2sdpa.run.rewrite_files import rewrite_files
 
+    expect(paths)
     given = [Path(path) for path in paths or (".",)]
     try:
         settings = overridden(load(given[0]), requirements="edit")
         roots = [os.path.relpath(root) for root in roots_of(given)]
         files = list_files(roots, include=(*settings.include, PATTERN), exclude=settings.all_exclude)
+        files = from_here(files, roots)
     except (DiscoverError, SettingsError) as error:
         give_up(str(error))
     files, refused = without_links_out(files, roots)
@@ -53,7 +55,7 @@ def command(paths: tuple[str, ...], output_format: str, jobs: int | None, verbos
     run.results += refused
     close(run, files, roots, settings, done=False)
     if run.closing is None:
-        give_up(f"no Python file or notebook in {', '.join(roots)}", "Name the folder of your project.")
+        give_up(*no_files(roots))
     if output_format == "json":
         click.echo(json.render(run, None, written=False).encode("utf-8"), nl=False)
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from xf2sdpa.console import give_up, say
+from xf2sdpa.console import expect, give_up, say
 from xf2sdpa.files.errors import DiscoverError
 from xf2sdpa.files.journal import Kept, Record, broken_off, drop, finish, roots, runs
 from xf2sdpa.files.links import StrPath, project_of
@@ -22,12 +22,13 @@ from xf2sdpa.files.source import SourceError, write
 from xf2sdpa.run.lock import one_run_at_a_time
 
 
-@click.command("undo")
+@click.command("undo", short_help="Take back the last run of rewrite.")
 @click.argument("path", default=".", type=click.Path(path_type=str))
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be taken back.")
 @click.option("--forget", is_flag=True, help="Forget the last run instead; the next `undo` is for the one before.")
+@click.option("--list", "listing", is_flag=True, help="List the runs that can be taken back, those in PATH first.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
-def command(path: str, *, dry_run: bool, forget: bool, quiet: bool) -> None:
+def command(path: str, *, dry_run: bool, forget: bool, listing: bool, quiet: bool) -> None:
     """Take back the last run of `xf2sdpa rewrite` in the project of PATH; once more, the one before.
 
     A file that has changed since the run stays as it is, and is named; so does a helper module that such a file, or
@@ -35,8 +36,10 @@ def command(path: str, *, dry_run: bool, forget: bool, quiet: bool) -> None:
 
     Exit status: 0 when the run is taken back; 1 if a file stays; 2 if there is nothing to take back.
     """
-    if not Path(path).exists():
-        give_up(f"{path} does not exist")
+    expect([path])
+    if listing:
+        _list(Path(os.path.realpath(path)))
+        return
     root = _project(path)
     with one_run_at_a_time(Path(root, "x")):
         known = runs(root)
@@ -85,8 +88,23 @@ def _project(path: str) -> str:
 
 
 def _elsewhere() -> str:
-    known = ", ".join(str(root) for root in roots()[:5])
-    return f"Runs are known of {known}: go there, or name one." if known else "Runs of hooks and checks are not kept."
+    """What to say where there is no run to take back: other people's projects are not named unasked."""
+    count = len(roots())
+    if not count:
+        return "Runs of hooks and checks are not kept."
+    there = "There is one to take back in another folder" if count == 1 else f"There are some in {count} other folders"
+    return f"{there}; `xf2sdpa undo --list` names {'it' if count == 1 else 'them'}."
+
+
+def _list(folder: Path) -> None:
+    """Name the runs that can be taken back, the newest first: those in a folder, then all others."""
+    known = [record for root in roots() for record in runs(root)]
+    known.sort(key=lambda record: (folder not in (record.root, *record.root.parents), -record.began))
+    for record in known:
+        count = len(record.changes)
+        click.echo(f"{_about(record)}: {count} file{'' if count == 1 else 's'}")
+    if not known:
+        click.echo("no run to take back; those of hooks and checks are not kept")
 
 
 def _about(record: Record) -> str:

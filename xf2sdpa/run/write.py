@@ -35,6 +35,7 @@ def write_back(run: Run, root: StrPath | None = None) -> None:
     made = _planned_copies(run, stuck)
     changed = _planned_files(run, stuck)
     journal = None if root is None else _begun(root, [*(change for _, change in made), *changed.values()])
+    run.kept = journal is not None
     for copy, change in made:
         try:
             _write_copy(change)

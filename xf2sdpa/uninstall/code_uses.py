@@ -24,8 +24,10 @@ _SWITCH = re.compile(
 _REGISTERED = re.compile(r"torch\.ops\.xformers\w*")
 _BACKEND = frozenset({"set_attention_backend", "attention_backend"})
 _OPTIONS = frozenset({"add_argument", "option", "add_option", "Option", "Argument"})
-_OPTION = "The option is accepted as before; rename or drop it when you may."
 _LEFT = "The rewrite left it: delete it by hand, with what it is for."
+OPTION = "Drop it once nothing needs xformers any more."
+IDLE = "The option is accepted as before, and nothing that it chooses needs xformers: rename or drop it when you may."
+"""What to do with an option once nothing needs xformers any more."""
 _NAME = "Offer the choice under another name, or drop it, when you may."
 
 
@@ -66,7 +68,7 @@ def choices(nodes: Sequence[ast.AST]) -> Iterator[Use]:
         if isinstance(node, ast.Call) and called_name(node.func) in _OPTIONS:
             named = [arg for arg in node.args if isinstance(arg, ast.Constant) and "xformers" in str(arg.value)]
             if named:
-                yield Use(node.lineno, Bearing.CHOICE, ast.unparse(named[0]), _OPTION)
+                yield Use(node.lineno, Bearing.CHOICE, ast.unparse(named[0]), OPTION)
         elif _named(node) and isinstance(node, ast.Constant) and id(node) not in told:
             yield Use(node.lineno, Bearing.CHOICE, ast.unparse(node), _NAME)
 

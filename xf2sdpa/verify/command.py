@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xf2sdpa.console import give_up, say
+from xf2sdpa.console import expect, give_up, say
 from xf2sdpa.files.plain import plain
 
 # Imports where they are needed: `--help` needs neither torch nor the analysis.
@@ -64,8 +64,8 @@ class _Verify(click.Command):
         return [*super().collect_usage_pieces(ctx), "[-- PROGRAM…]"]
 
 
-@click.command(cls=_Verify, name="verify")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=str))
+@click.command(cls=_Verify, name="verify", short_help="Run old and new calls side by side, and compare.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=str))
 @click.option("--samples", type=click.IntRange(min=0), help="Calls compared per site and shape (3); 0 for all of them.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of made-up inputs and of what the judge picks.")
 @click.option(
@@ -116,6 +116,7 @@ def _verify(ctx: click.Context, paths: tuple[str, ...], given: dict[str, Any]) -
     program: list[str] | None = ctx.meta.get("xf2sdpa.program")
     if program is not None and not program:
         give_up("no program behind --")
+    expect(paths)
     if importlib.util.find_spec("torch") is None:
         give_up("verify needs torch, which is not installed here", "pip install 'torch>=2.1' jinja2")
     earlier = _checked(given)
@@ -130,6 +131,8 @@ def _verify(ctx: click.Context, paths: tuple[str, ...], given: dict[str, Any]) -
         report.notes.insert(0, f"the old text of rewritten files is from {texts.origin}")
         if status and program is not None:
             report.notes.insert(1, "line numbers in the program's tracebacks are those of the old text, which ran")
+    if status and program is not None:
+        report.notes.insert(0, f"the program ended with status {status}, and so does verify")
     written = _show(report, given, earlier, beside_program=program is not None)
     return status or (report.exit_status(given["min_speedup"]) if written else 2)
 

@@ -44,8 +44,8 @@ def commit(message: str = "one") -> None:
     git("commit", "-qm", message)
 
 
-def rewrite() -> dict[str, object]:
-    result = CliRunner().invoke(cli, ["rewrite", ".", "--output-format", "json", "--torch", "2.1"])
+def rewrite(*options: str) -> dict[str, object]:
+    result = CliRunner().invoke(cli, ["rewrite", ".", "--output-format", "json", "--torch", "2.1", *options])
     assert result.exit_code == 0, result.output
     return dict(json.loads(result.stdout))
 
@@ -95,10 +95,42 @@ def test_git_knows_the_text_before_a_rewrite_to_the_helper(project: Path) -> Non
 @needs_git
 def test_a_revision_is_named_once_the_rewrite_is_committed(project: Path) -> None:
     commit()
-    rewrite()
+    rewrite("--no-journal")
     commit("two")
     assert sites(collected()) == []
     assert sites(collected(rev="HEAD~1")) == SITE
+
+
+@pytest.mark.parametrize("commits", [False, True])
+def test_the_journal_of_undo_knows_the_text_before(project: Path, commits: bool) -> None:
+    before = Path("attention.py").read_text()
+    if commits:
+        commit()
+    rewrite()
+    if commits:
+        commit("two")
+    texts = collected()
+    assert (texts.origin, sites(texts)) == ("what `xf2sdpa undo` keeps", SITE)
+    assert texts.sources[Path("attention.py")].text == before
+    assert texts.rewritten[Path("attention.py")] == Path("attention.py").read_text()
+
+
+def test_of_several_runs_the_first_counts_if_they_follow_on_one_another(project: Path) -> None:
+    file = Path("attention.py")
+    before = file.read_text()
+    rewrite("--style", "compat")
+    rewrite()
+    assert collected().sources[file].text == before
+    file.write_text(file.read_text() + "\n\nx = 1\n")
+    assert collected().sources[file].text == before, "edits of a person's own are seen in what stands on disk"
+    file.write_text(before)
+    assert (collected().rewritten, collected().origin) == ({}, ""), "taken back by hand"
+
+
+def test_a_run_that_was_taken_back_is_no_old_text(project: Path) -> None:
+    rewrite()
+    assert CliRunner().invoke(cli, ["undo"]).exit_code == 0
+    assert collected().origin == ""
 
 
 @needs_git
@@ -309,7 +341,7 @@ def test_another_file_than_a_report_is_refused(project: Path, text: str) -> None
 
 
 def test_without_any_of_them_verify_refuses(project: Path) -> None:
-    rewrite()
+    rewrite("--no-journal")
     result = CliRunner().invoke(cli, ["verify", "."])
     assert result.exit_code == 2
     assert "--rev" in result.output

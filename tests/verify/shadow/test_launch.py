@@ -177,6 +177,7 @@ def test_tracebacks_of_the_old_text_are_explained(project: Path) -> None:
         program = [sys.executable, "-c", f"raise SystemExit({status})"]
         _, report = verify(project, "site_file.py", "--before", "rewrite.json", "--", *program)
         assert (told in report["notes"]) == (status == 4)
+        assert (f"the program ended with status {status}, and so does verify" in report["notes"]) == (status == 4)
 
 
 DOTTED = """\

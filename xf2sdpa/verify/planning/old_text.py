@@ -1,4 +1,4 @@
-"""Finds the text of each file before the rewrite: the file on disk, the rewrite's JSON report, or git."""
+"""Finds the text of each file before the rewrite: on disk, in git, in the journal of `undo`, in a JSON report."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xf2sdpa.files.git import blobs, changed_files, commit_of, git_complaint, work_tree
+from xf2sdpa.files.journal import digest, journal_root, runs
 from xf2sdpa.files.search import FIRST_NEEDLES, Searcher
 from xf2sdpa.files.source import Source, SourceError, decode, read
 from xf2sdpa.flags.block import without
@@ -28,8 +29,8 @@ from xf2sdpa.settings import Settings
 
 WAYS_OUT = (
     "If the tree is rewritten already, verify needs its old text: name the revision before the rewrite with --rev "
-    "(git's HEAD is looked at by itself), or the report that `xf2sdpa rewrite --output-format json` printed with "
-    "--before."
+    "(git's HEAD, and what `xf2sdpa undo` keeps, are looked at by themselves), or the report that `xf2sdpa rewrite "
+    "--output-format json` printed with --before."
 )
 NO_REVISION = (
     "`git log --oneline` lists the revisions there are; --before takes the report that "
@@ -85,7 +86,7 @@ def collect(
     Args:
         files: all files of the project, as they are on disk.
         before: a JSON report of the rewrite that contains old texts.
-        rev: a git revision; None: HEAD, for files on disk that have nothing left to rewrite.
+        rev: a git revision; None: HEAD, else what `undo` keeps, for files on disk that have nothing left to rewrite.
         settings: as configured; None: the defaults.
 
     Raises:
@@ -97,6 +98,8 @@ def collect(
         old, origin = _from_revision(files, rev), f"git, {rev}"
     else:
         old, origin = _from_head(files, settings or Settings()), "git, HEAD"
+        if not old:
+            old, origin = _from_journal(files, settings or Settings()), "what `xf2sdpa undo` keeps"
     texts = OldTexts(_matching(files, old), files=files)
     for path, source in old.items():
         texts.take(source, _on_disk(path))
@@ -181,7 +184,30 @@ def _from_revision(files: Sequence[str], rev: str) -> dict[Path, Source]:
 
 def _from_head(files: Sequence[str], settings: Settings) -> dict[Path, Source]:
     """HEAD's texts of the files that the rewrite changed, if it changed a call; not of files changed by hand."""
-    changed = _changed_since(dict(_by_work_tree(files)), "HEAD")
+    return _rewritten_since(_changed_since(dict(_by_work_tree(files)), "HEAD"), files, settings)
+
+
+def _from_journal(files: Sequence[str], settings: Settings) -> dict[Path, Source]:
+    """The same, from the runs that `undo` can take back: without git, or after a commit."""
+    if not files:
+        return {}
+    by_path = {Path(file).resolve(): Path(file) for file in files if Path(file).name != FILE_NAME}
+    found: dict[Path, bytes] = {}
+    for kept in (kept for record in reversed(runs(journal_root(files))) for kept in record.changes):
+        path = by_path.get(kept.path)
+        # Of several runs over a file the first counts, if each began with what the one before it had left.
+        follows = digest(found[path]) == kept.new_digest if path in found else kept.state() != "old"
+        if path is not None and kept.old is not None and follows:
+            found[path] = kept.old
+    texts = {}
+    for path, old in found.items():
+        with contextlib.suppress(SourceError):
+            texts[path] = decode(old, path)
+    return _rewritten_since(texts, files, settings)
+
+
+def _rewritten_since(changed: Mapping[Path, Source], files: Sequence[str], settings: Settings) -> dict[Path, Source]:
+    """Of texts that files had, those of files that the rewrite changed, if it changed a call."""
     if not any(WIDE_NEEDLE.search(source.text) for source in changed.values()):
         return {}
     before, now = (_outcome(files, _matching(files, old), settings) for old in (changed, {}))

@@ -55,6 +55,8 @@ def _sites(counts: dict[Status, int]) -> str:
         return "No call site was found"
     if len(parts) == 1:
         number, _, verb = parts[0].partition(" ")
+        if counts[Status.NOT_RUN]:
+            return "No call site was run"
         return f"The call site {verb}" if number == "1" else f"All {number} call sites {verb}"
     return f"Of {numbers.count(sum(counts.values()), 'call site')}, {_join(parts)}"
 
