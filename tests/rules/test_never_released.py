@@ -44,7 +44,11 @@ def program(handler: str = f"except ImportError:\n{PLAIN}") -> str:
 
 EMITTED = {
     "as its authors wrote it": Case(
-        program(), ("finding XF152",), "no release of xformers has", has=("FUSED = False",), lacks=("xformers", "try")
+        program(),
+        ("finding XF152",),
+        "no release of xformers has that name",
+        has=("FUSED = False",),
+        lacks=("xformers", "try"),
     ),
     "comments stay": Case(program(), has=("# in plain torch\ndef loss", "FUSED = False  # slower\n# that is all\n")),
     "any exception": Case(program(f"except Exception:\n{PLAIN}"), ("finding XF152",), lacks=("xformers",)),

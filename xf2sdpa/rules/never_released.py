@@ -18,7 +18,7 @@ from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.NAMES
-CODES = {"XF152": "a guard around a name that no release of xformers has becomes what it does without it"}
+CODES = {"XF152": "no release of xformers has that name, so that only what stands in the handler has ever run"}
 EXAMPLES = (
     Example(
         before="""\
