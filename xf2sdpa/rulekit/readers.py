@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import functools
 import re
+from collections.abc import Iterator
 
 from xf2sdpa.analysis.names import called_name
+from xf2sdpa.edits.kinds import CallEdit, ReplaceExpression, ReplaceStatement
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.quoted import is_annotation, is_quoted
 
@@ -82,3 +84,17 @@ def is_compared(file: FileDraft, node: ast.expr) -> bool:
             return inner is getattr(parent, "returns", None)
         inner = parent
     return False  # pragma: no cover - an expression stands in a statement
+
+
+def is_written(file: FileDraft, name: str) -> bool:
+    """Whether a name stands in a text that an edit writes."""
+    return any(re.search(rf"\b{re.escape(name)}\b", text) for text in _new_texts(file))
+
+
+def _new_texts(file: FileDraft) -> Iterator[str]:
+    for edit in file.edits:
+        if isinstance(edit, ReplaceExpression | ReplaceStatement):
+            yield edit.text
+        elif isinstance(edit, CallEdit):
+            yield edit.function
+            yield from (argument.text for argument in edit.arguments.values())

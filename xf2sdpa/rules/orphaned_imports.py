@@ -7,13 +7,12 @@ for others as well; and only imports that something read before.
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from xf2sdpa.analysis.imports import ImportNode, alias_name, bound_name, guards_around, loads_from, scope_of, whole_name
-from xf2sdpa.edits.kinds import AddImport, CallEdit, ReplaceExpression, ReplaceStatement
+from xf2sdpa.edits.kinds import AddImport
 from xf2sdpa.rulekit.draft import FileDraft
-from xf2sdpa.rulekit.readers import is_reexported
+from xf2sdpa.rulekit.readers import is_reexported, is_written
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
@@ -81,7 +80,7 @@ def _is_unread(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool
         return False
     if any(_reads(file, load, whole) for load in left):
         return False
-    return not any(re.search(rf"\b{re.escape(name)}\b", text) for text in _new_texts(file))
+    return not is_written(file, name)
 
 
 def _is_no_module(file: FileDraft, statement: ImportNode, loads: Sequence[ast.Name]) -> bool:
@@ -107,13 +106,3 @@ def _reads(file: FileDraft, load: ast.Name, whole: str) -> bool:
     while isinstance(parent := file.names.parents[id(node)], ast.Attribute) and dotted != whole:
         node, dotted = parent, f"{dotted}.{parent.attr}"
     return dotted == whole or whole.startswith(f"{dotted}.")
-
-
-def _new_texts(file: FileDraft) -> Iterator[str]:
-    """What the edits write."""
-    for edit in file.edits:
-        if isinstance(edit, ReplaceExpression | ReplaceStatement):
-            yield edit.text
-        elif isinstance(edit, CallEdit):
-            yield edit.function
-            yield from (argument.text for argument in edit.arguments.values())
