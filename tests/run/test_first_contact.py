@@ -159,6 +159,13 @@ def test_a_change_is_told_by_its_code_first() -> None:
     assert "XF147 changed assert FAST, 'none' (what hangs on a flag that is always True now goes)\n" in told
 
 
+def test_nothing_found_is_not_said_where_something_changed() -> None:
+    text = "import torch\nimport xformers.ops as xops\n\nprint(xops.unbind(torch.ones(2)))\n"
+    write(Path(), {"model.py": text})
+    assert "No call of xformers' attention found" not in rewrite(".").output
+    assert "No call of xformers' attention found" in rewrite(".").output
+
+
 def test_help_cuts_no_sentence() -> None:
     assert "..." not in call("--help").output.partition("Commands:")[2]
 

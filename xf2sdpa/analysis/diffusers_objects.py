@@ -1,16 +1,16 @@
 """Which expressions are models and pipelines of diffusers, as far as one file shows.
 
-An object is one if a class of diffusers makes it (`UNet2DConditionModel.from_pretrained(…)`, `AutoencoderKL(…)`), if it
-is annotated as one, is a part of one (`pipe.unet`), is handed through (`pipe.to(device)`, `prepare(unet)`), or is what
-all calls in a program pass for a parameter. A variable must be one wherever it is bound; a class that the project
-defines, or keeps a copy of, makes none.
+An object is one if a class of diffusers makes it (`UNet2DConditionModel.from_pretrained(…)`, `AutoencoderKL(…)`), if
+it is annotated as one, is a part of one (`pipe.unet`), is handed through (`pipe.to(device)`, `prepare(unet)`), is
+what a function of the file returns, alone or in a row, or is what all calls in a program pass for a parameter. A
+variable must be one wherever it is bound; a class that the project defines, or keeps a copy of, makes none.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from xf2sdpa.analysis.names import Names, called_name
 from xf2sdpa.analysis.passed import passed_for
@@ -23,6 +23,7 @@ _SAME = frozenset({"to", "cuda", "cpu", "half", "float", "eval", "train", "requi
 _THROUGH = frozenset({"prepare", "prepare_model", "unwrap_model", "compile", "deepcopy", "get_peft_model"})
 """Functions that return what they are given, in a form of their own."""
 _DEEPEST = 6
+_ENDS = (ast.Return, ast.Yield, ast.YieldFrom)
 
 
 def class_of(names: Names, node: ast.expr, depth: int = 0) -> str:
@@ -56,11 +57,34 @@ def _made_by(names: Names, call: ast.Call, depth: int) -> str:
     if name in _THROUGH and call.args:
         found = [class_of(names, argument, depth + 1) for argument in call.args]
         return found[0] if len(found) == 1 else ""
-    return ""
+    return _one_class(names, _returned(names, call), depth)
+
+
+def _returned(names: Names, call: ast.Call) -> list[ast.expr]:
+    """What a plain function of the file that is called may return; empty where that is not known."""
+    function = call.func
+    scope = names.scope_at.get(id(function)) if isinstance(function, ast.Name) else None
+    owner = scope.owner(function.id) if scope is not None and isinstance(function, ast.Name) else None
+    bindings = owner.bindings[function.id] if owner is not None and isinstance(function, ast.Name) else []
+    if len(bindings) != 1:
+        return []
+    made = bindings[0].node
+    if not isinstance(made, ast.FunctionDef) or made.decorator_list:
+        return []
+    own = [node for node in names.nodes if isinstance(node, _ENDS) and names.function(node) is made]
+    values = [node.value for node in own if isinstance(node, ast.Return) and node.value is not None]
+    return values if len(values) == len(own) else []
+
+
+def _one_class(names: Names, values: Sequence[ast.expr], depth: int) -> str:
+    """The class that values are of; empty unless it is one."""
+    found = {class_of(names, value, depth + 1) for value in values}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _of_bindings(names: Names, bindings: list[Binding], node: ast.Name, depth: int) -> str:
     values: list[ast.expr] = []
+    known: set[str] = set()
     for binding in bindings:
         if isinstance(binding.node, ast.arg):
             if binding.node.annotation is None:
@@ -78,15 +102,19 @@ def _of_bindings(names: Names, bindings: list[Binding], node: ast.Name, depth: i
         value = binding.value or _in_a_row(names, binding)
         if value is not None:
             values.append(value)
+        elif in_a_row := _returned_in_a_row(names, binding):
+            known.add(_one_class(names, in_a_row, depth))  # names there are those of another function
         elif not _hands_through(names, binding, node.id):
             return ""
-    return _all_of(names, values, node, depth)
+    return _all_of(names, values, node, depth, known)
 
 
-def _all_of(names: Names, values: list[ast.expr], node: ast.expr, depth: int) -> str:
+def _all_of(
+    names: Names, values: list[ast.expr], node: ast.expr, depth: int, known: Collection[str] = frozenset()
+) -> str:
     """The class that all values are of, those that only hand the same object on, and None, aside."""
     made = (v for v in values if not (isinstance(v, ast.Constant) and v.value is None) and not _is_handed_on(v, node))
-    found = {class_of(names, value, depth + 1) for value in made}
+    found = {*known, *(class_of(names, value, depth + 1) for value in made)}
     return min(found) if found and "" not in found else ""
 
 
@@ -113,6 +141,27 @@ def _in_a_row(names: Names, binding: Binding) -> ast.expr | None:
         for pair in _pairs(target, statement.value)
     )
     return next((value for part, value in pairs if part is binding.node), None)
+
+
+def _returned_in_a_row(names: Names, binding: Binding) -> list[ast.expr]:
+    """What a function of the file returns in the place of a variable: `vae, unet = get_models(…)`."""
+    statement = names.statement(binding.node)
+    if not (
+        isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.value, ast.Call)
+    ):
+        return []
+    return _of_a_row(statement.targets[0], binding.node, _returned(names, statement.value))
+
+
+def _of_a_row(target: ast.expr, part: ast.AST, rows: Sequence[ast.expr]) -> list[ast.expr]:
+    """Of rows of values, all as long as a target, those that go to one part of it; empty where one is none."""
+    if not isinstance(target, ast.Tuple) or any(isinstance(element, ast.Starred) for element in target.elts):
+        return []
+    place = next((index for index, element in enumerate(target.elts) if element is part), None)
+    fit = [r for r in rows if isinstance(r, ast.Tuple) and len(r.elts) == len(target.elts)]
+    if place is None or len(fit) != len(rows) or any(isinstance(e, ast.Starred) for row in fit for e in row.elts):
+        return []
+    return [row.elts[place] for row in fit]
 
 
 def _hands_through(names: Names, binding: Binding, name: str) -> bool:
@@ -145,6 +194,15 @@ def _assigned(names: Names, attribute: str) -> Iterator[ast.expr]:
                 for part, value in _pairs(target, node.value):
                     if ast.unparse(part) == f"self.{attribute}":
                         yield value
+                yield from _assigned_in_a_row(names, target, node.value, f"self.{attribute}")
+
+
+def _assigned_in_a_row(names: Names, target: ast.expr, value: ast.expr, attribute: str) -> Iterator[ast.expr]:
+    """`self.vae, self.unet = get_models(…)`: what comes for one of them; the call itself where that is not known."""
+    if isinstance(target, ast.Tuple) and not isinstance(value, ast.Tuple):
+        for part in (part for part in target.elts if ast.unparse(part) == attribute):
+            rows = _returned(names, value) if isinstance(value, ast.Call) else []
+            yield from _of_a_row(target, part, rows) or [ast.Constant("unknown")]
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:

@@ -142,7 +142,7 @@ def _totals(run: Run, pin: Pin | None, added: list[str], *, written: bool, verbo
     total = sum(counts.values())
     failed = sum(result.failed for result in run.results)
     if not total and not failed:
-        if not any(map(_reason, run.results)):
+        if not run.changed and not any(map(_reason, run.results)):
             yield "No call of xformers' attention found."
         yield from _scanned(run, written=written)
         yield from _helpers(run, added, written=written)
