@@ -13,6 +13,50 @@ NET = "UNet2DConditionModel"
 HEAD = "import diffusers\nfrom diffusers import AutoencoderKL, UNet2DConditionModel as U\n\n\n"
 
 
+PARTS = """\
+class Parts:
+    net: U
+    size: int
+
+
+class A:
+    def __init__(self, net):
+        self.parts = Parts(net, 3)
+
+    @property
+    def net(self):
+        return self.parts.net
+
+    def run(self):
+        look(self.net)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "made"),
+    [
+        ("look(self.net)", "look(self.net)", NET),
+        ("look(self.net)", "look(self.net.part)", NET),
+        ("look(self.net)", "look(self.parts.net)", NET),
+        ("net: U", "net: Any", ""),
+        ("    net: U\n", "", ""),
+        ("Parts(net, 3)", "make(net, 3)", ""),
+        ("Parts(net, 3)", "Parts(net, 3)\n        self.parts = net", ""),
+        ("    @property\n", "", ""),
+        ("    @property\n", "    @cached\n", ""),
+        ("return self.parts.net", "return self.parts.size", ""),
+        ("look(self.net)", "self.net = 3\n        look(self.net)", ""),
+        ("    def run", "class B:\n    def run", ""),
+        ("class Parts:", "class Parts(Base):", NET),
+    ],
+)
+def test_a_property_and_a_field_that_is_annotated(old: str, new: str, made: str) -> None:
+    assert old in PARTS
+    names = Names(ast.parse(HEAD + PARTS.replace(old, new)))
+    (call,) = (call for call in names.calls if getattr(call.func, "id", "") == "look")
+    assert class_of(names, call.args[0]) == made
+
+
 @pytest.mark.parametrize(
     ("body", "made"),
     [

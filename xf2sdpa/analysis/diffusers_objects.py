@@ -2,8 +2,9 @@
 
 An object is one if a class of diffusers makes it (`UNet2DConditionModel.from_pretrained(…)`, `AutoencoderKL(…)`), if
 it is annotated as one, is a part of one (`pipe.unet`), is handed through (`pipe.to(device)`, `prepare(unet)`), is
-what a function of the file returns, alone or in a row, or is what all calls in a program pass for a parameter. A
-variable must be one wherever it is bound; a class that the project defines, or keeps a copy of, makes none.
+what a function of the file returns, alone or in a row, or a property, is a field that is annotated as one, or is what
+all calls in a program pass for a parameter. A variable must be one wherever it is bound; a class that the project
+defines, or keeps a copy of, makes none.
 """
 
 from __future__ import annotations
@@ -35,14 +36,38 @@ def class_of(names: Names, node: ast.expr, depth: int = 0) -> str:
     if isinstance(node, ast.Attribute):
         owner = node.value
         if isinstance(owner, ast.Name) and owner.id == "self":
-            return _all_of(names, list(_assigned(names, node.attr)), node, depth)
-        return class_of(names, owner, depth + 1)
+            values = list(_assigned(names, node.attr))
+            return _all_of(names, values, node, depth) if values else _property(names, node, depth)
+        return class_of(names, owner, depth + 1) or _field(names, owner, node.attr)
     if isinstance(node, ast.Name):
         scope = names.scope_at.get(id(node))
         owner_scope = scope.owner(node.id) if scope is not None else None
         bindings = owner_scope.bindings[node.id] if owner_scope is not None else []
         return _of_bindings(names, bindings, node, depth)
     return ""
+
+
+def _property(names: Names, node: ast.Attribute, depth: int) -> str:
+    """What a property of the class returns in which `self.x` stands."""
+    around = next((parent for parent in names.ancestors(node) if isinstance(parent, ast.ClassDef)), None)
+    found = [part for part in (around.body if around else ()) if getattr(part, "name", "") == node.attr]
+    if len(found) != 1 or not isinstance(found[0], ast.FunctionDef):
+        return ""
+    plain = [ast.unparse(decorator) for decorator in found[0].decorator_list] == ["property"]
+    return _one_class(names, _returns(names, found[0]), depth) if plain else ""
+
+
+def _field(names: Names, owner: ast.expr, name: str) -> str:
+    """What a field is annotated as, `self.parts.unet`, of a class of this file that `self.parts` is always made of."""
+    if not (isinstance(owner, ast.Attribute) and isinstance(owner.value, ast.Name) and owner.value.id == "self"):
+        return ""
+    found = set()
+    for value in _assigned(names, owner.attr):
+        made = _definition(names, value.func) if isinstance(value, ast.Call) else None
+        fields = [f for f in made.body if isinstance(f, ast.AnnAssign)] if isinstance(made, ast.ClassDef) else []
+        notes = [f.annotation for f in fields if isinstance(f.target, ast.Name) and f.target.id == name]
+        found.add(_named(names, notes[0]) if len(notes) == 1 else "")
+    return found.pop() if len(found) == 1 else ""
 
 
 def _made_by(names: Names, call: ast.Call, depth: int) -> str:
@@ -62,16 +87,23 @@ def _made_by(names: Names, call: ast.Call, depth: int) -> str:
 
 def _returned(names: Names, call: ast.Call) -> list[ast.expr]:
     """What a plain function of the file that is called may return; empty where that is not known."""
-    function = call.func
+    function = _definition(names, call.func)
+    if not isinstance(function, ast.FunctionDef) or function.decorator_list:
+        return []
+    return _returns(names, function)
+
+
+def _definition(names: Names, function: ast.expr) -> ast.AST | None:
+    """The one place where a name that is called is bound."""
     scope = names.scope_at.get(id(function)) if isinstance(function, ast.Name) else None
     owner = scope.owner(function.id) if scope is not None and isinstance(function, ast.Name) else None
     bindings = owner.bindings[function.id] if owner is not None and isinstance(function, ast.Name) else []
-    if len(bindings) != 1:
-        return []
-    made = bindings[0].node
-    if not isinstance(made, ast.FunctionDef) or made.decorator_list:
-        return []
-    own = [node for node in names.nodes if isinstance(node, _ENDS) and names.function(node) is made]
+    return bindings[0].node if len(bindings) == 1 else None
+
+
+def _returns(names: Names, function: ast.FunctionDef) -> list[ast.expr]:
+    """What a function may return; empty where it may return nothing, or is a generator."""
+    own = [node for node in names.nodes if isinstance(node, _ENDS) and names.function(node) is function]
     values = [node.value for node in own if isinstance(node, ast.Return) and node.value is not None]
     return values if len(values) == len(own) else []
 
@@ -174,7 +206,11 @@ def _hands_through(names: Names, binding: Binding, name: str) -> bool:
 
 
 def _annotated(names: Names, argument: ast.arg) -> str:
-    note = argument.annotation
+    return _named(names, argument.annotation)
+
+
+def _named(names: Names, note: ast.expr | None) -> str:
+    """The class of diffusers that an annotation names."""
     dotted = names.resolve(note) if note is not None else None
     return dotted.rpartition(".")[2] if dotted and _is_theirs(names, dotted) else ""
 
