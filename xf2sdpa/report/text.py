@@ -231,7 +231,7 @@ def _helpers(run: Run, added: list[str], *, written: bool) -> Iterator[str]:
     """New and changed helper modules, and those that a person has taken over."""
     if users := [result for result in run.changed if f"from {PACKAGE_NAME} import" in result.new]:
         what = f"{_count(len(users), 'file')} {'imports' if len(users) == 1 else 'import'} {PACKAGE_NAME}"
-        yield f"{what}: put the line xf2sdpa>={__version__} into the requirements."
+        yield f"{what}: put the line xf2sdpa>={__version__} into the requirements, with its address: it is on no index."
     new = [copy for copy in run.copies if copy.old is None]
     for copy in new:
         yield f"{'New' if written else 'Would make'} {copy.path}, for {_count(len(copy.modules), 'file')}."
