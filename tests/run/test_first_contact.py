@@ -37,6 +37,14 @@ def test_git_is_named_only_where_there_is_git() -> None:
     assert next_step(told) == "Next: `xf2sdpa verify .` runs old and new side by side; `xf2sdpa undo` takes this back."
 
 
+def test_the_next_step_stands_above_the_verdict() -> None:
+    write(Path(), {"model.py": f"# xformers\n{EXACT}"})
+    for arguments in (("--check", "."), (".",)):
+        *_, step, verdict = rewrite(*arguments).output.splitlines()
+        assert step.startswith("Next: ")
+        assert verdict.startswith("xformers can be uninstalled")
+
+
 def test_with_git_its_commands_are_named() -> None:
     write(Path(), {"model.py": COMPAT})
     in_git()
@@ -130,7 +138,7 @@ def test_places_are_named_as_seen_from_here(monkeypatch: pytest.MonkeyPatch) -> 
     assert "    ../other.py:1: code" in told
     assert "    ../../far.py:1: code" in told
     told = rewrite(".").output
-    assert "    requirements.txt:1: xformers\n" in told
+    assert "    requirements.txt:1: xformers is now torch>=2.0\n" in told
     assert "pkg" not in told
 
 

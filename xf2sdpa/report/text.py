@@ -92,8 +92,10 @@ def lines(
     if verbose >= 0:
         yield from by_code(run) if statistics else ()
         yield from _totals(run, pin, added, written=written, verbose=verbose)
-        yield from _next(run, paths, written=written)
-        yield from closing_lines(run, written=written, verbose=verbose)
+        *whole_tree, verdict = [*closing_lines(run, written=written, verbose=verbose)] or [""]
+        yield from whole_tree
+        yield from _next(run, paths, written=written)  # where it is seen: above the verdict, which comes last
+        yield from [verdict] if verdict else ()
 
 
 def by_code(run: Run) -> Iterator[str]:
@@ -283,7 +285,7 @@ def _flags(outcome: FlagsOutcome, verbose: int) -> Iterator[str]:
     if outcome.many:
         yield (
             f"{MANY}: {len(outcome.many)} entry points would get H200 flags, and more than {MOST_FILES} are not edited "
-            f"unasked: run again with --flags-in {shell_word(outcome.many[0])} (may be repeated)."
+            f"unasked: name those that shall, --flags-in {shell_word(outcome.many[0])} (may be repeated)."
         )
     if outcome.paste:
         yield (
