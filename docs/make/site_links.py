@@ -1,4 +1,4 @@
-"""What mkdocs needs besides the pages: README as the home page, links out of docs/, and the codes in the navigation.
+"""What mkdocs needs besides the pages: README as the home page, links out of docs/, the codes in the menu, breaks.
 
 Plain files link to each other and to the rest of the repository. On the site README is `index.md`, and what lies
 outside of docs/ is no page: such a link goes to the repository if `repo_url` in mkdocs.yml says where it is, and else
@@ -16,6 +16,9 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|#)([^()\s]+)\)")
+SHORT_CODE = re.compile(r"<code>([^<\n]{1,32})</code>")
+"""Inline code that has room on a line of its own even on a phone; a browser would break it after each hyphen."""
+PAIR = re.compile(r"(?<=<td style=\"text-align: right;\">)([\d.,]+) / ([\d.,]+)(?=</td>)")
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
@@ -40,6 +43,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str: 
     here = "" if page.file.src_uri == "index.md" else posixpath.join("docs", posixpath.dirname(page.file.src_uri))
     parts = FENCE.split(markdown)
     return "".join(part if part.startswith("```") else linked(part, here, config.repo_url) for part in parts)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:  # noqa: ARG001
+    """A page whose lines break nowhere in an option or in a pair of figures."""
+    return PAIR.sub(r"\1&nbsp;/&nbsp;\2", SHORT_CODE.sub(r'<code class="short">\1</code>', html))
 
 
 def linked(text: str, here: str, repository: str | None) -> str:

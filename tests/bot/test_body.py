@@ -81,6 +81,15 @@ def test_every_section_says_its_part(host: Host, bot: Bot) -> None:
     assert "# xf2sdpa: ignore" in again
 
 
+def test_messages_that_went_are_left_to_nobody(host: Host, bot: Bot) -> None:
+    guard = "try:\n    import xformers.ops as xops\nexcept ImportError:\n    raise ImportError('install xformers')\n"
+    repo = host.seed(SLUG, {"a.py": EXACT.replace("import xformers.ops as xops\n", guard)})
+    assert bot.run(SLUG).status == 0
+    said = sections(repo.pulls[0].body)
+    assert "Left for a person" not in said
+    assert "install xformers" in said["Messages that went"]
+
+
 def test_requirements_go_with_the_last_use(host: Host, bot: Bot) -> None:
     repo = host.seed(SLUG, {"a.py": EXACT, "requirements.txt": "torch>=2.1\nxformers\n"})
     assert bot.run(SLUG).status == 0

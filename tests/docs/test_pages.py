@@ -63,6 +63,37 @@ def test_what_is_made_is_fresh(make: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert not stale, f"run docs/make/{make}.py"
 
 
+def test_nothing_claims_an_index_and_the_address_is_explained_once() -> None:
+    texts = {page: page.read_text("utf-8") for page in (*PAGES, ROOT / "action.yml", ROOT / "CONTRIBUTING.md")}
+    for page, text in texts.items():
+        assert not re.search(r"(pip install|pipx|uvx|uv tool)[^\n`]*\bxf2sdpa\b(?!_)", text), page
+    explained = [page.name for page, text in texts.items() if "XF2SDPA_URL` stands for" in text]
+    assert explained == ["hook.md"]
+    used = [page.name for page, text in texts.items() if "XF2SDPA_URL" in text and page.name != "hook.md"]
+    assert all("(hook.md)" in texts[DOCS / name] for name in used)
+
+
+def test_the_picture_of_a_report_is_of_the_stored_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = script("report_picture", monkeypatch)
+    assert picture.is_fresh(), "run docs/make/report_picture.py"
+    assert picture.END not in picture.page()
+    assert "layers.py:104" in picture.page()
+    monkeypatch.setattr(picture, "RESULT", picture.RESULT.with_name("h200_verify_xformers_0.0.35.json"))
+    assert not picture.is_fresh()
+
+
+def test_without_a_browser_no_picture_is_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = script("report_picture", monkeypatch)
+    monkeypatch.setattr(picture.shutil, "which", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["report_picture.py"])
+    before = picture.PICTURE.read_bytes()
+    assert picture.main() == 2
+    assert "no picture was made: none of chromium, " in capsys.readouterr().err
+    assert picture.PICTURE.read_bytes() == before
+
+
 def test_every_code_has_a_page() -> None:
     there = {file.stem for file in (DOCS / "codes").glob("XF*.md")}
     assert there == set(all_codes())

@@ -59,6 +59,16 @@ def test_it_loads_nothing_from_elsewhere(site: Path) -> None:
         assert not re.search(r"url\(['\"]?(https?:)?//|@import", style.read_text("utf-8")), style
 
 
+def test_lines_break_in_no_option_and_no_pair_of_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = script("site_links", monkeypatch)
+    cell = '<td style="text-align: right;">0.314 / 1.279</td>'
+    html = f"<p><code>--output-file</code> <code>{'x ' * 20}</code></p>{cell}"
+    told = made.on_page_content(html, None, None, None)
+    assert '<code class="short">--output-file</code>' in told
+    assert f"<code>{'x ' * 20}</code>" in told
+    assert "0.314&nbsp;/&nbsp;1.279" in told
+
+
 @pytest.mark.parametrize(
     ("text", "here", "repository", "is_now"),
     [

@@ -257,7 +257,7 @@ def test_at_most_three_files_are_edited_unasked(count: int, edited: int, root: P
         if edited
         else [
             f"XF508: {count} entry points would get H200 flags, and more than 3 are not edited unasked: "
-            f"run again with --flags-in {files[0]} (may be repeated)."
+            f"name those that shall, --flags-in {files[0]} (may be repeated)."
         ]
     )
     assert output.count("XF50") == (edited or 1)

@@ -122,6 +122,13 @@ if args.fast:
         unet.enable_xformers_memory_efficient_attention()
     else:
         raise ValueError("xformers is not available. Make sure it is installed correctly")""",
+    "a question imported on the way": f"""\
+if args.fast:
+    {QUESTION}
+    if is_xformers_available():
+        unet.enable_xformers_memory_efficient_attention()
+    else:
+        raise ValueError("xformers is not available")""",
     "a question": "if is_xformers_available():\n    unet.enable_xformers_memory_efficient_attention()",
     "two and a message": """\
 if is_xformers_available():
@@ -189,7 +196,7 @@ def program(body: str) -> str:
     """A whole program around some lines, with the imports that they need."""
     needed = {"is_xformers_available": QUESTION, "version.": "from packaging import version\n"}
     return (
-        "".join(line for word, line in needed.items() if word in body)
+        "".join(line for word, line in needed.items() if word in body and line not in body)
         + HEAD
         + "".join(f"    {line}\n" if line else "\n" for line in body.splitlines())
         + "    return unet, pipe\n"

@@ -37,6 +37,14 @@ def test_git_is_named_only_where_there_is_git() -> None:
     assert next_step(told) == "Next: `xf2sdpa verify .` runs old and new side by side; `xf2sdpa undo` takes this back."
 
 
+def test_the_next_step_stands_above_the_verdict() -> None:
+    write(Path(), {"model.py": f"# xformers\n{EXACT}"})
+    for arguments in (("--check", "."), (".",)):
+        *_, step, verdict = rewrite(*arguments).output.splitlines()
+        assert step.startswith("Next: ")
+        assert verdict.startswith("xformers can be uninstalled")
+
+
 def test_with_git_its_commands_are_named() -> None:
     write(Path(), {"model.py": COMPAT})
     in_git()
@@ -111,6 +119,15 @@ def test_requirement_files_are_counted_apart() -> None:
     assert "1 file scanned, 1 looked into, 1 rewritten.\n" in rewrite(".").output
 
 
+def test_a_line_that_becomes_torch_is_not_also_told_as_dropped() -> None:
+    write(Path(), {"model.py": EXACT, "requirements.txt": "numpy\nxformers\n"})
+    for told in (rewrite("--check", ".").output, rewrite(".").output):
+        assert "requirements.txt:2: xformers\n" not in told
+        assert "Lines" not in told
+    assert "    requirements.txt:2: xformers is now torch>=2.0\n" in told
+    assert Path("requirements.txt").read_text() == "numpy\ntorch>=2.0\n"
+
+
 def test_places_are_named_as_seen_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {"pkg/sub/model.py": f"# xformers\n{EXACT}", "pkg/other.py": "# xformers\n", "far.py": "# xformers\n"}
     write(Path(), {**texts, "pkg/sub/requirements.txt": "xformers\n"})
@@ -121,7 +138,7 @@ def test_places_are_named_as_seen_from_here(monkeypatch: pytest.MonkeyPatch) -> 
     assert "    ../other.py:1: code" in told
     assert "    ../../far.py:1: code" in told
     told = rewrite(".").output
-    assert "    requirements.txt:1: xformers\n" in told
+    assert "    requirements.txt:1: xformers is now torch>=2.0\n" in told
     assert "pkg" not in told
 
 
@@ -157,6 +174,13 @@ def test_a_change_is_told_by_its_code_first() -> None:
         in told
     )
     assert "XF147 changed assert FAST, 'none' (what hangs on a flag that is always True now goes)\n" in told
+
+
+def test_nothing_found_is_not_said_where_something_changed() -> None:
+    text = "import torch\nimport xformers.ops as xops\n\nprint(xops.unbind(torch.ones(2)))\n"
+    write(Path(), {"model.py": text})
+    assert "No call of xformers' attention found" not in rewrite(".").output
+    assert "No call of xformers' attention found" in rewrite(".").output
 
 
 def test_help_cuts_no_sentence() -> None:

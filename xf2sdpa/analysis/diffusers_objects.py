@@ -1,7 +1,8 @@
 """Which expressions are models and pipelines of diffusers, as far as one file shows.
 
-An object is one if a class of diffusers makes it (`UNet2DConditionModel.from_pretrained(…)`, `AutoencoderKL(…)`), if it
-is annotated as one, is a part of one (`pipe.unet`), is handed through (`pipe.to(device)`, `prepare(unet)`), or is what
+An object is one if a class of diffusers makes it (`UNet2DConditionModel.from_pretrained(…)`, `AutoencoderKL(…)`), if
+it is annotated as one, is a part of one (`pipe.unet`), is handed through (`pipe.to(device)`, `prepare(unet)`), is
+what a function of the file returns, alone or in a row, or a property, is a field that is annotated as one, or is what
 all calls in a program pass for a parameter. A variable must be one wherever it is bound; a class that the project
 defines, or keeps a copy of, makes none.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from xf2sdpa.analysis.names import Names, called_name
 from xf2sdpa.analysis.own_calls import passed_by_own_calls
@@ -23,6 +24,7 @@ _SAME = frozenset({"to", "cuda", "cpu", "half", "float", "eval", "train", "requi
 _THROUGH = frozenset({"prepare", "prepare_model", "unwrap_model", "compile", "deepcopy", "get_peft_model"})
 """Functions that return what they are given, in a form of their own."""
 _DEEPEST = 6
+_ENDS = (ast.Return, ast.Yield, ast.YieldFrom)
 
 
 def class_of(names: Names, node: ast.expr, depth: int = 0) -> str:
@@ -34,14 +36,38 @@ def class_of(names: Names, node: ast.expr, depth: int = 0) -> str:
     if isinstance(node, ast.Attribute):
         owner = node.value
         if isinstance(owner, ast.Name) and owner.id == "self":
-            return _all_of(names, list(_assigned(names, node.attr)), node, depth)
-        return class_of(names, owner, depth + 1)
+            values = list(_assigned(names, node.attr))
+            return _all_of(names, values, node, depth) if values else _property(names, node, depth)
+        return class_of(names, owner, depth + 1) or _field(names, owner, node.attr)
     if isinstance(node, ast.Name):
         scope = names.scope_at.get(id(node))
         owner_scope = scope.owner(node.id) if scope is not None else None
         bindings = owner_scope.bindings[node.id] if owner_scope is not None else []
         return _of_bindings(names, bindings, node, depth)
     return ""
+
+
+def _property(names: Names, node: ast.Attribute, depth: int) -> str:
+    """What a property of the class returns in which `self.x` stands."""
+    around = next((parent for parent in names.ancestors(node) if isinstance(parent, ast.ClassDef)), None)
+    found = [part for part in (around.body if around else ()) if getattr(part, "name", "") == node.attr]
+    if len(found) != 1 or not isinstance(found[0], ast.FunctionDef):
+        return ""
+    plain = [ast.unparse(decorator) for decorator in found[0].decorator_list] == ["property"]
+    return _one_class(names, _returns(names, found[0]), depth) if plain else ""
+
+
+def _field(names: Names, owner: ast.expr, name: str) -> str:
+    """What a field is annotated as, `self.parts.unet`, of a class of this file that `self.parts` is always made of."""
+    if not (isinstance(owner, ast.Attribute) and isinstance(owner.value, ast.Name) and owner.value.id == "self"):
+        return ""
+    found = set()
+    for value in _assigned(names, owner.attr):
+        made = _definition(names, value.func) if isinstance(value, ast.Call) else None
+        fields = [f for f in made.body if isinstance(f, ast.AnnAssign)] if isinstance(made, ast.ClassDef) else []
+        notes = [f.annotation for f in fields if isinstance(f.target, ast.Name) and f.target.id == name]
+        found.add(_named(names, notes[0]) if len(notes) == 1 else "")
+    return found.pop() if len(found) == 1 else ""
 
 
 def _made_by(names: Names, call: ast.Call, depth: int) -> str:
@@ -56,11 +82,41 @@ def _made_by(names: Names, call: ast.Call, depth: int) -> str:
     if name in _THROUGH and call.args:
         found = [class_of(names, argument, depth + 1) for argument in call.args]
         return found[0] if len(found) == 1 else ""
-    return ""
+    return _one_class(names, _returned(names, call), depth)
+
+
+def _returned(names: Names, call: ast.Call) -> list[ast.expr]:
+    """What a plain function of the file that is called may return; empty where that is not known."""
+    function = _definition(names, call.func)
+    if not isinstance(function, ast.FunctionDef) or function.decorator_list:
+        return []
+    return _returns(names, function)
+
+
+def _definition(names: Names, function: ast.expr) -> ast.AST | None:
+    """The one place where a name that is called is bound."""
+    scope = names.scope_at.get(id(function)) if isinstance(function, ast.Name) else None
+    owner = scope.owner(function.id) if scope is not None and isinstance(function, ast.Name) else None
+    bindings = owner.bindings[function.id] if owner is not None and isinstance(function, ast.Name) else []
+    return bindings[0].node if len(bindings) == 1 else None
+
+
+def _returns(names: Names, function: ast.FunctionDef) -> list[ast.expr]:
+    """What a function may return; empty where it may return nothing, or is a generator."""
+    own = [node for node in names.nodes if isinstance(node, _ENDS) and names.function(node) is function]
+    values = [node.value for node in own if isinstance(node, ast.Return) and node.value is not None]
+    return values if len(values) == len(own) else []
+
+
+def _one_class(names: Names, values: Sequence[ast.expr], depth: int) -> str:
+    """The class that values are of; empty unless it is one."""
+    found = {class_of(names, value, depth + 1) for value in values}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _of_bindings(names: Names, bindings: list[Binding], node: ast.Name, depth: int) -> str:
     values: list[ast.expr] = []
+    known: set[str] = set()
     for binding in bindings:
         if isinstance(binding.node, ast.arg):
             if binding.node.annotation is None:
@@ -78,15 +134,19 @@ def _of_bindings(names: Names, bindings: list[Binding], node: ast.Name, depth: i
         value = binding.value or _in_a_row(names, binding)
         if value is not None:
             values.append(value)
+        elif in_a_row := _returned_in_a_row(names, binding):
+            known.add(_one_class(names, in_a_row, depth))  # names there are those of another function
         elif not _hands_through(names, binding, node.id):
             return ""
-    return _all_of(names, values, node, depth)
+    return _all_of(names, values, node, depth, known)
 
 
-def _all_of(names: Names, values: list[ast.expr], node: ast.expr, depth: int) -> str:
+def _all_of(
+    names: Names, values: list[ast.expr], node: ast.expr, depth: int, known: Collection[str] = frozenset()
+) -> str:
     """The class that all values are of, those that only hand the same object on, and None, aside."""
     made = (v for v in values if not (isinstance(v, ast.Constant) and v.value is None) and not _is_handed_on(v, node))
-    found = {class_of(names, value, depth + 1) for value in made}
+    found = {*known, *(class_of(names, value, depth + 1) for value in made)}
     return min(found) if found and "" not in found else ""
 
 
@@ -115,6 +175,27 @@ def _in_a_row(names: Names, binding: Binding) -> ast.expr | None:
     return next((value for part, value in pairs if part is binding.node), None)
 
 
+def _returned_in_a_row(names: Names, binding: Binding) -> list[ast.expr]:
+    """What a function of the file returns in the place of a variable: `vae, unet = get_models(…)`."""
+    statement = names.statement(binding.node)
+    if not (
+        isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.value, ast.Call)
+    ):
+        return []
+    return _of_a_row(statement.targets[0], binding.node, _returned(names, statement.value))
+
+
+def _of_a_row(target: ast.expr, part: ast.AST, rows: Sequence[ast.expr]) -> list[ast.expr]:
+    """Of rows of values, all as long as a target, those that go to one part of it; empty where one is none."""
+    if not isinstance(target, ast.Tuple) or any(isinstance(element, ast.Starred) for element in target.elts):
+        return []
+    place = next((index for index, element in enumerate(target.elts) if element is part), None)
+    fit = [r for r in rows if isinstance(r, ast.Tuple) and len(r.elts) == len(target.elts)]
+    if place is None or len(fit) != len(rows) or any(isinstance(e, ast.Starred) for row in fit for e in row.elts):
+        return []
+    return [row.elts[place] for row in fit]
+
+
 def _hands_through(names: Names, binding: Binding, name: str) -> bool:
     """`unet, optimizer = accelerator.prepare(unet, optimizer)`."""
     statement = names.statement(binding.node)
@@ -125,7 +206,11 @@ def _hands_through(names: Names, binding: Binding, name: str) -> bool:
 
 
 def _annotated(names: Names, argument: ast.arg) -> str:
-    note = argument.annotation
+    return _named(names, argument.annotation)
+
+
+def _named(names: Names, note: ast.expr | None) -> str:
+    """The class of diffusers that an annotation names."""
     dotted = names.resolve(note) if note is not None else None
     return dotted.rpartition(".")[2] if dotted and _is_theirs(names, dotted) else ""
 
@@ -145,6 +230,15 @@ def _assigned(names: Names, attribute: str) -> Iterator[ast.expr]:
                 for part, value in _pairs(target, node.value):
                     if ast.unparse(part) == f"self.{attribute}":
                         yield value
+                yield from _assigned_in_a_row(names, target, node.value, f"self.{attribute}")
+
+
+def _assigned_in_a_row(names: Names, target: ast.expr, value: ast.expr, attribute: str) -> Iterator[ast.expr]:
+    """`self.vae, self.unet = get_models(…)`: what comes for one of them; the call itself where that is not known."""
+    if isinstance(target, ast.Tuple) and not isinstance(value, ast.Tuple):
+        for part in (part for part in target.elts if ast.unparse(part) == attribute):
+            rows = _returned(names, value) if isinstance(value, ast.Call) else []
+            yield from _of_a_row(target, part, rows) or [ast.Constant("unknown")]
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,7 @@ def render(material: Material, limit: int) -> str:
         ("Left for a person", _left(material), 0.35),
         ("Can xformers be uninstalled?", _closing(material), 0.3),
         ("Call sites", _sites(material), 0.7),
+        ("Messages that went", _dropped(material), 0.3),
         ("H200 flags", _flags(report), 0.6),
         ("Files that still name xformers", _naming(material), 1.0),
     ):
@@ -134,8 +135,23 @@ def _left(material: Material) -> Iterator[tuple[str, str]]:
     for line in report["not_needed"] if not report.get("closing") else ():
         said = "nothing needs it any more; the line can go"
         yield "line", f"* {code(line['path'] + ':' + str(line['line']))} {code(line['text'])}: {said}.\n"
+    yield from _listed(_points(material))
+
+
+def _dropped(material: Material) -> Iterator[tuple[str, str]]:
+    """Messages about xformers that went with the code around them: nobody has to do anything about them."""
+    yield from _listed(
+        ((0, _said(finding)), _place(material, file["path"], finding))
+        for file in material.report["files"]
+        for finding in file["findings"]
+        if finding["kind"] == "dropped"
+    )
+
+
+def _listed(points: Iterable[tuple[tuple[int, str], str]]) -> Iterator[tuple[str, str]]:
+    """Points with their places; what is said of many places is said once."""
     said_of: dict[tuple[int, str], list[str]] = {}
-    for point, place in sorted(_points(material), key=lambda pair: pair[0]):
+    for point, place in sorted(points, key=lambda pair: pair[0]):
         said_of.setdefault(point, []).append(place)
     for (_, said), places in said_of.items():
         if len(places) == 1:
@@ -155,8 +171,6 @@ def _points(material: Material) -> Iterator[tuple[tuple[int, str], str]]:
             place = _place(material, file["path"], finding)
             if finding["kind"] in _NEEDS:
                 yield (2 - finding["error"], f"{finding['code']} {_said(finding)}"), place
-            elif finding["kind"] == "dropped":
-                yield (3, f"{finding['code']} went with the code around it: {_said(finding)}"), place
 
 
 def _closing(material: Material) -> Iterator[tuple[str, str]]:

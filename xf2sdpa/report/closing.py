@@ -86,10 +86,12 @@ def _named(
 def _requirements(run: Run, closing: Closing, *, written: bool) -> Iterator[str]:
     """The lines that required xformers, and those that require torch."""
     gone = {(change.path, change.line) for change in closing.requirements if not change.why}
-    if run.listed:
+    replaced = {(change.path, change.line) for change in closing.requirements if change.now and not change.why}
+    lines = [listed for listed in run.listed if (listed.path, listed.line) not in replaced]
+    if lines:
         dropped = closing.edited and written and gone
         yield f"Nothing here needs xformers any more. Lines {'dropped' if dropped else 'to drop'}:"
-    for listed in run.listed:
+    for listed in lines:
         yield f"    {listed.path}:{listed.line}: {listed.text}"
     torch = (c for c in closing.requirements if c.now and not c.why)
     yield from _changed("Torch, which the new code needs:", torch, written=written)

@@ -92,8 +92,10 @@ def lines(
     if verbose >= 0:
         yield from by_code(run) if statistics else ()
         yield from _totals(run, pin, added, written=written, verbose=verbose)
-        yield from _next(run, paths, written=written)
-        yield from closing_lines(run, written=written, verbose=verbose)
+        *whole_tree, verdict = [*closing_lines(run, written=written, verbose=verbose)] or [""]
+        yield from whole_tree
+        yield from _next(run, paths, written=written)  # where it is seen: above the verdict, which comes last
+        yield from [verdict] if verdict else ()
 
 
 def by_code(run: Run) -> Iterator[str]:
@@ -142,7 +144,7 @@ def _totals(run: Run, pin: Pin | None, added: list[str], *, written: bool, verbo
     total = sum(counts.values())
     failed = sum(result.failed for result in run.results)
     if not total and not failed:
-        if not any(map(_reason, run.results)):
+        if not run.changed and not any(map(_reason, run.results)):
             yield "No call of xformers' attention found."
         yield from _scanned(run, written=written)
         yield from _helpers(run, added, written=written)
@@ -231,7 +233,7 @@ def _helpers(run: Run, added: list[str], *, written: bool) -> Iterator[str]:
     """New and changed helper modules, and those that a person has taken over."""
     if users := [result for result in run.changed if f"from {PACKAGE_NAME} import" in result.new]:
         what = f"{_count(len(users), 'file')} {'imports' if len(users) == 1 else 'import'} {PACKAGE_NAME}"
-        yield f"{what}: put the line xf2sdpa>={__version__} into the requirements."
+        yield f"{what}: put the line xf2sdpa>={__version__} into the requirements, with its address: it is on no index."
     new = [copy for copy in run.copies if copy.old is None]
     for copy in new:
         yield f"{'New' if written else 'Would make'} {copy.path}, for {_count(len(copy.modules), 'file')}."
@@ -283,7 +285,7 @@ def _flags(outcome: FlagsOutcome, verbose: int) -> Iterator[str]:
     if outcome.many:
         yield (
             f"{MANY}: {len(outcome.many)} entry points would get H200 flags, and more than {MOST_FILES} are not edited "
-            f"unasked: run again with --flags-in {shell_word(outcome.many[0])} (may be repeated)."
+            f"unasked: name those that shall, --flags-in {shell_word(outcome.many[0])} (may be repeated)."
         )
     if outcome.paste:
         yield (

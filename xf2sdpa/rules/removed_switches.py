@@ -172,7 +172,7 @@ class _Going:
             return True
         if isinstance(statement, ast.Import | ast.ImportFrom):
             whole = [whole_name(statement, alias) for alias in statement.names]
-            ours = brings_ours(statement) or all(map(serves_questions, whole))
+            ours = brings_ours(statement) or all(serves_questions(path) or _is_question(path) for path in whole)
             bound = {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
             return ours and self._is_read_only_in(around, bound)
         if isinstance(statement, ast.Assign):
@@ -190,6 +190,11 @@ class _Going:
         inside = {id(part) for part in ast.walk(around)}
         loads = [load for name in names for load in self._file.names.loads.get(name, ())]
         return not names & self._file.handed_on and all(id(load) in inside for load in loads)
+
+
+def _is_question(dotted: str) -> bool:
+    """Whether an import brings a question of diffusers' own, which is loaded all the same."""
+    return dotted.startswith("diffusers.") and QUESTION.fullmatch(dotted.rpartition(".")[2]) is not None
 
 
 def _only_tells(test: ast.expr) -> bool:

@@ -243,7 +243,10 @@ def _chosen(paths: tuple[str, ...], settings: Settings) -> list[str | Path]:
     if settings.file and not paths:
         refuse_ways_out(settings.file, "paths", chosen)
     if not chosen:
-        give_up("no paths given, and none configured", "Name files or folders, or set `paths` in [tool.xf2sdpa].")
+        give_up(
+            "no paths given, and none configured",
+            "Name files or folders, such as `xf2sdpa rewrite .`, or set `paths` in [tool.xf2sdpa].",
+        )
     return chosen
 
 
