@@ -96,6 +96,7 @@ TOLD = {
     "several calls": model("(attend(q, k, v) + attend(v, k, q))"),
     "from a file without xformers": PROJECT | {"other.py": OTHER},
     "a mask and None": model(f"(attend(q, k, v, {MASK}) + attend(q, k, v, None))"),
+    "a mask that may be None": model(f"attend(q, k, v, {MASK} if n > 2 else None)"),
     "through a module": PROJECT
     | {"model.py": MODEL.replace("from ops import attend", "import ops").replace(CALL, f"ops.{CALL}")},
     "as a method": PROJECT | {"model.py": IN_A_CLASS, "ops.py": METHOD},
@@ -120,6 +121,7 @@ BY_NAME = "import ops\n\n\ndef use(x, kind):\n    return getattr(ops, {})(x, x, 
 CAUSAL = "import xformers.ops as xops\n" + MODEL.replace("k, v)", "k, v, xops.LowerTriangularMask())")
 REFUSED: dict[str, Mapping[str, str]] = {
     "another rank": besides("def use(x):\n    b, n, d = x.shape\n    return attend(x, x, x)"),
+    "a call below a return": besides("def use(x):\n    return x\n    attend(x, x, x)"),
     "a rank that nobody knows": besides("def use(x):\n    return attend(x, x, x)"),
     "a rank that nobody knows, in another file": PROJECT
     | {"other.py": "import ops\n\n\ndef use(x):\n    return ops.attend(x, x, x)\n"},
