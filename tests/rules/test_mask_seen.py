@@ -19,6 +19,10 @@ MASKED = attend("xops.memory_efficient_attention(q, k, v, attn_bias=bias)")
 BARE = attend("xops.memory_efficient_attention(q, k, v)").replace("    b, n, h, d = q.shape\n", "")
 
 
+NO_PLACE = BARE.replace("return ", "return (lambda: ", 1).rstrip("\n") + ")()\n"
+"""A call that no check can stand before."""
+
+
 def digest(program: str) -> str:
     names = Names(ast.parse(program))
     return digest_of(names, names.calls[0], split_lines(program))
@@ -48,7 +52,8 @@ def test_a_rank_that_always_came_is_taken_behind_a_check(rank: int, code: str) -
 
 
 @pytest.mark.parametrize(
-    ("program", "rank", "masked"), [(MASKED, 4, True), (BARE, None, False), (BARE, 5, False), (BARE, 2, False)]
+    ("program", "rank", "masked"),
+    [(MASKED, 4, True), (BARE, None, False), (BARE, 5, False), (BARE, 2, False), (NO_PLACE, 4, False)],
 )
 def test_what_was_not_seen_alike_proves_nothing(program: str, rank: int | None, masked: bool) -> None:
     assert rewritten(program, rank, masked).sites[0].kind.value == "left"

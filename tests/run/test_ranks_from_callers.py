@@ -214,3 +214,14 @@ def test_without_a_place_for_the_check_it_is_the_helpers(place: str, tmp_path: P
     root = write(tmp_path, model(CALL, ops=ATTEND.replace(old, place)))
     rewrite(root, "--flags", "off")
     assert place in tree(root)["ops.py"]
+
+
+def test_without_a_place_for_the_check_of_a_mask_it_is_the_helpers(tmp_path: Path) -> None:
+    """The mask is no variable that a check could name."""
+    place = "return memory_efficient_attention(query, key, value, attn_bias=mask * 1)"
+    ops = ATTEND.replace("return memory_efficient_attention(query, key, value, attn_bias=mask)", place)
+    root = write(tmp_path, model(f"attend(q, k, v, {MASK})", ops=ops))
+    before = execute(root, installed)
+    rewrite(root, "--flags", "off")
+    assert place in tree(root)["ops.py"]
+    assert_equal(before, execute(root, oracle.absent))

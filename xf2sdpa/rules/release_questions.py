@@ -276,9 +276,8 @@ def _plan_rest(file: FileDraft, plan: _Plan, node: ast.expr, value: object) -> b
         return True  # a string that asks nothing
     statement = file.names.statement(node)
     if isinstance(value, str | Release) and isinstance(statement, ast.Assign) and statement.value is node:
-        if statement not in plan.versions:
-            plan.versions.append(statement)
-            plan.settle(statement)
+        plan.versions.append(statement)
+        plan.settle(statement)
         return True
     if is_message(statement) and isinstance(value, str | Release):
         plan.going.append(statement)
