@@ -54,3 +54,12 @@ NO_CHOICE = {
 @pytest.mark.parametrize("lines", NO_CHOICE.values(), ids=list(NO_CHOICE))
 def test_what_is_no_choice_of_two_statements(lines: str) -> None:
     assert "is_causal =" not in rewrite_text(PROGRAM.format(lines=lines, bias="mask")).new
+
+
+@pytest.mark.parametrize("line", [f"bias, d = {MASK}, 1", f"bias = d = {MASK}", f"d = bias, {MASK}"])
+def test_assigned_with_something_else(line: str) -> None:
+    """`bias` may be more than None or the mask: nothing is said of a condition."""
+    lines = f"    bias = None\n    if c:\n        {line}"
+    result = rewrite_text(PROGRAM.format(lines=lines, bias="bias"))
+    assert "is_causal=bool(c)" not in result.new
+    assert "is_causal=not c" not in result.new

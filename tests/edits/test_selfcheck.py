@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from tests.edits.faults import CHECK, STOPPED, Fault
 from xf2sdpa.cli import cli
 from xf2sdpa.edits import calls, expressions
-from xf2sdpa.edits.kinds import AddImport, CallEdit, ReplaceStatement
-from xf2sdpa.edits.selfcheck import CheckFailed, check
+from xf2sdpa.edits.kinds import AddImport, ArgumentEdit, CallEdit, ReplaceStatement
+from xf2sdpa.edits.selfcheck import CheckFailed, check, check_program
 from xf2sdpa.model import FileResult
 from xf2sdpa.rewrite import engine
 from xf2sdpa.rewrite.engine import rewrite_text
@@ -222,3 +222,12 @@ def test_the_only_statement_of_a_block_takes_the_line_that_opens_it_along() -> N
     goes = ReplaceStatement(node.body[0])
     assert verdict("a = 1\nc = 3\n", goes, old=old) == ""
     assert verdict("c = 3\n", goes, old=old) == "text outside the edits changed"
+
+
+def test_an_argument_that_keeps_its_keyword() -> None:
+    old = ast.parse("x = f(key=b)\n")
+    call = next(node for node in ast.walk(old) if isinstance(node, ast.Call))
+    edit = CallEdit(call, "g", {id(call.keywords[0].value): ArgumentEdit(None, suffix=".t()")})
+    check_program(old, [edit], ast.parse("x = g(key=b.t())\n"))
+    with pytest.raises(CheckFailed):
+        check_program(old, [edit], ast.parse("x = g(other=b.t())\n"))

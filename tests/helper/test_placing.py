@@ -93,6 +93,31 @@ LAYOUTS = [
         {"layers.py": f"from {HELPER} import {NAME}"},
     ),
     Layout(
+        "a checkout whose name is no identifier, a package all the same",
+        {
+            "my-nets/__init__.py": "",
+            "my-nets/layers.py": "from .other import ONE\n" + USER,
+            "my-nets/other.py": "ONE = 1\n",
+            "main.py": "import importlib\n\nattend = importlib.import_module('my-nets.layers').attend\n\n\n"
+            'def run(q, k, v):\n    return "fast", attend(q, k, v)\n',
+        },
+        [f"my-nets/{COPY}"],
+        {"my-nets/layers.py": f"from .{HELPER} import {NAME}"},
+    ),
+    Layout(
+        "a script beside a package's __init__, which imports both ways",
+        {
+            "my-nets/__init__.py": "",
+            "my-nets/main.py": "try:\n    from .other import ONE\nexcept ImportError:\n    from other import ONE\n"
+            + USER
+            + '\n\ndef run(q, k, v):\n    return "fast", attend(q, k, v) * ONE\n',
+            "my-nets/other.py": "ONE = 1\n",
+        },
+        [f"my-nets/{COPY}"],
+        {"my-nets/main.py": f"from {HELPER} import {NAME}"},
+        root="my-nets",
+    ),
+    Layout(
         "a package without relative imports",
         {"pkg/__init__.py": "", "pkg/layers.py": USER, "main.py": main("from pkg.layers import attend")},
         [f"pkg/{COPY}"],

@@ -257,3 +257,11 @@ def test_what_nothing_names_any_more_goes(tmp_path: Path) -> None:
     rewrite(tmp_path)
     assert "class SwiGLU" not in tree(tmp_path)[COPY]
     assert "def memory_efficient_attention" in tree(tmp_path)[COPY]
+
+
+def test_masks_without_the_operator_have_what_tells_of_methods_left_out() -> None:
+    copy = module_of(assemble({"BlockDiagonalMask"}, uses("from_seqlens")))
+    assert not hasattr(copy, OPERATOR)
+    mask = copy.BlockDiagonalMask.from_seqlens([2, 4])
+    with pytest.raises(TypeError, match="this helper was made without that"):
+        mask.make_causal()

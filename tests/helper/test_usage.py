@@ -41,6 +41,7 @@ WITH = {
     "of a function around it": "def f(q, bias):\n    def g():\n        return mea(q, q, q, bias)\n    return g",
     "an item": "def f(q, n):\n    return mea(q, q, q, n[0])",
     "unpacked": "def f(q, n):\n    return mea(q, q, q, **n)",
+    "a file that does not parse": "def f(q):\n    return mea(q, q, q",
     "handed on": "def f(run):\n    return run(mea)",
 }
 

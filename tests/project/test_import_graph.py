@@ -70,6 +70,14 @@ def test_a_package_that_imports_itself_ends(tmp_path: Path) -> None:
     assert edges(tmp_path, found, "train.py") == {"pkg/__init__.py"}
 
 
+def test_a_module_in_a_package_is_found_from_the_packages_root_alone(tmp_path: Path) -> None:
+    inside = {"lib__pkg___init_": "", "lib__pkg__sub__ops": ""}
+    found = graph(tmp_path, **inside, other__deep__use="import sub.ops\nimport pkg.sub.ops\n")
+    assert edges(tmp_path, found, "other/deep/use.py") == {"lib/pkg/sub/ops.py"}
+    found = graph(tmp_path / "b", lib__sub__ops="", other__deep__use="import sub.ops\n")
+    assert edges(tmp_path / "b", found, "other/deep/use.py") == {"lib/sub/ops.py"}
+
+
 def test_import_roots_are_found(tmp_path: Path) -> None:
     found = graph(
         tmp_path,

@@ -94,8 +94,17 @@ FOLLOWED = {
     "called by its forward": "self.attn.forward(1)",
     "deleted": "del self.attn",
     "in text": "print(f'{self.attn}')",
+    "its name is said": "print('attn')",
+    "a word that is looked for in another": "print('getattr')",
+    "a class that calls the forward of another": "class A(MemEff):\n            def forward(self, x):\n"
+    "                return self.other.forward(x)",
+    "a question about its parts": "print(self.attn.children, '.children()')",
 }
 UNKNOWN = {
+    "put into what a call returns": "self.many().append(MemEff())",
+    "given by a keyword that no function has": "print(lambda call: call(nothing=MemEff))",
+    "the base of a class made of an object": "class A(self.attn): pass",
+    "looked up by its name": "print(getattr(rest[0], 'attn')(1, 2))",
     "all arguments together": "other(**{'kind': MemEff})",
     "by a library": "import library\n        library.wrap(MemEff())",
     "by a library, by keyword": "import library\n        library.wrap(part=MemEff())",
@@ -167,6 +176,32 @@ PASSED = {
     "by super": "\n\nclass A(MemEff):\n    def forward(self, x, m):\n        return super().forward(x, m)\n\n\n"
     "def f(x, m):\n    return A()(x, m)\n",
     "decorated": "\n\n@registered\ndef made():\n    return MemEff()\n",
+    "by what a class gives when it is called": (
+        "\n\nclass A:\n    def __call__(self):\n        return MemEff()\n\n\ndef f(x, m):\n    return A()()(x, m)\n"
+    ),
+    "by what gives it back on two paths": (
+        "\n\ndef same(part, other):\n    if other:\n        return part\n    return part\n\n\n"
+        "def f(x, m):\n    return same(keep(MemEff()), 1)(x, m)\n"
+    ),
+    "in a keyword that is popped, by what is called": (
+        "\n\ndef f(**given):\n    return given.pop('kind')()(1, 2)\n\n\ndef g(call):\n    return call(kind=MemEff)\n"
+        "\n\ng(f)\n"
+    ),
+    "in a keyword that is read, by what is called": (
+        "\n\ndef f(**given):\n    return given['kind']()(1, 2)\n\n\ndef g(call):\n    return call(kind=MemEff)\n"
+        "\n\ng(f)\n"
+    ),
+    "in a default that is no None": (
+        "\n\ndef f(net, x, m=1):\n    return net.attn(x, m)\n\n\ndef g(net, x):\n    return f(net, x)\n"
+    ),
+    "by what was loaded, by its forward": (
+        "\n\ndef f(path, x, m):\n    import torch\n\n    return torch.load(path).forward(x, m)\n"
+    ),
+    "by its name, in a condition of the module": "\n\nif __name__ == 'MemEff':\n    pass\n",
+    "by an attribute of what was made of its name": (
+        "\n\ndef f(self, name, x, m):\n    return getattr(self, name)(x, m)\n\n\nclass B:\n"
+        "    def MemEff(self):\n        return MemEff()\n"
+    ),
     "an async function's": "\n\nasync def f(x, m):\n    return MemEff()(x, attn_bias=m)\n",
 }
 
@@ -208,8 +243,14 @@ NO_LISTS = {
     "changed in place": ("y = x + 1\n    y += 2", "y"),
     "a part by a slice": ("pass", "x[:, 1:]"),
     "what torch makes": ("import torch\n    y = torch.zeros(2)", "y"),
+    "its size is read": ("n = x.shape[0]", "x"),
+    "nothing": ("pass", ""),
+    "what a method of tensors gives": ("y = x.flatten(2)", "y"),
+    "what a function returns": ("y = plain(x)", "y"),
 }
 MAYBE_LISTS = {
+    "what a function returns at once": ("pass", "at_once(x)"),
+    "what an object that nobody knows returns": ("pass", "net.strange(x)"),
     "a list": ("pass", "[x, x]"),
     "made by list": ("y = list(many)", "y"),
     "one of two": ("y = x * 2 if many else [x]", "y"),
@@ -222,10 +263,32 @@ MAYBE_LISTS = {
 }
 
 
+MAKERS = """
+
+MANY = [1]
+
+
+def listed(x):
+    made = [x]
+    return made
+
+
+def at_once(x):
+    return [x, x]
+
+
+def plain(x):
+    def inner():
+        return [x]
+
+    return x * len(inner())
+"""
+
+
 def listed(folder: Path, made: str, given: str, **changes: str) -> bool:
     """Whether the path for lists, which passes a mask, is known never to be taken."""
-    fields = {"annotation": "", "test": "isinstance(x, list)", "before": "pass", "made": made, "given": given}
-    more = LISTS.format(**fields | changes) + "\n\nMANY = [1]\n\n\ndef listed(x):\n    made = [x]\n    return made\n"
+    fields = {"annotation": "=None", "test": "isinstance(x, list)", "before": "pass", "made": made, "given": given}
+    more = LISTS.format(**fields | changes) + MAKERS
     return asked(folder, more=more)
 
 
@@ -237,3 +300,149 @@ def test_a_list_may_come(made: str, given: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("made", "given"), NO_LISTS.values(), ids=list(NO_LISTS))
 def test_no_list_comes(made: str, given: str, tmp_path: Path) -> None:
     assert listed(tmp_path, made, given)
+
+
+SETTLED = """\
+
+
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attn = MemEff()
+
+    def forward(self, x):
+        if isinstance(x, list):
+            return [self.attn(part, self.mask) for part in x]
+        return self.attn(x)
+
+
+class Outer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = Inner()
+
+    def forward(self, x):
+        {before}
+        {call}
+        return x
+
+
+def f(batch):
+    return Outer()(batch)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "call", "known"),
+    [
+        ("x = x * 2", "x = self.inner(x)", True),
+        ("x = x * 2", "x = self.inner(\n            x\n        )", True),
+        ("if isinstance(x, list):\n            return None", "x = self.inner(x)", True),
+        ("if isinstance(x, list):\n            return None", "return self.inner(\n            x\n        )", True),
+        ("pass", "x = self.inner(x)", False),
+        ("pass", "x = self.inner(\n            x\n        )", False),
+        ("x = [x]", "x = self.inner(x)", False),
+    ],
+)
+def test_a_parameter_is_no_list_any_more(before: str, call: str, known: bool, tmp_path: Path) -> None:
+    """What a statement assigns counts below it, not on its own lines."""
+    assert asked(tmp_path, more=SETTLED.format(before=before, call=call)) is known
+
+
+def chain(length: int, given: str) -> str:
+    """Functions that hand `x` on, the last of them a number."""
+    links = [f"\n\ndef g{n}(x):\n    return g{n - 1}(x)\n" for n in range(1, length)]
+    return f"\n\ndef g0(x):\n    return Listed()({given})\n" + "".join(links) + f"\n\ng{length - 1}(1 + 2)\n"
+
+
+@pytest.mark.parametrize("given", ["x", "x if x else x"])
+@pytest.mark.parametrize(("length", "known"), [(3, True), (30, False)])
+def test_lists_are_followed_so_far_and_no_farther(length: int, given: str, known: bool, tmp_path: Path) -> None:
+    listing = LISTS.partition("\n\ndef f(")[0].format(annotation="", test="isinstance(x, list)", before="pass")
+    assert asked(tmp_path, more=listing + chain(length, given)) is known
+
+
+NEVER_RUN = {
+    "it calls itself": "def _go(self, x, m):\n        return self._go(x, m) + self.attn(x, m)",
+    "two that call each other": (
+        "def _go(self, x, m):\n        return self._come(x, m) + self.attn(x, m)\n\n"
+        "    def _come(self, x, m):\n        return self._go(x, m) + self.attn(x, m)"
+    ),
+}
+
+
+@pytest.mark.parametrize("method", NEVER_RUN.values(), ids=list(NEVER_RUN))
+def test_methods_that_only_call_themselves_never_run(method: str, tmp_path: Path) -> None:
+    head = "\n\nclass Masked(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    assert asked(tmp_path, more=f"{head}        self.attn = MemEff()\n\n    {method}\n")
+
+
+def test_a_keyword_of_what_is_called_goes_to_every_parameter_of_its_name(tmp_path: Path) -> None:
+    """A string of that name elsewhere takes nothing out of anybody's `**kwargs`."""
+    more = "\n\ndef g(call, names):\n    print(names['part'], 'other')\n    return call(part=MemEff())\n"
+    assert asked(tmp_path, more=more)
+
+
+def test_a_class_of_another_library_may_call_it(tmp_path: Path) -> None:
+    assert not asked(tmp_path, attention=ATTENTION.replace("nn.Module", "library.Attention"))
+
+
+def test_a_harmless_decorator_changes_nothing(tmp_path: Path) -> None:
+    more = "\n\n@torch.no_grad()\ndef made():\n    return MemEff()\n\n\ndef f(x{0}):\n    return made()(x{0})\n"
+    assert asked(tmp_path, more=more.format("") + "\n\nimport torch\n")
+    assert not asked(tmp_path, more=more.format(", m") + "\n\nimport torch\n")
+
+
+@pytest.mark.parametrize("name", ["MemEff", "other"])
+def test_a_star_beside_a_word_that_is_only_said(name: str, tmp_path: Path) -> None:
+    """A file that star-imports the class may use it; one that only speaks of it does not."""
+    use = f"from attention import *\n\n# MemEff\n\n\ndef f(x, m):\n    return {name}()(x, m)\n"
+    (tmp_path / "attention.py").write_text(ATTENTION, "utf-8")
+    (tmp_path / "use.py").write_text(use, "utf-8")
+    (tmp_path / "model.py").write_text("from attention import MemEff\n\nMemEff()(1)\n", "utf-8")
+    paths = [str(tmp_path / name) for name in ("attention.py", "use.py", "model.py")]
+    index = Index(Project(paths))
+    assert bool(never_passed(index, Callers(index), paths[:1])) is (name == "other")
+
+
+def test_more_files_than_are_parsed_make_it_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked(tmp_path)
+    monkeypatch.setattr("xf2sdpa.project.index.MOST_FILES", 1)
+    assert not asked(tmp_path)
+
+
+@pytest.mark.parametrize(("size", "known"), [(1_000_000, False), (10, True)])
+def test_settings_are_read_up_to_a_size(
+    size: int, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf.yaml").write_text("kind: MemEff\n", "utf-8")
+    monkeypatch.setattr("xf2sdpa.project.index._LARGEST", size)
+    assert asked(tmp_path) is known
+
+
+def test_settings_that_cannot_be_read_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf.yaml").write_text("kind: MemEff\n", "utf-8")
+
+    def refused(path: str) -> bytes:
+        raise PermissionError(path)
+
+    monkeypatch.setattr("xf2sdpa.project.index.read_regular", refused)
+    assert asked(tmp_path)
+
+
+def test_a_project_without_a_folder_has_no_settings() -> None:
+    texts = {
+        "/nowhere/at/all/attention.py": ATTENTION,
+        "/nowhere/at/all/model.py": MODEL.format(init="pass", body="pass"),
+    }
+    index = Index(Project((), texts))
+    assert never_passed(index, Callers(index), list(texts)[:1])
+
+
+def test_a_broken_file_with_a_loaded_model_cannot_run(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("net = torch.load('net.pt'\nnet(1)\n", "utf-8")
+    for name, text in (("attention.py", ATTENTION), ("model.py", MODEL.format(init="pass", body="pass"))):
+        (tmp_path / name).write_text(text, "utf-8")
+    paths = [str(tmp_path / name) for name in ("attention.py", "model.py", "broken.py")]
+    index = Index(Project(paths))
+    assert never_passed(index, Callers(index), paths[:1])

@@ -48,6 +48,7 @@ def test_it_is_replaced(text: str) -> None:
         "from pk.sub import net\nnet.xops = None\n",
         "from other import net\nnet.xops = None\n",
         "self.net.xops = None\n",
+        "import other\nmock.patch.object(other, 'xops', None)\n",
         "mock.patch('other.net.xops')\n",
         "mock.patch('pk.net.more')\n",
         "from pk.net import xops\nxops = None\n",

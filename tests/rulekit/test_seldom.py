@@ -26,6 +26,8 @@ STAYS = {
         f"def there(*given):\n    return {FIND}('xformers')\n\n\nFAST = there(1)\nprint(there)\n"
     ),
     "a function that does more": f"def there(n):\n    look('a')\n    return {FIND}(n)\n\n\nFAST = there('xformers')\n",
+    "a release that is handed on": f"{RELEASE}FAST = release() is not None\nprint(release)\n",
+    "a release that a comment keeps": (f"{RELEASE}A = release() is not None  # xf2sdpa: ignore[XF142]\n"),
     "a name in a variable": f"N = 'xformers'\nFAST = {FIND}(N) is not None\n",
     "a release shown, as the user wants it": (
         "def shown():\n    return version('xformers') if HAS_XFORMERS else 'none'  # xf2sdpa: ignore[XF142]\n"

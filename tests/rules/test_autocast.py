@@ -11,6 +11,16 @@ EMITTED = {
     "a cast to float32": Case(attend(mea(), CAST.format("float")), SPLIT, has=(OFF,)),
     "another spelling": Case(attend(mea(), "q = q.to(torch.float32)"), SPLIT, has=(OFF,)),
     "one of the three": Case(attend(mea(), "k = k.float()"), SPLIT, has=(OFF,)),
+    "with torch imported for it": Case(
+        attend(mea(), "k = k.float()", imports="import torch.nn.functional as F\nimport xformers.ops as xops\n"),
+        SPLIT,
+        has=("import torch\n", OFF),
+    ),
+    "a number that is computed": Case(attend(mea("scale=n * 2"), "k = k.float()"), SPLIT, has=(OFF,)),
+    "a list that is made": Case(attend(mea("scale=[c for c in bias][0]"), "k = k.float()"), ("left XF204",), same=True),
+    "a move by what is computed": Case(
+        attend("xops.memory_efficient_attention(q, k, v).to(c(1))", "k = k.float()"), ("left XF204",), same=True
+    ),
     "a projection around the call": Case(
         attend(f"F.linear({mea()}, c)", "k = k.float()"), ("left XF204",), "are float32 here", same=True
     ),

@@ -16,6 +16,12 @@ def use(*lines: str, head: str = HEAD) -> str:
 
 
 EMITTED = {
+    "unbind, called and handed on": Case(
+        use("g = unbind", "return g, unbind(x, 2)", head=HEAD.replace("import fmha", "import fmha, unbind")),
+        ("finding XF160",),
+        has=("from xformers.ops import unbind\n", "g = unbind\n    return g, torch.unbind(x, 2)"),
+        helper=True,
+    ),
     "a mask class": Case(
         use("return xops.LowerTriangularMask()"),
         ("finding XF160",),

@@ -39,6 +39,23 @@ EMITTED = {
         lacks=("xformers",),
         helper=True,
     ),
+    "in a block of the module, in its place": Case(
+        imported(
+            "import warnings\n\nwith warnings.catch_warnings():\n"
+            "    from xformers.ops import memory_efficient_attention\n",
+            DYNAMIC,
+        ).replace("xops.", ""),
+        ("finding XF140",),
+        has=(f"with warnings.catch_warnings():\n    {OURS}",),
+        helper=True,
+    ),
+    "beside another, where what is missing is set up": Case(
+        imported("try:\n    import json\n    import xformers.ops as xops\nexcept ImportError:\n    setup()\n"),
+        ("finding XF140",),
+        has=("try:\n    import json\nexcept ImportError:\n    setup()\n",),
+        lacks=("xformers",),
+        helper=True,
+    ),
     "from the helper by a star": Case(
         imported("from xformers.ops import *\n", DYNAMIC).replace("xops.", ""),
         ("finding XF140",),

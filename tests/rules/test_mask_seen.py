@@ -19,6 +19,10 @@ MASKED = attend("xops.memory_efficient_attention(q, k, v, attn_bias=bias)")
 BARE = attend("xops.memory_efficient_attention(q, k, v)").replace("    b, n, h, d = q.shape\n", "")
 
 
+NO_PLACE = BARE.replace("return ", "return (lambda: ", 1).rstrip("\n") + ")()\n"
+"""A call that no check can stand before."""
+
+
 def digest(program: str) -> str:
     names = Names(ast.parse(program))
     return digest_of(names, names.calls[0], split_lines(program))
@@ -48,10 +52,33 @@ def test_a_rank_that_always_came_is_taken_behind_a_check(rank: int, code: str) -
 
 
 @pytest.mark.parametrize(
-    ("program", "rank", "masked"), [(MASKED, 4, True), (BARE, None, False), (BARE, 5, False), (BARE, 2, False)]
+    ("program", "rank", "masked"),
+    [(MASKED, 4, True), (BARE, None, False), (BARE, 5, False), (BARE, 2, False), (NO_PLACE, 4, False)],
 )
 def test_what_was_not_seen_alike_proves_nothing(program: str, rank: int | None, masked: bool) -> None:
     assert rewritten(program, rank, masked).sites[0].kind.value == "left"
+
+
+def test_one_check_is_enough() -> None:
+    """Where the whole project shows the same, what was recorded adds nothing."""
+    seen = {"attend#0": Seen(digest(MASKED), 4, False)}
+    options = Options(Settings(), seen=seen, never_passed={("attend", "bias"): ()})
+    new = rewrite_with(MASKED, "model.py", options).new
+    assert new.count("raise NotImplementedError(") == 1
+    assert "nothing in this project passed one" in new
+
+
+def test_a_run_of_another_text_is_told_with_what_to_do() -> None:
+    (finding,) = (f for f in rewritten(BARE, function="another").findings if f.code == "XF311")
+    assert finding.message == "the recorded run is of another text of this function, and does not count"
+    assert finding.advice == "Record it again: `xf2sdpa verify --json FILE -- …`."
+
+
+def test_the_checks_say_that_a_run_was_recorded() -> None:
+    assert "bias must be None here: none came in the recorded run (xf2sdpa)" in rewritten(MASKED).new
+    bare = rewritten(BARE)
+    assert "q must have 4 dimensions here, as in the recorded run (xf2sdpa)" in bare.new
+    assert "q has 4 dimensions here, as it had in the recorded run" in bare.sites[0].assumptions
 
 
 @pytest.mark.parametrize("program", [MASKED, BARE])

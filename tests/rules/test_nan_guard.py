@@ -81,3 +81,8 @@ def test_what_the_project_says(reason: str | None, assumed: bool | None) -> None
 
 def test_the_examples_hold() -> None:
     examples_hold("nan_guard")
+
+
+def test_what_an_earlier_run_imported_is_used() -> None:
+    result = holds(Case(IMPORT + MASKED, has=(IMPORT, CALL), lacks=("compat_scaled",), helper=True))
+    assert result.new.count(IMPORT) == 1

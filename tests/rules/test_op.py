@@ -64,6 +64,9 @@ def test_a_near_miss_goes_elsewhere(case: Case) -> None:
         "the attribute is read by name": reading("def show(made):\n    return getattr(made, 'kernel')"),
         "the attribute is set from outside": reading("def put(made, x):\n    made.kernel = x"),
         "the attribute is made by a call": reading("def put(self, x):\n    self.kernel = x()"),
+        "the attribute is set with another": reading("def more(self):\n    self.other = self.kernel = None"),
+        "the attribute is set by a star": reading("def more(self, given):\n    self.other, *self.kernel = given"),
+        "the attribute is deleted": reading("def more(self):\n    del self.kernel"),
         "the attribute is of a class": reading("class Other:\n    kernel = 1"),
     }
 )

@@ -51,6 +51,7 @@ IMPORT = "    from xformers.ops import memory_efficient_attention\n"
 ATTEND = "\n\ndef attend(q, k, v, mask):\n" + CALL
 IF = "import torch.nn.functional as F\n{head}\nif {test}:\n" + IMPORT + "else:\n" + OWN + ATTEND
 IF_NOT = "import torch.nn.functional as F\n{head}\nif {test}:\n" + OWN + "else:\n" + IMPORT + ATTEND
+COMMENTED = IF.replace("else:\n", "else:\n    # ours\n\n    # and more of it\n")
 FIND = "from importlib.util import find_spec\n"
 
 
@@ -59,6 +60,7 @@ FIND = "from importlib.util import find_spec\n"
     [
         (IF, FLAG, "HAVE_XFORMERS"),
         (IF_NOT, FLAG, "not HAVE_XFORMERS"),
+        (COMMENTED, FLAG, "HAVE_XFORMERS"),
         (IF, FIND, "find_spec('xformers') is not None"),
         (IF_NOT, FIND, "not find_spec('xformers')"),
         (IF_NOT, FIND, "find_spec('xformers') is None"),
@@ -69,7 +71,7 @@ FIND = "from importlib.util import find_spec\n"
 def test_it_takes_over_from_an_if(text: str, head: str, test: str) -> None:
     result = rewritten(text=text.format(head=head, test=test))
     assert [site.code for site in result.sites] == ["XF163"]
-    assert "\n\n\ndef memory_efficient_attention(q, k, v, attn_bias=None, p=0.0):\n    q, k, v =" in result.new
+    assert "\ndef memory_efficient_attention(q, k, v, attn_bias=None, p=0.0):\n    q, k, v =" in result.new
     assert "import xformers" not in result.new
     assert "from xformers" not in result.new
 

@@ -188,6 +188,17 @@ else:
 if args.fast \\
         and unet.config.get("kind", "2d") == "2d":
     unet.enable_xformers_memory_efficient_attention()""",
+    "an elif before an else": """\
+if args.slow:
+    pipe.enable_attention_slicing()
+elif args.fast:
+    pipe.enable_xformers_memory_efficient_attention()
+else:
+    pipe.enable_attention_slicing()""",
+    "a condition that binds": "if (n := args.fast):\n    unet.enable_xformers_memory_efficient_attention()",
+    "a condition that does something": (
+        "if accelerator.prepare(args.fast):\n    unet.enable_xformers_memory_efficient_attention()"
+    ),
     "the backend": 'pipe.transformer.set_attention_backend("xformers")',
 }
 
@@ -326,6 +337,31 @@ def test_it_stays_and_is_named(body: str) -> None:
     result = rewrite_text(program(body), compat="_attention_compat")
     assert "enable_xformers_memory_efficient_attention" in result.new
     assert "XF411" in {finding.code for finding in result.findings if finding.kind is FindingKind.KEEPS}
+
+
+SWITCH = "unet.enable_xformers_memory_efficient_attention()"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"if args.slow:  # xf2sdpa: ignore[XF180]\n        {SWITCH}\n    else:\n        args.x = 1",
+        f"if args.slow:\n        args.x = 1\n    elif args.fast:  # xf2sdpa: ignore[XF180]\n        {SWITCH}",
+    ],
+)
+def test_a_comment_keeps_it(body: str) -> None:
+    text = program(body.replace("\n    ", "\n"))
+    assert rewrite_text(text, compat="_attention_compat").new == text
+
+
+def test_the_function_that_chooses_a_backend() -> None:
+    """`attention_backend` of diffusers, whatever object is called inside; one of the project's own is left."""
+    text = "from {} import attention_backend\n\n\ndef f(run):\n    with attention_backend('xformers'):\n        run()\n"
+    theirs = rewrite_text(text.format("diffusers"), compat="_attention_compat")
+    assert theirs.new == text.format("diffusers").replace("'xformers'", '"native"')
+    assert {finding.code for finding in theirs.findings} == {"XF180"}
+    own = text.format("mine") + "# not of diffusers\n"
+    assert rewrite_text(own).new == own
 
 
 def test_what_switches_off_stays_and_needs_nothing() -> None:

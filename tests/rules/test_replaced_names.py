@@ -45,6 +45,8 @@ def test_what_another_file_replaces(program: str, replaced: str, told: str) -> N
         assert result.new == program
     elif site.kind is SiteClass.COMPAT:
         name = replaced if replaced == "attention" else "memory_efficient_attention"
+        why = f"another file puts something else in the place of {replaced}"
+        assert why in site.message
         assert f"return {name}(q, k, v)" in result.new
         assert f"from {HELPER} import memory_efficient_attention" in result.new
 

@@ -14,6 +14,11 @@ FROM = "from diffusers.models.attention_processor import {}\n\n\n"
 ASKS = "from diffusers.utils import is_xformers_available\n"
 
 
+def test_a_comment_keeps_it() -> None:
+    text = FROM.format("XFormersAttnProcessor") + "proc = XFormersAttnProcessor()  # xf2sdpa: ignore[XF181]\n"
+    assert rewrite_text(text, compat="_attention_compat").new == text
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

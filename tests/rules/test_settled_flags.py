@@ -38,6 +38,15 @@ EMITTED = {
     ),
     "an assertion": Case(program("assert FAST, 'no'"), ("finding XF147",), lacks=("assert",), helper=True),
     "a private flag": Case(program(flag="_FAST"), ("finding XF141",), lacks=("_FAST",), helper=True),
+    "a private flag below a line that stays": Case(
+        program(
+            flag="_FAST", guard=GUARD.replace("    {0} = True", "    MORE = 1\n\n    {0} = True"), after="print(MORE)\n"
+        ),
+        ("finding XF141",),
+        has=("MORE = 1\nprint(MORE)\n",),
+        lacks=("_FAST",),
+        helper=True,
+    ),
     "a private flag, asked": Case(
         program("assert _FAST", flag="_FAST"), ("finding XF147",), lacks=("_FAST",), helper=True
     ),

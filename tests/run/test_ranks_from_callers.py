@@ -96,6 +96,7 @@ TOLD = {
     "several calls": model("(attend(q, k, v) + attend(v, k, q))"),
     "from a file without xformers": PROJECT | {"other.py": OTHER},
     "a mask and None": model(f"(attend(q, k, v, {MASK}) + attend(q, k, v, None))"),
+    "a mask that may be None": model(f"attend(q, k, v, {MASK} if n > 2 else None)"),
     "through a module": PROJECT
     | {"model.py": MODEL.replace("from ops import attend", "import ops").replace(CALL, f"ops.{CALL}")},
     "as a method": PROJECT | {"model.py": IN_A_CLASS, "ops.py": METHOD},
@@ -120,6 +121,7 @@ BY_NAME = "import ops\n\n\ndef use(x, kind):\n    return getattr(ops, {})(x, x, 
 CAUSAL = "import xformers.ops as xops\n" + MODEL.replace("k, v)", "k, v, xops.LowerTriangularMask())")
 REFUSED: dict[str, Mapping[str, str]] = {
     "another rank": besides("def use(x):\n    b, n, d = x.shape\n    return attend(x, x, x)"),
+    "a call below a return": besides("def use(x):\n    return x\n    attend(x, x, x)"),
     "a rank that nobody knows": besides("def use(x):\n    return attend(x, x, x)"),
     "a rank that nobody knows, in another file": PROJECT
     | {"other.py": "import ops\n\n\ndef use(x):\n    return ops.attend(x, x, x)\n"},
@@ -212,3 +214,14 @@ def test_without_a_place_for_the_check_it_is_the_helpers(place: str, tmp_path: P
     root = write(tmp_path, model(CALL, ops=ATTEND.replace(old, place)))
     rewrite(root, "--flags", "off")
     assert place in tree(root)["ops.py"]
+
+
+def test_without_a_place_for_the_check_of_a_mask_it_is_the_helpers(tmp_path: Path) -> None:
+    """The mask is no variable that a check could name."""
+    place = "return memory_efficient_attention(query, key, value, attn_bias=mask * 1)"
+    ops = ATTEND.replace("return memory_efficient_attention(query, key, value, attn_bias=mask)", place)
+    root = write(tmp_path, model(f"attend(q, k, v, {MASK})", ops=ops))
+    before = execute(root, installed)
+    rewrite(root, "--flags", "off")
+    assert place in tree(root)["ops.py"]
+    assert_equal(before, execute(root, oracle.absent))

@@ -137,3 +137,16 @@ def test_callers_count_for_it_as_well(tmp_path: Path) -> None:
     write(tmp_path, {"caller.py": caller, "main.py": main})
     rewrite(tmp_path, "--flags", "off")
     assert "if q.ndim != 4:" in tree(tmp_path)["main.py"]
+
+
+def test_a_call_of_the_package_itself_becomes_inline_too(tmp_path: Path) -> None:
+    """`--helper import` makes no copy: the names come from `xf2sdpa.compat`, in a file that speaks of xformers."""
+    write(tmp_path, {"main.py": f"# As xformers does it.\n{MODEL}"})
+    rewrite(tmp_path, "--flags", "off", "--helper", "import")
+    assert "from xf2sdpa.compat import LowerTriangularMask, memory_efficient_attention\n" in tree(tmp_path)["main.py"]
+    before = execute(tmp_path, oracle.absent)
+    stated(tmp_path)
+    rewrite(tmp_path, "--flags", "off", "--helper", "import")
+    assert "F.scaled_dot_product_attention(" in tree(tmp_path)["main.py"]
+    assert "xf2sdpa.compat" not in tree(tmp_path)["main.py"]
+    assert_equal(before, execute(tmp_path, oracle.absent))

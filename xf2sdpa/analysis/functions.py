@@ -90,8 +90,8 @@ class Functions(CallValues):
         for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
             token = self.token((id(node), arg.arg))
             known = self.told.get((self.names.scopes[id(node)].qualname, arg.arg)) if self.told else None
-            told = self._told(token, known) if known is not None else None
-            self.env.variables[arg.arg] = told or self._annotated(token, arg.annotation)
+            value = self._annotated(token, arg.annotation) if known is None else self._told(token, known)
+            self.env.variables[arg.arg] = value
         if node.args.vararg:
             self.env.variables[node.args.vararg.arg] = Unknown(self.token((id(node), "*")))
         with self._frame(Frame(node, owner, primary=True)):
@@ -131,12 +131,11 @@ class Functions(CallValues):
                     )
         return Unknown(token)
 
-    def _told(self, token: int, known: Value) -> Value | None:
+    def _told(self, token: int, known: Value) -> Value:
         """A parameter's value by what callers pass, a tensor or None: unknown, with evidence that needs assumptions."""
         options = known.options if isinstance(known, OneOf) else frozenset({known})
-        tensor = next((option for option in options if isinstance(option, Tensor)), None)
-        if tensor is None or tensor.rank.known is None:
-            return None
+        tensor = next(option for option in options if isinstance(option, Tensor))
+        assert tensor.rank.known is not None, "a rank is what callers are asked for"
         self.book.add(Rank(0, token), tensor.rank.known, (), frozenset(), tensor.given)
         value = Tensor(Rank(0, token), tensor.dtype)
         return OneOf(frozenset({NONE, value})) if NONE in options else value

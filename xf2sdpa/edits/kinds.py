@@ -159,4 +159,6 @@ class Within:
 
 ExpressionEdit = CallEdit | Unwrap | Rename | ReplaceExpression | TakeBranch | DropOperands
 StatementEdit = ReplaceStatement | TakeArm | TakeElse | TakeHandler | Unguard | RemoveAliases
-Edit = ExpressionEdit | StatementEdit | InsertBefore | Within | AddImport
+NodeEdit = ExpressionEdit | StatementEdit | InsertBefore | Within
+"""An edit of something that stands in the file."""
+Edit = NodeEdit | AddImport

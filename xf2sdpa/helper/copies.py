@@ -16,7 +16,7 @@ from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME, exported, held, is_copy,
 from xf2sdpa.helper.usage import uses_of
 from xf2sdpa.model import Copy, FileResult
 from xf2sdpa.project.files import Project
-from xf2sdpa.project.import_graph import absolute_paths
+from xf2sdpa.project.import_graph import Import, absolute_paths
 
 _QUOTED = re.compile(rf"""["'][\w.]*\b{MODULE_NAME}["']""")
 
@@ -46,7 +46,16 @@ def _imports_of(users: Sequence[Path], project: Project) -> Imports:
         for folder, root in roots_of(file, project.graph):
             if folder not in roots or root in roots[folder].parents:
                 roots[folder] = root
+    for user in users:
+        if (user.parent / "__init__.py").exists():
+            packages.update(packages_of(user, _only_relative(project.imports(str(user)))))
     return Imports(frozenset(absolute), frozenset(packages), frozenset(scripts), roots)
+
+
+def _only_relative(statements: Sequence[Import]) -> list[Import]:
+    """The relative imports of a file, but those of what it imports by its bare name as well: such a file may be run."""
+    bare = set(absolute_paths(statements))
+    return [s for s in statements if s.dots and (s.module or s.name) not in bare]
 
 
 def without_lacking(copy: Copy, needed: Mapping[Path, Collection[str]]) -> tuple[Copy, dict[Path, frozenset[str]]]:

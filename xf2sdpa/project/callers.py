@@ -8,6 +8,7 @@ of this project only; so it is an assumption, and the rewritten code checks it.
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -264,9 +265,8 @@ class Callers:
 
     def _is_settled_before(self, file: Parsed, function: FunctionNode, node: ast.Name, depth: int) -> bool:
         """Whether a parameter is no list any more where it is read: assigned anew, or lists have left the function."""
-        for statement in function.body:
-            if statement.lineno >= node.lineno:
-                return False
+        before = itertools.takewhile(lambda s: (s.end_lineno or s.lineno) < node.lineno, function.body)
+        for statement in before:
             asks = isinstance(statement, ast.If) and _asked_for_list(statement.test) == node.id
             if isinstance(statement, ast.If) and asks and isinstance(statement.body[-1], ast.Return | ast.Raise):
                 return True

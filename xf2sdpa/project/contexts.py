@@ -235,7 +235,7 @@ class Contexts:
     def _target(self, file: Parsed, target: ast.expr, level: int) -> bool:
         """Count the target of an assignment as a holder; whether it can be."""
         if isinstance(target, ast.Name):
-            scope = file.names.scope_at.get(id(target)) or self._scope_of(file, target)
+            scope = file.names.scope_at[id(target)]
             owner = scope.owner(target.id) or scope
             self._hold(file, target.id, owner, level)
             return True
@@ -247,11 +247,6 @@ class Contexts:
         if isinstance(target, ast.Starred | ast.Subscript):
             return self._target(file, target.value, level)
         return False
-
-    @staticmethod
-    def _scope_of(file: Parsed, node: ast.AST) -> Scope:
-        """The scope around a node."""
-        return next(file.names.scopes[id(p)] for p in file.names.ancestors(node) if id(p) in file.names.scopes)
 
     def _in_subscript(self, file: Parsed, parent: ast.Subscript, node: ast.expr, level: int) -> bool:
         if parent.value is not node or not isinstance(parent.ctx, ast.Load):
@@ -379,14 +374,11 @@ def _parameters(function: FunctionNode) -> set[str]:
 def _is_annotation(file: Parsed, node: ast.expr) -> bool:
     """Whether an expression only says what type something has."""
     child: ast.AST = node
-    for parent in file.names.ancestors(node):
-        if isinstance(parent, ast.arg):
-            return True
-        if isinstance(parent, FunctionNode):
-            return parent.returns is child
-        if isinstance(parent, ast.AnnAssign):
-            return parent.annotation is child
-        if isinstance(parent, ast.stmt):
-            return False
-        child = parent
-    return False
+    parent = file.names.parents[id(node)]
+    while not isinstance(parent, ast.arg | ast.stmt):
+        child, parent = parent, file.names.parents[id(parent)]
+    if isinstance(parent, FunctionNode):
+        return parent.returns is child
+    if isinstance(parent, ast.AnnAssign):
+        return parent.annotation is child
+    return isinstance(parent, ast.arg)

@@ -66,12 +66,11 @@ class Project:
         self.texts = Texts((str(Path(file)) for file in files), known or {})
 
     def after(self, results: Collection[FileResult]) -> Project:
-        """The project with the new texts of these files."""
+        """The project with the new texts of these files, which are of it."""
         changed = {str(result.path): result.new for result in results if not result.failed and result.changed}
         other = Project(())
         other.texts = self.texts.with_known(changed)
-        if changed.keys() <= self.texts.keys():
-            other.__dict__["graph"] = self.graph.with_texts(other.texts, changed)
+        other.__dict__["graph"] = self.graph.with_texts(other.texts, changed)
         return other
 
     @property

@@ -108,11 +108,6 @@ class ImportGraph:
         """For each file, the files that it imports."""
         return {path: self._targets(path) - {path} for path in self._places}
 
-    @cached_property
-    def imported(self) -> set[str]:
-        """The files that some file imports."""
-        return set().union(*self.edges.values()) if self.edges else set()
-
     def leading_to(self, targets: Collection[str]) -> dict[str, str | None]:
         """The files that import one of `targets`, directly or not, each with the next file on the shortest path."""
         importers: dict[str, list[str]] = {}
@@ -219,8 +214,6 @@ class ImportGraph:
         return self._at(folder, dotted)
 
     def _absolute(self, folder: str, dotted: str) -> str | None:
-        if not dotted:
-            return None
         candidates = self._by_stem.get(dotted.rpartition(".")[2])
         if not candidates:
             return None

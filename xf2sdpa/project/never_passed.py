@@ -29,15 +29,20 @@ def never_passed(index: Index, callers: Callers, files: Iterable[str]) -> dict[s
     for path in files:
         known: NeverPassed = {}
         with contextlib.suppress(Unknowable):
-            file = index.file(path)
-            for function, parameter in _candidates(file) if file is not None else ():
-                with contextlib.suppress(Unknowable):
-                    if file is not None:
-                        unreached = callers.always_none(file, function, parameter)
-                        known[file.names.scopes[id(function)].qualname, parameter] = unreached
+            known = _known_of(index.file(path), callers)
         if known:
             found[path] = known
     return found
+
+
+def _known_of(file: Parsed | None, callers: Callers) -> NeverPassed:
+    known: NeverPassed = {}
+    if file is not None:
+        for function, parameter in _candidates(file):
+            with contextlib.suppress(Unknowable):
+                unreached = callers.always_none(file, function, parameter)
+                known[file.names.scopes[id(function)].qualname, parameter] = unreached
+    return known
 
 
 def _candidates(file: Parsed) -> Iterator[tuple[FunctionNode, str]]:

@@ -59,8 +59,6 @@ def why_masks_stay(project: Project, files: Collection[str], moved: Collection[s
         files: all that may have to do with xformers, rewritten or not.
         moved: those that take mask classes from the helper module.
     """
-    if not moved:
-        return {}
     handing = HandedOn(project.graph, project.texts)
     found = {file: _look_at(project.text(file), handing.meanings_for(file)) for file in files}
     shown = {file: project.shown(file) for file in found}

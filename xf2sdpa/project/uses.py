@@ -151,8 +151,7 @@ class Uses(Contexts):
 
     def _variable(self, holder: _Holder) -> Iterator[tuple[Parsed, ast.expr]]:
         file = self.index.file(holder.path)
-        if file is None:
-            return
+        assert file is not None, "a holder is found in a file that parses"
         for load in file.names.loads.get(holder.name, ()):
             owner = file.names.scope_at[id(load)].owner(holder.name)
             if owner is not None and id(owner) == holder.scope:

@@ -20,16 +20,13 @@ from xf2sdpa.edits.kinds import (
     ArgumentEdit,
     CallEdit,
     Edit,
-    ExpressionEdit,
-    InsertBefore,
+    NodeEdit,
     RemoveAliases,
     Rename,
     Replaceable,
     ReplaceExpression,
     ReplaceStatement,
-    StatementEdit,
     Unwrap,
-    Within,
 )
 from xf2sdpa.model import Finding, FindingKind, Note, Seen, SiteClass, TorchVersion, Unreached
 from xf2sdpa.rulekit.ignore_comments import IgnoreComments
@@ -192,7 +189,7 @@ class FileDraft:
         if not any(isinstance(edit, AddImport) and edit.text == line for edit in self.edits):
             self.requests.append(Request(AddImport(line, after)))
 
-    def ask(self, edit: Edit, code: str) -> bool:
+    def ask(self, edit: NodeEdit, code: str) -> bool:
         """Ask for any edit; whether it will be made."""
         if self.objection(edit, code) is not None:
             return False
@@ -200,19 +197,17 @@ class FileDraft:
             self.requests.append(Request(edit, code))
         return True
 
-    def objection(self, edit: Edit, code: str) -> Note | None:
+    def objection(self, edit: NodeEdit, code: str) -> Note | None:
         """Why an edit must not be made: the user chose so, or it would touch what is left."""
         if not self.settings.selects(code):
             return Note(NOT_SELECTED, f"left alone: {code} is not selected")
-        if isinstance(edit, AddImport):
-            return None
         if self.comments.forbid(edit.node, code):
             return Note(IGNORED, "left alone, as the comment asks")
         if self._left and self._touches_what_is_left(edit):
             return Note(IGNORED, "left alone, as it belongs to a call that is left")
         return None
 
-    def _touches_what_is_left(self, edit: ExpressionEdit | StatementEdit | InsertBefore | Within) -> bool:
+    def _touches_what_is_left(self, edit: NodeEdit) -> bool:
         # What edits a call in place keeps its arguments, a call that is left among them.
         inside = [edit.node] if isinstance(edit, CallEdit | Unwrap | Rename) else list(ast.walk(edit.node))
         if any(id(part) in self._left for part in inside):
@@ -316,7 +311,7 @@ class CallDraft:
     assumptions: list[str] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     torch_floor: TorchVersion = (2, 0)
-    edits: list[Edit] = field(default_factory=list)
+    edits: list[NodeEdit] = field(default_factory=list)
     lost: list[ast.AST] = field(default_factory=list)
     guarded: bool = False
     """Whether SDPA comes from the helper, which keeps off cuDNN where its gradient may be NaN."""

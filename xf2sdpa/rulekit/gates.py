@@ -60,15 +60,11 @@ def decides_an_install(file: FileDraft, node: ast.expr) -> bool:
 
     There it is asked for the package itself, and True would be no answer where it is absent.
     """
-    inner: ast.AST = node
-    for parent in file.names.ancestors(node):
-        if isinstance(parent, ast.If) and inner is parent.test:
-            arms = (s for s in (*parent.body, *parent.orelse) if not is_message(s) and not isinstance(s, ast.Raise))
-            return any(_installs(part) for s in arms for part in ast.walk(s) if isinstance(part, ast.Call))
-        if isinstance(parent, ast.stmt):
-            return False
-        inner = parent
-    return False
+    around = file.names.statement(node)
+    if not isinstance(around, ast.If):  # else it stands in the condition
+        return False
+    arms = (s for s in (*around.body, *around.orelse) if not is_message(s) and not isinstance(s, ast.Raise))
+    return any(_installs(part) for s in arms for part in ast.walk(s) if isinstance(part, ast.Call))
 
 
 def _installs(call: ast.Call) -> bool:

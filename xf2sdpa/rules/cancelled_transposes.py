@@ -53,8 +53,7 @@ def decide(draft: CallDraft) -> None:
         if swap is not None:
             draft.arguments[name] = replace(draft.arguments[name], take=swap[1], suffix="")
         elif isinstance(node, ast.Name) and (variable := _cancel_definition(draft, node)) is not None:
-            text = variable if variable != node.id else ""
-            draft.arguments[name] = replace(draft.arguments[name], suffix="", text=text)
+            draft.arguments[name] = replace(draft.arguments[name], suffix="", text=variable)
     _cancel_result(draft)
 
 

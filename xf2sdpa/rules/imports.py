@@ -77,15 +77,14 @@ def finish(file: FileDraft) -> None:
     statements = sorted(file.names.imports, key=lambda statement: statement.lineno)
     gather(file, statements)
     settled: set[int] = set()
-    for _ in range(3):  # a guard that goes may be the last use of another import
+    before = -1
+    while len(file.requests) != before:  # a guard that goes may be the last use of another import
         before = len(file.requests)
         _drop_empty_branches(file)
         _drop_asked_by_name(file)
         for statement in statements:
             if id(statement) not in settled and not file.is_gone(statement) and _remove(file, statement):
                 settled.add(id(statement))
-        if len(file.requests) == before:
-            break
     _drop_defaults(file)
     if file.pending():
         file.add_import(import_line(file.compat or "", file.pending()), last_import(file))

@@ -194,14 +194,11 @@ def _is_switch(call: ast.Call) -> bool:
 
 def _is_shown(file: FileDraft, node: ast.expr) -> bool:
     """Whether what is asked is only shown to people: printed, logged, or put into a text."""
-    for parent in file.names.ancestors(node):
-        if isinstance(parent, ast.JoinedStr):
-            return True
-        if isinstance(parent, ast.Call):
-            return _SHOWING.fullmatch(called_name(parent.func)) is not None
-        if isinstance(parent, ast.stmt | ast.IfExp | ast.BoolOp | ast.Compare):
-            return False
-    return False
+    deciding = (ast.JoinedStr, ast.Call, ast.stmt, ast.IfExp, ast.BoolOp, ast.Compare)
+    around = next(parent for parent in file.names.ancestors(node) if isinstance(parent, deciding))
+    if isinstance(around, ast.Call):
+        return _SHOWING.fullmatch(called_name(around.func)) is not None
+    return isinstance(around, ast.JoinedStr)
 
 
 def _is_read_by_none(file: FileDraft, node: ast.expr) -> bool:

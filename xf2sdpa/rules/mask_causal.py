@@ -63,7 +63,7 @@ def f(x, b, n, h, causal):
 def decide(draft: CallDraft) -> None:
     """Turn a causal mask object, plain or under a condition, into `is_causal`."""
     node = draft.argument("attn_bias")
-    if node is None or "attn_bias" in draft.settled:
+    if node is None:
         return
     if draft.site.bias == Mask(CAUSAL) and is_idle(node, draft.file.names):
         _plain(draft, node)

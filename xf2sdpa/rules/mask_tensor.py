@@ -66,7 +66,7 @@ _ADVICE = "Give the mask the form (batch, heads, queries, keys)."
 def decide(draft: CallDraft) -> None:
     """Pass a tensor, or a tensor that may be None, whose rank fits."""
     bias, node = draft.site.bias, draft.argument("attn_bias")
-    if "attn_bias" in draft.settled or bias is None or node is None:
+    if bias is None or node is None:
         return
     options = bias.options if isinstance(bias, OneOf) else frozenset({bias})
     tensors = [option for option in options if isinstance(option, Tensor)]

@@ -64,10 +64,10 @@ def finish(file: FileDraft) -> None:
     for name in {op.attr for op in _dropped(file)}:
         nodes = [node for node in file.names.nodes if isinstance(node, ast.Attribute) and node.attr == name]
         left = [node for node in nodes if not file.is_gone(node)]
-        stores = [file.names.statement(node) for node in left if isinstance(node.ctx, ast.Store)]
-        idle = all(_only_stores(statement, node) for statement, node in zip(stores, left, strict=False))
+        stores = [file.names.statement(node) for node in left]
+        idle = all(_only_stores(statement, node) for statement, node in zip(stores, left, strict=True))
         named = any(constant.value == name for constant in file.names.strings) or name in file.elsewhere
-        if len(stores) == len(left) and idle and not named and not _is_in_a_class(file, name):
+        if idle and not named and not _is_in_a_class(file, name):
             for statement in stores:
                 file.drop(statement, "XF148")
 
@@ -87,11 +87,11 @@ def _dropped(file: FileDraft) -> Iterator[ast.Attribute]:
 
 def _only_stores(statement: ast.stmt, target: ast.Attribute) -> bool:
     """Whether a statement does nothing but `self.x = …`, with an idle value."""
-    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    plain = isinstance(statement, ast.Assign | ast.AnnAssign) and targets == [target]
+    if not isinstance(statement, ast.Assign | ast.AnnAssign):
+        return False
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     of_self = isinstance(target.value, ast.Name) and target.value.id == "self"
-    value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
-    return plain and of_self and (value is None or is_idle(value))
+    return targets == [target] and of_self and (statement.value is None or is_idle(statement.value))
 
 
 def _is_in_a_class(file: FileDraft, name: str) -> bool:

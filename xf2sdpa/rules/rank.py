@@ -76,9 +76,7 @@ def decide(draft: CallDraft) -> None:
     for sentence in sorted(site.given):
         draft.assume(sentence)
     for name in ("query", "key", "value"):
-        node = draft.argument(name)
-        keyword = None if node in site.node.args else name
-        draft.arguments[name] = ArgumentEdit(keyword, suffix=move_in)
+        draft.arguments[name] = ArgumentEdit(None, suffix=move_in)
 
 
 def _checked(draft: CallDraft, rank: int) -> bool:

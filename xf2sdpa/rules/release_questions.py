@@ -28,7 +28,7 @@ from xf2sdpa.analysis.imports import (
 from xf2sdpa.analysis.installed import Installed, Present, Release, Unanswered
 from xf2sdpa.analysis.names import MODULES, called_name
 from xf2sdpa.analysis.spans import source_of
-from xf2sdpa.edits.kinds import Edit, Replaceable, ReplaceExpression, ReplaceStatement
+from xf2sdpa.edits.kinds import NodeEdit, Replaceable, ReplaceExpression, ReplaceStatement
 from xf2sdpa.rulekit.answers import answer, can_be_written, is_condition
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.gates import decides_for_others
@@ -110,7 +110,7 @@ def finish(file: FileDraft) -> None:
         _drop_imports(file)
 
 
-def _edits(plan: _Plan) -> Iterator[Edit]:
+def _edits(plan: _Plan) -> Iterator[NodeEdit]:
     """All that a plan would have done."""
     yield from (ReplaceStatement(statement) for statement in plan.going)
     yield from (ReplaceStatement(guard, text) for guard, text in plan.shown)
@@ -285,9 +285,8 @@ def _plan_rest(file: FileDraft, plan: _Plan, node: ast.expr, value: object) -> b
         return True  # a string that asks nothing
     statement = file.names.statement(node)
     if isinstance(value, str | Release) and isinstance(statement, ast.Assign) and statement.value is node:
-        if statement not in plan.versions:
-            plan.versions.append(statement)
-            plan.settle(statement)
+        plan.versions.append(statement)
+        plan.settle(statement)
         return True
     if is_message(statement) and isinstance(value, str | Release):
         plan.going.append(statement)
