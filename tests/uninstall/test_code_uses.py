@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 
+from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.uninstall.code_uses import choices, imports, needs
 
 
@@ -30,7 +29,7 @@ from xf2sdpa.uninstall.code_uses import choices, imports, needs
     ],
 )
 def test_it_needs_it(line: str) -> None:
-    assert [use.line for use in needs(ast.walk(ast.parse(f"import os\nif x:\n    {line}\n")))] == [3]
+    assert [use.line for use in needs(parse_once(f"import os\nif x:\n    {line}\n"))] == [3]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_it_needs_it(line: str) -> None:
     ],
 )
 def test_it_does_not(line: str) -> None:
-    assert not list(needs(ast.walk(ast.parse(line))))
+    assert not list(needs(parse_once(line)))
 
 
 def test_choices_are_told() -> None:
@@ -55,5 +54,5 @@ def test_choices_are_told() -> None:
         "parser.add_argument('--enable_xformers', action='store_true')\nkind: Literal['sdpa', 'xformers'] = 'sdpa'\n"
         "x = 'with xformers it is fast'\nraise ModuleNotFoundError('no', name='xformers')\n"
     )
-    assert [use.line for use in choices([*ast.walk(ast.parse(text))])] == [1, 2]
-    assert [use.line for use in imports(ast.walk(ast.parse("find_spec('xformers')\nimport xformers\n")))] == [2]
+    assert [use.line for use in choices(parse_once(text))] == [1, 2]
+    assert [use.line for use in imports(parse_once("find_spec('xformers')\nimport xformers\n"))] == [2]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
+from typing import Any
 
 from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.availability import asks_for_package
-from xf2sdpa.analysis.parsed import all_nodes
+from xf2sdpa.analysis.parsed import CHILD_FIELDS, Parsed, parsed
 from xf2sdpa.analysis.scopes import Binding, Scope
 
 MODULES = frozenset({"xformers.ops", "xformers.ops.fmha", "mslk.attention.fmha"})
@@ -49,6 +50,7 @@ class Names:
         subclasses: Collection[str] = (),
         handed_on: Collection[str] = (),
     ) -> None:
+        self.tree = tree
         self.meanings = meanings or {}
         self.own_modules, self.subclasses, self.handed_on = own_modules, subclasses, handed_on
         self.module = Scope(tree, None, "")
@@ -65,9 +67,25 @@ class Names:
         _Builder(self).build(tree)
 
     @cached_property
+    def parsed(self) -> Parsed:
+        """The module's tree, with its nodes."""
+        return parsed(self.tree)
+
+    @property
     def nodes(self) -> list[ast.AST]:
         """All nodes of the module, in the order of `ast.walk`."""
-        return all_nodes(self.module.node)
+        return self.parsed.nodes
+
+    @cached_property
+    def ours(self) -> frozenset[str]:
+        """The names that an import of xformers binds in some scope."""
+        bound = (item for scope in self.scopes.values() for item in scope.bindings.items())
+        return frozenset(name for name, found in bound if any(is_ours(binding.dotted) for binding in found))
+
+    @property
+    def may_mean_ours(self) -> bool:
+        """Whether anything in the file can refer to a part of xformers: what it imports, or other files hand on."""
+        return bool(self.ours or self.module.stars or self.meanings)
 
     def resolve(self, node: ast.AST, scope: Scope | None = None) -> str | None:
         """The dotted path that an expression refers to, `torch.nn.functional.linear`, or None if not certain."""
@@ -203,28 +221,24 @@ class _Builder:
 
     def __init__(self, names: Names) -> None:
         self.names = names
+        self.parents = names.parents
 
     def build(self, tree: ast.Module) -> None:
         for child in tree.body:
             self.visit(child, tree, self.names.module)
 
     def visit(self, node: ast.AST, parent: ast.AST, scope: Scope) -> None:
-        self.names.parents[id(node)] = parent
-        method = getattr(self, f"visit_{type(node).__name__}", None)
-        if method is not None:
-            method(node, scope)
-        else:
-            self.descend(node, scope)
+        self.parents[id(node)] = parent
+        _METHODS[node.__class__](self, node, scope)
 
     def descend(self, node: ast.AST, scope: Scope) -> None:
-        for name in node._fields:
+        for name in CHILD_FIELDS[node.__class__]:
             value = getattr(node, name, None)
-            if isinstance(value, ast.AST):
+            if value.__class__ is list:
+                for item in filter(None, value):
+                    self.visit(item, node, scope)
+            elif isinstance(value, ast.AST):
                 self.visit(value, node, scope)
-            elif isinstance(value, list):
-                for item in value:
-                    if isinstance(item, ast.AST):
-                        self.visit(item, node, scope)
 
     def open(self, node: ast.AST, scope: Scope, name: str) -> Scope:
         inner = Scope(node, scope, f"{scope.qualname}.{name}" if scope.qualname else name)
@@ -383,6 +397,17 @@ class _Builder:
                 self.visit(getattr(node, part), node, inner)
 
     visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_comprehension  # noqa: N815
+
+
+class _Methods(dict[type[ast.AST], Callable[[_Builder, Any, Scope], None]]):
+    """By the kind of a node, the method that visits it."""
+
+    def __missing__(self, kind: type[ast.AST]) -> Callable[[_Builder, Any, Scope], None]:
+        self[kind] = getattr(_Builder, f"visit_{kind.__name__}", _Builder.descend)
+        return self[kind]
+
+
+_METHODS = _Methods()
 
 
 def first_name(node: ast.expr) -> ast.expr:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from xf2sdpa.analysis.names import called_name
-from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.analysis.parsed import Parsed, children, parse_once
 
 _HALF = frozenset({"float16", "bfloat16", "half"})
 _HALF_WORDS = re.compile(r"(?:fp|bf|float|bfloat)?16(?:-mixed|-true)?", re.IGNORECASE)
@@ -72,12 +72,12 @@ class Precision:
 def precision_of(text: str) -> Precision:
     """What the file of a program says about the precision of its products."""
     try:
-        tree = parse_once(text).tree
+        file = parse_once(text)
     except (SyntaxError, ValueError, RecursionError):
         return Precision(True, "nothing seen puts all of it in half precision")
     seen = _Seen()
-    names = _models(tree)
-    for node, sure, autocast in _nodes(tree):
+    names = _models(file)
+    for node, sure, autocast in _nodes(file.tree):
         _look(node, seen, names, sure=sure, autocast=autocast)
     return _judged(seen)
 
@@ -97,11 +97,11 @@ def _judged(seen: _Seen) -> Precision:
     return Precision(False, f"in half precision or under autocast: {told}")
 
 
-def _models(tree: ast.Module) -> dict[str, int]:
+def _models(file: Parsed) -> dict[str, int]:
     """The names by which a program calls its models, with the line on which each is first seen."""
     found: dict[str, int] = {}
     others: set[str] = set()
-    for node in ast.walk(tree):
+    for node in file.of(ast.Assign, ast.Call):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             others.update(_name(t) for t in node.targets if _NO_NAMES.search(called_name(node.value.func)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _OF_MODELS:
@@ -158,7 +158,7 @@ def _nodes(tree: ast.Module) -> Iterator[tuple[ast.AST, bool, bool]]:
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             asked = [on for expr in node.decorator_list if (on := _autocast(expr)) is not None]
             autocast = asked[-1] if asked else False
-        queue.extend((child, sure, autocast) for child in ast.iter_child_nodes(node))
+        queue.extend((child, sure, autocast) for child in children(node))
 
 
 def _autocast(expr: ast.expr) -> bool | None:

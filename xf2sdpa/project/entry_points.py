@@ -13,6 +13,7 @@ from pathlib import PurePath
 
 from xf2sdpa.analysis.conditions import is_main_guard
 from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.parsed import children
 
 _FOLDERS = re.compile(r"tests?(?:_\w+)?|(?:\w+_)?tests|testing|docs?|benchmarks?|converters", re.IGNORECASE)
 _LIBRARY_FOLDERS = frozenset(
@@ -148,4 +149,4 @@ def _called(body: Sequence[ast.stmt]) -> Iterator[str]:
             continue
         if isinstance(node, ast.Call):
             yield called_name(node.func)
-        queue.extend(ast.iter_child_nodes(node))
+        queue.extend(children(node))

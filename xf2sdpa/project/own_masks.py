@@ -179,13 +179,11 @@ def _keeps(names: Names, load: ast.Name) -> bool:
 
 def _questions(names: Names) -> Iterator[ast.expr]:
     """Where code asks for the class of a mask: `isinstance(bias, BlockDiagonalMask)`, `type(bias) is …`."""
-    for node in names.nodes:
-        if isinstance(node, ast.Call) and called_name(node.func) in _ASKING:
-            asked = node.args[1:]
-        elif isinstance(node, ast.Compare):
+    for node in names.parsed.of(ast.Call, ast.Compare):
+        if isinstance(node, ast.Compare):
             asked = [node.left, *node.comparators]
         else:
-            continue
+            asked = node.args[1:] if called_name(node.func) in _ASKING else []
         parts = [part for side in asked for part in ast.walk(side)]
         named = {getattr(part, "attr", getattr(part, "id", "")) for part in parts}
         if any(map(is_mask_class, named - {"AttentionMask"})):

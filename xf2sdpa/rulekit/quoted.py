@@ -19,7 +19,7 @@ _WITH_TYPES = {"cast": slice(0, 1), "TypeVar": slice(1, None), "NewType": slice(
 
 def quoted_parts(file: FileDraft) -> Iterator[tuple[ast.Constant, str]]:
     """Annotations in quotes that name parts of the helper by a dotted name or a star, and how they read with it."""
-    for constant in file.names.strings:
+    for constant in file.names.strings if file.names.may_mean_ours else ():
         tree = _expression_in(constant) if is_annotation(file, constant) else None
         if tree is None:
             continue

@@ -145,8 +145,8 @@ def _of_notebook(path: str, text: str, *, sure: bool) -> Iterator[Mention]:
     if source is None:  # of another language
         return
     lines, cells = source.book.lines_in_file(), list(parts(source.text))
-    nodes = parse_once(source.text).nodes
-    for use in (*(imports if sure else needs)(nodes), *choices(nodes)):
+    found = parse_once(source.text)
+    for use in (*(imports if sure else needs)(found), *choices(found)):
         part = part_at(cells, use.line)
         line, said = _by_cell(lines[part.number - 1], part.number, use.line - part.line, use.text)
         yield Mention(path, line, "notebook", use.bearing, said, use.advice)
@@ -162,13 +162,13 @@ def _of_code(path: str, kind: str, text: str, *, sure: bool) -> Iterator[Mention
     if kind == "requirements":
         yield from _of_requirements(path, text)
     try:
-        nodes = parse_once(text).nodes
+        found = parse_once(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         if not sure:
             yield Mention(path, 1, kind, Bearing.UNSURE, "does not parse", "Look into it by hand.")
         return
     used: dict[int, Use] = {}
-    for use in (*(imports if sure else needs)(nodes), *choices(nodes)):
+    for use in (*(imports if sure else needs)(found), *choices(found)):
         used.setdefault(use.line, use)
     if kind == "requirements":  # its literals are told as such
         used = {line: use for line, use in used.items() if use.bearing is not Bearing.CHOICE}

@@ -24,7 +24,7 @@ from xf2sdpa.analysis.asking import QUESTION
 from xf2sdpa.analysis.foreign import conditions
 from xf2sdpa.analysis.imports import brings_ours, is_lookup
 from xf2sdpa.analysis.names import called_name
-from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.analysis.parsed import Parsed, all_nodes, parse_once
 from xf2sdpa.codes import SHIELD
 from xf2sdpa.model import FileResult, Finding, FindingKind, Span
 from xf2sdpa.project.files import Project
@@ -44,16 +44,14 @@ class _Text:
 
     def __init__(self, project: Project, file: str) -> None:
         self.file = file
-        self.nodes: list[ast.AST] = []
-        self.top: list[ast.stmt] = []
+        self.parsed = Parsed(ast.Module([], []))
         self.imported: dict[str, _Name] = {}
         self.modules: dict[str, str] = {}
         """The files that local names stand for as modules."""
         try:
-            found = parse_once(project.text(file))
+            self.parsed = parse_once(project.text(file))
         except (SyntaxError, ValueError, RecursionError):
             return
-        self.top, self.nodes = found.tree.body, found.nodes
         for statement in project.imports(file):
             self._take(project.graph, statement)
 
@@ -68,7 +66,7 @@ class _Text:
 
     def names_in(self, node: ast.AST) -> Iterator[_Name]:
         """What an expression or statement reads, by the file that it is taken from."""
-        for part in ast.walk(node):
+        for part in all_nodes(node):
             if isinstance(part, ast.Attribute) and (module := self._module_of(part.value)):
                 yield module, part.attr
             elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
@@ -83,7 +81,7 @@ class _Text:
     def definitions(self) -> dict[str, list[ast.stmt]]:
         """The statements at the top of the module that bind each name."""
         found: dict[str, list[ast.stmt]] = {}
-        for statement in self.top:
+        for statement in self.parsed.tree.body:
             for name in _bound(statement):
                 found.setdefault(name, []).append(statement)
         return found
@@ -129,7 +127,7 @@ def _answered(results: Sequence[FileResult], texts: _Texts) -> Iterator[FileResu
         if not asked:
             continue
         text = texts[result.path]
-        calls = [node for node in text.nodes if isinstance(node, ast.Call)]
+        calls = text.parsed.of(ast.Call)
         asking = [call for call in calls if QUESTION.fullmatch(called_name(call.func))]
         left = any(_LOOKING_UP.search(ast.unparse(call)) for call in calls)
         if len(asking) == len(asked) and not left and all(_says_true(texts, text, call.func) for call in asking):
@@ -171,7 +169,7 @@ def _held_back(results: Collection[FileResult], before: _Texts, after: _Texts) -
         if not _NEEDLE.search(result.new):
             continue
         text = after[result.path]
-        for use, tests in _guarded(text, list(_uses(text.nodes))):
+        for use, tests in _guarded(text, list(_uses(text.parsed))):
             place = f"`{ast.unparse(use)}` in {result.path}"
             asked |= {name: place for test in tests for name in text.names_in(test) if name not in asked}
     held: set[str] = set()
@@ -241,17 +239,16 @@ def _finding(result: FileResult, place: str) -> Finding:
 
 def _guarded(text: _Text, uses: Sequence[ast.stmt | ast.expr]) -> Iterator[tuple[ast.stmt | ast.expr, list[ast.expr]]]:
     """Each use, with the tests that decide whether it is reached."""
-    parents = {id(child): node for node in text.nodes for child in ast.iter_child_nodes(node)} if uses else {}
     for use in uses:
-        yield use, list(conditions(parents, use))
+        yield use, list(conditions(text.parsed.parents, use))
 
 
-def _uses(nodes: Sequence[ast.AST]) -> Iterator[ast.stmt | ast.expr]:
+def _uses(file: Parsed) -> Iterator[ast.stmt | ast.expr]:
     """What fails where xformers is not installed: its import, and the question for its release."""
-    for node in nodes:
-        if isinstance(node, ast.stmt) and brings_ours(node):
-            yield node
-        elif isinstance(node, ast.Call):
+    for node in file.of(ast.Import, ast.ImportFrom, ast.Call):
+        if not isinstance(node, ast.Call):
+            yield from [node] if brings_ours(node) else []
+        else:
             first = node.args[0] if node.args else None
             literal = first.value if isinstance(first, ast.Constant) else None
             by_string = called_name(node.func) in ("import_module", "__import__") and isinstance(literal, str)
@@ -263,4 +260,4 @@ def _bound(statement: ast.stmt) -> set[str]:
     """The names that a statement binds in its own scope, however deep in its blocks."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {statement.name}
-    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return {node.id for node in all_nodes(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
