@@ -27,8 +27,9 @@ def names_of_ours(text: str) -> set[str]:
 
 def bindings_of_ours(text: str) -> dict[str, str]:
     """The names that imports of xformers in a text bind, at any level, with their dotted paths."""
+    named = "xformers" in text or "mslk" in text
     try:
-        nodes = parse_once(text).nodes if _OURS.search(text) else []
+        nodes = parse_once(text).of(ast.Import, ast.ImportFrom) if named and _OURS.search(text) else []
     except (SyntaxError, ValueError, RecursionError):
         return {}
     found = {}
@@ -103,7 +104,7 @@ class HandedOn:
             if file in wanted:
                 yield file, _attributes(self._texts[importer], local)
         if statement.name:
-            for file in self._sources(importer, statement) & set(wanted):
+            for file in filter(wanted.__contains__, self._sources(importer, statement)):
                 yield file, _unexplained(self._texts[importer]) if statement.name == "*" else {statement.name}
 
     def modules_bound(self, importer: str, statement: Import) -> Iterator[tuple[str, str]]:
@@ -148,7 +149,7 @@ class HandedOn:
         """Those of the wanted names, by file, that other files have behind a dot or as a string."""
         found: dict[str, set[str]] = {word: set() for word in set().union(*wanted.values())}
         for file, text in self._texts.items() if found else ():
-            for word in found.keys() & _READ.findall(text):
+            for word in found.keys() & _READ.findall(text) if any(word in text for word in found) else ():
                 found[word].add(file)
         return {file: frozenset(n for n in names if found[n] - {file}) for file, names in wanted.items()}
 
@@ -177,9 +178,9 @@ def _attributes(text: str, module: str) -> set[str]:
 def _unexplained(text: str) -> set[str]:
     """The names that a text reads and does not import by name, so that a star import may bind them."""
     try:
-        nodes = parse_once(text).nodes
+        found = parse_once(text)
+        imports = [alias for node in found.of(ast.Import, ast.ImportFrom) for alias in node.names]
     except (SyntaxError, ValueError, RecursionError):
         return set(re.findall(r"\w+", text))
-    imports = [alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
     bound = {alias.asname or alias.name.partition(".")[0] for alias in imports}
-    return {node.id for node in nodes if isinstance(node, ast.Name)} - bound
+    return {node.id for node in found.of(ast.Name)} - bound

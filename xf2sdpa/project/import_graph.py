@@ -45,7 +45,7 @@ class Import:
 
 def imports_in(text: str) -> Iterator[Import]:
     """The imports of a text, also those inside functions, one per imported name."""
-    for match in _IMPORT.finditer(text):
+    for match in _statements(text):
         if match["modules"] is not None:
             for item in match["modules"].replace("\\", " ").split(","):
                 module, _, bound = (part.strip() for part in _AS.sub(" as ", item.strip()).partition(" as "))
@@ -56,6 +56,18 @@ def imports_in(text: str) -> Iterator[Import]:
             name, _, bound = (part.strip() for part in _AS.sub(" as ", item.strip()).partition(" as "))
             if name:
                 yield Import(match["dots"].count("."), match["module"], name, bound or name)
+
+
+def _statements(text: str) -> Iterator[re.Match[str]]:
+    """The matches of `_IMPORT`, found by their common word, which is a tenth of the work."""
+    end, place = 0, text.find("import")
+    while place != -1:
+        start = text.rfind("\n", 0, place) + 1
+        match = _IMPORT.match(text, start) if start >= end else None
+        if match is not None:
+            yield match
+            end = match.end()
+        place = text.find("import", max(end, place + 1))
 
 
 def absolute_paths(statements: Iterable[Import]) -> set[str]:
