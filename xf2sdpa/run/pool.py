@@ -33,7 +33,7 @@ def collect_seldom() -> None:
     As it stands it looks through all that is there for each few hundred objects, which a parser makes in no time: a
     third of a run. mypy does the same.
     """
-    gc.set_threshold(100_000, 20, 50)
+    gc.set_threshold(1_000_000, 20, 50)
 
 
 def run_jobs(work: Sequence[Job], jobs: int) -> Generator[FileResult, None, None]:
