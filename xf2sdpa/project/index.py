@@ -37,7 +37,7 @@ _COMPUTED = re.compile(
     \bgetattr\b(?!\(\s*[\w.\[\]]+\s*,\s*(["'])[^"'\\\n]*\1\s*[,)])
     | \b(?:attrgetter|methodcaller|import_string|locate)\b(?!\(\s*(["'])[^"'\\\n]*\2\s*[,)])
     | \b(?:globals|vars|locals)\b(?!\([^()]*\)(?:\[\s*(["'])\w*\3\s*\]|(?![\s)\\]*[\[#])))
-    | __dict__\b(?![\s)\\]*[\[#])
+    | __dict__\b(?=[\s)\\]*[\[#])(?!\[\s*(["'])\w*\4\s*\])
     """,
     re.VERBOSE,
 )
