@@ -32,9 +32,26 @@ class Parsed:
         self.tree = tree
 
     @cached_property
+    def _walked(self) -> tuple[list[ast.AST], dict[int, ast.AST]]:
+        """All nodes, as `all_nodes` has them, and what each stands in."""
+        nodes: list[ast.AST] = [self.tree]
+        parents: dict[int, ast.AST] = {}
+        for node in nodes:  # which grows
+            for name in CHILD_FIELDS[node.__class__]:
+                value = getattr(node, name, None)
+                if value.__class__ is list:
+                    for child in filter(None, value):
+                        parents[id(child)] = node
+                        nodes.append(child)
+                elif isinstance(value, ast.AST):
+                    parents[id(value)] = node
+                    nodes.append(value)
+        return nodes, parents
+
+    @property
     def nodes(self) -> list[ast.AST]:
         """All nodes, the module first."""
-        return all_nodes(self.tree)
+        return self._walked[0]
 
     @cached_property
     def _by_kind(self) -> dict[type[ast.AST], list[ast.AST]]:
@@ -43,16 +60,18 @@ class Parsed:
             found.setdefault(node.__class__, []).append(node)
         return found
 
-    @cached_property
+    @property
     def parents(self) -> dict[int, ast.AST]:
         """The node that each node stands in, by its `id`."""
-        return {id(child): node for node in self.nodes for child in children(node)}
+        return self._walked[1]
 
     def around(self, node: ast.AST) -> Iterator[ast.AST]:
         """What a node stands in, nearest first."""
-        while (parent := self.parents.get(id(node))) is not None:
+        parents = self.parents
+        parent = parents.get(id(node))
+        while parent is not None:
             yield parent
-            node = parent
+            parent = parents.get(id(parent))
 
     @overload
     def of(self, kind: type[_A], /) -> Sequence[_A]: ...

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.names import called_name, dotted_name
 from xf2sdpa.analysis.parsed import Parsed, children, parse_once
 
 _HALF = frozenset({"float16", "bfloat16", "half"})
@@ -103,11 +103,11 @@ def _models(file: Parsed) -> dict[str, int]:
     others: set[str] = set()
     for node in file.of(ast.Assign, ast.Call):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            others.update(_name(t) for t in node.targets if _NO_NAMES.search(called_name(node.value.func)))
+            others.update(dotted_name(t) for t in node.targets if _NO_NAMES.search(called_name(node.value.func)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _OF_MODELS:
-            name = _name(node.func.value)
+            name = dotted_name(node.func.value)
         elif isinstance(node, ast.Assign) and len(node.targets) == 1 and _makes_model(node.value):
-            name = _name(node.targets[0])
+            name = dotted_name(node.targets[0])
         else:
             continue
         if name and not _NO_NAMES.search(name):
@@ -134,14 +134,6 @@ def _chain(value: ast.expr) -> Iterator[ast.Call]:
         if not isinstance(value.func, ast.Attribute):
             return
         value = value.func.value
-
-
-def _name(node: ast.expr) -> str:
-    """A name or a dotted name; empty for anything else."""
-    inner = node
-    while isinstance(inner, ast.Attribute):
-        inner = inner.value
-    return ast.unparse(node) if isinstance(inner, ast.Name) else ""
 
 
 def _nodes(tree: ast.Module) -> Iterator[tuple[ast.AST, bool, bool]]:
@@ -201,7 +193,7 @@ def _names_a_dtype(node: ast.expr) -> bool:
 def _look(node: ast.AST, seen: _Seen, names: dict[str, int], *, sure: bool, autocast: bool) -> None:
     """Write down what one node says."""
     if isinstance(node, ast.Assign) and len(node.targets) == 1:
-        name = _name(node.targets[0])
+        name = dotted_name(node.targets[0])
         if name in names:
             _cast(seen, names, name, node.value, sure=sure)
     elif isinstance(node, ast.Call):
@@ -216,13 +208,13 @@ def _look_at_call(node: ast.Call, seen: _Seen, names: dict[str, int], *, sure: b
     if sure and any(k.arg in _SETTINGS and (_is_half(k.value) or _is_true(k.value)) for k in node.keywords):
         seen.setting = seen.setting or node.lineno
     for argument in (*node.args, *(k.value for k in node.keywords)) if called in _HANDING else ():
-        if _name(argument) in names:
-            _model(seen, names, _name(argument))
-            seen.handed.add(_name(argument))
-    receiver = _name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        if dotted_name(argument) in names:
+            _model(seen, names, dotted_name(argument))
+            seen.handed.add(dotted_name(argument))
+    receiver = dotted_name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
     if receiver in names:
         _cast(seen, names, receiver, node, sure=sure)
-    whole = _name(node.func)
+    whole = dotted_name(node.func)
     used = whole if whole in names else receiver
     if used in names and (used == whole or called not in _SET_UP):
         model = _model(seen, names, used)

@@ -23,7 +23,7 @@ from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.asking import QUESTION
 from xf2sdpa.analysis.foreign import conditions
 from xf2sdpa.analysis.imports import brings_ours, is_lookup
-from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.names import called_name, dotted_name
 from xf2sdpa.analysis.parsed import Parsed, all_nodes, parse_once
 from xf2sdpa.codes import SHIELD
 from xf2sdpa.model import FileResult, Finding, FindingKind, Span
@@ -34,6 +34,7 @@ _NEEDLE = re.compile(
     r"""^[ \t]*(?:from|import)[ \t](?:[^\n]*[\s,])?(?:xformers|mslk)\b|["'](?:xformers|mslk)["'.]""", re.MULTILINE
 )
 """Whatever `_uses` finds has one of these."""
+_WORDS = re.compile("xformers|mslk")
 _LOOKING_UP = re.compile(r"""\(["'](?:xformers|mslk)[.\w]*["']\)""")
 _Name = tuple[str, str]
 """A file, and a name that its module binds; an empty file for what comes from elsewhere."""
@@ -74,8 +75,7 @@ class _Text:
 
     def _module_of(self, node: ast.expr) -> str | None:
         """The file that an expression stands for, as a module."""
-        plain = isinstance(node, ast.Name | ast.Attribute) and bool(self.modules)
-        return self.modules.get(ast.unparse(node)) if plain else None
+        return self.modules.get(dotted_name(node)) if self.modules else None
 
     @cached_property
     def definitions(self) -> dict[str, list[ast.stmt]]:
@@ -129,10 +129,17 @@ def _answered(results: Sequence[FileResult], texts: _Texts) -> Iterator[FileResu
         text = texts[result.path]
         calls = text.parsed.of(ast.Call)
         asking = [call for call in calls if QUESTION.fullmatch(called_name(call.func))]
-        left = any(_LOOKING_UP.search(ast.unparse(call)) for call in calls)
+        left = any(_LOOKING_UP.search(ast.unparse(call)) for call in _saying(text.parsed))
         if len(asking) == len(asked) and not left and all(_says_true(texts, text, call.func) for call in asking):
             kept = [finding for finding in result.findings if finding not in asked]
             yield replace(result, findings=kept)
+
+
+def _saying(file: Parsed) -> Iterator[ast.Call]:
+    """The calls in which the package's name stands as a string."""
+    named = (node for node in file.of(ast.Constant) if isinstance(node.value, str) and _WORDS.search(node.value))
+    for constant in named:
+        yield from (around for around in file.around(constant) if isinstance(around, ast.Call))
 
 
 def _says_true(texts: _Texts, text: _Text, function: ast.expr) -> bool:
@@ -166,7 +173,7 @@ def _held_back(results: Collection[FileResult], before: _Texts, after: _Texts) -
         return
     asked: dict[_Name, str] = {}
     for result in results:
-        if not _NEEDLE.search(result.new):
+        if not (_WORDS.search(result.new) and _NEEDLE.search(result.new)):
             continue
         text = after[result.path]
         for use, tests in _guarded(text, list(_uses(text.parsed))):
