@@ -17,14 +17,15 @@ from xf2sdpa.analysis.parsed import parse_once
 
 _NAME = r"(?:Lazy)?Conv(?:Transpose)?[123]d|conv(?:_transpose)?[123]d|convolution"
 _CONVOLUTION = re.compile(_NAME)
-_HINT = re.compile(rf"\b(?:{_NAME})\b")
+_HINT = re.compile(r"onv(?:Transpose|_transpose)?[123]d|onvolution")
+"""A text without this has none. It begins with letters, which are found without looking at all others."""
 _QUESTIONS = frozenset({"isinstance", "issubclass"})
 
 
 @functools.cache
 def convolution_in(text: str) -> tuple[int, str] | None:
     """The first place where a text constructs or calls a convolution: the line and the name; None if there is none."""
-    if "onv" not in text or not _HINT.search(text):
+    if not _HINT.search(text):
         return None
     try:
         found_in = parse_once(text)

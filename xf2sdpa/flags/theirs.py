@@ -22,7 +22,7 @@ _HINTS = (
     *("tf32", "TF32", "fp32_precision", "matmul_precision", "cudnn", "RECOMPILE", "flash_attention_impl"),
     *("sdpa_kernel", "sdp_kernel", "set_deterministic", "deterministic_algorithms", "full_determinism"),
 )
-_KEYWORD = re.compile(r"\b(?:benchmark|deterministic)\s*=")
+_KEYWORD = re.compile(r"(?:benchmark(?<!\wbenchmark)|deterministic(?<!\wdeterministic))\s*=")
 """A text that sets a flag has one of the hints, or this."""
 _CALLS = {
     "set_float32_matmul_precision": (TF32,),

@@ -83,7 +83,7 @@ def is_other(path: str, root: str, text: str) -> bool:
     folders = place.parent.relative_to(root).parts if place.is_relative_to(root) else ()
     if any(_FOLDERS.fullmatch(folder) for folder in folders) or place.suffix not in (".py", ".ipynb"):
         return True
-    if _OTHER_FRAMEWORK.search(text):
+    if ("jax" in text or "flax" in text) and _OTHER_FRAMEWORK.search(text):
         return True
     if place.stem.lower() in ("test", "tests"):
         return _TEST_CODE.search(text) is not None

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.names import below
 from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.files.words import ends_of
 from xf2sdpa.project.import_graph import Import, ImportGraph
 
 _OURS = re.compile(
@@ -46,6 +47,7 @@ def bindings_of_ours(text: str) -> dict[str, str]:
 
 _READ = re.compile(r"""(?:\.\s*|["'])(\w+)""")
 """A word behind a dot, or at the beginning of a string."""
+_ATTRIBUTE = re.compile(r"\.(\w+)")
 _DEEPEST = 3
 """How many stars a name is followed through."""
 
@@ -167,10 +169,12 @@ class HandedOn:
 
 def _attributes(text: str, module: str) -> set[str]:
     """The names that a text reads of a module that it calls so: as attributes, by `getattr`, or any by `dir`."""
+    found = {match[1] for end in ends_of(module, text) if (match := _ATTRIBUTE.match(text, end))}
     name = re.escape(module)
-    found = set(re.findall(rf"\b{name}\.(\w+)", text))
-    found |= set(re.findall(rf"""\b(?:get|has|set|del)attr\(\s*{name}\s*,\s*["'](\w+)["']""", text))
-    if re.search(rf"\b(?:dir|vars)\(\s*{name}\s*\)|\b{name}\.__dict__", text):
+    if "attr(" in text:
+        found |= set(re.findall(rf"""\b(?:get|has|set|del)attr\(\s*{name}\s*,\s*["'](\w+)["']""", text))
+    listed = "dir(" in text or "vars(" in text
+    if "__dict__" in found or (listed and re.search(rf"\b(?:dir|vars)\(\s*{name}\s*\)", text)):
         found |= set(re.findall(r"""["'](\w+)["']""", text))
     return found
 

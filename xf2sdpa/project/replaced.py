@@ -10,8 +10,9 @@ import ast
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.names import called_name, dotted_name
 from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.files.words import ends_of
 from xf2sdpa.project.handed_on import HandedOn
 from xf2sdpa.project.import_graph import ImportGraph
 
@@ -44,8 +45,8 @@ class Replaced:
         asked = {file: frozenset(names) for file, names in wanted.items() if names}
         words = frozenset().union(*asked.values())
         for file, text in self._texts.items() if words else ():
-            here = frozenset(word for word in words if word in text)
-            if here and any(_may_replace(text, word) for word in self._wanted_by(file, asked, here)):
+            here = frozenset(word for word in words if word in text and _may_replace(text, word))
+            if here and self._wanted_by(file, asked, here):
                 for target, name in self._in(file):
                     if target != file and name in wanted.get(target, ()):
                         found[target].add(name)
@@ -68,7 +69,7 @@ class Replaced:
         modules = dict(m for s in self._graph.imports(file) for m in self._handing.modules_bound(file, s))
         for node in nodes:
             if isinstance(node, ast.Attribute):
-                module = None if isinstance(node.ctx, ast.Load) else modules.get(ast.unparse(node.value))
+                module = None if isinstance(node.ctx, ast.Load) else modules.get(dotted_name(node.value))
                 if module is not None:
                     yield module, node.attr
             elif called_name(node.func) in PATCHING and node.args:
@@ -82,7 +83,7 @@ class Replaced:
             for keyword in call.keywords:  # `patch.multiple("net", xops=None)`
                 yield from self._at(file, path, keyword.arg or "")
             return
-        module = modules.get(ast.unparse(first))
+        module = modules.get(dotted_name(first))
         if module is not None:
             yield from ((module, str(name.value)) for name in more[:1] if isinstance(name, ast.Constant))
             yield from ((module, keyword.arg or "") for keyword in call.keywords)
@@ -95,13 +96,12 @@ class Replaced:
 
 def _may_replace(text: str, word: str) -> bool:
     """Whether a word stands in a text where it may be a variable that is replaced."""
-    for found in re.finditer(rf"{word}(?!\w)", text):
-        before = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
-        if before[-1:].isalnum() or before.endswith("_"):
-            continue
+    for end in ends_of(word, text):
+        start = end - len(word)
+        before = text[text.rfind("\n", 0, start) + 1 : start]
         if _LISTED.search(before) is not None:
             return True
-        above = before.rstrip() or text[: found.start()].rstrip()
-        if (above.endswith(".") or before.endswith(('"', "'"))) and _THEN.match(text, found.end()) is not None:
+        above = before.rstrip() or text[:start].rstrip()
+        if (above.endswith(".") or before.endswith(('"', "'"))) and _THEN.match(text, end) is not None:
             return True
     return False

@@ -19,7 +19,7 @@ _PLACE = re.compile(
     r"(^|/)(tests?|bench|benchmarks?)/|(^|/)(test|bench|benchmark)_?[^/]*\.py$|_(test|bench|benchmark)\.py$"
 )
 _INTERNAL = re.compile(r"\.(_\w+|Inputs|Context)$")
-_OPERATOR = re.compile(r"\bops\s*\.\s*(xformers|mslk)")
+_OPERATOR = re.compile(r"ops(?<!\wops)\s*\.\s*(xformers|mslk)")
 _REGISTERED = re.compile(r"torch\.ops\.(xformers|mslk)\w*\.\w+")
 _PATCHING = frozenset({"setattr", "delattr", "patch", "object", "multiple"})
 """`setattr`, `monkeypatch.setattr`, `mock.patch`, `mock.patch.object` and `mock.patch.multiple`, by their last part."""

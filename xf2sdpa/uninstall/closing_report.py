@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
 from pathlib import Path
 
 from xf2sdpa.analysis.parsed import parse_once
@@ -181,8 +179,12 @@ def _of_code(path: str, kind: str, text: str, *, sure: bool) -> Iterator[Mention
 
 def _lines_with(word: re.Pattern[str], text: str) -> list[int]:
     """The numbers of the lines that hold a word, each once."""
-    ends = list(accumulate(map(len, text.splitlines(keepends=True))))
-    return list(dict.fromkeys(bisect_right(ends, match.start()) + 1 for match in word.finditer(text)))
+    return [number for number, line in enumerate(text.splitlines(), start=1) if _may_name(line) and word.search(line)]
+
+
+def _may_name(line: str) -> bool:
+    lowered = line.lower()
+    return "xformers" in lowered or "mslk" in lowered
 
 
 def _of_requirements(path: str, text: str) -> Iterator[Mention]:
