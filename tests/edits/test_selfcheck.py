@@ -13,7 +13,7 @@ from tests.edits.faults import CHECK, STOPPED, Fault
 from xf2sdpa.cli import cli
 from xf2sdpa.edits import calls, expressions
 from xf2sdpa.edits.kinds import AddImport, CallEdit, ReplaceStatement
-from xf2sdpa.edits.selfcheck import CheckFailed, check
+from xf2sdpa.edits.selfcheck import CheckFailed, check, check_program
 from xf2sdpa.model import FileResult
 from xf2sdpa.rewrite import engine
 from xf2sdpa.rewrite.engine import rewrite_text
@@ -222,3 +222,25 @@ def test_the_only_statement_of_a_block_takes_the_line_that_opens_it_along() -> N
     goes = ReplaceStatement(node.body[0])
     assert verdict("a = 1\nc = 3\n", goes, old=old) == ""
     assert verdict("c = 3\n", goes, old=old) == "text outside the edits changed"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x = 1", "x = True"),
+        ("x = 1", "x = 1.0"),
+        ("x = 'a'", "x = b'a'"),
+        ("x = 'a'", "x = u'a'"),
+        ("x = a", "del a"),
+        ("x = a + b", "x = a - b"),
+        ("f(a)", "f(a, a)"),
+        ("f(a, b)", "f(b, a)"),
+        ("{**a}", "{None: a}"),
+        ("def f(*, a, b=1): pass", "def f(*, a=1, b): pass"),
+        ("import a", "import a as b"),
+    ],
+)
+def test_programs_that_differ_are_told_apart(old: str, new: str) -> None:
+    check_program(ast.parse(old), [], ast.parse(old))
+    with pytest.raises(CheckFailed, match="line 1"):
+        check_program(ast.parse(old), [], ast.parse(new))
