@@ -231,3 +231,25 @@ def test_an_argument_that_keeps_its_keyword() -> None:
     check_program(old, [edit], ast.parse("x = g(key=b.t())\n"))
     with pytest.raises(CheckFailed):
         check_program(old, [edit], ast.parse("x = g(other=b.t())\n"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x = 1", "x = True"),
+        ("x = 1", "x = 1.0"),
+        ("x = 'a'", "x = b'a'"),
+        ("x = 'a'", "x = u'a'"),
+        ("x = a", "del a"),
+        ("x = a + b", "x = a - b"),
+        ("f(a)", "f(a, a)"),
+        ("f(a, b)", "f(b, a)"),
+        ("{**a}", "{None: a}"),
+        ("def f(*, a, b=1): pass", "def f(*, a=1, b): pass"),
+        ("import a", "import a as b"),
+    ],
+)
+def test_programs_that_differ_are_told_apart(old: str, new: str) -> None:
+    check_program(ast.parse(old), [], ast.parse(old))
+    with pytest.raises(CheckFailed, match="line 1"):
+        check_program(ast.parse(old), [], ast.parse(new))

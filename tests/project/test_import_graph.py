@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from xf2sdpa.project import import_graph
 from xf2sdpa.project.import_graph import Import, ImportGraph, imports_in
 
 
@@ -133,3 +136,29 @@ def test_a_program_of_any_name_imports_but_is_not_imported(tmp_path: Path) -> No
     found = ImportGraph({str(tmp_path / name): (tmp_path / name).read_text() for name in ("tool", "net.py")})
     assert edges(tmp_path, found, "tool") == {"net.py"}
     assert edges(tmp_path, found, "net.py") == set()
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "import a",
+                "from b import c",
+                "\n",
+                " ",
+                "\\\n",
+                ";",
+                "(",
+                ")",
+                "# import",
+                "as d",
+                "\t",
+                ",",
+                "from . import x",
+            ]
+        )
+    ).map("".join)
+)
+def test_statements_are_those_that_the_pattern_finds(text: str) -> None:
+    found = [match.span() for match in import_graph._statements(text)]
+    assert found == [match.span() for match in import_graph._IMPORT.finditer(text)]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 
+from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.uninstall.code_uses import choices, imports, needs
 
 
@@ -30,7 +29,7 @@ from xf2sdpa.uninstall.code_uses import choices, imports, needs
     ],
 )
 def test_it_needs_it(line: str) -> None:
-    assert [use.line for use in needs(ast.walk(ast.parse(f"import os\nif x:\n    {line}\n")))] == [3]
+    assert [use.line for use in needs(parse_once(f"import os\nif x:\n    {line}\n"))] == [3]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_it_needs_it(line: str) -> None:
     ],
 )
 def test_it_does_not(line: str) -> None:
-    assert not list(needs(ast.walk(ast.parse(line))))
+    assert not list(needs(parse_once(line)))
 
 
 def test_choices_are_told() -> None:
@@ -55,12 +54,12 @@ def test_choices_are_told() -> None:
         "parser.add_argument('--enable_xformers', action='store_true')\nkind: Literal['sdpa', 'xformers'] = 'sdpa'\n"
         "x = 'with xformers it is fast'\nraise ModuleNotFoundError('no', name='xformers')\n"
     )
-    assert [use.line for use in choices([*ast.walk(ast.parse(text))])] == [1, 2]
-    assert [use.line for use in imports(ast.walk(ast.parse("find_spec('xformers')\nimport xformers\n")))] == [2]
+    assert [use.line for use in choices(parse_once(text))] == [1, 2]
+    assert [use.line for use in imports(parse_once("find_spec('xformers')\nimport xformers\n"))] == [2]
 
 
 def test_who_has_just_rewritten_a_file_is_not_told_to_do_so() -> None:
-    nodes = list(ast.walk(ast.parse("import xformers\n")))
-    assert "Run `xf2sdpa rewrite`" in next(needs(nodes)).advice
-    assert "by hand" in next(imports(nodes)).advice
-    assert "Run" not in next(imports(nodes)).advice
+    file = parse_once("import xformers\n")
+    assert "Run `xf2sdpa rewrite`" in next(needs(file)).advice
+    assert "by hand" in next(imports(file)).advice
+    assert "Run" not in next(imports(file)).advice

@@ -24,7 +24,12 @@ LOADING = frozenset({"import_module", "__import__", "version", "distribution", "
 
 def is_question(node: ast.AST) -> TypeGuard[ast.Call]:
     """Whether something calls a function that asks, by its name, whether xformers is there (XF403)."""
-    return isinstance(node, ast.Call) and _QUESTION.fullmatch(called_name(node.func)) is not None
+    return isinstance(node, ast.Call) and is_named_as_question(called_name(node.func))
+
+
+def is_named_as_question(name: str) -> bool:
+    """Whether a function of this name asks whether xformers is there."""
+    return _QUESTION.fullmatch(name) is not None
 
 
 def functions_of(tree: ast.Module) -> dict[str, ast.FunctionDef]:

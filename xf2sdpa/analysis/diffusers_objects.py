@@ -224,8 +224,8 @@ def _is_theirs(names: Names, dotted: str) -> bool:
 
 def _assigned(names: Names, attribute: str) -> Iterator[ast.expr]:
     """What `self.<attribute>` is set to, anywhere in the file."""
-    for node in names.nodes:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+    for node in names.parsed.of(ast.Assign, ast.AnnAssign):
+        if node.value is not None:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 for part, value in _pairs(target, node.value):
                     if ast.unparse(part) == f"self.{attribute}":

@@ -49,14 +49,14 @@ def _found(names: Names, own_library: bool) -> Iterator[ast.stmt | ast.expr]:
             continue
         if not own_library or names.resolve(function.value) == "sys.modules":
             yield call
-    naming = _around(names, filter(_is_its_name, names.nodes))
-    for node in names.nodes:
-        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+    naming = _around(names, filter(_is_its_name, names.strings))
+    for node in names.parsed.of(ast.Assign, ast.AugAssign, ast.AnnAssign, ast.IfExp):
+        if not isinstance(node, ast.IfExp):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             told = [target for target in targets if _tells_to_use_it(names, target, node.value, naming)]
             if told and not (own_library and all(isinstance(target, ast.Attribute) for target in told)):
                 yield node
-        elif isinstance(node, ast.IfExp) and _names_it(node) and _is_given_to_others(names, node):
+        elif _names_it(node) and _is_given_to_others(names, node):
             yield node
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
+from typing import Any
 
 from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.availability import asks_for_package
-from xf2sdpa.analysis.parsed import all_nodes
+from xf2sdpa.analysis.parsed import CHILD_FIELDS, Parsed, parsed
 from xf2sdpa.analysis.scopes import Binding, Scope
 
 MODULES = frozenset({"xformers.ops", "xformers.ops.fmha", "mslk.attention.fmha"})
@@ -35,7 +36,6 @@ class Names:
         module: the module's own scope.
         scopes: scope of every node that opens one, by `id(node)`.
         scope_at: the scope in which each Name and Call node stands, by `id(node)`.
-        parents: the parent of every node, by `id(node)`.
         loads: every reading of a name, by the name.
         deletions: every `del` of a name, by the name.
         calls, imports, strings: every call, import statement and string constant, in no promised order.
@@ -49,12 +49,12 @@ class Names:
         subclasses: Collection[str] = (),
         handed_on: Collection[str] = (),
     ) -> None:
+        self.tree = tree
         self.meanings = meanings or {}
         self.own_modules, self.subclasses, self.handed_on = own_modules, subclasses, handed_on
         self.module = Scope(tree, None, "")
         self.scopes: dict[int, Scope] = {id(tree): self.module}
         self.scope_at: dict[int, Scope] = {}
-        self.parents: dict[int, ast.AST] = {}
         self.loads: dict[str, list[ast.Name]] = {}
         self.deletions: dict[str, list[ast.Name]] = {}
         self.calls: list[ast.Call] = []
@@ -65,9 +65,30 @@ class Names:
         _Builder(self).build(tree)
 
     @cached_property
+    def parsed(self) -> Parsed:
+        """The module's tree, with its nodes."""
+        return parsed(self.tree)
+
+    @property
     def nodes(self) -> list[ast.AST]:
         """All nodes of the module, in the order of `ast.walk`."""
-        return all_nodes(self.module.node)
+        return self.parsed.nodes
+
+    @property
+    def parents(self) -> dict[int, ast.AST]:
+        """The parent of every node, by `id(node)`."""
+        return self.parsed.parents
+
+    @cached_property
+    def ours(self) -> frozenset[str]:
+        """The names that an import of xformers binds in some scope."""
+        bound = (item for scope in self.scopes.values() for item in scope.bindings.items())
+        return frozenset(name for name, found in bound if any(is_ours(binding.dotted) for binding in found))
+
+    @property
+    def may_mean_ours(self) -> bool:
+        """Whether anything in the file can refer to a part of xformers: what it imports, or other files hand on."""
+        return bool(self.ours or self.module.stars or self.meanings)
 
     def resolve(self, node: ast.AST, scope: Scope | None = None) -> str | None:
         """The dotted path that an expression refers to, `torch.nn.functional.linear`, or None if not certain."""
@@ -174,10 +195,7 @@ class Names:
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         """The parents of a node, nearest first."""
-        parent = self.parents.get(id(node))
-        while parent is not None:
-            yield parent
-            parent = self.parents.get(id(parent))
+        return self.parsed.around(node)
 
     def statement(self, node: ast.AST) -> ast.stmt:
         """The statement a node stands in (itself, if it is one)."""
@@ -206,25 +224,19 @@ class _Builder:
 
     def build(self, tree: ast.Module) -> None:
         for child in tree.body:
-            self.visit(child, tree, self.names.module)
+            self.visit(child, self.names.module)
 
-    def visit(self, node: ast.AST, parent: ast.AST, scope: Scope) -> None:
-        self.names.parents[id(node)] = parent
-        method = getattr(self, f"visit_{type(node).__name__}", None)
-        if method is not None:
-            method(node, scope)
-        else:
-            self.descend(node, scope)
+    def visit(self, node: ast.AST, scope: Scope) -> None:
+        _METHODS[node.__class__](self, node, scope)
 
     def descend(self, node: ast.AST, scope: Scope) -> None:
-        for name in node._fields:
+        for name in CHILD_FIELDS[node.__class__]:
             value = getattr(node, name, None)
-            if isinstance(value, ast.AST):
-                self.visit(value, node, scope)
-            elif isinstance(value, list):
-                for item in value:
-                    if isinstance(item, ast.AST):
-                        self.visit(item, node, scope)
+            if value.__class__ is list:
+                for item in filter(None, value):
+                    _METHODS[item.__class__](self, item, scope)
+            elif isinstance(value, ast.AST):
+                _METHODS[value.__class__](self, value, scope)
 
     def open(self, node: ast.AST, scope: Scope, name: str) -> Scope:
         inner = Scope(node, scope, f"{scope.qualname}.{name}" if scope.qualname else name)
@@ -267,26 +279,23 @@ class _Builder:
                 scope.bind(alias.asname or alias.name, Binding(node, dotted=dotted))
 
     def visit_Assign(self, node: ast.Assign, scope: Scope) -> None:  # noqa: N802
-        self.visit(node.value, node, scope)
+        self.visit(node.value, scope)
         skipping = imported_or_skipped(node.value)
         for target in node.targets:
             if skipping is not None and isinstance(target, ast.Name):
-                self.names.parents[id(target)] = node
                 self.names.scope_at[id(target)] = scope
                 scope.bind(target.id, Binding(node, dotted=skipping))
             else:
                 self.bind_target(target, node, node.value, scope)
 
     def visit_AnnAssign(self, node: ast.AnnAssign, scope: Scope) -> None:  # noqa: N802
-        self.visit(node.annotation, node, scope)
+        self.visit(node.annotation, scope)
         if node.value is not None:
-            self.visit(node.value, node, scope)
+            self.visit(node.value, scope)
             self.bind_target(node.target, node, node.value, scope)
-        else:
-            self.names.parents[id(node.target)] = node
 
     def visit_NamedExpr(self, node: ast.NamedExpr, scope: Scope) -> None:  # noqa: N802
-        self.visit(node.value, node, scope)
+        self.visit(node.value, scope)
         owner = scope
         while isinstance(owner.node, _COMPREHENSIONS) and owner.parent is not None:
             owner = owner.parent
@@ -294,11 +303,10 @@ class _Builder:
 
     def bind_target(self, target: ast.expr, parent: ast.AST, value: ast.expr, scope: Scope) -> None:
         if isinstance(target, ast.Name):
-            self.names.parents[id(target)] = parent
             self.names.scope_at[id(target)] = scope
             scope.bind(target.id, Binding(parent, value=value))
         else:
-            self.visit(target, parent, scope)
+            self.visit(target, scope)
 
     def visit_Global(self, node: ast.Global, scope: Scope) -> None:  # noqa: N802
         for name in node.names:
@@ -334,15 +342,15 @@ class _Builder:
     def visit_ClassDef(self, node: ast.ClassDef, scope: Scope) -> None:  # noqa: N802
         scope.bind(node.name, Binding(node))
         for part in (*node.decorator_list, *node.bases, *node.keywords):
-            self.visit(part, node, scope)
+            self.visit(part, scope)
         inner = self.open(node, scope, node.name)
         for child in node.body:
-            self.visit(child, node, inner)
+            self.visit(child, inner)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:  # noqa: N802
         scope.bind(node.name, Binding(node))
         for decorator in node.decorator_list:
-            self.visit(decorator, node, scope)
+            self.visit(decorator, scope)
         self.visit_function(node, scope, node.name)
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
@@ -352,37 +360,45 @@ class _Builder:
 
     def visit_function(self, node: FunctionNode, scope: Scope, name: str) -> None:
         arguments = node.args
-        self.names.parents[id(arguments)] = node
         inner = self.open(node, scope, name)
         for default in (*arguments.defaults, *filter(None, arguments.kw_defaults)):
-            self.visit(default, arguments, scope)
+            self.visit(default, scope)
         for arg in parameters(arguments):
-            self.names.parents[id(arg)] = arguments
             inner.bind(arg.arg, Binding(arg))
             if arg.annotation is not None:
-                self.visit(arg.annotation, arg, scope)
+                self.visit(arg.annotation, scope)
         if not isinstance(node, ast.Lambda):
             if node.returns is not None:
-                self.visit(node.returns, node, scope)
+                self.visit(node.returns, scope)
             for child in node.body:
-                self.visit(child, node, inner)
+                self.visit(child, inner)
         else:
-            self.visit(node.body, node, inner)
+            self.visit(node.body, inner)
 
     def visit_comprehension(self, node: ast.AST, scope: Scope) -> None:
         # Python 3 gives a comprehension its own scope, except for its first iterable.
         inner = self.open(node, scope, "<comprehension>")
         for index, generator in enumerate(node.generators):  # type: ignore[attr-defined]
-            self.names.parents[id(generator)] = node
-            self.visit(generator.iter, generator, scope if index == 0 else inner)
-            self.visit(generator.target, generator, inner)
+            self.visit(generator.iter, scope if index == 0 else inner)
+            self.visit(generator.target, inner)
             for condition in generator.ifs:
-                self.visit(condition, generator, inner)
+                self.visit(condition, inner)
         for part in ("elt", "key", "value"):
             if hasattr(node, part):
-                self.visit(getattr(node, part), node, inner)
+                self.visit(getattr(node, part), inner)
 
     visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_comprehension  # noqa: N815
+
+
+class _Methods(dict[type[ast.AST], Callable[[_Builder, Any, Scope], None]]):
+    """By the kind of a node, the method that visits it."""
+
+    def __missing__(self, kind: type[ast.AST]) -> Callable[[_Builder, Any, Scope], None]:
+        self[kind] = getattr(_Builder, f"visit_{kind.__name__}", _Builder.descend)
+        return self[kind]
+
+
+_METHODS = _Methods()
 
 
 def first_name(node: ast.expr) -> ast.expr:
@@ -390,6 +406,15 @@ def first_name(node: ast.expr) -> ast.expr:
     while isinstance(node, ast.Attribute):
         node = node.value
     return node
+
+
+def dotted_name(node: ast.AST) -> str:
+    """The text of a name or a dotted name; empty for anything else."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
 
 
 def called_name(function: ast.expr) -> str:

@@ -60,7 +60,7 @@ def find_sites(attributes: ClassAttributes, *, loaded_alone: bool = False, told:
     """
     names = attributes.names
     bound = {}
-    for node in names.calls:
+    for node in names.calls if names.may_mean_ours else ():
         api = api_name(names.resolve(node.func, names.scope_at[id(node)]))
         if api == ATTENTION or api in ATTENTION_VARIANTS:
             bound[id(node)] = bind(node, api)

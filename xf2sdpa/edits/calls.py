@@ -123,15 +123,16 @@ def _with_suffix(value: cst.BaseExpression, suffix: str) -> cst.BaseExpression:
     if not suffix:
         return value
     base = value if isinstance(value, _TIGHT) or value.lpar else _parenthesized(value)
-    chain = cast("cst.Call", parsed(f"x{suffix}"))
-    return cast("cst.BaseExpression", chain.deep_replace(_innermost(chain), base))
+    return _put_first(parsed(f"x{suffix}"), base)
 
 
-def _innermost(chain: cst.Call) -> cst.Name:
-    node: cst.BaseExpression = chain
-    while not isinstance(node, cst.Name):
-        node = node.func if isinstance(node, cst.Call) else cast("cst.Attribute", node).value
-    return node
+def _put_first(chain: cst.BaseExpression, base: cst.BaseExpression) -> cst.BaseExpression:
+    """A chain of calls `x.a(…).b(…)` on something else than its `x`."""
+    if isinstance(chain, cst.Call):
+        return chain.with_changes(func=_put_first(chain.func, base))
+    if isinstance(chain, cst.Attribute):
+        return chain.with_changes(value=_put_first(chain.value, base))
+    return base
 
 
 # -- layout ------------------------------------------------------------------------------------------

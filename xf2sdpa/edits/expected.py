@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import copy
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
@@ -51,6 +52,8 @@ class _Program:
         self.statements = {id(e.node): e for e in edits if isinstance(e, StatementEdit)}
         self.imports: dict[int, list[ast.stmt]] = {}
         self.before: dict[int, list[ast.stmt]] = {}
+        places = [edit.after if isinstance(edit, AddImport) else edit.node for edit in edits]
+        self.lines = sorted(place.lineno for place in places if place is not None)
         self.within = {id(edit.node): edit.head for edit in edits if isinstance(edit, Within)}
         for edit in edits:
             if isinstance(edit, AddImport):
@@ -86,11 +89,17 @@ class _Program:
             rest = [*frame.orelse, *frame.finalbody] if isinstance(frame, ast.Try) else []
             new = self.block([*frame.body, *rest])
         else:
-            new = [self.copied(node)]
+            new = [self.copied(node) if self.is_touched(node) else node]
         if id(node) in self.within:
             around = ast.parse(f"{self.within[id(node)]}\n    pass").body[0]
             new = [_changed(around, body=new)]
         return [*self.before.get(id(node), ()), *new, *self.imports.get(id(node), ())]
+
+    def is_touched(self, node: ast.stmt) -> bool:
+        """Whether an edit is about something on the lines of a statement."""
+        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
+        place = bisect_left(self.lines, first)
+        return place < len(self.lines) and self.lines[place] <= (node.end_lineno or first)
 
     def copied(self, node: _Node) -> _Node:
         """A node with its parts edited; itself, if nothing in it is."""

@@ -160,10 +160,9 @@ def _digest(body: Sequence[str]) -> str:
 def _inside_strings(text: str) -> set[int]:
     """The lines that begin inside a string, where a mark is only quoted."""
     try:
-        nodes = parse_once(text).nodes
+        strings = parse_once(text).of(ast.JoinedStr, ast.Constant)
     except (SyntaxError, ValueError, RecursionError):
         return set()
-    strings = (node for node in nodes if isinstance(node, ast.JoinedStr | ast.Constant))
     return {line for node in strings for line in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)}
 
 

@@ -17,7 +17,8 @@ from xf2sdpa.analysis.parsed import parse_once
 
 _NAME = r"(?:Lazy)?Conv(?:Transpose)?[123]d|conv(?:_transpose)?[123]d|convolution"
 _CONVOLUTION = re.compile(_NAME)
-_HINT = re.compile(rf"\b(?:{_NAME})\b")
+_HINT = re.compile(r"onv(?:Transpose|_transpose)?[123]d|onvolution")
+"""A text without this has none. It begins with letters, which are found without looking at all others."""
 _QUESTIONS = frozenset({"isinstance", "issubclass"})
 
 
@@ -30,7 +31,7 @@ def convolution_in(text: str) -> tuple[int, str] | None:
         found_in = parse_once(text)
     except (SyntaxError, ValueError, RecursionError):
         return None
-    names = _renamed(found_in.nodes) | _derived(found_in.nodes)
+    names = _renamed(found_in.of(ast.ImportFrom)) | _derived(found_in.of(ast.ClassDef))
     found = [
         (node.lineno, called_name(node))
         for node in _used(found_in.tree)
@@ -39,20 +40,18 @@ def convolution_in(text: str) -> tuple[int, str] | None:
     return min(found, default=None)
 
 
-def _renamed(nodes: Sequence[ast.AST]) -> set[str]:
+def _renamed(imports: Sequence[ast.ImportFrom]) -> set[str]:
     """Names that imports give to convolutions: `from torch.nn import Conv2d as C`."""
-    imports = (node for node in nodes if isinstance(node, ast.ImportFrom))
     return {a.asname for node in imports for a in node.names if a.asname and _CONVOLUTION.fullmatch(a.name)}
 
 
-def _derived(nodes: Sequence[ast.AST]) -> set[str]:
+def _derived(classes: Sequence[ast.ClassDef]) -> set[str]:
     """Classes of the file that are convolutions themselves."""
     found: set[str] = set()
-    for node in nodes:
-        if isinstance(node, ast.ClassDef):
-            bases = {called_name(base) for base in node.bases}
-            if bases & found or any(_CONVOLUTION.fullmatch(base) for base in bases):
-                found.add(node.name)
+    for node in classes:
+        bases = {called_name(base) for base in node.bases}
+        if bases & found or any(_CONVOLUTION.fullmatch(base) for base in bases):
+            found.add(node.name)
     return found
 
 

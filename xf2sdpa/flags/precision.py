@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from xf2sdpa.analysis.names import called_name
-from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.analysis.names import called_name, dotted_name
+from xf2sdpa.analysis.parsed import Parsed, children, parse_once
 
 _HALF = frozenset({"float16", "bfloat16", "half"})
 _HALF_WORDS = re.compile(r"(?:fp|bf|float|bfloat)?16(?:-mixed|-true)?", re.IGNORECASE)
@@ -72,12 +72,12 @@ class Precision:
 def precision_of(text: str) -> Precision:
     """What the file of a program says about the precision of its products."""
     try:
-        tree = parse_once(text).tree
+        file = parse_once(text)
     except (SyntaxError, ValueError, RecursionError):
         return Precision(True, "nothing seen puts all of it in half precision")
     seen = _Seen()
-    names = _models(tree)
-    for node, sure, autocast in _nodes(tree):
+    names = _models(file)
+    for node, sure, autocast in _nodes(file.tree):
         _look(node, seen, names, sure=sure, autocast=autocast)
     return _judged(seen)
 
@@ -97,17 +97,17 @@ def _judged(seen: _Seen) -> Precision:
     return Precision(False, f"in half precision or under autocast: {told}")
 
 
-def _models(tree: ast.Module) -> dict[str, int]:
+def _models(file: Parsed) -> dict[str, int]:
     """The names by which a program calls its models, with the line on which each is first seen."""
     found: dict[str, int] = {}
     others: set[str] = set()
-    for node in ast.walk(tree):
+    for node in file.of(ast.Assign, ast.Call):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            others.update(_name(t) for t in node.targets if _NO_NAMES.search(called_name(node.value.func)))
+            others.update(dotted_name(t) for t in node.targets if _NO_NAMES.search(called_name(node.value.func)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _OF_MODELS:
-            name = _name(node.func.value)
+            name = dotted_name(node.func.value)
         elif isinstance(node, ast.Assign) and len(node.targets) == 1 and _makes_model(node.value):
-            name = _name(node.targets[0])
+            name = dotted_name(node.targets[0])
         else:
             continue
         if name and not _NO_NAMES.search(name):
@@ -136,14 +136,6 @@ def _chain(value: ast.expr) -> Iterator[ast.Call]:
         value = value.func.value
 
 
-def _name(node: ast.expr) -> str:
-    """A name or a dotted name; empty for anything else."""
-    inner = node
-    while isinstance(inner, ast.Attribute):
-        inner = inner.value
-    return ast.unparse(node) if isinstance(inner, ast.Name) else ""
-
-
 def _nodes(tree: ast.Module) -> Iterator[tuple[ast.AST, bool, bool]]:
     """Every node; whether no condition stands around it (a main guard does not count); whether autocast is on there."""
     queue: list[tuple[ast.AST, bool, bool]] = [(tree, True, False)]
@@ -158,7 +150,7 @@ def _nodes(tree: ast.Module) -> Iterator[tuple[ast.AST, bool, bool]]:
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             asked = [on for expr in node.decorator_list if (on := _autocast(expr)) is not None]
             autocast = asked[-1] if asked else False
-        queue.extend((child, sure, autocast) for child in ast.iter_child_nodes(node))
+        queue.extend((child, sure, autocast) for child in children(node))
 
 
 def _autocast(expr: ast.expr) -> bool | None:
@@ -201,7 +193,7 @@ def _names_a_dtype(node: ast.expr) -> bool:
 def _look(node: ast.AST, seen: _Seen, names: dict[str, int], *, sure: bool, autocast: bool) -> None:
     """Write down what one node says."""
     if isinstance(node, ast.Assign) and len(node.targets) == 1:
-        name = _name(node.targets[0])
+        name = dotted_name(node.targets[0])
         if name in names:
             _cast(seen, names, name, node.value, sure=sure)
     elif isinstance(node, ast.Call):
@@ -216,13 +208,13 @@ def _look_at_call(node: ast.Call, seen: _Seen, names: dict[str, int], *, sure: b
     if sure and any(k.arg in _SETTINGS and (_is_half(k.value) or _is_true(k.value)) for k in node.keywords):
         seen.setting = seen.setting or node.lineno
     for argument in (*node.args, *(k.value for k in node.keywords)) if called in _HANDING else ():
-        if _name(argument) in names:
-            _model(seen, names, _name(argument))
-            seen.handed.add(_name(argument))
-    receiver = _name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        if dotted_name(argument) in names:
+            _model(seen, names, dotted_name(argument))
+            seen.handed.add(dotted_name(argument))
+    receiver = dotted_name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
     if receiver in names:
         _cast(seen, names, receiver, node, sure=sure)
-    whole = _name(node.func)
+    whole = dotted_name(node.func)
     used = whole if whole in names else receiver
     if used in names and (used == whole or called not in _SET_UP):
         model = _model(seen, names, used)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from xf2sdpa.analysis.names import called_name
-from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.analysis.parsed import Parsed, parse_once
 from xf2sdpa.flags.block import blanked
 from xf2sdpa.flags.table import AVOID_RECOMPILE, CUDNN_BENCHMARK, FA4, NAN_GUARD, TF32
 from xf2sdpa.helper.text import is_copy
@@ -22,9 +22,8 @@ _HINTS = (
     *("tf32", "TF32", "fp32_precision", "matmul_precision", "cudnn", "RECOMPILE", "flash_attention_impl"),
     *("sdpa_kernel", "sdp_kernel", "set_deterministic", "deterministic_algorithms", "full_determinism"),
 )
-_KEYWORD = re.compile(r"\b(?:benchmark|deterministic)\s*=")
+_KEYWORD = re.compile(r"(?:benchmark(?<!\wbenchmark)|deterministic(?<!\wdeterministic))\s*=")
 """A text that sets a flag has one of the hints, or this."""
-_SETTING = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Call)
 _CALLS = {
     "set_float32_matmul_precision": (TF32,),
     "use_deterministic_algorithms": (CUDNN_BENCHMARK,),
@@ -76,17 +75,13 @@ def settings_in(text: str) -> tuple[Setting, ...]:
         found_in = parse_once(text)
     except (SyntaxError, ValueError, RecursionError):
         return ()
-    names = dict(pair for node in found_in.nodes for pair in _imported(node))
-    settled = {
-        id(node): flags
-        for node in found_in.nodes
-        if isinstance(node, _SETTING) and (flags := list(_settled(node, names)))
-    }
+    names = dict(pair for node in found_in.of(ast.Import, ast.ImportFrom) for pair in _imported(node))
+    nodes = found_in.of(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Call)
+    settled = [(node, flags) for node in nodes if (flags := list(_settled(node, names)))]
     found = {
-        Setting(flag, node.lineno, _shown(node), function)
-        for node, function in (_nodes(found_in.tree) if settled else ())
-        if isinstance(node, _SETTING)
-        for flag in settled.get(id(node), ())
+        Setting(flag, node.lineno, _shown(node), _to_be_called(found_in, node))
+        for node, flags in settled
+        for flag in flags
     }
     return tuple(sorted(found, key=lambda setting: (setting.line, setting.flag)))
 
@@ -185,15 +180,11 @@ def _shown(node: ast.AST) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _nodes(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
-    """Every node, each with the outermost function or class around it, which a caller has to name."""
-    queue: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
-    while queue:
-        node, outermost, inside = queue.pop()
-        yield node, outermost if inside else ""
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            outermost, inside = outermost or node.name, inside or not isinstance(node, ast.ClassDef)
-        queue.extend((child, outermost, inside) for child in ast.iter_child_nodes(node))
+def _to_be_called(file: Parsed, node: ast.AST) -> str:
+    """The outermost function or class around a node, which a caller has to name; empty outside of every function."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    around = [above for above in file.around(node) if isinstance(above, kinds)]
+    return around[-1].name if any(not isinstance(above, ast.ClassDef) for above in around) else ""
 
 
 def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:

@@ -38,14 +38,15 @@ def _imports_of(users: Sequence[Path], project: Project) -> Imports:
     scripts: set[Path] = set()
     roots: dict[Path, Path] = {}
     around = {part for user in users for part in (user.stem, *user.resolve().parent.parts[-3:])}
-    for file in project.holding(*filter(str.isidentifier, around)):
+    files = project.holding(*filter(str.isidentifier, around))
+    for file in files:
         statements = project.imports(file)
         absolute.update(absolute_paths(statements))
         packages.update(packages_of(Path(file), statements))
         scripts.update(scripts_of(Path(file), statements))
-        for folder, root in roots_of(file, project.graph):
-            if folder not in roots or root in roots[folder].parents:
-                roots[folder] = root
+    for folder, root in roots_of(files, project.graph):
+        if folder not in roots or root in roots[folder].parents:
+            roots[folder] = root
     for user in users:
         if (user.parent / "__init__.py").exists():
             packages.update(packages_of(user, _only_relative(project.imports(str(user)))))
@@ -141,8 +142,7 @@ def _has_user(copy: Path, project: Project) -> bool:
     around = copy.resolve().parent
     while (around / "__init__.py").exists():
         around = around.parent
-    known = {os.path.realpath(file) for file in project.files}
-    return bool(_importing(Project(file for file in list_files([around]) if os.path.realpath(file) not in known)))
+    return bool(_importing(Project(project.lacking(list_files([around])))))
 
 
 def _importing(project: Project) -> list[str]:

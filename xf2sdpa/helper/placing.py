@@ -52,12 +52,16 @@ def packages_of(importer: Path, statements: Iterable[Import]) -> set[Path]:
     The file's own folder, one more for each further dot, and those down to the imported module: `from .a.b import c`
     needs a. An import of a module that does not exist is ignored, as it cannot work.
     """
+    asked = {(s.dots, s.module, "" if s.module.strip(".") else s.name) for s in statements if s.dots}
+    if not asked:
+        return set()
     folder = importer.resolve().parent
+    folders = [folder, *folder.parents]
     found: set[Path] = set()
-    for statement in statements:
-        above = [folder, *folder.parents][: statement.dots]
-        parts = [part for part in statement.module.split(".") if part]
-        if above and _is_there(above[-1], parts or [statement.name]):
+    for dots, module, name in asked:
+        above = folders[:dots]
+        parts = [part for part in module.split(".") if part]
+        if _is_there(above[-1], parts or [name]):
             found.update(above, (above[-1].joinpath(*parts[:count]) for count in range(1, len(parts))))
     return found
 
@@ -76,25 +80,32 @@ def _listed(folder: Path) -> list[Path]:
 
 def scripts_of(importer: Path, statements: Sequence[Import]) -> set[Path]:
     """The files in an importer's folder that it imports by their bare name, and not relatively as well."""
-    folder = importer.resolve().parent
+    folder = os.path.dirname(os.path.realpath(importer))  # noqa: PTH120 - hundreds of times
     relative = {part for s in statements if s.dots == 1 for part in (s.module or s.name).split(".")[:1]}
     bare = {name for name in absolute_paths(statements) if name.isidentifier()} - relative
-    return {file for name in bare if (file := folder / f"{name}.py").exists()}
+    files = (os.path.join(folder, f"{name}.py") for name in bare)  # noqa: PTH118
+    return {Path(file) for file in files if os.path.exists(file)}  # noqa: PTH110
 
 
-def roots_of(importer: str, graph: ImportGraph) -> Iterator[tuple[Path, Path]]:
-    """Each folder of which a file imports a module by a dotted path, and the folder from which the path counts."""
+def roots_of(importers: Iterable[str], graph: ImportGraph) -> Iterator[tuple[Path, Path]]:
+    """Each folder of which files import a module by a dotted path, and the folder from which the path counts."""
+    found = dict.fromkeys(pair for importer in importers for pair in _imported_by_path(importer, graph))
+    for target, dotted in found:
+        place = Path(target).resolve()
+        parts = dotted.split(".")
+        stem = place.parent if place.name == "__init__.py" else place.with_suffix("")
+        if len(parts) > 1 and stem.parts[-len(parts) :] == tuple(parts):
+            yield place.parent, stem.parents[len(parts) - 1]
+
+
+def _imported_by_path(importer: str, graph: ImportGraph) -> Iterator[tuple[str, str]]:
+    """The modules that a file imports absolutely, each with its dotted path."""
     for statement in (s for s in graph.imports(importer) if not s.dots):
         for dotted in (f"{statement.module}.{statement.name}", statement.module):
             target = graph.module(importer, 0, dotted)
-            if target is None:
-                continue
-            place = Path(target).resolve()
-            parts = dotted.split(".")
-            stem = place.parent if place.name == "__init__.py" else place.with_suffix("")
-            if len(parts) > 1 and stem.parts[-len(parts) :] == tuple(parts):
-                yield place.parent, stem.parents[len(parts) - 1]
-            break
+            if target is not None:
+                yield target, dotted
+                break
 
 
 def places(users: Iterable[Path], texts: Mapping[Path, str], imports: Imports, name: str) -> list[Place]:

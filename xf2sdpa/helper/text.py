@@ -134,7 +134,8 @@ def assemble(names: Iterable[str], uses: Uses | None = None) -> str:
     if unknown:
         raise KeyError(*sorted(unknown))
     texts = chosen(names, uses)
-    body = _arranged(line for binds, line in sources()[0] if binds & _words("\n".join(texts))) + _joined(texts) + "\n"
+    read = _words("\n".join(texts))
+    body = _arranged(line for binds, line in sources()[0] if binds & read) + _joined(texts) + "\n"
     return _HEADER.format(version=__version__, mark=_MARK, digest=_digest(body)) + body
 
 

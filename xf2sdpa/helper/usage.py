@@ -8,14 +8,14 @@ their heads share.
 from __future__ import annotations
 
 import ast
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from xf2sdpa.analysis.api import ATTENTION, is_mask_class
-from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.analysis.parsed import Parsed, parse_once
 from xf2sdpa.files.listing import list_files
+from xf2sdpa.files.words import stands_in
 from xf2sdpa.helper.pruning import GROUPS, TENSORS, Uses, methods
 from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME, exported
 from xf2sdpa.project.files import Project
@@ -72,14 +72,12 @@ def uses_of(project: Project) -> Uses:
 
 def _spelled(names: Iterable[str], text: str) -> Iterator[str]:
     """Those of some names that stand in a text as words."""
-    return (name for name in names if name in text and re.search(rf"\b{name}\b", text))
+    return (name for name in names if stands_in(name, text))
 
 
 def _texts(project: Project) -> Iterator[str]:
     """The texts of all Python files and notebooks below the project's folder, the run's own in their new form."""
-    known = {os.path.realpath(file) for file in project.files}
-    around = list_files([project.root], include=("*.py", "*.pyi", "*.ipynb"))
-    beyond = [file for file in around if os.path.realpath(file) not in known]
+    beyond = project.lacking(list_files([project.root], include=("*.py", "*.pyi", "*.ipynb")))
     for whole in (project, Project(beyond)):
         yield from (text for file, text in whole.texts.items() if Path(file).name != FILE_NAME)
 
@@ -87,22 +85,25 @@ def _texts(project: Project) -> Iterator[str]:
 def _may_pass_tensors(text: str) -> bool:
     """Whether the operator may be given a tensor as its mask, as far as a file shows."""
     try:
-        nodes = parse_once(text).nodes
+        file = parse_once(text)
     except (SyntaxError, ValueError, RecursionError):
         return True
-    called = {id(call.func): call for call in nodes if isinstance(call, ast.Call)}
-    around = {id(part): home for home in nodes if isinstance(home, _FUNCTIONS) for part in ast.walk(home)}
-    uses = list(_uses(nodes))
-    return any(id(use) not in called or _passes_one(called[id(use)], around.get(id(use))) for use in uses)
+    called = {id(call.func): call for call in file.of(ast.Call)}
+    for use in _uses(file):
+        home = next((above for above in file.around(use) if isinstance(above, _FUNCTIONS)), None)
+        if id(use) not in called or _passes_one(called[id(use)], home):
+            return True
+    return False
 
 
-def _uses(nodes: Sequence[ast.AST]) -> Iterator[ast.expr]:
+def _uses(file: Parsed) -> Iterator[ast.expr]:
     """Where the operator is named, by whatever name an import gives it."""
-    imports = (node for node in nodes if isinstance(node, ast.ImportFrom))
-    renamed = {a.asname for node in imports for a in node.names if _OPERATOR.fullmatch(a.name) and a.asname}
-    for node in nodes:
-        name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-        if isinstance(node, ast.Name | ast.Attribute) and (_OPERATOR.fullmatch(name) or name in renamed):
+    renamed = {
+        a.asname for node in file.of(ast.ImportFrom) for a in node.names if _OPERATOR.fullmatch(a.name) and a.asname
+    }
+    for node in file.of(ast.Attribute, ast.Name):
+        name = node.attr if isinstance(node, ast.Attribute) else node.id
+        if _OPERATOR.fullmatch(name) or name in renamed:
             yield node
 
 

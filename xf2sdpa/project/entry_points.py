@@ -13,6 +13,7 @@ from pathlib import PurePath
 
 from xf2sdpa.analysis.conditions import is_main_guard
 from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.parsed import children
 
 _FOLDERS = re.compile(r"tests?(?:_\w+)?|(?:\w+_)?tests|testing|docs?|benchmarks?|converters", re.IGNORECASE)
 _LIBRARY_FOLDERS = frozenset(
@@ -82,7 +83,7 @@ def is_other(path: str, root: str, text: str) -> bool:
     folders = place.parent.relative_to(root).parts if place.is_relative_to(root) else ()
     if any(_FOLDERS.fullmatch(folder) for folder in folders) or place.suffix not in (".py", ".ipynb"):
         return True
-    if _OTHER_FRAMEWORK.search(text):
+    if ("jax" in text or "flax" in text) and _OTHER_FRAMEWORK.search(text):
         return True
     if place.stem.lower() in ("test", "tests"):
         return _TEST_CODE.search(text) is not None
@@ -148,4 +149,4 @@ def _called(body: Sequence[ast.stmt]) -> Iterator[str]:
             continue
         if isinstance(node, ast.Call):
             yield called_name(node.func)
-        queue.extend(ast.iter_child_nodes(node))
+        queue.extend(children(node))

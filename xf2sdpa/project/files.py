@@ -6,13 +6,13 @@ Made once per run. A text is read once, when it is first needed; imports are fou
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 from xf2sdpa.files.notebook import is_notebook, part_at, parts
 from xf2sdpa.files.reading import read_regular
+from xf2sdpa.files.words import stands_in
 from xf2sdpa.model import FileResult
 from xf2sdpa.project.entry_points import is_other
 from xf2sdpa.project.import_graph import Import, ImportGraph
@@ -84,9 +84,14 @@ class Project:
 
     def holding(self, *words: str) -> list[str]:
         """The files whose text contains one of the words as a whole word."""
-        bare = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(words)))})(?!\w)")
-        plain = tuple(words)
-        return [f for f, text in self.texts.items() if any(word in text for word in plain) and bare.search(text)]
+        return [file for file, text in self.texts.items() if any(stands_in(word, text) for word in words)]
+
+    def lacking(self, files: Iterable[str]) -> list[str]:
+        """Those of some files that are none of the project's, however they are spelled."""
+        spelled = set(map(os.path.abspath, self.files))
+        others = [file for file in files if os.path.abspath(file) not in spelled]  # noqa: PTH100
+        known = set(map(os.path.realpath, self.files)) if others else set()
+        return [file for file in others if os.path.realpath(file) not in known]
 
     def imports(self, file: str | Path) -> list[Import]:
         """The imports of a file, one per imported name."""

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.names import below
 from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.files.words import ends_of
 from xf2sdpa.project.import_graph import Import, ImportGraph
 
 _OURS = re.compile(
@@ -27,8 +28,9 @@ def names_of_ours(text: str) -> set[str]:
 
 def bindings_of_ours(text: str) -> dict[str, str]:
     """The names that imports of xformers in a text bind, at any level, with their dotted paths."""
+    named = "xformers" in text or "mslk" in text
     try:
-        nodes = parse_once(text).nodes if _OURS.search(text) else []
+        nodes = parse_once(text).of(ast.Import, ast.ImportFrom) if named and _OURS.search(text) else []
     except (SyntaxError, ValueError, RecursionError):
         return {}
     found = {}
@@ -45,6 +47,7 @@ def bindings_of_ours(text: str) -> dict[str, str]:
 
 _READ = re.compile(r"""(?:\.\s*|["'])(\w+)""")
 """A word behind a dot, or at the beginning of a string."""
+_ATTRIBUTE = re.compile(r"\.(\w+)")
 
 
 class HandedOn:
@@ -104,7 +107,7 @@ class HandedOn:
             if file in wanted:
                 yield file, _attributes(self._texts[importer], local)
         if statement.name:
-            for file in self._sources(importer, statement) & set(wanted):
+            for file in filter(wanted.__contains__, self._sources(importer, statement)):
                 yield file, _unexplained(self._texts[importer]) if statement.name == "*" else {statement.name}
 
     def modules_bound(self, importer: str, statement: Import) -> Iterator[tuple[str, str]]:
@@ -149,7 +152,7 @@ class HandedOn:
         """Those of the wanted names, by file, that other files have behind a dot or as a string."""
         found: dict[str, set[str]] = {word: set() for word in set().union(*wanted.values())}
         for file, text in self._texts.items() if found else ():
-            for word in found.keys() & _READ.findall(text):
+            for word in found.keys() & _READ.findall(text) if any(word in text for word in found) else ():
                 found[word].add(file)
         return {file: frozenset(n for n in names if found[n] - {file}) for file, names in wanted.items()}
 
@@ -167,10 +170,12 @@ class HandedOn:
 
 def _attributes(text: str, module: str) -> set[str]:
     """The names that a text reads of a module that it calls so: as attributes, by `getattr`, or any by `dir`."""
+    found = {match[1] for end in ends_of(module, text) if (match := _ATTRIBUTE.match(text, end))}
     name = re.escape(module)
-    found = set(re.findall(rf"\b{name}\.(\w+)", text))
-    found |= set(re.findall(rf"""\b(?:get|has|set|del)attr\(\s*{name}\s*,\s*["'](\w+)["']""", text))
-    if re.search(rf"\b(?:dir|vars)\(\s*{name}\s*\)|\b{name}\.__dict__", text):
+    if "attr(" in text:
+        found |= set(re.findall(rf"""\b(?:get|has|set|del)attr\(\s*{name}\s*,\s*["'](\w+)["']""", text))
+    listed = "dir(" in text or "vars(" in text
+    if "__dict__" in found or (listed and re.search(rf"\b(?:dir|vars)\(\s*{name}\s*\)", text)):
         found |= set(re.findall(r"""["'](\w+)["']""", text))
     return found
 
@@ -178,9 +183,9 @@ def _attributes(text: str, module: str) -> set[str]:
 def _unexplained(text: str) -> set[str]:
     """The names that a text reads and does not import by name, so that a star import may bind them."""
     try:
-        nodes = parse_once(text).nodes
+        found = parse_once(text)
+        imports = [alias for node in found.of(ast.Import, ast.ImportFrom) for alias in node.names]
     except (SyntaxError, ValueError, RecursionError):
         return set(re.findall(r"\w+", text))
-    imports = [alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
     bound = {alias.asname or alias.name.partition(".")[0] for alias in imports}
-    return {node.id for node in nodes if isinstance(node, ast.Name)} - bound
+    return {node.id for node in found.of(ast.Name)} - bound

@@ -10,7 +10,7 @@ import ast
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -33,42 +33,51 @@ _LOADERS = frozenset({"torch.load", "pickle.load", "torch.jit.load", "joblib.loa
 _LOADED = re.compile(r"\b(?:torch|pickle|jit|joblib|dill)\.load\(")
 _NAMESPACES = frozenset({"globals", "vars", "locals"})
 _COMPUTED = re.compile(
-    r"getattr\(|\b(?:globals|vars|locals)\(\)|__dict__|attrgetter|methodcaller|locate\(|import_string"
+    r"""
+    \bgetattr\b(?!\(\s*[\w.\[\]]+\s*,\s*(["'])[^"'\\\n]*\1\s*[,)])
+    | \b(?:attrgetter|methodcaller|import_string|locate)\b(?!\(\s*(["'])[^"'\\\n]*\2\s*[,)])
+    | \b(?:globals|vars|locals)\b(?!\([^()]*\)(?:\[\s*(["'])\w*\3\s*\]|(?![\s)\\]*[\[#])))
+    | __dict__\b(?=[\s)\\]*[\[#])(?!\[\s*(["'])\w*\4\s*\])
+    """,
+    re.VERBOSE,
 )
+"""A look-up, save where the text shows that its name is written out, or that nothing is looked up."""
 
 
 class Unknowable(Exception):
     """What is asked cannot be known; the message says why."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Parsed:
-    """One file, parsed.
-
-    Attributes:
-        attributes: every reading of an attribute, by its name.
-        functions: every function and method, by its name.
-        classes: every class, by its name.
-    """
+    """One file, parsed."""
 
     path: str
     names: Names
-    attributes: dict[str, list[ast.Attribute]] = field(default_factory=dict)
-    functions: dict[str, list[FunctionNode]] = field(default_factory=dict)
-    classes: dict[str, list[ast.ClassDef]] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, path: str, tree: ast.Module, meanings: Mapping[str, str]) -> Parsed:
-        """The file of a tree; `meanings` are what names of other files stand for, by the path as this one has it."""
-        parsed = cls(path, Names(tree, meanings))
-        for node in parsed.names.nodes:
-            if isinstance(node, ast.Attribute):
-                parsed.attributes.setdefault(node.attr, []).append(node)
-            elif isinstance(node, FunctionNode):
-                parsed.functions.setdefault(node.name, []).append(node)
-            elif isinstance(node, ast.ClassDef):
-                parsed.classes.setdefault(node.name, []).append(node)
-        return parsed
+    @cached_property
+    def attributes(self) -> dict[str, list[ast.Attribute]]:
+        """Every reading of an attribute, by its name."""
+        found: dict[str, list[ast.Attribute]] = {}
+        for node in self.names.parsed.of(ast.Attribute):
+            found.setdefault(node.attr, []).append(node)
+        return found
+
+    @cached_property
+    def functions(self) -> dict[str, list[FunctionNode]]:
+        """Every function and method, by its name."""
+        found: dict[str, list[FunctionNode]] = {}
+        for node in self.names.parsed.of(ast.FunctionDef, ast.AsyncFunctionDef):
+            found.setdefault(node.name, []).append(node)
+        return found
+
+    @cached_property
+    def classes(self) -> dict[str, list[ast.ClassDef]]:
+        """Every class, by its name."""
+        found: dict[str, list[ast.ClassDef]] = {}
+        for node in self.names.parsed.of(ast.ClassDef):
+            found.setdefault(node.name, []).append(node)
+        return found
 
     @cached_property
     def class_attributes(self) -> ClassAttributes:
@@ -112,6 +121,7 @@ class Index:
         self._parsed: dict[str, Parsed | None] = {}
         self._holding: dict[str, list[Parsed]] = {}
         self._named_elsewhere: dict[str, bool] = {}
+        self._look_ups: dict[str, list[_LookUp]] = {}
 
     def file(self, path: str) -> Parsed | None:
         """A file; None if it does not parse.
@@ -124,7 +134,7 @@ class Index:
                 raise Unknowable(f"more than {MOST_FILES} files hold the names in question")
             try:
                 tree = parse_once(self.project.text(path)).tree
-                self._parsed[path] = Parsed.of(path, tree, self._meanings(path))
+                self._parsed[path] = Parsed(path, Names(tree, self._meanings(path)))
             except (SyntaxError, ValueError, RecursionError):
                 self._parsed[path] = None
         return self._parsed[path]
@@ -165,9 +175,9 @@ class Index:
                 value = str(constant.value)
                 if (value == name or value.endswith(f".{name}")) and _may_look_up(parsed, constant, as_attribute):
                     raise Unknowable(f"{parsed.path}:{constant.lineno} names {name} in a string")
-        for look_up in self._look_ups:
-            if look_up.may_be(name, home):
-                raise Unknowable(f"{look_up.place} looks names up that it computes, and {name} may be one")
+        for path in self._holding_look_ups:
+            if any((found := look_up).may_be(name, home) for look_up in self._look_ups_in(path)):
+                raise Unknowable(f"{found.place} looks names up that it computes, and {name} may be one")
         if not as_attribute and self._is_named_elsewhere(name):
             raise Unknowable(f"{name} stands in a file that is not Python")
 
@@ -193,20 +203,21 @@ class Index:
         return found
 
     @cached_property
-    def _look_ups(self) -> list[_LookUp]:
-        """Every look-up of a name that is not written out, with what it may be."""
-        found = []
-        for path in self.project.holding(*_LOOK_UPS, *_NAMESPACES, "__dict__"):
-            if _COMPUTED.search(self.project.text(path)) is None:
-                continue
-            parsed = self.file(path)
-            for node in parsed.names.nodes if parsed is not None else ():
+    def _holding_look_ups(self) -> list[str]:
+        return self.project.holding(*_LOOK_UPS, *_NAMESPACES, "__dict__")
+
+    def _look_ups_in(self, path: str) -> list[_LookUp]:
+        """The look-ups of a file of names that are not written out, with what each may be."""
+        if path not in self._look_ups:
+            parsed = self.file(path) if _COMPUTED.search(self.project.text(path)) else None
+            found = self._look_ups[path] = []
+            for node in parsed.names.parsed.of(ast.Call, ast.Subscript) if parsed is not None else ():
                 key = _looked_up(node)
                 if parsed is not None and key is not None and not isinstance(key, ast.Constant):
                     pattern = _fragments(key, parsed.names)
                     names = {} if pattern else self._names_in(parsed, node)
-                    found.append(_LookUp(f"{path}:{getattr(node, 'lineno', 1)}", pattern, names))
-        return found
+                    found.append(_LookUp(f"{path}:{node.lineno}", pattern, names))
+        return self._look_ups[path]
 
     def _names_in(self, parsed: Parsed, node: ast.AST) -> dict[str, frozenset[str]]:
         """The names among which a look-up by a name that comes whole from outside chooses.

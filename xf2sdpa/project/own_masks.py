@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from xf2sdpa.analysis.api import ATTENTION, ATTENTION_VARIANTS, api_name, is_mask_class, is_ours
 from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import Names, called_name
-from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.analysis.parsed import all_nodes, parse_once
 from xf2sdpa.analysis.sites import CallSite, find_sites
 from xf2sdpa.analysis.values import Mask, NoneValue, OneOf, Tensor, Value
 from xf2sdpa.project.files import Project
@@ -85,11 +85,12 @@ def _look_at(text: str, meanings: dict[str, str]) -> _Stays:
         return stays
     if names is None:
         return stays
+    ours = list(_of_ours(names))
     sites = {id(site.node): site for site in find_sites(ClassAttributes(names))}
     direct: set[int] = set()
     for call, argument in _calls(names):
         site = sites.get(id(call))
-        direct |= {id(part) for part in ast.walk(call)}
+        direct |= {id(part) for part in all_nodes(call)}
         if argument is None and site is not None and not site.bound.problem:
             continue
         kinds = _kinds(site)
@@ -97,9 +98,10 @@ def _look_at(text: str, meanings: dict[str, str]) -> _Stays:
             stays.handed = stays.handed or _quoted(call)
         elif any(isinstance(kind, Mask) for kind in kinds) and not isinstance(argument, ast.Call):
             stays.local = stays.local or _quoted(call)
-    handed = next(_handed_on(names), None)
+    handed = next(_handed_on(names, ours), None)
     stays.handed = stays.handed or (_quoted(handed) if handed is not None else "")
-    stays.masks = any(id(node) not in direct and not _is_kept_here(names, node) for node in _masks_of_ours(names))
+    masks = (node for node in ours if is_mask_class(api_name(names.resolve(node))))
+    stays.masks = any(id(node) not in direct and not _is_kept_here(names, node) for node in masks)
     asking = next(_questions(names), None)
     stays.asking = _quoted(asking) if asking is not None else ""
     return stays
@@ -121,9 +123,9 @@ def _kinds(site: CallSite | None) -> Collection[Value] | None:
     return kinds if all(isinstance(kind, NoneValue | Tensor | Mask) for kind in kinds) else None
 
 
-def _handed_on(names: Names) -> Iterator[ast.expr]:
+def _handed_on(names: Names, ours: Iterable[ast.Name | ast.Attribute]) -> Iterator[ast.expr]:
     """Where the operator is read to be called elsewhere, or looked up by its name."""
-    for node in _of_ours(names):
+    for node in ours:
         parent = names.parents[id(node)]
         called = isinstance(parent, ast.Call) and parent.func is node
         if api_name(names.resolve(node)) in _OPERATORS and not called and not isinstance(parent, ast.Compare):
@@ -136,17 +138,13 @@ def _handed_on(names: Names) -> Iterator[ast.expr]:
 
 def _of_ours(names: Names) -> Iterator[ast.Name | ast.Attribute]:
     """The expressions that may lead to something of xformers, each dotted one from its first name on."""
-    for load in (load for loads in names.loads.values() for load in loads):
+    for load in (load for loads in names.loads.values() for load in loads) if names.may_mean_ours else ():
         node: ast.AST = load
         if not is_ours(names.resolve(load)):
             continue
         while isinstance(node, ast.Name | ast.Attribute):
             yield node
             node = names.parents[id(node)]
-
-
-def _masks_of_ours(names: Names) -> Iterator[ast.expr]:
-    return (node for node in _of_ours(names) if is_mask_class(api_name(names.resolve(node))))
 
 
 def _is_kept_here(names: Names, node: ast.expr) -> bool:
@@ -177,13 +175,11 @@ def _keeps(names: Names, load: ast.Name) -> bool:
 
 def _questions(names: Names) -> Iterator[ast.expr]:
     """Where code asks for the class of a mask: `isinstance(bias, BlockDiagonalMask)`, `type(bias) is …`."""
-    for node in names.nodes:
-        if isinstance(node, ast.Call) and called_name(node.func) in _ASKING:
-            asked = node.args[1:]
-        elif isinstance(node, ast.Compare):
+    for node in names.parsed.of(ast.Call, ast.Compare):
+        if isinstance(node, ast.Compare):
             asked = [node.left, *node.comparators]
         else:
-            continue
+            asked = node.args[1:] if called_name(node.func) in _ASKING else []
         parts = [part for side in asked for part in ast.walk(side)]
         named = {getattr(part, "attr", getattr(part, "id", "")) for part in parts}
         if any(map(is_mask_class, named - {"AttentionMask"})):

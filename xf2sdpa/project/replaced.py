@@ -10,16 +10,18 @@ import ast
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.names import called_name, dotted_name
 from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.files.words import ends_of
 from xf2sdpa.project.handed_on import HandedOn
 from xf2sdpa.project.import_graph import ImportGraph
 
 PATCHING = frozenset({"patch", "object", "setattr", "delattr", "multiple"})
 """Functions that put something in the place of an attribute."""
-_NAMED = re.compile(r"""(?:\.\s*|["'])(\w+)(?=\s*(?:["',:)]|$|=(?!=)))""", re.MULTILINE)
-_LISTED = re.compile(r"\b(?:del|multiple)\b(.*)")
-"""Where a variable that is replaced must stand."""
+_THEN = re.compile(r"""\s*(?:["',:)]|$|=(?!=))""", re.MULTILINE)
+"""What stands behind a variable that is replaced, where a dot or a quote stands before it."""
+_LISTED = re.compile(r"\b(?:del|multiple)\b")
+"""Behind these in a line, any word may be one."""
 _CALLED = re.compile(rf"\b(?:{'|'.join(sorted(PATCHING))})\s*\(")
 
 
@@ -43,7 +45,8 @@ class Replaced:
         asked = {file: frozenset(names) for file, names in wanted.items() if names}
         words = frozenset().union(*asked.values())
         for file, text in self._texts.items() if words else ():
-            if self._wanted_by(file, asked, words) & _named(text):
+            here = frozenset(word for word in words if word in text and _may_replace(text, word))
+            if here and self._wanted_by(file, asked, here):
                 for target, name in self._in(file):
                     if target != file and name in wanted.get(target, ()):
                         found[target].add(name)
@@ -51,24 +54,25 @@ class Replaced:
 
     def _wanted_by(self, file: str, asked: Mapping[str, frozenset[str]], words: frozenset[str]) -> frozenset[str]:
         """Those of the wanted words that a file can replace: of what it imports, or any if it can name paths."""
-        if _CALLED.search(self._texts[file]) is not None:
+        text = self._texts[file]
+        if any(word in text for word in PATCHING) and _CALLED.search(text) is not None:
             return words
         near = asked.keys() & self._graph.runs_with(file)
-        return frozenset().union(*(asked[other] for other in near))
+        return words.intersection(name for other in near for name in asked[other])
 
     def _in(self, file: str) -> Iterator[tuple[str, str]]:
         """Each variable that a file replaces, with the file that it is of."""
         try:
-            nodes = parse_once(self._texts[file]).nodes
+            nodes = parse_once(self._texts[file]).of(ast.Attribute, ast.Call)
         except (SyntaxError, ValueError, RecursionError):
             return
         modules = dict(m for s in self._graph.imports(file) for m in self._handing.modules_bound(file, s))
         for node in nodes:
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
-                module = modules.get(ast.unparse(node.value))
+            if isinstance(node, ast.Attribute):
+                module = None if isinstance(node.ctx, ast.Load) else modules.get(dotted_name(node.value))
                 if module is not None:
                     yield module, node.attr
-            elif isinstance(node, ast.Call) and called_name(node.func) in PATCHING and node.args:
+            elif called_name(node.func) in PATCHING and node.args:
                 yield from self._by_call(file, node, modules)
 
     def _by_call(self, file: str, call: ast.Call, modules: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -79,7 +83,7 @@ class Replaced:
             for keyword in call.keywords:  # `patch.multiple("net", xops=None)`
                 yield from self._at(file, path, keyword.arg or "")
             return
-        module = modules.get(ast.unparse(first))
+        module = modules.get(dotted_name(first))
         if module is not None:
             yield from ((module, str(name.value)) for name in more[:1] if isinstance(name, ast.Constant))
             yield from ((module, keyword.arg or "") for keyword in call.keywords)
@@ -90,6 +94,14 @@ class Replaced:
             yield module, name
 
 
-def _named(text: str) -> set[str]:
-    """The words of a text that may be variables which it replaces."""
-    return {*_NAMED.findall(text), *(word for rest in _LISTED.findall(text) for word in re.findall(r"\w+", rest))}
+def _may_replace(text: str, word: str) -> bool:
+    """Whether a word stands in a text where it may be a variable that is replaced."""
+    for end in ends_of(word, text):
+        start = end - len(word)
+        before = text[text.rfind("\n", 0, start) + 1 : start]
+        if _LISTED.search(before) is not None:
+            return True
+        above = before.rstrip() or text[:start].rstrip()
+        if (above.endswith(".") or before.endswith(('"', "'"))) and _THEN.match(text, end) is not None:
+            return True
+    return False

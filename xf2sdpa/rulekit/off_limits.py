@@ -12,14 +12,14 @@ import re
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.api import is_ours
-from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.names import called_name, first_name
 from xf2sdpa.rulekit.draft import FileDraft
 
 _PLACE = re.compile(
     r"(^|/)(tests?|bench|benchmarks?)/|(^|/)(test|bench|benchmark)_?[^/]*\.py$|_(test|bench|benchmark)\.py$"
 )
 _INTERNAL = re.compile(r"\.(_\w+|Inputs|Context)$")
-_OPERATOR = re.compile(r"\bops\s*\.\s*(xformers|mslk)")
+_OPERATOR = re.compile(r"ops(?<!\wops)\s*\.\s*(xformers|mslk)")
 _REGISTERED = re.compile(r"torch\.ops\.(xformers|mslk)\w*\.\w+")
 _PATCHING = frozenset({"setattr", "delattr", "patch", "object", "multiple"})
 """`setattr`, `monkeypatch.setattr`, `mock.patch`, `mock.patch.object` and `mock.patch.multiple`, by their last part."""
@@ -54,7 +54,7 @@ def registered_operators(file: FileDraft) -> list[ast.Attribute]:
     """Where a file reads operators that xformers registers with torch: `torch.ops.xformers_flash.flash_fwd`."""
     if _OPERATOR.search(file.text) is None:
         return []
-    nodes = (node for node in file.names.nodes if isinstance(node, ast.Attribute))
+    nodes = file.names.parsed.of(ast.Attribute)
     return [node for node in nodes if _REGISTERED.fullmatch(file.names.resolve(node) or "")]
 
 
@@ -80,11 +80,9 @@ def _patches(file: FileDraft, call: ast.Call) -> bool:
 
 def _stores(file: FileDraft) -> Iterator[ast.Attribute]:
     """What is assigned or deleted below a name: the `a.b` of `a.b = c`."""
-    for load in (load for loads in file.names.loads.values() for load in loads):
-        node: ast.expr = load
-        while isinstance(parent := file.names.parents[id(node)], ast.Attribute):
-            node = parent
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+    attributes = file.names.parsed.of(ast.Attribute) if file.names.may_mean_ours else ()
+    for node in attributes:
+        if not isinstance(node.ctx, ast.Load) and isinstance(first_name(node), ast.Name):
             yield node
 
 

@@ -19,8 +19,8 @@ _WITH_TYPES = {"cast": slice(0, 1), "TypeVar": slice(1, None), "NewType": slice(
 
 def quoted_parts(file: FileDraft) -> Iterator[tuple[ast.Constant, str]]:
     """Annotations in quotes that name parts of the helper by a dotted name or a star, and how they read with it."""
-    for constant in file.names.strings:
-        tree = _expression_in(constant) if is_annotation(file, constant) else None
+    for constant in quoted_types(file) if file.names.may_mean_ours else ():
+        tree = _expression_in(constant)
         if tree is None:
             continue
         renamer = _Renamer(file)
@@ -58,11 +58,16 @@ def is_quoted(file: FileDraft, name: str) -> bool:
 def _quoting(file: FileDraft) -> dict[str, list[ast.Constant]]:
     """The quoted annotations that read each name, as they were."""
     found: dict[str, list[ast.Constant]] = {}
-    for constant in file.names.strings:
-        if is_annotation(file, constant):
-            for name in _names_in(constant):
-                found.setdefault(name, []).append(constant)
+    for constant in quoted_types(file):
+        for name in _names_in(constant):
+            found.setdefault(name, []).append(constant)
     return found
+
+
+@functools.lru_cache(maxsize=2)
+def quoted_types(file: FileDraft) -> tuple[ast.Constant, ...]:
+    """The strings that are annotations, or types that stand elsewhere."""
+    return tuple(constant for constant in file.names.strings if is_annotation(file, constant))
 
 
 def _names_in(quoted: ast.expr) -> set[str]:

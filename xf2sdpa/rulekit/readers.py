@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.edits.kinds import CallEdit, ReplaceExpression, ReplaceStatement
 from xf2sdpa.rulekit.draft import FileDraft
-from xf2sdpa.rulekit.quoted import is_annotation, is_quoted
+from xf2sdpa.rulekit.quoted import is_quoted, quoted_types
 
 _TAKING_NAMES = frozenset({"getattr", "hasattr", "setattr", "delattr", "eval", "exec"})
 _BY_NAME = _TAKING_NAMES | {"globals", "locals", "vars"}
@@ -37,9 +37,10 @@ def is_named(file: FileDraft, name: str) -> bool:
 def _naming(file: FileDraft) -> dict[str, list[ast.Constant]]:
     """The strings that name each variable, as they were."""
     found: dict[str, list[ast.Constant]] = {}
+    types = set(map(id, quoted_types(file)))
     for constant in file.names.strings:
         text = constant.value
-        if isinstance(text, str) and _names_something(file, constant) and not is_annotation(file, constant):
+        if isinstance(text, str) and id(constant) not in types and _names_something(file, constant):
             for name in {text, text.partition(".")[0].rpartition("[")[2]}:
                 found.setdefault(name, []).append(constant)
     return found

@@ -67,7 +67,8 @@ def finish(file: FileDraft) -> None:
     if not file.may_lose_imports or bars_helper(file) or not (file.migrated or file.compat_names):
         return
     names = file.names
-    named = (load for loads in names.loads.values() for load in loads if isinstance(names.parents[id(load)], ast.Expr))
+    loads = [load for loads in names.loads.values() for load in loads] if names.may_mean_ours else []
+    named = (load for load in loads if isinstance(names.parents[id(load)], ast.Expr))
     bare = (load for load in named if is_ours(names.resolve(load)))
     asking = [names.statement(node) for node in (*filter(is_lookup, names.calls), *_answered(file), *bare)]
     for statement in (*filter(brings_ours, names.imports), *asking):

@@ -147,13 +147,7 @@ def _is_wanted(file: FileDraft, name: str) -> bool:
 
 def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
     """Every use of a name of ours that stays: the longest known dotted expression, and its path."""
-    ours = {
-        n
-        for s in file.names.scopes.values()
-        for n, found in s.bindings.items()
-        if any(is_ours(b.dotted) for b in found)
-    }
-    ours |= {load.id for load, dotted in file.names.from_stars() if is_ours(dotted)}
+    ours = file.names.ours | {load.id for load, dotted in file.names.from_stars() if is_ours(dotted)}
     for load in (load for name in sorted(ours) for load in file.names.loads.get(name, ())):
         if file.is_gone(load) or file.is_left(load):
             continue

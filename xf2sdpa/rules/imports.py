@@ -160,8 +160,8 @@ def _drop_defaults(file: FileDraft) -> None:
 def _drop_empty_branches(file: FileDraft) -> None:
     """Drop `if FLAG:` of which nothing is left, instead of leaving it a `pass`; its `else` stays, negated."""
     replaced = {id(edit.node) for edit in file.edits if isinstance(edit, ReplaceStatement) and edit.text}
-    for node in file.names.nodes:
-        if not isinstance(node, ast.If) or file.is_gone(node) or _is_elif(file, node):
+    for node in file.names.parsed.of(ast.If):
+        if file.is_gone(node) or _is_elif(file, node):
             continue
         if not all(file.is_gone(s) and id(s) not in replaced for s in node.body):
             continue
@@ -192,10 +192,10 @@ def _is_as_it_was(file: FileDraft, node: ast.If) -> bool:
 
 def _drop_asked_by_name(file: FileDraft) -> None:
     """Drop `try: xops / except NameError: import xformers.ops as xops` once nothing else reads the name."""
-    for node in file.names.nodes:
-        first = node.body[0] if isinstance(node, ast.Try) and len(node.body) == 1 else None
+    for node in file.names.parsed.of(ast.Try):
+        first = node.body[0] if len(node.body) == 1 else None
         name = first.value if isinstance(first, ast.Expr) else None
-        if not isinstance(node, ast.Try) or not isinstance(name, ast.Name) or file.is_gone(node):
+        if not isinstance(name, ast.Name) or file.is_gone(node):
             continue
         handled = [s for handler in node.handlers for s in handler.body]
         brought = {bound_name(s, a) for s in handled if isinstance(s, ast.Import | ast.ImportFrom) for a in s.names}

@@ -357,7 +357,7 @@ def _is_gone_through(file: FileDraft, names: ast.expr) -> bool:
         targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
         named = {target.id for target in targets if isinstance(target, ast.Name)}
         sources |= {id(load) for name in named for load in file.names.loads.get(name, ())}
-    loops = (node for node in file.names.nodes if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension))
+    loops = file.names.parsed.of(ast.For, ast.AsyncFor, ast.comprehension)
     through = (loop for loop in loops if any(id(part) in sources for part in ast.walk(loop.iter)))
     around = (file.names.parents[id(loop)] if isinstance(loop, ast.comprehension) else loop for loop in through)
     return any(_looks_up_a_variable(file, body) for body in around)

@@ -58,9 +58,8 @@ def finish(file: FileDraft) -> None:
 def _own_names(file: FileDraft) -> set[str]:
     """What the file defines: functions, classes, and attributes that an `__init__` sets."""
     own = set()
-    for node in file.names.nodes:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            own.add(node.name)
+    for node in file.names.parsed.of(ast.FunctionDef, ast.ClassDef):
+        own.add(node.name)
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             parts = (part for part in ast.walk(node) if isinstance(part, ast.Attribute))
             own |= {part.attr for part in parts if isinstance(part.ctx, ast.Store) and _is_self(part.value)}
@@ -73,14 +72,14 @@ def _is_self(node: ast.expr) -> bool:
 
 def _methods(file: FileDraft) -> Iterator[tuple[ast.expr, str, str, str]]:
     """Calls of a switch or of the inherited method, and the attribute that a switch sets."""
-    for node in file.names.nodes:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            name = node.func.attr
+    for node in file.names.parsed.of(ast.Call, ast.Attribute):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
             if name in SWITCHES and not _is_off(node):
                 yield node, _TURNED_ON, name, _OWN if file.own_switches else _delete(file, node)
             elif name == _INHERITED:
                 yield node, _RUN, name, _BY_SDPA
-        elif isinstance(node, ast.Attribute) and node.attr == _FLAG:
+        elif node.attr == _FLAG:
             yield node, _RUN, _FLAG, _BY_SDPA
 
 
@@ -110,8 +109,8 @@ def _processors(file: FileDraft) -> Iterator[tuple[ast.expr, str, str, str]]:
             if PROCESSOR.fullmatch(alias.name) and not _is_own(file, statement, alias):
                 for load in loads_from(file.names, statement, alias.asname or alias.name):
                     yield load, _RUN, alias.name, _LEAVE_OUT
-    for node in file.names.nodes:
-        if isinstance(node, ast.Attribute) and PROCESSOR.fullmatch(node.attr) and file.names.resolve(node):
+    for node in file.names.parsed.of(ast.Attribute):
+        if PROCESSOR.fullmatch(node.attr) and file.names.resolve(node):
             yield node, _RUN, node.attr, _LEAVE_OUT
 
 

@@ -62,7 +62,7 @@ def decide(draft: CallDraft) -> None:
 def finish(file: FileDraft) -> None:
     """Drop the assignments of attributes of `self` that only dropped arguments read."""
     for name in {op.attr for op in _dropped(file)}:
-        nodes = [node for node in file.names.nodes if isinstance(node, ast.Attribute) and node.attr == name]
+        nodes = [node for node in file.names.parsed.of(ast.Attribute) if node.attr == name]
         left = [node for node in nodes if not file.is_gone(node)]
         stores = [file.names.statement(node) for node in left]
         idle = all(_only_stores(statement, node) for statement, node in zip(stores, left, strict=True))

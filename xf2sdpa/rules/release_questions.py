@@ -176,7 +176,8 @@ def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
     """What asks: uses of our modules and of variables that hold the version, look-ups, and names as strings."""
     names = file.names
     asking = _asking(file)
-    for load in (load for loads in names.loads.values() for load in loads):
+    asked = names.loads if asking else names.ours & names.loads.keys()
+    for load in (load for name in asked for load in names.loads[name]):
         scope = names.scope_at[id(load)]
         owner = scope.owner(load.id)
         bindings = owner.bindings.get(load.id, ()) if owner else ()
@@ -227,12 +228,8 @@ def _asking(file: FileDraft) -> set[int]:
     """The `id`s of all nodes in which the version of xformers is read."""
     names = file.names
     found: list[ast.expr] = [c for c in names.calls if is_lookup(c) and called_name(c.func) == "version"]
-    for load in (load for loads in names.loads.values() for load in loads):
-        node: ast.expr = load
-        while isinstance(parent := names.parents[id(node)], ast.Attribute):
-            node = parent
-            if node.attr == "__version__" and is_ours(names.resolve(node)):
-                found.append(node)
+    read = (node for node in names.parsed.of(ast.Attribute) if node.attr == "__version__")
+    found += (node for node in read if is_ours(names.resolve(node)))
     return {id(around) for node in found for around in (node, *names.ancestors(node))}
 
 

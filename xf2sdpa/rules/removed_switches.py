@@ -16,7 +16,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
-from xf2sdpa.analysis.asking import FINDING, is_question
+from xf2sdpa.analysis.asking import FINDING, is_named_as_question, is_question
 from xf2sdpa.analysis.diffusers_objects import class_of
 from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.analysis.imports import brings_ours, is_lookup, is_message, serves_questions, whole_name
@@ -194,7 +194,7 @@ class _Going:
 
 def _is_question(dotted: str) -> bool:
     """Whether an import brings a question of diffusers' own, which is loaded all the same."""
-    return dotted.startswith("diffusers.") and QUESTION.fullmatch(dotted.rpartition(".")[2]) is not None
+    return dotted.startswith("diffusers.") and is_named_as_question(dotted.rpartition(".")[2])
 
 
 def _only_tells(test: ast.expr) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,7 +43,7 @@ _CALLS = re.compile(r"\b(memory_efficient_attention|merge_attentions)")
 """As `NEEDLE`, but not in the names of other libraries' switches."""
 _FROM = re.compile(r"^[ \t]*from\s+[\w.]+\s+import\s+(?:\([^)]*\)|[^\n\\]*(?:\\\r?\n[^\n\\]*)*)", re.MULTILINE)
 _RENAMED = re.compile(r"\b(?:memory_efficient_attention\w*|merge_attentions)\s+as\s+(\w+)")
-_FED = re.compile(r"\bop\s*=\s*self\s*\.\s*(\w+)")
+_FED = re.compile(r"op(?<!\wop)\s*=\s*self\s*\.\s*(\w+)")
 """An attribute that is given as the operator's kernel."""
 _FLAG = re.compile(r"^[ \t]*(\w+)[ \t]*=[ \t]*(True|False)\b", re.MULTILINE)
 
@@ -187,7 +186,7 @@ def _callers(project: Project, users: Sequence[Source], options: RunOptions) -> 
 
 def _uses_operator(text: str) -> bool:
     """Whether a text reads the operator, by any name, or speaks of it: to import it and do no more is no use."""
-    if not _CALLS.search(text):
+    if not (NEEDLE.search(text) and _CALLS.search(text)):
         return False
     rest = _FROM.sub("", text)
     names = _RENAMED.findall(text)
@@ -218,7 +217,7 @@ def _plain_masks(project: Project, settings: Settings) -> str | None:
     root = Path(project.root)
     if settings.torch is None and excluded(root, first, last):
         return ""
-    whole = set(map(os.path.realpath, list_files([root]))) <= set(map(os.path.realpath, project.files))
+    whole = not project.lacking(list_files([root]))
     return _NO_GRADIENT if whole and takes_no_gradient(project.texts, root) else None
 
 

@@ -1,14 +1,12 @@
 """Jobs in several processes where that saves time, and an end to them when the run is interrupted."""
+# ruff: noqa: PLC0415 - what makes processes costs a small run a twentieth of its time, and it makes none
 
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import signal
 import sys
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 
 from xf2sdpa.codes import BROKEN_OFF
 from xf2sdpa.console import told
@@ -31,9 +29,9 @@ def collect_seldom() -> None:
     """Let the collector of cycles come less often: syntax trees are large, and hold none that matter.
 
     As it stands it looks through all that is there for each few hundred objects, which a parser makes in no time: a
-    third of a run. mypy does the same.
+    third of a run, and of what a run makes a twentieth is garbage at its end. mypy does the same.
     """
-    gc.set_threshold(100_000, 20, 50)
+    gc.set_threshold(3_000_000, 20, 50)
 
 
 def run_jobs(work: Sequence[Job], jobs: int) -> Generator[FileResult, None, None]:
@@ -44,6 +42,8 @@ def run_jobs(work: Sequence[Job], jobs: int) -> Generator[FileResult, None, None
     if (len(work) < PARALLEL_FROM or jobs == 1) and not any(len(job.source.text) > LARGE for job in work):
         yield from map(run_job, work)
         return
+    from concurrent.futures.process import BrokenProcessPool
+
     processes = min(jobs, len(work))
     size = max(1, len(work) // (jobs * 8))
     waiting = list(work)
@@ -68,6 +68,9 @@ def _in_pool(work: Sequence[Job], processes: int, size: int) -> Generator[FileRe
     Raises:
         BrokenProcessPool: one of the processes died.
     """
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     others = multiprocessing.active_children()
     with ProcessPoolExecutor(processes, initializer=_leave_interrupts_to_the_parent) as pool:
         try:
@@ -86,6 +89,8 @@ def _in_pool(work: Sequence[Job], processes: int, size: int) -> Generator[FileRe
 
 def _one_by_one(work: Sequence[Job]) -> Generator[FileResult, None, None]:
     """Results of work that may kill a process: a single one does all, so that it is known which file it died over."""
+    from concurrent.futures.process import BrokenProcessPool
+
     waiting = list(work)
     while waiting:
         done = 0

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
 from pathlib import Path
 
 from xf2sdpa.analysis.parsed import parse_once
@@ -145,8 +143,8 @@ def _of_notebook(path: str, text: str, *, sure: bool) -> Iterator[Mention]:
     if source is None:  # of another language
         return
     lines, cells = source.book.lines_in_file(), list(parts(source.text))
-    nodes = parse_once(source.text).nodes
-    for use in (*(imports if sure else needs)(nodes), *choices(nodes)):
+    found = parse_once(source.text)
+    for use in (*(imports if sure else needs)(found), *choices(found)):
         part = part_at(cells, use.line)
         line, said = _by_cell(lines[part.number - 1], part.number, use.line - part.line, use.text)
         yield Mention(path, line, "notebook", use.bearing, said, use.advice)
@@ -162,13 +160,13 @@ def _of_code(path: str, kind: str, text: str, *, sure: bool) -> Iterator[Mention
     if kind == "requirements":
         yield from _of_requirements(path, text)
     try:
-        nodes = parse_once(text).nodes
+        found = parse_once(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         if not sure:
             yield Mention(path, 1, kind, Bearing.UNSURE, "does not parse", "Look into it by hand.")
         return
     used: dict[int, Use] = {}
-    for use in (*(imports if sure else needs)(nodes), *choices(nodes)):
+    for use in (*(imports if sure else needs)(found), *choices(found)):
         used.setdefault(use.line, use)
     if kind == "requirements":  # its literals are told as such
         used = {line: use for line, use in used.items() if use.bearing is not Bearing.CHOICE}
@@ -181,8 +179,12 @@ def _of_code(path: str, kind: str, text: str, *, sure: bool) -> Iterator[Mention
 
 def _lines_with(word: re.Pattern[str], text: str) -> list[int]:
     """The numbers of the lines that hold a word, each once."""
-    ends = list(accumulate(map(len, text.splitlines(keepends=True))))
-    return list(dict.fromkeys(bisect_right(ends, match.start()) + 1 for match in word.finditer(text)))
+    return [number for number, line in enumerate(text.splitlines(), start=1) if _may_name(line) and word.search(line)]
+
+
+def _may_name(line: str) -> bool:
+    lowered = line.lower()
+    return "xformers" in lowered or "mslk" in lowered
 
 
 def _of_requirements(path: str, text: str) -> Iterator[Mention]:

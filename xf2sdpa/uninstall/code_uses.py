@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xf2sdpa.analysis.api import is_ours
@@ -16,6 +16,7 @@ from xf2sdpa.analysis.asking import FINDING, LOADING, is_question
 from xf2sdpa.analysis.foreign import PROCESSOR
 from xf2sdpa.analysis.imports import brings_ours
 from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.parsed import Parsed
 from xf2sdpa.model import Bearing
 
 _SWITCH = re.compile(
@@ -41,11 +42,12 @@ class Use:
     advice: str
 
 
-def needs(nodes: Iterable[ast.AST]) -> Iterator[Use]:
+def needs(file: Parsed) -> Iterator[Use]:
     """What raises, or takes another path, where xformers is not installed."""
-    for node in nodes:
-        if isinstance(node, ast.stmt) and brings_ours(node):
-            yield _needs(node, "imports it")
+    for node in file.of(ast.Import, ast.ImportFrom, ast.Call, ast.Subscript, ast.Attribute):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            if brings_ours(node):
+                yield _needs(node, "imports it")
         elif isinstance(node, ast.Call):
             yield from _of_call(node)
         elif isinstance(node, ast.Subscript) and _named(node.slice) and ast.unparse(node.value).endswith("modules"):
@@ -54,22 +56,23 @@ def needs(nodes: Iterable[ast.AST]) -> Iterator[Use]:
             yield _needs(node, "takes an operator that it registers")
 
 
-def imports(nodes: Iterable[ast.AST]) -> Iterator[Use]:
+def imports(file: Parsed) -> Iterator[Use]:
     """The imports that a rewrite left in a file."""
-    for node in nodes:
-        if isinstance(node, ast.stmt) and brings_ours(node):
+    for node in file.of(ast.Import, ast.ImportFrom):
+        if brings_ours(node):
             yield Use(node.lineno, Bearing.NEEDS, "imports it", _LEFT)
 
 
-def choices(nodes: Sequence[ast.AST]) -> Iterator[Use]:
+def choices(file: Parsed) -> Iterator[Use]:
     """Options of a command line, and names in strings, by which xformers is chosen."""
-    told = {id(part) for node in nodes if isinstance(node, ast.Raise) for part in ast.walk(node)}
-    for node in nodes:
-        if isinstance(node, ast.Call) and called_name(node.func) in _OPTIONS:
-            named = [arg for arg in node.args if isinstance(arg, ast.Constant) and "xformers" in str(arg.value)]
+    told = {id(part) for node in file.of(ast.Raise) for part in ast.walk(node)}
+    for node in file.of(ast.Call, ast.Constant):
+        if isinstance(node, ast.Call):
+            options = node.args if called_name(node.func) in _OPTIONS else []
+            named = [arg for arg in options if isinstance(arg, ast.Constant) and "xformers" in str(arg.value)]
             if named:
                 yield Use(node.lineno, Bearing.CHOICE, ast.unparse(named[0]), OPTION)
-        elif _named(node) and isinstance(node, ast.Constant) and id(node) not in told:
+        elif _named(node) and id(node) not in told:
             yield Use(node.lineno, Bearing.CHOICE, ast.unparse(node), _NAME)
 
 

@@ -23,8 +23,8 @@ from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.asking import is_question
 from xf2sdpa.analysis.foreign import conditions
 from xf2sdpa.analysis.imports import brings_ours, is_lookup
-from xf2sdpa.analysis.names import called_name
-from xf2sdpa.analysis.parsed import parse_once
+from xf2sdpa.analysis.names import called_name, dotted_name
+from xf2sdpa.analysis.parsed import Parsed, all_nodes, parse_once
 from xf2sdpa.codes import SHIELD
 from xf2sdpa.model import FileResult, Finding, FindingKind, Span
 from xf2sdpa.project.files import Project
@@ -34,6 +34,7 @@ _NEEDLE = re.compile(
     r"""^[ \t]*(?:from|import)[ \t](?:[^\n]*[\s,])?(?:xformers|mslk)\b|["'](?:xformers|mslk)["'.]""", re.MULTILINE
 )
 """Whatever `_uses` finds has one of these."""
+_WORDS = re.compile("xformers|mslk")
 _LOOKING_UP = re.compile(r"""\(["'](?:xformers|mslk)[.\w]*["']\)""")
 _Name = tuple[str, str]
 """A file, and a name that its module binds; an empty file for what comes from elsewhere."""
@@ -44,16 +45,14 @@ class _Text:
 
     def __init__(self, project: Project, file: str) -> None:
         self.file = file
-        self.nodes: list[ast.AST] = []
-        self.top: list[ast.stmt] = []
+        self.parsed = Parsed(ast.Module([], []))
         self.imported: dict[str, _Name] = {}
         self.modules: dict[str, str] = {}
         """The files that local names stand for as modules."""
         try:
-            found = parse_once(project.text(file))
+            self.parsed = parse_once(project.text(file))
         except (SyntaxError, ValueError, RecursionError):
             return
-        self.top, self.nodes = found.tree.body, found.nodes
         for statement in project.imports(file):
             self._take(project.graph, statement)
 
@@ -68,7 +67,7 @@ class _Text:
 
     def names_in(self, node: ast.AST) -> Iterator[_Name]:
         """What an expression or statement reads, by the file that it is taken from."""
-        for part in ast.walk(node):
+        for part in all_nodes(node):
             if isinstance(part, ast.Attribute) and (module := self._module_of(part.value)):
                 yield module, part.attr
             elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
@@ -76,14 +75,13 @@ class _Text:
 
     def _module_of(self, node: ast.expr) -> str | None:
         """The file that an expression stands for, as a module."""
-        plain = isinstance(node, ast.Name | ast.Attribute) and bool(self.modules)
-        return self.modules.get(ast.unparse(node)) if plain else None
+        return self.modules.get(dotted_name(node)) if self.modules else None
 
     @cached_property
     def definitions(self) -> dict[str, list[ast.stmt]]:
         """The statements at the top of the module that bind each name."""
         found: dict[str, list[ast.stmt]] = {}
-        for statement in self.top:
+        for statement in self.parsed.tree.body:
             for name in _bound(statement):
                 found.setdefault(name, []).append(statement)
         return found
@@ -129,12 +127,19 @@ def _answered(results: Sequence[FileResult], texts: _Texts) -> Iterator[FileResu
         if not asked:
             continue
         text = texts[result.path]
-        calls = [node for node in text.nodes if isinstance(node, ast.Call)]
+        calls = text.parsed.of(ast.Call)
         asking = [call for call in calls if is_question(call)]
-        left = any(_LOOKING_UP.search(ast.unparse(call)) for call in calls)
+        left = any(_LOOKING_UP.search(ast.unparse(call)) for call in _saying(text.parsed))
         if len(asking) == len(asked) and not left and all(_says_true(texts, text, call.func) for call in asking):
             kept = [finding for finding in result.findings if finding not in asked]
             yield replace(result, findings=kept)
+
+
+def _saying(file: Parsed) -> Iterator[ast.Call]:
+    """The calls in which the package's name stands as a string."""
+    named = (node for node in file.of(ast.Constant) if isinstance(node.value, str) and _WORDS.search(node.value))
+    for constant in named:
+        yield from (around for around in file.around(constant) if isinstance(around, ast.Call))
 
 
 def _says_true(texts: _Texts, text: _Text, function: ast.expr) -> bool:
@@ -168,10 +173,10 @@ def _held_back(results: Collection[FileResult], before: _Texts, after: _Texts) -
         return
     asked: dict[_Name, str] = {}
     for result in results:
-        if not _NEEDLE.search(result.new):
+        if not (_WORDS.search(result.new) and _NEEDLE.search(result.new)):
             continue
         text = after[result.path]
-        for use, tests in _guarded(text, list(_uses(text.nodes))):
+        for use, tests in _guarded(text, list(_uses(text.parsed))):
             place = f"`{ast.unparse(use)}` in {result.path}"
             asked |= {name: place for test in tests for name in text.names_in(test) if name not in asked}
     held: set[str] = set()
@@ -241,17 +246,16 @@ def _finding(result: FileResult, place: str) -> Finding:
 
 def _guarded(text: _Text, uses: Sequence[ast.stmt | ast.expr]) -> Iterator[tuple[ast.stmt | ast.expr, list[ast.expr]]]:
     """Each use, with the tests that decide whether it is reached."""
-    parents = {id(child): node for node in text.nodes for child in ast.iter_child_nodes(node)} if uses else {}
     for use in uses:
-        yield use, list(conditions(parents, use))
+        yield use, list(conditions(text.parsed.parents, use))
 
 
-def _uses(nodes: Sequence[ast.AST]) -> Iterator[ast.stmt | ast.expr]:
+def _uses(file: Parsed) -> Iterator[ast.stmt | ast.expr]:
     """What fails where xformers is not installed: its import, and the question for its release."""
-    for node in nodes:
-        if isinstance(node, ast.stmt) and brings_ours(node):
-            yield node
-        elif isinstance(node, ast.Call):
+    for node in file.of(ast.Import, ast.ImportFrom, ast.Call):
+        if not isinstance(node, ast.Call):
+            yield from [node] if brings_ours(node) else []
+        else:
             first = node.args[0] if node.args else None
             literal = first.value if isinstance(first, ast.Constant) else None
             by_string = called_name(node.func) in ("import_module", "__import__") and isinstance(literal, str)
@@ -263,4 +267,4 @@ def _bound(statement: ast.stmt) -> set[str]:
     """The names that a statement binds in its own scope, however deep in its blocks."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {statement.name}
-    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return {node.id for node in all_nodes(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
