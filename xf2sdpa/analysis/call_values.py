@@ -280,7 +280,7 @@ class CallValues(Expressions):
         if in_place:
             name = name[:-1]
         known = library_calls.method(name, arguments) if isinstance(base, Unknown) else None
-        if known is not None:
+        if known is not None and not self._has_own(name):
             return known
         if name not in OPERATIONS or as_tensor(base) is None:
             return Unknown(arguments.token)
@@ -288,6 +288,11 @@ class CallValues(Expressions):
         if in_place and isinstance(func.value, ast.Name):
             self.env.variables[func.value.id] = value
         return value
+
+    def _has_own(self, name: str) -> bool:
+        """Whether a class of the file that is no fork of a library's has a method of a library's name."""
+        classes = ((s.node, s) for s in self.names.scopes.values() if isinstance(s.node, ast.ClassDef))
+        return any(name in scope.bindings and node.name not in library_calls.CLASSES for node, scope in classes)
 
     def _mask_method(self, base: Value, name: str, arguments: Arguments) -> Value:
         mask = base if isinstance(base, Mask) else None

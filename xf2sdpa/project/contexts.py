@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.scopes import Scope
 from xf2sdpa.project.index import FunctionNode, Index, Parsed, Unknowable
+from xf2sdpa.project.lineage import foreign_bases, is_foreign
 
 _QUESTIONS = frozenset(
     {"super", "isinstance", "issubclass", "type", "hasattr", "len", "id", "print", "repr", "str", "bool"}
@@ -26,11 +27,16 @@ _SAME_OBJECT = frozenset(
 )  # fmt: skip
 """Methods that return the object, or one out of a container."""
 _HANDING_OUT = frozenset(
-    {"get_submodule", "register_forward_pre_hook", "__dict__", "__class__", "register_module", "add_module", "__call__"}
+    {"register_forward_pre_hook", "__dict__", "__class__", "register_module", "add_module", "__call__"}
 )  # fmt: skip
 """What gives an object's parts to somebody, or changes what a call of it gets."""
-PARTS = ("modules", "named_modules", "children", "named_children")
+PARTS = ("modules", "named_modules", "children", "named_children", "get_submodule")
 """What goes through the parts of a module, whichever they are."""
+_KEEPING = frozenset(
+    {"ABC", "Generic", "Protocol", "NamedTuple", "ConfigMixin", "ModelMixin", "PyTorchModelHubMixin", "PreTrainedModel",
+     "LightningModule", "LightningDataModule", "Dataset", "Callback", "Exception", "Enum"}
+)  # fmt: skip
+"""Classes of other libraries that call no attribute which a class of ours adds."""
 _PAIRING = frozenset({"named_modules", "named_children", "enumerate", "items"})
 """What pairs each thing with its name or number."""
 _OF_A_CLASS = frozenset(
@@ -38,7 +44,12 @@ _OF_A_CLASS = frozenset(
 )
 _IDLE = (ast.If, ast.While, ast.Assert, ast.Compare, ast.UnaryOp, ast.Expr, ast.Delete, ast.FormattedValue)
 """Where nothing becomes of an expression: a comparison, a condition, a statement of its own."""
-_HARMLESS_DECORATORS = frozenset({"staticmethod", "torch.no_grad", "torch.inference_mode", "no_grad", "override"})
+_HARMLESS_DECORATORS = frozenset(
+    {"staticmethod", "torch.no_grad", "torch.inference_mode", "no_grad", "override", "abstractmethod", "torch.compile",
+     "torch.autocast", "torch.amp.autocast", "torch.cuda.amp.autocast", "torch.jit.ignore", "torch.jit.export",
+     "torch.compiler.disable", "torch._dynamo.disable", "typing.override", "typing_extensions.override",
+     "abc.abstractmethod"}
+)  # fmt: skip
 
 
 class Contexts:
@@ -49,6 +60,7 @@ class Contexts:
     """
 
     index: Index
+    in_sequence: bool
     _returning: set[str]
     _given: list[tuple[Parsed, ast.Call, int]]
 
@@ -120,19 +132,24 @@ class Contexts:
             if name in _PASSING:
                 self._use(file, call, level)
                 return True
-        if (dotted == "functools.partial" and call.args[0] is node) or (
-            dotted.startswith("torch.nn.") and name in _CONTAINERS
-        ):
+        if dotted == "functools.partial" and call.args[0] is node:
+            if level == 1 and len(call.args) + len(call.keywords) > 1:
+                return False  # its calls do not show all that the thing is given
+            self._use(file, call, level)
+            return True
+        if dotted.startswith("torch.nn.") and name in _CONTAINERS:
+            self.in_sequence |= name == "Sequential"
             self._use(file, call, level)
             return True
         if self._fills_own_container(name, level):
             self._use(file, call, level)
             return True
         if isinstance(call.func, ast.Attribute) and name in _FILLING:
+            self.in_sequence |= "Sequential" in self.index.project.text(file.path)
             return self._target(file, call.func.value, level)
         if name == "getattr" and call.args[0] is node and len(call.args) > 1:
             return isinstance(call.args[1], ast.Constant) and call.args[1].value not in ("forward", "__call__")
-        if self._is_foreign(file, dotted) or isinstance(node, ast.Starred) or _is_parameter(file, call.func):
+        if self._is_foreign(file, dotted) or isinstance(node, ast.Starred) or is_parameter(file, call.func):
             return False
         if name == "__init__" and self._is_kept_by_a_library(file, call):
             return False
@@ -145,7 +162,7 @@ class Contexts:
         function = call.func
         if file.names.resolve(function) == "functools.partial" and call.args:
             function = call.args[0]
-        if called_name(function) in self._returning or _is_parameter(file, function):
+        if called_name(function) in self._returning or is_parameter(file, function):
             self._use(file, call, level)
 
     def _fills_own_container(self, name: str, level: int) -> bool:
@@ -159,6 +176,7 @@ class Contexts:
             methods = [f for f in klass.body if isinstance(f, FunctionNode)]
             if not bases & _CONTAINERS or any(method.name == "__init__" for method in methods):
                 return False
+            self.in_sequence |= "Sequential" in bases
             for method in methods:
                 self._hold(file, "self", file.names.scopes[id(method)], level)
         return bool(found)
@@ -181,13 +199,7 @@ class Contexts:
         return bool(takers)
 
     def _is_foreign(self, file: Parsed, dotted: str) -> bool:
-        """Whether a dotted path is of another library."""
-        if not dotted:
-            return False
-        bare = dotted.lstrip(".")
-        parts = bare.split(".")
-        graph, dots = self.index.project.graph, len(dotted) - len(bare)
-        return all(graph.module(file.path, dots, ".".join(parts[:n])) is None for n in range(len(parts), 0, -1))
+        return is_foreign(self.index, file, dotted)
 
     def _in_keyword(self, file: Parsed, parent: ast.keyword, node: ast.expr, level: int) -> bool:
         call = file.names.parents[id(parent)]
@@ -196,7 +208,7 @@ class Contexts:
         dotted = file.names.resolve(call.func) or ""
         if dotted != "functools.partial" and (self._is_foreign(file, dotted) or dotted == "dict"):
             return False
-        by_name = dotted != "functools.partial" and not _is_parameter(file, call.func)
+        by_name = dotted != "functools.partial" and not is_parameter(file, call.func)
         takers = self._takers(called_name(call.func)) if by_name else []
         if called_name(call.func) == "dict" or (takers and not any(parent.arg in _parameters(f) for _, f in takers)):
             return False
@@ -241,12 +253,19 @@ class Contexts:
             return True
         if isinstance(target, ast.Attribute):
             self._hold_attribute(target.attr, level)
-            return True
+            return self._stays_ours(file, target)
         if isinstance(target, ast.Tuple | ast.List):
             return all(self._target(file, element, level) for element in target.elts)
         if isinstance(target, ast.Starred | ast.Subscript):
             return self._target(file, target.value, level)
         return False
+
+    def _stays_ours(self, file: Parsed, target: ast.Attribute) -> bool:
+        """Whether what an attribute is set to is called by the project alone: not one of another library's objects."""
+        if not (isinstance(target.value, ast.Name) and target.value.id == "self"):
+            return False
+        klass = next((node for node in file.names.ancestors(target) if isinstance(node, ast.ClassDef)), None)
+        return klass is None or not foreign_bases(self.index, file, klass) - _KEEPING
 
     @staticmethod
     def _scope_of(file: Parsed, node: ast.AST) -> Scope:
@@ -285,7 +304,7 @@ class Contexts:
         if not isinstance(function, FunctionNode) or (function.name.startswith("__") and function.name.endswith("__")):
             return False
         decorated = [called_name(d.func if isinstance(d, ast.Call) else d) for d in function.decorator_list]
-        if isinstance(node, ast.Name) and _is_parameter(file, node) and node.id in _parameters(function):
+        if isinstance(node, ast.Name) and is_parameter(file, node) and node.id in _parameters(function):
             if function.name not in self._returning:
                 self._returning.add(function.name)
                 for home, call, above in list(self._given):
@@ -293,7 +312,7 @@ class Contexts:
                         self._use(home, call, above)
             return True
         if "property" not in decorated:
-            self._check_decorators(file, function)
+            check_decorators(file, function)
         self._define(file, function, level if "property" in decorated else level + 1)
         return True
 
@@ -331,15 +350,20 @@ class Contexts:
         if not found:
             raise Unknowable(f"no function of the project has a parameter {name}")
 
-    @staticmethod
-    def _check_decorators(file: Parsed, node: FunctionNode) -> None:
-        for decorator in node.decorator_list:
-            function = decorator.func if isinstance(decorator, ast.Call) else decorator
-            if (file.names.resolve(function) or called_name(function)) not in _HARMLESS_DECORATORS:
-                raise Unknowable(f"{node.name} is decorated, line {node.lineno}")
+
+def check_decorators(file: Parsed, node: FunctionNode) -> None:
+    """Check that what decorates a function hands its arguments on as they are.
+
+    Raises:
+        Unknowable: it may not.
+    """
+    for decorator in node.decorator_list:
+        function = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if (file.names.resolve(function) or called_name(function)) not in _HARMLESS_DECORATORS:
+            raise Unknowable(f"{node.name} is decorated, line {node.lineno}")
 
 
-def _is_parameter(file: Parsed, function: ast.expr) -> bool:
+def is_parameter(file: Parsed, function: ast.expr) -> bool:
     """Whether a called name is a parameter, so that functions of that name are not what it stands for."""
     if not isinstance(function, ast.Name):
         return False

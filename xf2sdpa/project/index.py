@@ -21,16 +21,27 @@ from xf2sdpa.files.errors import DiscoverError
 from xf2sdpa.files.listing import list_files
 from xf2sdpa.files.reading import read_regular
 from xf2sdpa.project.files import Project
+from xf2sdpa.project.strings import RUNS_CODE, names_it
 
 MOST_FILES = 400
 """As many files are parsed for the questions of a run; beyond them nothing is known."""
-_OTHER_FILES = ("*.yaml", "*.yml", "*.json", "*.toml", "*.cfg", "*.ini", "*.gin", "*.txt", "*.sh", "*.ipynb")
+_OTHER_FILES = (
+    *("*.yaml", "*.yml", "*.json", "*.json5", "*.jsonnet", "*.libsonnet", "*.toml", "*.cfg", "*.conf", "*.ini"),
+    *("*.gin", "*.txt", "*.sh", "*.j2", "*.ipynb"),
+)
 """Files that may name a class or function which a program then looks up."""
 _LARGEST = 1_000_000
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _LOOK_UPS = frozenset({"getattr", "attrgetter", "methodcaller", "import_string", "locate"})
-_LOADERS = frozenset({"torch.load", "pickle.load", "torch.jit.load", "joblib.load", "dill.load"})
-_LOADED = re.compile(r"\b(?:torch|pickle|jit|joblib|dill)\.load\(")
+_LOADERS = frozenset(
+    {"torch.load", "pickle.load", "pickle.loads", "torch.jit.load", "joblib.load", "dill.load", "dill.loads",
+     "cloudpickle.load", "cloudpickle.loads", "torch.package.load"}
+)  # fmt: skip
+_LOADED = re.compile(
+    r"\b(?:torch|pickle|jit|joblib|dill|cloudpickle)\.loads?\(|"
+    r"\bfrom +(?:torch|pickle|torch\.jit|joblib|dill|cloudpickle) +import\b[^\n]*\bloads?\b|"
+    r"\bimport +(?:torch|pickle|joblib|dill|cloudpickle) +as\b"
+)
 _NAMESPACES = frozenset({"globals", "vars", "locals"})
 _COMPUTED = re.compile(
     r"getattr\(|\b(?:globals|vars|locals)\(\)|__dict__|attrgetter|methodcaller|locate\(|import_string"
@@ -112,6 +123,8 @@ class Index:
         self._parsed: dict[str, Parsed | None] = {}
         self._holding: dict[str, list[Parsed]] = {}
         self._named_elsewhere: dict[str, bool] = {}
+        self.handed_on: dict[str, str] = {}
+        """Where modules are handed on whole, by their files; empty where they are not."""
 
     def file(self, path: str) -> Parsed | None:
         """A file; None if it does not parse.
@@ -162,8 +175,8 @@ class Index:
             if os.path.basename(parsed.path) == "hubconf.py":  # noqa: PTH119
                 raise Unknowable(f"{name} is handed out by hubconf.py")
             for constant in parsed.names.strings:
-                value = str(constant.value)
-                if (value == name or value.endswith(f".{name}")) and _may_look_up(parsed, constant, as_attribute):
+                found = names_it(str(constant.value), name, runs_code=self._runs_code and not as_attribute)
+                if found and _may_look_up(parsed, constant, as_attribute):
                     raise Unknowable(f"{parsed.path}:{constant.lineno} names {name} in a string")
         for look_up in self._look_ups:
             if look_up.may_be(name, home):
@@ -181,14 +194,20 @@ class Index:
             raise Unknowable(f"{self._loaded_models[0]} calls what it has loaded")
 
     @cached_property
+    def _runs_code(self) -> bool:
+        """Whether anything runs code that stands in a string."""
+        holding = self.project.holding("eval", "exec", "timeit", "Timer")
+        return any(RUNS_CODE.search(self.project.text(path)) for path in holding)
+
+    @cached_property
     def _loaded_models(self) -> list[str]:
         found = []
-        for path in self.project.holding("load"):
+        for path in self.project.holding("load", "loads"):
             if _LOADED.search(self.project.text(path)) is None:
                 continue
             parsed = self.file(path)
             if parsed is not None:
-                calls = (call for call in parsed.names.calls if _is_loaded(call.func, parsed.names))
+                calls = (call for call in parsed.names.calls if _is_loaded(call.func, parsed))
                 found += [f"{path}:{call.lineno}" for call in calls]
         return found
 
@@ -217,7 +236,7 @@ class Index:
         base = node.value if isinstance(node, ast.Subscript) else node.args[0] if isinstance(node, ast.Call) else None
         base = base.value if isinstance(base, ast.Attribute) and base.attr == "__dict__" else base
         if isinstance(base, ast.Name) and base.id == "self":
-            return dict.fromkeys(parsed.functions, frozenset())
+            return dict.fromkeys({*parsed.functions, *self._methods_of_derived(parsed, node)}, frozenset())
         if isinstance(base, ast.Call):  # `globals()`, `vars()`, or what nobody can follow
             return self._bound_in(parsed) if called_name(base.func) in _NAMESPACES else {}
         base = base.value if isinstance(base, ast.Subscript) else base
@@ -230,6 +249,19 @@ class Index:
         target = self.project.graph.module(parsed.path, len(dotted) - len(bare), bare)
         module = self.file(target) if target is not None else None
         return self._bound_in(module) if module is not None else {}
+
+    def _methods_of_derived(self, parsed: Parsed, node: ast.AST) -> set[str]:
+        """The methods of the classes, in any file, that derive from the class around a node, judged by names."""
+        around = next((n for n in parsed.names.ancestors(node) if isinstance(n, ast.ClassDef)), None)
+        known = [around.name] if around is not None else []
+        methods: set[str] = set()
+        for name in known:  # grows
+            for home in self.holding(name):
+                for klass in (k for classes in home.classes.values() for k in classes):
+                    if name in {ast.unparse(base).rpartition(".")[2] for base in klass.bases}:
+                        methods |= {part.name for part in klass.body if isinstance(part, FunctionNode)}
+                        known += [klass.name] if klass.name not in known else []
+        return methods
 
     def _bound_in(self, module: Parsed) -> dict[str, frozenset[str]]:
         """What a module binds, with the files that each name may come from."""
@@ -262,20 +294,24 @@ class Index:
         return texts
 
 
-def _is_loaded(function: ast.expr, names: Names) -> bool:
-    """Whether what is called was loaded whole: `torch.load(path).eval()(x)`, also by way of a variable."""
+def _is_loaded(function: ast.expr, parsed: Parsed) -> bool:
+    """Whether what is called was loaded whole: `torch.load(path).eval()(x)`, also by way of a variable or attribute."""
+    names = parsed.names
     if isinstance(function, ast.Attribute) and function.attr == "forward":
         function = function.value
     values: list[ast.expr] = [function]
     if isinstance(function, ast.Name):
         scope = names.scope_at[id(function)].owner(function.id)
         values = [b.value for b in scope.bindings[function.id] if b.value is not None] if scope is not None else []
-    return any(_loads(value) for value in values)
+    if isinstance(function, ast.Attribute):
+        stored = (names.parents[id(n)] for n in parsed.attributes[function.attr] if isinstance(n.ctx, ast.Store))
+        values += [s.value for s in stored if isinstance(s, ast.Assign | ast.AnnAssign) and s.value is not None]
+    return any(_loads(value, names) for value in values)
 
 
-def _loads(node: ast.expr) -> bool:
+def _loads(node: ast.expr, names: Names) -> bool:
     while isinstance(node, ast.Call):
-        if isinstance(node.func, ast.Attribute) and ast.unparse(node.func) in _LOADERS:
+        if (names.resolve(node.func) or ast.unparse(node.func)) in _LOADERS:
             return True
         node = node.func.value if isinstance(node.func, ast.Attribute) else node.func
     return False
@@ -289,7 +325,9 @@ def _may_look_up(parsed: Parsed, constant: ast.Constant, as_attribute: bool) -> 
     for parent in parsed.names.ancestors(constant):
         if isinstance(parent, ast.Call) and as_attribute:
             return called_name(parent.func) in {*_LOOK_UPS, "setattr", "delattr"}
-        if isinstance(parent, ast.arg | ast.Expr) or (as_attribute and isinstance(parent, ast.stmt)):
+        if isinstance(parent, ast.Expr) and not as_attribute:
+            return parent.value is not constant
+        if isinstance(parent, ast.arg) or (as_attribute and isinstance(parent, ast.stmt)):
             return False
         if isinstance(parent, ast.Assign | ast.AugAssign | ast.AnnAssign):
             targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
