@@ -19,8 +19,10 @@ from xf2sdpa.analysis.names import Names, called_name
 from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.files.errors import DiscoverError
 from xf2sdpa.files.listing import list_files
+from xf2sdpa.files.notebook import is_notebook
 from xf2sdpa.files.reading import read_regular
 from xf2sdpa.project.files import Project
+from xf2sdpa.project.notebook_words import words_of
 from xf2sdpa.project.strings import RUNS_CODE, names_it
 
 MOST_FILES = 400
@@ -288,7 +290,8 @@ class Index:
         for path in paths:
             try:
                 if Path(path).stat().st_size <= _LARGEST:
-                    texts.append(read_regular(path).decode("utf-8", "replace"))
+                    text = read_regular(path).decode("utf-8", "replace")
+                    texts.append(words_of(str(path), text) if is_notebook(path) else text)
             except OSError:
                 continue
         return texts

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.projects.ways import Way
 
 OPS = """\
@@ -54,9 +56,18 @@ def call(text: str, more: str = "") -> dict[str, str]:
     return PROJECT | {"model.py": MODEL.replace(CALL, text) + more}
 
 
+def notebook(*lines: str) -> dict[str, str]:
+    """The project with a notebook of one cell."""
+    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    cell["source"] = [f"{line}\n" for line in lines]
+    book = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    return PROJECT | {"demo.ipynb": json.dumps(book, indent=1)}
+
+
 RANKS = Way(
     "ops.py",
     accepted={
+        "a notebook has one of its own": notebook("class Attend:", "    pass", "Attend()(1)"),
         "one call": PROJECT,
         "two calls": call("(self.attend(q) + self.attend(q * 2))"),
         "in a list of modules": made("self.attend = nn.ModuleList([Attend()])[0]"),
@@ -76,6 +87,11 @@ RANKS = Way(
         | {"ops.py": OPS + "\n    def __call__(self, query):\n        return super().__call__(query.flatten(0, 1))\n"},
         "a module handed on": PROJECT
         | {"other.py": "import ops\n\n\ndef use(pick, name):\n    return pick(ops, name)\n"},
+        "a notebook imports it": notebook("from ops import Attend", "Attend()(x)"),
+        "a notebook takes all": notebook("from ops import *", "class Attend:", "    pass"),
+        "a notebook reads it": notebook("import ops", "class Attend:", "    pass", "ops.Attend()(x)"),
+        "a notebook of another kind": notebook("Attend()(x)"),
+        "a notebook's command": notebook("!python -c 'from ops import Attend'", "class Attend:", "    pass"),
         "code in a string": call(CALL, "\n\ndef use(x):\n    return eval('Attend()(x)')\n"),
     },
 )  # fmt: skip
