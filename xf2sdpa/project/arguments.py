@@ -55,3 +55,19 @@ def argument_of(call: Call, function: FunctionNode, parameter: str) -> ast.expr 
 def is_none(node: ast.expr | None) -> bool:
     """Whether an expression is None, written out."""
     return isinstance(node, ast.Constant) and node.value is None
+
+
+def taken_out_of_keywords(file: Parsed, name: str) -> int:
+    """The line where a function reads a keyword argument out of its `**kwargs` by its name; 0 if none does."""
+    for constant in file.names.strings:
+        if constant.value != name:
+            continue
+        parent = file.names.parents[id(constant)]
+        base: ast.AST | None = parent.value if isinstance(parent, ast.Subscript) else None
+        if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute):
+            base = parent.func.value
+        function = file.names.function(constant)
+        taken = function.args.kwarg if isinstance(function, FunctionNode) else None
+        if taken is not None and isinstance(base, ast.Name) and base.id == taken.arg:
+            return constant.lineno
+    return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.scopes import Scope
+from xf2sdpa.project.arguments import taken_out_of_keywords
 from xf2sdpa.project.index import FunctionNode, Index, Parsed, Unknowable
 from xf2sdpa.project.lineage import foreign_bases, is_foreign
 
@@ -42,7 +43,7 @@ _PAIRING = frozenset({"named_modules", "named_children", "enumerate", "items"})
 _OF_A_CLASS = frozenset(
     {"__name__", "__module__", "__doc__", "__qualname__", "items", "values", "get", "keys", "append"}
 )
-_IDLE = (ast.If, ast.While, ast.Assert, ast.Compare, ast.UnaryOp, ast.Expr, ast.Delete, ast.FormattedValue)
+_IDLE = (ast.If, ast.While, ast.Assert, ast.UnaryOp, ast.Expr, ast.Delete, ast.FormattedValue)
 """Where nothing becomes of an expression: a comparison, a condition, a statement of its own."""
 _HARMLESS_DECORATORS = frozenset(
     {"staticmethod", "torch.no_grad", "torch.inference_mode", "no_grad", "override", "abstractmethod", "torch.compile",
@@ -89,9 +90,42 @@ class Contexts:
         if handler is None and isinstance(parent, _IDLE):
             return
         if _is_annotation(file, node):
+            if level > 1:
+                self._annotates(file, node)
             return
         line = getattr(node, "lineno", 0)
         raise Unknowable(f"{file.path}:{line} hands on {ast.unparse(node)}")
+
+    def _annotates(self, file: Parsed, node: ast.expr) -> None:
+        """Count as an object of a class what is annotated as one, or as a class what is `type[…]`."""
+        child: ast.AST = node
+        level = 1
+        for parent in file.names.ancestors(node):
+            if isinstance(parent, ast.Subscript) and called_name(parent.value) in ("type", "Type"):
+                level = 2
+            if isinstance(parent, ast.arg):
+                self._hold(file, parent.arg, file.names.scopes[id(file.names.function(parent))], level)
+            elif isinstance(parent, ast.AnnAssign) and isinstance(parent.target, ast.Name):
+                self._target(file, parent.target, level)
+            elif isinstance(parent, FunctionNode) and parent.returns is child:
+                self._define(file, parent, level + 1)
+            if isinstance(parent, ast.arg | ast.stmt):
+                return
+            child = parent
+
+    def _in_compare(self, file: Parsed, parent: ast.Compare, node: ast.expr, level: int) -> bool:
+        """`type(x) is Class` asks whether x is an object of it."""
+        for side in (parent.left, *parent.comparators):
+            if level > 1 and isinstance(side, ast.Call) and called_name(side.func) == "type" and len(side.args) == 1:
+                self._asked_for(file, side.args[0])
+        return True
+
+    def _asked_for(self, file: Parsed, node: ast.expr) -> None:
+        """Count as an object of a class what is asked whether it is one."""
+        if isinstance(node, ast.Attribute):
+            self._hold_attribute(node.attr, 1)
+        elif isinstance(node, ast.Name) and (owner := file.names.scope_at[id(node)].owner(node.id)) is not None:
+            self._hold(file, node.id, owner, 1)
 
     def _in_attribute(self, file: Parsed, parent: ast.Attribute, node: ast.expr, level: int) -> bool:
         call = file.names.parents[id(parent)]
@@ -124,9 +158,11 @@ class Contexts:
     def _as_argument(self, file: Parsed, call: ast.Call, node: ast.expr, level: int) -> bool:
         name, dotted = called_name(call.func), file.names.resolve(call.func) or ""
         if isinstance(call.func, ast.Name) and not dotted:
-            if name == "type" and level == 1:
-                self._use(file, call, 2)  # its class
-                return True
+            if name == "type" and (level == 1 or len(call.args) > 1):
+                self._use(file, call, 2)  # its class, or one that derives from it
+                return len(call.args) == 1
+            if name == "isinstance" and level > 1:
+                self._asked_for(file, call.args[0])
             if name in _QUESTIONS:
                 return True
             if name in _PASSING:
@@ -148,7 +184,7 @@ class Contexts:
             self.in_sequence |= "Sequential" in self.index.project.text(file.path)
             return self._target(file, call.func.value, level)
         if name == "getattr" and call.args[0] is node and len(call.args) > 1:
-            return isinstance(call.args[1], ast.Constant) and call.args[1].value not in ("forward", "__call__")
+            return isinstance(call.args[1], ast.Constant) and call.args[1].value not in {"forward", *_HANDING_OUT}
         if self._is_foreign(file, dotted) or isinstance(node, ast.Starred) or is_parameter(file, call.func):
             return False
         if name == "__init__" and self._is_kept_by_a_library(file, call):
@@ -341,7 +377,7 @@ class Contexts:
         """
         found = False
         for file in self.index.holding(name):
-            if place := _taken_out_of_keywords(file, name):
+            if place := taken_out_of_keywords(file, name):
                 raise Unknowable(f"{file.path}:{place} takes {name} out of its keyword arguments")
             for node in (function for functions in file.functions.values() for function in functions):
                 if name in _parameters(node) and (node.args.kwarg is not None or keywords <= _parameters(node)):
@@ -377,22 +413,6 @@ def _of_items(iterated: ast.expr, target: ast.expr) -> ast.expr:
     if paired and isinstance(target, ast.Tuple) and len(target.elts) == 2:
         return target.elts[1]
     return target
-
-
-def _taken_out_of_keywords(file: Parsed, name: str) -> int:
-    """The line where a function reads a keyword argument out of its `**kwargs` by its name; 0 if none does."""
-    for constant in file.names.strings:
-        if constant.value != name:
-            continue
-        parent = file.names.parents[id(constant)]
-        base: ast.AST | None = parent.value if isinstance(parent, ast.Subscript) else None
-        if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute):
-            base = parent.func.value
-        function = file.names.function(constant)
-        taken = function.args.kwarg if isinstance(function, FunctionNode) else None
-        if taken is not None and isinstance(base, ast.Name) and base.id == taken.arg:
-            return constant.lineno
-    return 0
 
 
 def _parameters(function: FunctionNode) -> set[str]:

@@ -226,6 +226,7 @@ class Index:
                 if parsed is not None and key is not None and not isinstance(key, ast.Constant):
                     pattern = _fragments(key, parsed.names)
                     names = {} if pattern else self._names_in(parsed, node)
+                    names = names | dict.fromkeys(_written_out(key, parsed.names), frozenset())
                     found.append(_LookUp(f"{path}:{getattr(node, 'lineno', 1)}", pattern, names))
         return found
 
@@ -350,6 +351,21 @@ def _looked_up(node: ast.AST) -> ast.expr | None:
     base = node.value
     by_call = isinstance(base, ast.Call) and called_name(base.func) in _NAMESPACES
     return node.slice if by_call or (isinstance(base, ast.Attribute) and base.attr == "__dict__") else None
+
+
+def _written_out(key: ast.expr, names: Names) -> set[str]:
+    """Names among those that a variable may hold: what is assigned, a parameter's default, what a loop goes through."""
+    scope = names.scope_at[id(key)].owner(key.id) if isinstance(key, ast.Name) else None
+    found: list[ast.AST] = []
+    for binding in scope.bindings[key.id] if scope is not None and isinstance(key, ast.Name) else ():
+        around = names.parents.get(id(binding.node))
+        found += [binding.value] if binding.value is not None else []
+        if isinstance(around, ast.arguments):
+            found += [d for d in (*around.defaults, *around.kw_defaults) if d is not None]
+        if isinstance(around, ast.For | ast.comprehension):
+            found.append(around.iter)
+    parts = (part for node in found for part in ast.walk(node))
+    return {part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)}
 
 
 def _fragments(key: ast.expr, names: Names) -> re.Pattern[str] | None:

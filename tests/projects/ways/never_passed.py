@@ -40,6 +40,10 @@ WAY = Way(
         ),
         "partial of the class": by_class("from functools import partial\n\nmake = partial(MemEff, 24, heads=3)\nmake()"),
         "a module that is read": in_main("import attention\n\nprint(attention.MemEff, hasattr(attention, 'x'))"),
+        "asked for": in_main(
+            "def weights(part: nn.Module):\n    if isinstance(part, MemEff):\n        nn.init.zeros_(part.qkv.bias)",
+            "import torch.nn as nn\nfrom attention import MemEff\n",
+        ),
         "weights are loaded": in_main("def load(net, path):\n    net.load_state_dict(torch.load(path))"),
     },
     refused={
@@ -123,6 +127,28 @@ WAY = Way(
         "loaded by a function": in_main(
             "def use(f, x, m):\n    part = load(f)\n    return part(x, m)", "from pickle import load\n"
         ),
+        "asked for and called": in_main(
+            "def use(parts, x, m):\n    return [p(x, m) for p in parts if isinstance(p, MemEff)]",
+            "from attention import MemEff\n",
+        ),
+        "asked for and hooked": in_main(
+            "def use(part, f):\n    if type(part) is MemEff:\n        part.register_forward_pre_hook(f, with_kwargs=True)",
+            "from attention import MemEff\n",
+        ),
+        "annotated and called": in_main(
+            "def use(part: MemEff, x, m):\n    return part(x, m)", "from attention import MemEff\n"
+        ),
+        "its class annotated": in_main(
+            "def use(kind: type[MemEff], x, m):\n    return kind(24, 3)(x, m)", "from attention import MemEff\n"
+        ),
+        "what returns it": in_main(
+            "def part(net) -> MemEff:\n    return net.first\n\n\ndef use(net, x, m):\n    return part(net)(x, m)",
+            "from attention import MemEff\n",
+        ),
+        "a hook by its name": in_main("def use(net, f):\n    getattr(net.attn, 'register_forward_pre_hook')(f)"),
+        "a class made by type": by_class("Kind = type('Kind', (MemEff,), {})\n\n\ndef use(x, m):\n    return Kind(24, 3)(x, m)"),
+        "by names in a list": in_main("def use(net, x, m):\n    return [getattr(net, n)(x, m) for n in ('attn', 'other')]"),
+        "by a default name": in_main("def use(net, x, m, name='attn'):\n    return getattr(net, name)(x, m)"),
         "a parameter set before": changed(
             model=MODEL.replace("(self, x):", "(self, x, mask=None):").replace(
                 "        return x + self.attn(x)", "        mask = mask or None\n        return x + self.attn(x, mask)"
