@@ -75,3 +75,11 @@ def test_it_is_refused(name: str, case: str, tmp_path: Path) -> None:
     new = rewritten(root, way)
     assert "memory_efficient_attention(q" in new
     assert "scaled_dot_product_attention(" not in new
+
+
+def test_a_question_whose_error_is_swallowed_states_nothing(tmp_path: Path) -> None:
+    """`with suppress(ValueError): a, b, c, d = q.shape` lets three dimensions pass: they must not be turned over."""
+    lines = ("import contextlib", "with contextlib.suppress(ValueError):", "    a, b, c, d = q.shape")
+    root = laid_out(tmp_path, proved.table(*lines))
+    new = rewritten(root, proved.ASSERTIONS)
+    assert "    if q.ndim != 4:\n        raise NotImplementedError(" in new

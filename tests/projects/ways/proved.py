@@ -96,6 +96,8 @@ ASSERTIONS = Way(
             "if attn is None:\n        assert q.ndim == 4\n    else:\n        assert q.ndim == 3"
         ),
         "of less than": asserted("assert q.ndim > 3"),
+        "before other data is put in": asserted("assert q.ndim == 4", "q.data = attn.data"),
+        "before it is given another shape": asserted("assert q.ndim == 4", "q.resize_(attn.sizes)"),
     },
 )
 RECORDED_FUNCTION = """\
