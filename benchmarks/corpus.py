@@ -196,6 +196,8 @@ def unexplained(old: bytes, new: bytes) -> Iterator[str]:
             continue
         if not come and all(is_idle_import(line, new) for line in gone):
             continue
+        if is_narrowed_import(gone, come, new):
+            continue
         if not b"".join(gone).strip() and not b"".join(come).strip() and near_ours(before, first, last):
             continue  # blank lines around a statement that went
         yield f"{first + 1}: {b''.join(gone)!r} -> {b''.join(come)!r}"
@@ -207,6 +209,20 @@ REASON = re.compile(
     rb"import torch\.nn\.functional|import torch$",
     re.IGNORECASE,
 )
+
+
+def is_narrowed_import(gone: list[bytes], come: list[bytes], new: bytes) -> bool:
+    """Whether an import only lost names that nothing of the new text has: they served what went elsewhere."""
+    try:
+        (old,), (rest,) = (ast.parse(b"".join(lines).strip()).body for lines in (gone, come))
+    except (SyntaxError, ValueError):
+        return False
+    if not (isinstance(old, ast.ImportFrom) and isinstance(rest, ast.ImportFrom)):
+        return False
+    before, after = ({(alias.name, alias.asname) for alias in node.names} for node in (old, rest))
+    lost = {(asname or name).encode() for name, asname in before - after}
+    same = (old.module, old.level) == (rest.module, rest.level) and after < before
+    return same and not any(re.search(rb"\b" + name + rb"\b", new) for name in lost)
 
 
 IDLE_IMPORT = re.compile(rb"^\s*(?:from packaging )?import (warnings|version|importlib[.\w]*|packaging[.\w]*)\s*$")

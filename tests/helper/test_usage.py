@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xf2sdpa.helper.pruning import TENSORS
+from xf2sdpa.helper.pruning import GROUPS, TENSORS
 from xf2sdpa.helper.usage import uses_of
 from xf2sdpa.project.files import Project
 
@@ -73,6 +73,39 @@ def test_a_tensor_may_come(text: str, tmp_path: Path) -> None:
         ("import xformers.ops", True),
     ],
 )
-def test_all_parts_stay_where_the_real_operators_may_get_the_masks(line: str, kept: bool, tmp_path: Path) -> None:
-    (tmp_path / "loss.py").write_text(f"try:\n    pass\nfinally:\n    pass\nif True:\n    pass\n{line}\n", "utf-8")
-    assert uses_of(Project([str(tmp_path / "loss.py")])).all_parts is kept
+def test_xformers_own_masks_are_converted_where_they_may_come(line: str, kept: bool, tmp_path: Path) -> None:
+    text = f"try:\n    pass\nfinally:\n    pass\nif True:\n    pass\n{line}\nkind = 'BlockDiagonalMask'\n"
+    (tmp_path / "loss.py").write_text(text, "utf-8")
+    assert uses_of(Project([str(tmp_path / "loss.py")])).masks == ({"BlockDiagonalMask"} if kept else set())
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("mask.materialize((2, 2))", True),
+        ("mask.  materialize((2, 2))", True),
+        ("getattr(mask, 'materialize')", True),
+        ("materialize(mask)", False),
+        ("# materialize the weights", False),
+    ],
+)
+def test_a_method_is_kept_where_something_reads_it_of_an_object(text: str, kept: bool, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(text + "\n", "utf-8")
+    assert ("materialize" in uses_of(Project([str(tmp_path / "a.py")])).words) is kept
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("k.expand(b, n, g, h, d)", True),
+        ("k.expand(\n    b, n,\n    g, h, d\n)", True),
+        ("k.expand(k.size(0), max(1, n), g[0], h, -1)", True),
+        ("k.expand(*shape)", True),
+        ("torch.cat((t.expand(x.shape[0], -1, -1), x[:, 1:]), dim=1)", False),
+        ("k.expand(b, n, h, d)", False),
+    ],
+)
+def test_heads_share_where_five_sizes_are_expanded(text: str, kept: bool, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(f"from _attention_compat import memory_efficient_attention\n\n{text}\n", "utf-8")
+    (tmp_path / "b.py").write_text("num_key_value_heads = 2\n", "utf-8")  # it has to do with no helper
+    assert (GROUPS in uses_of(Project([str(tmp_path / "a.py"), str(tmp_path / "b.py")])).words) is kept

@@ -342,6 +342,8 @@ def f(batch):
         ("pass", "x = self.inner(x)", False),
         ("pass", "x = self.inner(\n            x\n        )", False),
         ("x = [x]", "x = self.inner(x)", False),
+        ("pass", "x = [x]; x = self.inner(x)", False),
+        ("x = x * 2", "for _ in range(2):\n            x = self.inner(x)", False),
     ],
 )
 def test_a_parameter_is_no_list_any_more(before: str, call: str, known: bool, tmp_path: Path) -> None:

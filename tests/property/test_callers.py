@@ -18,8 +18,8 @@ import torch
 from tests import oracle
 from tests.projects.harness import assert_equal, execute, fresh, installed, rewrite, write
 from xf2sdpa.analysis.values import BY_CALLERS, Rank, Tensor
+from xf2sdpa.project.arguments import Call
 from xf2sdpa.project.callers import Callers
-from xf2sdpa.project.uses import Call
 
 OPS = """\
 from xformers.ops import memory_efficient_attention

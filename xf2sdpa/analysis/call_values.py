@@ -46,6 +46,8 @@ MASK_MAKERS = frozenset(
      "make_local_attention_from_bottomright", "add_bias", "to"}
 )  # fmt: skip
 _NEW_TENSORS = frozenset({"zeros", "ones", "empty", "full", "rand", "randn", "arange", "linspace"})
+_RESHAPING = frozenset({"resize", "resize_as", "set"})
+"""Operations that in place give a tensor any shape."""
 _PARAMETERS = frozenset({"Parameter", "Buffer"})
 _EINOPS = frozenset({"rearrange", "repeat", "reduce"})
 _NUMERIC_BUILTINS = frozenset({"len", "int", "float", "bool", "str", "min", "max", "abs", "round", "isinstance"})
@@ -280,14 +282,31 @@ class CallValues(Expressions):
         if in_place:
             name = name[:-1]
         known = library_calls.method(name, arguments) if isinstance(base, Unknown) else None
-        if known is not None:
+        if known is not None and not self._has_own(name, known, arguments, func):
             return known
+        if in_place and name in _RESHAPING and isinstance(func.value, ast.Name):
+            self.env.variables[func.value.id] = Unknown(arguments.token)
         if name not in OPERATIONS or as_tensor(base) is None:
             return Unknown(arguments.token)
         value = self._operation(name, base, arguments, func)
         if in_place and isinstance(func.value, ast.Name):
             self.env.variables[func.value.id] = value
         return value
+
+    def _has_own(self, name: str, known: Value, arguments: Arguments, node: ast.AST) -> bool:
+        """Whether a class of the file has a method of a library's name: of a fork's, one of another rank."""
+        for scope in self.names.scopes.values():
+            if not isinstance(scope.node, ast.ClassDef) or name not in scope.bindings:
+                continue
+            method = self.attributes.method(scope.node, name)
+            if scope.node.name not in library_calls.CLASSES or method is None:
+                return True
+            with self.perhaps(node):
+                found = self.settle(self._own_method(Function(method, {}, scope.node), arguments, node))
+            ranks = {tensor.rank.known for tensor in (as_tensor(found), as_tensor(known)) if tensor is not None}
+            if len(ranks - {None}) > 1:
+                return True
+        return False
 
     def _mask_method(self, base: Value, name: str, arguments: Arguments) -> Value:
         mask = base if isinstance(base, Mask) else None

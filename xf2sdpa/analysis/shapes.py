@@ -16,6 +16,7 @@ from xf2sdpa.analysis.conditions import stated_none, stated_rank, truth
 from xf2sdpa.analysis.environment import Environment
 from xf2sdpa.analysis.evidence import Path
 from xf2sdpa.analysis.functions import Functions
+from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.values import (
     NONE,
     DType,
@@ -35,6 +36,8 @@ MAX_LOOP_PASSES = 3
 MAX_UNROLLED = 8
 _AUTOCAST = {"torch.autocast": False, "torch.amp.autocast": False, "torch.cuda.amp.autocast": True}
 """Autocast's classes, and whether each is for CUDA only (else the first argument names the device)."""
+
+_SWALLOWING = frozenset({"suppress", "ignored", "raises", "assertRaises", "assertRaisesRegex"})
 
 
 class Walk(Functions):
@@ -100,6 +103,8 @@ class Walk(Functions):
         """Assign a value to a target, also by unpacking; to unpack a shape states the rank."""
         if isinstance(target, ast.Name):
             self.env.variables[target.id] = value
+        elif isinstance(target, ast.Attribute) and target.attr == "data" and isinstance(target.value, ast.Name):
+            self.env.variables[target.value.id] = value
         elif isinstance(target, ast.Tuple | ast.List):
             self._unpack(target, value)
         elif isinstance(target, ast.Starred):
@@ -271,6 +276,15 @@ class Walk(Functions):
         return True, leaves
 
     def do_With(self, node: ast.With | ast.AsyncWith) -> tuple[bool, bool]:  # noqa: N802
+        if not any(_swallows(item.context_expr) for item in node.items):
+            return self._with(node)
+        before = self.env.copy()
+        with self.perhaps(node):  # as much of it as runs before what is swallowed
+            falls, leaves = self._with(node)
+        self.env = self._meet([before, self.env] if falls else [before], node) or before
+        return True, leaves
+
+    def _with(self, node: ast.With | ast.AsyncWith) -> tuple[bool, bool]:
         before = self.env.autocast_is_off
         switches = any("autocast" in ast.dump(item.context_expr) for item in node.items)
         for item in node.items:
@@ -374,3 +388,8 @@ def _without_autocast(value: Value) -> Value:
     if isinstance(value, OneOf):
         return replace(value, options=frozenset(map(_without_autocast, value.options)))
     return value
+
+
+def _swallows(manager: ast.expr) -> bool:
+    """Whether a context manager goes on after an exception in its body: `contextlib.suppress(ValueError)`."""
+    return isinstance(manager, ast.Call) and called_name(manager.func) in _SWALLOWING

@@ -47,15 +47,7 @@ from xf2sdpa.compat.masks import (
     LowerTriangularMask,
     LowerTriangularMaskWithTensorBias,
 )
-from xf2sdpa.compat.ops import (
-    RMSNorm,
-    SwiGLU,
-    index_select_cat,
-    rms_norm,
-    rms_norm_add,
-    scaled_index_add,
-    swiglu,
-)
+from xf2sdpa.compat.ops import RMSNorm, SwiGLU, index_select_cat, rms_norm, rms_norm_add, scaled_index_add, swiglu
 from xf2sdpa.compat.packed_masks import (
     BlockDiagonalCausalFromBottomRightMask,
     BlockDiagonalCausalLocalAttentionFromBottomRightMask,

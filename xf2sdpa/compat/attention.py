@@ -14,16 +14,9 @@ from xf2sdpa.compat.packed_masks import _as_bias
 
 
 def memory_efficient_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_bias: Any = None,
-    p: float = 0.0,
-    scale: float | None = None,
-    *,
-    op: Any = None,
-    output_dtype: torch.dtype | None = None,
-) -> Tensor:
+    query: Tensor, key: Tensor, value: Tensor, attn_bias: Any = None, p: float = 0.0, scale: float | None = None,
+    *, op: Any = None, output_dtype: torch.dtype | None = None,
+) -> Tensor:  # fmt: skip
     """`softmax(scale * query @ key.T + attn_bias) @ value` per head, as in `xformers.ops`.
 
     Shapes: query `[B, M, H, K]`, key `[B, N, H, K]`, value `[B, N, H, Kv]`; or `[B, M, K]` for one head;
@@ -43,16 +36,9 @@ def memory_efficient_attention(
 
 
 def memory_efficient_attention_forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_bias: Any = None,
-    p: float = 0.0,
-    scale: float | None = None,
-    *,
-    op: Any = None,
-    output_dtype: torch.dtype | None = None,
-) -> Tensor:
+    query: Tensor, key: Tensor, value: Tensor, attn_bias: Any = None, p: float = 0.0, scale: float | None = None,
+    *, op: Any = None, output_dtype: torch.dtype | None = None,
+) -> Tensor:  # fmt: skip
     """`memory_efficient_attention` without a graph: no gradient flows through the result."""
     with torch.no_grad():
         out = _attention(query, key, value, attn_bias, p, scale)

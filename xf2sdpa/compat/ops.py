@@ -19,11 +19,7 @@ def index_select_cat(sources: Sequence[Tensor], indices: Sequence[Tensor]) -> Te
 
 
 def scaled_index_add(
-    input: Tensor,
-    index: Tensor,
-    source: Tensor,
-    scaling: Tensor | None = None,
-    alpha: float = 1.0,
+    input: Tensor, index: Tensor, source: Tensor, scaling: Tensor | None = None, alpha: float = 1.0
 ) -> Tensor:
     """In place `input[index] += alpha * scaling * source`; returns `input`.
 
@@ -59,14 +55,9 @@ class SwiGLU(nn.Module):
     """
 
     def __init__(
-        self,
-        in_features: int,
-        hidden_features: int,
-        out_features: int | None = None,
-        bias: bool = True,
-        *,
-        _pack_weights: bool = True,
-    ) -> None:
+        self, in_features: int, hidden_features: int, out_features: int | None = None, bias: bool = True,
+        *, _pack_weights: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
         out_features = out_features or in_features
         hidden_features = hidden_features or in_features

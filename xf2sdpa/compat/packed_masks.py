@@ -296,12 +296,7 @@ class BlockDiagonalLocalAttentionPaddedKeysMask(_Banded, BlockDiagonalPaddedKeys
 
     @classmethod
     def from_seqlens_local(
-        cls,
-        q_seqlen: Sequence[int],
-        kv_padding: int,
-        kv_seqlen: Sequence[int],
-        window_left: int,
-        window_right: int,
+        cls, q_seqlen: Sequence[int], kv_padding: int, kv_seqlen: Sequence[int], window_left: int, window_right: int
     ) -> BlockDiagonalLocalAttentionPaddedKeysMask:
         """As `from_seqlens`, with the window."""
         mask = BlockDiagonalPaddedKeysMask.from_seqlens(q_seqlen, kv_padding, kv_seqlen)

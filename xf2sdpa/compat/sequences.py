@@ -12,15 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from xf2sdpa.compat.kernels import (
-    _HALF,
-    _MUCH,
-    _Band,
-    _flash,
-    _is_hopper,
-    _sdpa,
-    _without_cudnn,
-)
+from xf2sdpa.compat.kernels import _HALF, _MUCH, _Band, _flash, _is_hopper, _sdpa, _without_cudnn
 
 
 def _default_device(device: torch.device | None) -> torch.device:
@@ -74,10 +66,8 @@ class _SeqLenInfo:
         Raises ValueError if `x` has another shape.
         """
         if self.seqstart_py[-1] != x.shape[1] or x.shape[0] != 1:
-            raise ValueError(
-                f"Invalid `torch.Tensor` of shape {x.shape}, expected format (B, M, *) "
-                f"with B=1 and M={self.seqstart_py[-1]}\n seqstart: {self.seqstart_py}"
-            )
+            expected = f"(B, M, *) with B=1 and M={self.seqstart_py[-1]}\n seqstart: {self.seqstart_py}"
+            raise ValueError(f"Invalid `torch.Tensor` of shape {x.shape}, expected format {expected}")
         sizes = [1] * (len(self.seqstart_py) - 1) if batch_sizes is None else batch_sizes
         starts = [self.seqstart_py[i] for i in itertools.accumulate(sizes, initial=0)]
         return [x[:, start:end].reshape(size, -1, *x.shape[2:]) for size, start, end in zip(sizes, starts, starts[1:])]

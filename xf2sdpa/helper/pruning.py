@@ -58,12 +58,10 @@ class Piece:
 class Uses:
     """What a project uses of the helper besides the names that it imports: words of its files, `TENSORS`, `GROUPS`.
 
-    With `all_parts` nothing is left out of what it imports. `masks` are the classes whose xformers' namesakes files may
-    hand to the helper's operator, which converts them.
+    `masks` are the classes whose xformers' namesakes files may hand to the helper's operator, which converts them.
     """
 
     words: frozenset[str]
-    all_parts: bool = False
     masks: frozenset[str] = frozenset()
 
 
@@ -96,7 +94,7 @@ def chosen(names: Collection[str], uses: Uses | None) -> list[str]:
 
 
 def _is_kept(part: Part, needed: Collection[str], attributes: Collection[str], uses: Uses | None) -> bool:
-    if uses is None or uses.all_parts or not part.wanted_by:
+    if uses is None or not part.wanted_by:
         return True
     if part.method:
         return part.method in attributes

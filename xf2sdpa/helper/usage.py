@@ -1,15 +1,15 @@
 """What a project's files show that a copy of the helper must hold, besides the names that they import.
 
-A method is kept where its name stands anywhere in the project, in a comment even. Tensor masks are, unless each call of
-the operator shows that it passes none. Without `GROUPS` five-dimensional inputs work as well, only with a copy of what
-their heads share.
+A method is kept where anything in the project may read it of an object, in a comment even. Tensor masks are, unless
+each call of the operator shows that it passes none. Without `GROUPS` five-dimensional inputs work as well, only with a
+copy of what their heads share.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from xf2sdpa.analysis.api import ATTENTION, is_mask_class
@@ -21,13 +21,19 @@ from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME, exported
 from xf2sdpa.project.files import Project
 
 _OPERATOR = re.compile(r"\bmemory_efficient_attention(?:_forward(?:_requires_grad)?)?\b")
+_SIZE = r"(?:[^()\[\],]|\((?:[^()]|\([^()]*\))*\)|\[[^\[\]]*\])+"
+_EXPANDED = "expand"
 _SHARED = {
-    "expand": re.compile(r"expand(_as)?\((\s*\*|[^,\n]*(,[^,\n]+){4})"),
+    _EXPANDED: re.compile(rf"expand(_as)?\((\s*\*|{_SIZE}(,{_SIZE}){{4}})"),
     "num_key_value": re.compile(r"\bnum_key_value"),
     "kv_heads": re.compile(r"\bn?_?kv_heads"),
     **{word: re.compile(word) for word in ("broadcast_to", "multi_query", "BMGHK")},
 }
-"""What shared heads are spelled with, each behind a word that is found sooner."""
+"""What shared heads are spelled with, each behind a word that is found sooner.
+
+But for the first, which says that something has five dimensions, these count only near the operator: models with such
+names stand beside others.
+"""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MAKERS = ("from_seqlens", "make_causal", "make_local_attention")
 """What methods begin with that return masks of the helper's classes."""
@@ -40,7 +46,7 @@ _STILL_THEIRS = re.compile(
     r"(?:xformers|mslk)\s+import\b)",
     re.MULTILINE,
 )
-"""An import of the real operators, which may be handed a copy's masks and call what they like of them.
+"""An import of the real operators and masks, so that such masks may be handed to a copy's operator.
 
 Not of `cross_entropy` alone, which takes no masks.
 """
@@ -49,17 +55,19 @@ Not of `cross_entropy` alone, which takes no masks.
 def uses_of(project: Project) -> Uses:
     """What the files of a project use, those among them that the run does not look at, its copies apart.
 
-    All parts, if a file still imports xformers' operators: what they call of a copy's masks stands in no file.
-    Words are names of the API too: one that a copy holds, and that no file spells which imports a helper, is not used.
+    Xformers' operators get none of a copy's masks (`project/own_masks`), so they call nothing of them. Words are names
+    of the API too: one that a copy holds, and that no file spells which imports a helper, is not used.
     """
     found: set[str] = set()
-    texts = list(_texts(project))
+    by_file = dict(_texts(project))
+    texts = list(by_file.values())
+    near = _near(project, by_file)
     starred = any(MODULE_NAME in text and re.search(rf"\b{MODULE_NAME}\s+import\s*\*", text) for text in texts)
-    for text in texts:
-        found.update(_spelled(methods() - found, text))
+    for file, text in by_file.items():
+        found.update(_called(methods() - found, text))
         found.update(_spelled(exported() - found, text) if starred or MODULE_NAME in text else ())
-        shared = GROUPS not in found and any(word in text and spelled.search(text) for word, spelled in _SHARED.items())
-        if shared:
+        words = _SHARED if file in near else (_EXPANDED,)
+        if GROUPS not in found and any(word in text and _SHARED[word].search(text) for word in words):
             found.add(GROUPS)
         named = TENSORS not in found and ATTENTION in text and _OPERATOR.search(text)
         if named and _may_pass_tensors(text):  # handed on, it may be, too
@@ -67,7 +75,7 @@ def uses_of(project: Project) -> Uses:
     theirs = [text for text in texts if ("xformers" in text or "mslk" in text) and _STILL_THEIRS.search(text)]
     masks = frozenset(filter(is_mask_class, exported()))
     made = frozenset(name for text in theirs for name in _spelled(masks, text))
-    return Uses(frozenset(found), all_parts=bool(theirs), masks=made)
+    return Uses(frozenset(found), masks=made)
 
 
 def _spelled(names: Iterable[str], text: str) -> Iterator[str]:
@@ -75,11 +83,24 @@ def _spelled(names: Iterable[str], text: str) -> Iterator[str]:
     return (name for name in names if stands_in(name, text))
 
 
-def _texts(project: Project) -> Iterator[str]:
-    """The texts of all Python files and notebooks below the project's folder, the run's own in their new form."""
+def _called(names: Iterable[str], text: str) -> Iterator[str]:
+    """Those of some methods that a text may read of an object: `mask.split`, `getattr(mask, "split")`."""
+    return (name for name in names if name in text and re.search(rf"""(?:\.\s*|["']){name}\b""", text))
+
+
+def _near(project: Project, by_file: Mapping[str, str]) -> set[str]:
+    """The files that import a helper or speak of the operator, those that they import, and those that import them."""
+    users = {file for file, text in by_file.items() if MODULE_NAME in text or _OPERATOR.search(text)}
+    edges = project.graph.edges
+    importing = {file for file, targets in edges.items() if targets & users}
+    return users.union(importing, *(edges.get(file, ()) for file in users))
+
+
+def _texts(project: Project) -> Iterator[tuple[str, str]]:
+    """All Python files and notebooks below the project's folder with their texts, the run's own in their new form."""
     beyond = project.lacking(list_files([project.root], include=("*.py", "*.pyi", "*.ipynb")))
     for whole in (project, Project(beyond)):
-        yield from (text for file, text in whole.texts.items() if Path(file).name != FILE_NAME)
+        yield from ((file, text) for file, text in whole.texts.items() if Path(file).name != FILE_NAME)
 
 
 def _may_pass_tensors(text: str) -> bool:

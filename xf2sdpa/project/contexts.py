@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.scopes import Scope
+from xf2sdpa.project.arguments import taken_out_of_keywords
 from xf2sdpa.project.index import FunctionNode, Index, Parsed, Unknowable
+from xf2sdpa.project.lineage import foreign_bases, is_foreign
 
 _QUESTIONS = frozenset(
     {"super", "isinstance", "issubclass", "type", "hasattr", "len", "id", "print", "repr", "str", "bool"}
@@ -26,19 +28,29 @@ _SAME_OBJECT = frozenset(
 )  # fmt: skip
 """Methods that return the object, or one out of a container."""
 _HANDING_OUT = frozenset(
-    {"get_submodule", "register_forward_pre_hook", "__dict__", "__class__", "register_module", "add_module", "__call__"}
+    {"register_forward_pre_hook", "__dict__", "__class__", "register_module", "add_module", "__call__"}
 )  # fmt: skip
 """What gives an object's parts to somebody, or changes what a call of it gets."""
-PARTS = ("modules", "named_modules", "children", "named_children")
+PARTS = ("modules", "named_modules", "children", "named_children", "get_submodule")
 """What goes through the parts of a module, whichever they are."""
+_KEEPING = frozenset(
+    {"ABC", "Generic", "Protocol", "NamedTuple", "ConfigMixin", "ModelMixin", "PyTorchModelHubMixin", "PreTrainedModel",
+     "LightningModule", "LightningDataModule", "Dataset", "Callback", "Exception", "Enum"}
+)  # fmt: skip
+"""Classes of other libraries that call no attribute which a class of ours adds."""
 _PAIRING = frozenset({"named_modules", "named_children", "enumerate", "items"})
 """What pairs each thing with its name or number."""
 _OF_A_CLASS = frozenset(
     {"__name__", "__module__", "__doc__", "__qualname__", "items", "values", "get", "keys", "append"}
 )
-_IDLE = (ast.If, ast.While, ast.Assert, ast.Compare, ast.UnaryOp, ast.Expr, ast.Delete, ast.FormattedValue)
+_IDLE = (ast.If, ast.While, ast.Assert, ast.UnaryOp, ast.Expr, ast.Delete, ast.FormattedValue)
 """Where nothing becomes of an expression: a comparison, a condition, a statement of its own."""
-_HARMLESS_DECORATORS = frozenset({"staticmethod", "torch.no_grad", "torch.inference_mode", "no_grad", "override"})
+_HARMLESS_DECORATORS = frozenset(
+    {"staticmethod", "torch.no_grad", "torch.inference_mode", "no_grad", "override", "abstractmethod", "torch.compile",
+     "torch.autocast", "torch.amp.autocast", "torch.cuda.amp.autocast", "torch.jit.ignore", "torch.jit.export",
+     "torch.compiler.disable", "torch._dynamo.disable", "typing.override", "typing_extensions.override",
+     "abc.abstractmethod"}
+)  # fmt: skip
 
 
 class Contexts:
@@ -49,6 +61,7 @@ class Contexts:
     """
 
     index: Index
+    in_sequence: bool
     _returning: set[str]
     _given: list[tuple[Parsed, ast.Call, int]]
 
@@ -77,9 +90,42 @@ class Contexts:
         if handler is None and isinstance(parent, _IDLE):
             return
         if _is_annotation(file, node):
+            if level > 1:
+                self._annotates(file, node)
             return
         line = getattr(node, "lineno", 0)
         raise Unknowable(f"{file.path}:{line} hands on {ast.unparse(node)}")
+
+    def _annotates(self, file: Parsed, node: ast.expr) -> None:
+        """Count as an object of a class what is annotated as one, or as a class what is `type[…]`."""
+        child: ast.AST = node
+        level = 1
+        for parent in file.names.ancestors(node):
+            if isinstance(parent, ast.Subscript) and called_name(parent.value) in ("type", "Type"):
+                level = 2
+            if isinstance(parent, ast.arg):
+                self._hold(file, parent.arg, file.names.scopes[id(file.names.function(parent))], level)
+            elif isinstance(parent, ast.AnnAssign) and isinstance(parent.target, ast.Name):
+                self._target(file, parent.target, level)
+            elif isinstance(parent, FunctionNode) and parent.returns is child:
+                self._define(file, parent, level + 1)
+            if isinstance(parent, ast.arg | ast.stmt):
+                return
+            child = parent
+
+    def _in_compare(self, file: Parsed, parent: ast.Compare, node: ast.expr, level: int) -> bool:
+        """`type(x) is Class` asks whether x is an object of it."""
+        for side in (parent.left, *parent.comparators):
+            if level > 1 and isinstance(side, ast.Call) and called_name(side.func) == "type" and len(side.args) == 1:
+                self._asked_for(file, side.args[0])
+        return True
+
+    def _asked_for(self, file: Parsed, node: ast.expr) -> None:
+        """Count as an object of a class what is asked whether it is one."""
+        if isinstance(node, ast.Attribute):
+            self._hold_attribute(node.attr, 1)
+        elif isinstance(node, ast.Name) and (owner := file.names.scope_at[id(node)].owner(node.id)) is not None:
+            self._hold(file, node.id, owner, 1)
 
     def _in_attribute(self, file: Parsed, parent: ast.Attribute, node: ast.expr, level: int) -> bool:
         call = file.names.parents[id(parent)]
@@ -112,27 +158,34 @@ class Contexts:
     def _as_argument(self, file: Parsed, call: ast.Call, node: ast.expr, level: int) -> bool:
         name, dotted = called_name(call.func), file.names.resolve(call.func) or ""
         if isinstance(call.func, ast.Name) and not dotted:
-            if name == "type" and level == 1:
-                self._use(file, call, 2)  # its class
-                return True
+            if name == "type" and (level == 1 or len(call.args) > 1):
+                self._use(file, call, 2)  # its class, or one that derives from it
+                return len(call.args) == 1
+            if name == "isinstance" and level > 1:
+                self._asked_for(file, call.args[0])
             if name in _QUESTIONS:
                 return True
             if name in _PASSING:
                 self._use(file, call, level)
                 return True
-        if (dotted == "functools.partial" and call.args[0] is node) or (
-            dotted.startswith("torch.nn.") and name in _CONTAINERS
-        ):
+        if dotted == "functools.partial" and call.args[0] is node:
+            if level == 1 and len(call.args) + len(call.keywords) > 1:
+                return False  # its calls do not show all that the thing is given
+            self._use(file, call, level)
+            return True
+        if dotted.startswith("torch.nn.") and name in _CONTAINERS:
+            self.in_sequence |= name == "Sequential"
             self._use(file, call, level)
             return True
         if self._fills_own_container(name, level):
             self._use(file, call, level)
             return True
         if isinstance(call.func, ast.Attribute) and name in _FILLING:
+            self.in_sequence |= "Sequential" in self.index.project.text(file.path)
             return self._target(file, call.func.value, level)
         if name == "getattr" and call.args[0] is node and len(call.args) > 1:
-            return isinstance(call.args[1], ast.Constant) and call.args[1].value not in ("forward", "__call__")
-        if self._is_foreign(file, dotted) or isinstance(node, ast.Starred) or _is_parameter(file, call.func):
+            return isinstance(call.args[1], ast.Constant) and call.args[1].value not in {"forward", *_HANDING_OUT}
+        if self._is_foreign(file, dotted) or isinstance(node, ast.Starred) or is_parameter(file, call.func):
             return False
         if name == "__init__" and self._is_kept_by_a_library(file, call):
             return False
@@ -145,7 +198,7 @@ class Contexts:
         function = call.func
         if file.names.resolve(function) == "functools.partial" and call.args:
             function = call.args[0]
-        if called_name(function) in self._returning or _is_parameter(file, function):
+        if called_name(function) in self._returning or is_parameter(file, function):
             self._use(file, call, level)
 
     def _fills_own_container(self, name: str, level: int) -> bool:
@@ -159,6 +212,7 @@ class Contexts:
             methods = [f for f in klass.body if isinstance(f, FunctionNode)]
             if not bases & _CONTAINERS or any(method.name == "__init__" for method in methods):
                 return False
+            self.in_sequence |= "Sequential" in bases
             for method in methods:
                 self._hold(file, "self", file.names.scopes[id(method)], level)
         return bool(found)
@@ -181,13 +235,7 @@ class Contexts:
         return bool(takers)
 
     def _is_foreign(self, file: Parsed, dotted: str) -> bool:
-        """Whether a dotted path is of another library."""
-        if not dotted:
-            return False
-        bare = dotted.lstrip(".")
-        parts = bare.split(".")
-        graph, dots = self.index.project.graph, len(dotted) - len(bare)
-        return all(graph.module(file.path, dots, ".".join(parts[:n])) is None for n in range(len(parts), 0, -1))
+        return is_foreign(self.index, file, dotted)
 
     def _in_keyword(self, file: Parsed, parent: ast.keyword, node: ast.expr, level: int) -> bool:
         call = file.names.parents[id(parent)]
@@ -196,7 +244,7 @@ class Contexts:
         dotted = file.names.resolve(call.func) or ""
         if dotted != "functools.partial" and (self._is_foreign(file, dotted) or dotted == "dict"):
             return False
-        by_name = dotted != "functools.partial" and not _is_parameter(file, call.func)
+        by_name = dotted != "functools.partial" and not is_parameter(file, call.func)
         takers = self._takers(called_name(call.func)) if by_name else []
         if called_name(call.func) == "dict" or (takers and not any(parent.arg in _parameters(f) for _, f in takers)):
             return False
@@ -235,18 +283,31 @@ class Contexts:
     def _target(self, file: Parsed, target: ast.expr, level: int) -> bool:
         """Count the target of an assignment as a holder; whether it can be."""
         if isinstance(target, ast.Name):
-            scope = file.names.scope_at[id(target)]
+            # an annotation alone (`part: Part`) binds nothing, so that its name stands in no scope
+            scope = file.names.scope_at.get(id(target)) or self._scope_of(file, target)
             owner = scope.owner(target.id) or scope
             self._hold(file, target.id, owner, level)
             return True
         if isinstance(target, ast.Attribute):
             self._hold_attribute(target.attr, level)
-            return True
+            return self._stays_ours(file, target)
         if isinstance(target, ast.Tuple | ast.List):
             return all(self._target(file, element, level) for element in target.elts)
         if isinstance(target, ast.Starred | ast.Subscript):
             return self._target(file, target.value, level)
         return False
+
+    def _stays_ours(self, file: Parsed, target: ast.Attribute) -> bool:
+        """Whether what an attribute is set to is called by the project alone: not one of another library's objects."""
+        if not (isinstance(target.value, ast.Name) and target.value.id == "self"):
+            return False
+        klass = next((node for node in file.names.ancestors(target) if isinstance(node, ast.ClassDef)), None)
+        return klass is None or not foreign_bases(self.index, file, klass) - _KEEPING
+
+    @staticmethod
+    def _scope_of(file: Parsed, node: ast.AST) -> Scope:
+        """The scope around a node."""
+        return next(file.names.scopes[id(p)] for p in file.names.ancestors(node) if id(p) in file.names.scopes)
 
     def _in_subscript(self, file: Parsed, parent: ast.Subscript, node: ast.expr, level: int) -> bool:
         if parent.value is not node or not isinstance(parent.ctx, ast.Load):
@@ -280,7 +341,7 @@ class Contexts:
         if not isinstance(function, FunctionNode) or (function.name.startswith("__") and function.name.endswith("__")):
             return False
         decorated = [called_name(d.func if isinstance(d, ast.Call) else d) for d in function.decorator_list]
-        if isinstance(node, ast.Name) and _is_parameter(file, node) and node.id in _parameters(function):
+        if isinstance(node, ast.Name) and is_parameter(file, node) and node.id in _parameters(function):
             if function.name not in self._returning:
                 self._returning.add(function.name)
                 for home, call, above in list(self._given):
@@ -288,7 +349,7 @@ class Contexts:
                         self._use(home, call, above)
             return True
         if "property" not in decorated:
-            self._check_decorators(file, function)
+            check_decorators(file, function)
         self._define(file, function, level if "property" in decorated else level + 1)
         return True
 
@@ -317,7 +378,7 @@ class Contexts:
         """
         found = False
         for file in self.index.holding(name):
-            if place := _taken_out_of_keywords(file, name):
+            if place := taken_out_of_keywords(file, name):
                 raise Unknowable(f"{file.path}:{place} takes {name} out of its keyword arguments")
             for node in (function for functions in file.functions.values() for function in functions):
                 if name in _parameters(node) and (node.args.kwarg is not None or keywords <= _parameters(node)):
@@ -326,15 +387,20 @@ class Contexts:
         if not found:
             raise Unknowable(f"no function of the project has a parameter {name}")
 
-    @staticmethod
-    def _check_decorators(file: Parsed, node: FunctionNode) -> None:
-        for decorator in node.decorator_list:
-            function = decorator.func if isinstance(decorator, ast.Call) else decorator
-            if (file.names.resolve(function) or called_name(function)) not in _HARMLESS_DECORATORS:
-                raise Unknowable(f"{node.name} is decorated, line {node.lineno}")
+
+def check_decorators(file: Parsed, node: FunctionNode) -> None:
+    """Check that what decorates a function hands its arguments on as they are.
+
+    Raises:
+        Unknowable: it may not.
+    """
+    for decorator in node.decorator_list:
+        function = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if (file.names.resolve(function) or called_name(function)) not in _HARMLESS_DECORATORS:
+            raise Unknowable(f"{node.name} is decorated, line {node.lineno}")
 
 
-def _is_parameter(file: Parsed, function: ast.expr) -> bool:
+def is_parameter(file: Parsed, function: ast.expr) -> bool:
     """Whether a called name is a parameter, so that functions of that name are not what it stands for."""
     if not isinstance(function, ast.Name):
         return False
@@ -348,22 +414,6 @@ def _of_items(iterated: ast.expr, target: ast.expr) -> ast.expr:
     if paired and isinstance(target, ast.Tuple) and len(target.elts) == 2:
         return target.elts[1]
     return target
-
-
-def _taken_out_of_keywords(file: Parsed, name: str) -> int:
-    """The line where a function reads a keyword argument out of its `**kwargs` by its name; 0 if none does."""
-    for constant in file.names.strings:
-        if constant.value != name:
-            continue
-        parent = file.names.parents[id(constant)]
-        base: ast.AST | None = parent.value if isinstance(parent, ast.Subscript) else None
-        if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute):
-            base = parent.func.value
-        function = file.names.function(constant)
-        taken = function.args.kwarg if isinstance(function, FunctionNode) else None
-        if taken is not None and isinstance(base, ast.Name) and base.id == taken.arg:
-            return constant.lineno
-    return 0
 
 
 def _parameters(function: FunctionNode) -> set[str]:

@@ -19,18 +19,31 @@ from xf2sdpa.analysis.names import Names, called_name
 from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.files.errors import DiscoverError
 from xf2sdpa.files.listing import list_files
+from xf2sdpa.files.notebook import is_notebook
 from xf2sdpa.files.reading import read_regular
 from xf2sdpa.project.files import Project
+from xf2sdpa.project.notebook_words import words_of
+from xf2sdpa.project.strings import RUNS_CODE, names_it
 
 MOST_FILES = 400
 """As many files are parsed for the questions of a run; beyond them nothing is known."""
-_OTHER_FILES = ("*.yaml", "*.yml", "*.json", "*.toml", "*.cfg", "*.ini", "*.gin", "*.txt", "*.sh", "*.ipynb")
+_OTHER_FILES = (
+    *("*.yaml", "*.yml", "*.json", "*.json5", "*.jsonnet", "*.libsonnet", "*.toml", "*.cfg", "*.conf", "*.ini"),
+    *("*.gin", "*.txt", "*.sh", "*.j2", "*.ipynb"),
+)
 """Files that may name a class or function which a program then looks up."""
 _LARGEST = 1_000_000
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _LOOK_UPS = frozenset({"getattr", "attrgetter", "methodcaller", "import_string", "locate"})
-_LOADERS = frozenset({"torch.load", "pickle.load", "torch.jit.load", "joblib.load", "dill.load"})
-_LOADED = re.compile(r"\b(?:torch|pickle|jit|joblib|dill)\.load\(")
+_LOADERS = frozenset(
+    {"torch.load", "pickle.load", "pickle.loads", "torch.jit.load", "joblib.load", "dill.load", "dill.loads",
+     "cloudpickle.load", "cloudpickle.loads", "torch.package.load"}
+)  # fmt: skip
+_LOADED = re.compile(
+    r"\b(?:torch|pickle|jit|joblib|dill|cloudpickle)\.loads?\(|"
+    r"\bfrom +(?:torch|pickle|torch\.jit|joblib|dill|cloudpickle) +import\b[^\n]*\bloads?\b|"
+    r"\bimport +(?:torch|pickle|joblib|dill|cloudpickle) +as\b"
+)
 _NAMESPACES = frozenset({"globals", "vars", "locals"})
 _COMPUTED = re.compile(
     r"""
@@ -122,6 +135,8 @@ class Index:
         self._holding: dict[str, list[Parsed]] = {}
         self._named_elsewhere: dict[str, bool] = {}
         self._look_ups: dict[str, list[_LookUp]] = {}
+        self.handed_on: dict[str, str] = {}
+        """Where modules are handed on whole, by their files; empty where they are not."""
 
     def file(self, path: str) -> Parsed | None:
         """A file; None if it does not parse.
@@ -172,12 +187,12 @@ class Index:
             if os.path.basename(parsed.path) == "hubconf.py":  # noqa: PTH119
                 raise Unknowable(f"{name} is handed out by hubconf.py")
             for constant in parsed.names.strings:
-                value = str(constant.value)
-                if (value == name or value.endswith(f".{name}")) and _may_look_up(parsed, constant, as_attribute):
+                found = names_it(str(constant.value), name, runs_code=self._runs_code and not as_attribute)
+                if found and _may_look_up(parsed, constant, as_attribute):
                     raise Unknowable(f"{parsed.path}:{constant.lineno} names {name} in a string")
         for path in self._holding_look_ups:
-            if any((found := look_up).may_be(name, home) for look_up in self._look_ups_in(path)):
-                raise Unknowable(f"{found.place} looks names up that it computes, and {name} may be one")
+            if any((computed := look_up).may_be(name, home) for look_up in self._look_ups_in(path)):
+                raise Unknowable(f"{computed.place} looks names up that it computes, and {name} may be one")
         if not as_attribute and self._is_named_elsewhere(name):
             raise Unknowable(f"{name} stands in a file that is not Python")
 
@@ -191,14 +206,20 @@ class Index:
             raise Unknowable(f"{self._loaded_models[0]} calls what it has loaded")
 
     @cached_property
+    def _runs_code(self) -> bool:
+        """Whether anything runs code that stands in a string."""
+        holding = self.project.holding("eval", "exec", "timeit", "Timer")
+        return any(RUNS_CODE.search(self.project.text(path)) for path in holding)
+
+    @cached_property
     def _loaded_models(self) -> list[str]:
         found = []
-        for path in self.project.holding("load"):
+        for path in self.project.holding("load", "loads"):
             if _LOADED.search(self.project.text(path)) is None:
                 continue
             parsed = self.file(path)
             if parsed is not None:
-                calls = (call for call in parsed.names.calls if _is_loaded(call.func, parsed.names))
+                calls = (call for call in parsed.names.calls if _is_loaded(call.func, parsed))
                 found += [f"{path}:{call.lineno}" for call in calls]
         return found
 
@@ -216,6 +237,7 @@ class Index:
                 if parsed is not None and key is not None and not isinstance(key, ast.Constant):
                     pattern = _fragments(key, parsed.names)
                     names = {} if pattern else self._names_in(parsed, node)
+                    names = names | dict.fromkeys(_written_out(key, parsed.names), frozenset())
                     found.append(_LookUp(f"{path}:{node.lineno}", pattern, names))
         return self._look_ups[path]
 
@@ -228,7 +250,7 @@ class Index:
         base = node.value if isinstance(node, ast.Subscript) else node.args[0] if isinstance(node, ast.Call) else None
         base = base.value if isinstance(base, ast.Attribute) and base.attr == "__dict__" else base
         if isinstance(base, ast.Name) and base.id == "self":
-            return dict.fromkeys(parsed.functions, frozenset())
+            return dict.fromkeys({*parsed.functions, *self._methods_of_derived(parsed, node)}, frozenset())
         if isinstance(base, ast.Call):  # `globals()`, `vars()`, or what nobody can follow
             return self._bound_in(parsed) if called_name(base.func) in _NAMESPACES else {}
         base = base.value if isinstance(base, ast.Subscript) else base
@@ -241,6 +263,19 @@ class Index:
         target = self.project.graph.module(parsed.path, len(dotted) - len(bare), bare)
         module = self.file(target) if target is not None else None
         return self._bound_in(module) if module is not None else {}
+
+    def _methods_of_derived(self, parsed: Parsed, node: ast.AST) -> set[str]:
+        """The methods of the classes, in any file, that derive from the class around a node, judged by names."""
+        around = next((n for n in parsed.names.ancestors(node) if isinstance(n, ast.ClassDef)), None)
+        known = [around.name] if around is not None else []
+        methods: set[str] = set()
+        for name in known:  # grows
+            for home in self.holding(name):
+                for klass in (k for classes in home.classes.values() for k in classes):
+                    if name in {ast.unparse(base).rpartition(".")[2] for base in klass.bases}:
+                        methods |= {part.name for part in klass.body if isinstance(part, FunctionNode)}
+                        known += [klass.name] if klass.name not in known else []
+        return methods
 
     def _bound_in(self, module: Parsed) -> dict[str, frozenset[str]]:
         """What a module binds, with the files that each name may come from."""
@@ -267,26 +302,31 @@ class Index:
         for path in paths:
             try:
                 if Path(path).stat().st_size <= _LARGEST:
-                    texts.append(read_regular(path).decode("utf-8", "replace"))
+                    text = read_regular(path).decode("utf-8", "replace")
+                    texts.append(words_of(str(path), text) if is_notebook(path) else text)
             except OSError:
                 continue
         return texts
 
 
-def _is_loaded(function: ast.expr, names: Names) -> bool:
-    """Whether what is called was loaded whole: `torch.load(path).eval()(x)`, also by way of a variable."""
+def _is_loaded(function: ast.expr, parsed: Parsed) -> bool:
+    """Whether what is called was loaded whole: `torch.load(path).eval()(x)`, also by way of a variable or attribute."""
+    names = parsed.names
     if isinstance(function, ast.Attribute) and function.attr == "forward":
         function = function.value
     values: list[ast.expr] = [function]
     if isinstance(function, ast.Name):
         scope = names.scope_at[id(function)].owner(function.id)
         values = [b.value for b in scope.bindings[function.id] if b.value is not None] if scope is not None else []
-    return any(_loads(value) for value in values)
+    if isinstance(function, ast.Attribute):
+        stored = (names.parents[id(n)] for n in parsed.attributes[function.attr] if isinstance(n.ctx, ast.Store))
+        values += [s.value for s in stored if isinstance(s, ast.Assign | ast.AnnAssign) and s.value is not None]
+    return any(_loads(value, names) for value in values)
 
 
-def _loads(node: ast.expr) -> bool:
+def _loads(node: ast.expr, names: Names) -> bool:
     while isinstance(node, ast.Call):
-        if isinstance(node.func, ast.Attribute) and ast.unparse(node.func) in _LOADERS:
+        if (names.resolve(node.func) or ast.unparse(node.func)) in _LOADERS:
             return True
         node = node.func.value if isinstance(node.func, ast.Attribute) else node.func
     return False
@@ -300,7 +340,9 @@ def _may_look_up(parsed: Parsed, constant: ast.Constant, as_attribute: bool) -> 
     for parent in parsed.names.ancestors(constant):
         if isinstance(parent, ast.Call) and as_attribute:
             return called_name(parent.func) in {*_LOOK_UPS, "setattr", "delattr"}
-        if isinstance(parent, ast.arg | ast.Expr) or (as_attribute and isinstance(parent, ast.stmt)):
+        if isinstance(parent, ast.Expr) and not as_attribute:
+            return parent.value is not constant
+        if isinstance(parent, ast.arg) or (as_attribute and isinstance(parent, ast.stmt)):
             return False
         if isinstance(parent, ast.Assign | ast.AugAssign | ast.AnnAssign):
             targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
@@ -320,6 +362,21 @@ def _looked_up(node: ast.AST) -> ast.expr | None:
     base = node.value
     by_call = isinstance(base, ast.Call) and called_name(base.func) in _NAMESPACES
     return node.slice if by_call or (isinstance(base, ast.Attribute) and base.attr == "__dict__") else None
+
+
+def _written_out(key: ast.expr, names: Names) -> set[str]:
+    """Names among those that a variable may hold: what is assigned, a parameter's default, what a loop goes through."""
+    scope = names.scope_at[id(key)].owner(key.id) if isinstance(key, ast.Name) else None
+    found: list[ast.AST] = []
+    for binding in scope.bindings[key.id] if scope is not None and isinstance(key, ast.Name) else ():
+        around = names.parents.get(id(binding.node))
+        found += [binding.value] if binding.value is not None else []
+        if isinstance(around, ast.arguments):
+            found += [d for d in (*around.defaults, *around.kw_defaults) if d is not None]
+        if isinstance(around, ast.For | ast.comprehension):
+            found.append(around.iter)
+    parts = (part for node in found for part in ast.walk(node))
+    return {part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)}
 
 
 def _fragments(key: ast.expr, names: Names) -> re.Pattern[str] | None:

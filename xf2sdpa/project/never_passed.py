@@ -10,7 +10,8 @@ from xf2sdpa.analysis.api import ATTENTION, api_name
 from xf2sdpa.analysis.calls import bind
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.model import Unreached
-from xf2sdpa.project.callers import Callers, default_of, is_none, parameters_of
+from xf2sdpa.project.arguments import default_of, is_none, parameters_of
+from xf2sdpa.project.callers import Callers
 from xf2sdpa.project.index import FunctionNode, Index, Parsed, Unknowable
 
 NeverPassed = dict[tuple[str, str], tuple[Unreached, ...]]

@@ -15,9 +15,9 @@ from xf2sdpa.analysis.argument_values import argument_values
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.sites import QKV, CallSite, find_sites
 from xf2sdpa.analysis.values import NONE, NUMBER, DType, OneOf, Tensor, Value, told_by_callers
-from xf2sdpa.project.callers import Callers, argument_of, default_of, is_none, parameters_of
+from xf2sdpa.project.arguments import Call, argument_of, default_of, is_none, parameters_of
+from xf2sdpa.project.callers import Callers
 from xf2sdpa.project.index import FunctionNode, Index, Parsed, Unknowable
-from xf2sdpa.project.uses import Call
 
 _DEEPEST = 2
 FromCallers = dict[tuple[str, str], Value]
@@ -66,6 +66,8 @@ class _Asked:
             Unknowable: the calls cannot all be found.
         """
         if not wanted or function.args.vararg or function.args.kwarg or depth > _DEEPEST:
+            return {}
+        if not self.callers.passes_what_it_shows(file, function):
             return {}
         values: dict[str, list[Value]] = {}
         for call in self.callers.calls_of(file, function):

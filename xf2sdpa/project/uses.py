@@ -9,22 +9,18 @@ object of a class, whose call is one that is asked for; 2 for a class, a `partia
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from xf2sdpa.analysis.imports import scope_of
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.scopes import Scope
-from xf2sdpa.project.contexts import GIVEN_SELF, PARTS, Contexts
+from xf2sdpa.project.arguments import Call
+from xf2sdpa.project.contexts import GIVEN_SELF, PARTS, Contexts, check_decorators, is_parameter
 from xf2sdpa.project.index import FunctionNode, Index, Parsed, Unknowable
-
-
-class Call(NamedTuple):
-    """A call, and the file that it stands in."""
-
-    file: Parsed
-    node: ast.Call
+from xf2sdpa.project.lineage import lineage
+from xf2sdpa.project.modules import handed_on_at
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,10 @@ class _Holder:
     level: int
     path: str = ""
     scope: int = 0
+
+
+_NO_FRIENDS_OF_MODULES = frozenset({"torch", "numpy", "pandas", *sys.stdlib_module_names})
+"""Libraries whose functions, given to `apply`, change no module of ours: a frame has an `apply` too."""
 
 
 @dataclass
@@ -52,6 +52,8 @@ class Uses(Contexts):
     derived: list[tuple[Parsed, ast.ClassDef]] = field(default_factory=list)
     _seen: set[_Holder] = field(default_factory=set)
     _waiting: list[_Holder] = field(default_factory=list)
+    in_sequence: bool = False
+    """Whether it is put into a container that may call it with what another part returns."""
     _counted: set[int] = field(default_factory=set)
     _returning: set[str] = field(default_factory=set)
     """Functions that return what they are given."""
@@ -73,15 +75,49 @@ class Uses(Contexts):
     def _follow_parts(self) -> None:
         """Follow what goes through the parts of any module: an object of the class may be one of them."""
         project = self.index.project
-        for path in project.holding(*PARTS):
-            if not any(f".{name}(" in project.text(path) for name in PARTS):
+        for path in project.holding(*PARTS, "apply", "_modules"):
+            if not any(f".{name}" in project.text(path) for name in (*PARTS, "apply", "_modules")):
                 continue
             file = self.index.file(path)
-            for name in PARTS:
-                for node in file.attributes.get(name, ()) if file is not None else ():
-                    call = file.names.parents[id(node)] if file is not None else node
-                    if file is not None and isinstance(call, ast.Call) and call.func is node:
-                        self._use(file, call, 1)
+            if file is None:
+                raise Unknowable(f"{path} does not parse, and goes through the parts of modules")
+            for node in file.attributes.get("_modules", ()):
+                self._use(file, node, 1)
+            for name in (*PARTS, "apply"):
+                for node in file.attributes.get(name, ()):
+                    call = file.names.parents[id(node)]
+                    if isinstance(call, ast.Call) and call.func is node:
+                        self._through_parts(file, call, name)
+
+    def _through_parts(self, file: Parsed, call: ast.Call, name: str) -> None:
+        if name != "apply":
+            self._use(file, call, 1)
+        elif isinstance(call.func, ast.Attribute) and len(call.args) + len(call.keywords) == 1:
+            self._applied(file, call.func.value, [*call.args, *(keyword.value for keyword in call.keywords)][0])
+
+    def _applied(self, file: Parsed, of: ast.expr, function: ast.expr) -> None:
+        """Follow the parts of a module into the function that `module.apply(function)` calls with each.
+
+        Raises:
+            Unknowable: it is a function that is not seen.
+        """
+        before = 0
+        if isinstance(function, ast.Call) and file.names.resolve(function.func) == "functools.partial":
+            before, function = len(function.args) - 1, function.args[0]
+        if isinstance(function, ast.Lambda):
+            for argument in function.args.args[:1]:
+                self._hold(file, argument.arg, file.names.scopes[id(function)], 1)
+        name, dotted = called_name(function), file.names.resolve(function) or ""
+        if is_parameter(file, function) and not _is_class(of):
+            raise Unknowable(f"{file.path}:{function.lineno} lets {name} have all parts of a module")
+        if not name or self._is_foreign(file, dotted):
+            if dotted and dotted.partition(".")[0] not in _NO_FRIENDS_OF_MODULES:
+                raise Unknowable(f"{file.path}:{function.lineno} lets {dotted} have all parts of a module")
+            return
+        for home, found in ((h, f) for h in self.index.holding(name) for f in h.functions.get(name, ())):
+            listed = [*found.args.posonlyargs, *found.args.args][int(home.owner(found) is not None) + before :]
+            for argument in listed[:1]:
+                self._hold(home, argument.arg, home.names.scopes[id(found)], 1)
 
     def of_function(self, file: Parsed, node: FunctionNode) -> Uses:
         """Follow a function, or a method by its name, whatever object has it.
@@ -89,7 +125,7 @@ class Uses(Contexts):
         Raises:
             Unknowable: it gets where it cannot be followed.
         """
-        self._check_decorators(file, node)
+        check_decorators(file, node)
         self._define(file, node, 1)
         return self._follow()
 
@@ -119,8 +155,8 @@ class Uses(Contexts):
             raise Unknowable(f"{node.name} is registered or made by something else, line {node.lineno}")
         self.derived.append((file, node))
         self._define(file, node, 2)
-        for klass in file.class_attributes.lineage(node):
-            self._look_inside(file, klass)
+        for home, klass in lineage(self.index, file, node):
+            self._look_inside(home, klass)
 
     def _look_inside(self, file: Parsed, klass: ast.ClassDef) -> None:
         """Follow `self` in the methods of a class, as far as it is not only a way to its attributes."""
@@ -159,7 +195,14 @@ class Uses(Contexts):
         if id(file.names.module) == holder.scope:
             if holder.level > 1 or holder.name in file.functions:
                 self.index.check_not_looked_up(holder.name, holder.path)
+                self._check_module_stays(holder.path)
             yield from self._elsewhere(holder)
+
+    def _check_module_stays(self, path: str) -> None:
+        if path not in self.index.handed_on:
+            self.index.handed_on[path] = handed_on_at(self.index, path)
+        if place := self.index.handed_on[path]:
+            raise Unknowable(f"{place} hands on all that {path} binds")
 
     def _elsewhere(self, holder: _Holder) -> Iterator[tuple[Parsed, ast.expr]]:
         """Where other files read what a module binds: by imports of the name, by stars, as attributes of a module."""
@@ -190,3 +233,8 @@ class Uses(Contexts):
 
     def _hold_attribute(self, name: str, level: int) -> None:
         self._add(_Holder("attribute", name, level))
+
+
+def _is_class(node: ast.expr) -> bool:
+    """Whether an expression is named as a class is: `Function.apply(x)` is autograd's."""
+    return called_name(node).lstrip("_")[:1].isupper()
