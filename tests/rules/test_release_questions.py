@@ -52,6 +52,17 @@ EMITTED = {
         has=("R = 'N/A'\n",),
         helper=True,
     ),
+    "in a file with calls, an import that another library's question is around": Case(
+        asked(
+            f"if is_xformers_available():\n    import xformers\n    if {V} == '0.0.16':\n        print('old')\n"
+            "    net.enable_xformers_memory_efficient_attention()",
+            head="import xformers.ops as xops\n\n",
+        ),
+        ("finding XF143",),
+        has=("if is_xformers_available():\n    net.enable",),
+        lacks=("import xformers",),
+        helper=True,
+    ),
     "words about something else": Case(
         asked("options.get('size', 'small'), 'wide' in options", SHOWN, head="import xformers.ops as xops\n\n"),
         ("finding XF143",),

@@ -106,8 +106,7 @@ def finish(file: FileDraft) -> None:
         if not file.is_gone(node):
             answer(file, node, value, "XF143")
         file.take_away(node)
-    if not (file.migrated or file.compat_names):
-        _drop_imports(file)
+    _drop_imports(file)
 
 
 def _edits(plan: _Plan) -> Iterator[NodeEdit]:
@@ -123,12 +122,17 @@ def _drop_imports(file: FileDraft) -> None:
     """Drop imports that only served questions, in a file that switches on another library's use of xformers.
 
     `if is_xformers_available(): import xformers; …; unet.enable_xformers_memory_efficient_attention()`: whether
-    xformers is there stays that library's question. An import whose failing matters stays.
+    xformers is there stays that library's question. An import whose failing matters stays. Of a file that is rewritten
+    for something else, too, the imports outside such an `if` are for other rules.
     """
+    settled = file.migrated or bool(file.compat_names)
     for statement in file.names.imports:
+        guards = guards_around(file.names, statement)
+        if settled and not any(isinstance(guard, ast.If) for guard in guards):
+            continue
         loads = [loads_from(file.names, statement, bound_name(statement, alias)) for alias in statement.names]
         idle = any(loads) and all(file.is_gone(load) for each in loads for load in each)
-        tried = any(isinstance(guard, ast.Try | ast.With) for guard in guards_around(file.names, statement))
+        tried = any(isinstance(guard, ast.Try | ast.With) for guard in guards)
         handed = {bound_name(statement, alias) for alias in statement.names} & file.handed_on
         asked = all(loads) and all(serves_questions(whole_name(statement, alias)) for alias in statement.names)
         if (brings_ours(statement) or asked) and idle and not tried and not handed:
