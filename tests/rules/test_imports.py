@@ -21,7 +21,7 @@ def imported(line: str, program: str = DONE) -> str:
 
 
 EMITTED = {
-    "one alone": Case(DONE, ("finding XF140",), "nothing uses any more", lacks=("xformers",)),
+    "one alone": Case(DONE, ("finding XF140",), "an import goes", lacks=("xformers",)),
     "one of several": Case(imported("import xformers.ops as xops, json\n"), ("finding XF140",), has=("import json\n",)),
     "in a function": Case(
         attend(mea(), "import xformers.ops as xops", imports="import torch.nn.functional as F\n"),
