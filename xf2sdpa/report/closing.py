@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import click
 
@@ -86,15 +87,15 @@ def _named(
 def _requirements(run: Run, closing: Closing, *, written: bool) -> Iterator[str]:
     """The lines that required xformers, and those that require torch."""
     gone = {(change.path, change.line) for change in closing.requirements if not change.why}
-    replaced = {(change.path, change.line) for change in closing.requirements if change.now and not change.why}
-    lines = [listed for listed in run.listed if (listed.path, listed.line) not in replaced]
-    if lines:
+    if run.listed:
         dropped = closing.edited and written and gone
         yield f"Nothing here needs xformers any more. Lines {'dropped' if dropped else 'to drop'}:"
-    for listed in lines:
+    for listed in run.listed:
         yield f"    {listed.path}:{listed.line}: {listed.text}"
+    places = {(listed.path, listed.line) for listed in run.listed}
     torch = (c for c in closing.requirements if c.now and not c.why)
-    yield from _changed("Torch, which the new code needs:", torch, written=written)
+    told = (replace(c, was="that line") if (c.path, c.line) in places else c for c in torch)
+    yield from _changed("Torch, which the new code needs:", told, written=written)
     left = (c for c in closing.requirements if c.why)
     yield from _changed("Left to you in requirement files:", left, written=written)
     for extra in dict.fromkeys(change.extra for change in closing.requirements if change.extra and not change.why):
