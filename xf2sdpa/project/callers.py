@@ -123,6 +123,8 @@ class Callers:
                 self._calls[id(function)] = self._found_calls(file, function)
             except Unknowable as reason:
                 self._calls[id(function)] = reason
+            except RecursionError:
+                self._calls[id(function)] = Unknowable("what it is used in nests too deep")
         found = self._calls[id(function)]
         if isinstance(found, Unknowable):
             raise found
@@ -179,7 +181,7 @@ class Callers:
         self._asked.add(key)
         try:
             found = answer()
-        except Unknowable:
+        except (Unknowable, RecursionError):
             found = not meanwhile
         finally:
             self._asked.discard(key)

@@ -28,10 +28,10 @@ def never_passed(index: Index, callers: Callers, files: Iterable[str]) -> dict[s
     found: dict[str, NeverPassed] = {}
     for path in files:
         known: NeverPassed = {}
-        with contextlib.suppress(Unknowable):
+        with contextlib.suppress(Unknowable, RecursionError):
             file = index.file(path)
             for function, parameter in _candidates(file) if file is not None else ():
-                with contextlib.suppress(Unknowable):
+                with contextlib.suppress(Unknowable, RecursionError):
                     if file is not None:
                         unreached = callers.always_none(file, function, parameter)
                         known[file.names.scopes[id(function)].qualname, parameter] = unreached
