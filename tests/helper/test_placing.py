@@ -93,6 +93,31 @@ LAYOUTS = [
         {"layers.py": f"from {HELPER} import {NAME}"},
     ),
     Layout(
+        "a checkout whose name is no identifier, a package all the same",
+        {
+            "my-nets/__init__.py": "",
+            "my-nets/layers.py": "from .other import ONE\n" + USER,
+            "my-nets/other.py": "ONE = 1\n",
+            "main.py": "import importlib\n\nattend = importlib.import_module('my-nets.layers').attend\n\n\n"
+            'def run(q, k, v):\n    return "fast", attend(q, k, v)\n',
+        },
+        [f"my-nets/{COPY}"],
+        {"my-nets/layers.py": f"from .{HELPER} import {NAME}"},
+    ),
+    Layout(
+        "a script beside a package's __init__, which imports both ways",
+        {
+            "my-nets/__init__.py": "",
+            "my-nets/main.py": "try:\n    from .other import ONE\nexcept ImportError:\n    from other import ONE\n"
+            + USER
+            + '\n\ndef run(q, k, v):\n    return "fast", attend(q, k, v) * ONE\n',
+            "my-nets/other.py": "ONE = 1\n",
+        },
+        [f"my-nets/{COPY}"],
+        {"my-nets/main.py": f"from {HELPER} import {NAME}"},
+        root="my-nets",
+    ),
+    Layout(
         "a package without relative imports",
         {"pkg/__init__.py": "", "pkg/layers.py": USER, "main.py": main("from pkg.layers import attend")},
         [f"pkg/{COPY}"],
@@ -323,7 +348,7 @@ def test_layout(layout: Layout, tmp_path: Path) -> None:
     assert after.sdpa_calls
     assert_equal(before, after)
     for copy in layout.copies:
-        assert f"New {tmp_path / copy}, for" in report
+        assert f"New {tmp_path / copy}, for " in report
     rewrite(tmp_path)
     assert tree(tmp_path) == after_files
 
@@ -331,7 +356,7 @@ def test_layout(layout: Layout, tmp_path: Path) -> None:
 def test_paths_are_spelled_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"pkg/__init__.py": "", "pkg/layers.py": USER})
     monkeypatch.chdir(tmp_path)
-    assert f"New pkg/{COPY}, for" in rewrite("pkg").output
+    assert f"New pkg/{COPY}, for 1 file.\n" in rewrite("pkg").output
     assert (tmp_path / "pkg" / COPY).is_file()
 
 

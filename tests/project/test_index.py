@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from xf2sdpa.project import index
+from xf2sdpa.project.callers import Callers
 from xf2sdpa.project.files import Project
 from xf2sdpa.project.index import Index, Unknowable
+from xf2sdpa.project.never_passed import never_passed
+from xf2sdpa.project.passed import passed
 
 NAMED = """\
 class Block:
@@ -70,3 +73,17 @@ def test_the_first_that_is_found_is_enough(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(index, "MOST_FILES", 2)
     with pytest.raises(Unknowable, match=r"a\.py:2 looks names up"):
         Index(Project(files, files)).check_not_looked_up("Block", str(tmp_path / "net.py"))
+
+
+@pytest.mark.parametrize("terms", [300, 600, 900, 1500])
+def test_what_nests_too_deep_is_unknown(terms: int, tmp_path: Path) -> None:
+    net = (
+        "from xformers.ops import memory_efficient_attention\n\n\n"
+        "def attend(q, bias=None):\n    return memory_efficient_attention(q, q, q, attn_bias=bias)\n"
+    )
+    use = "import net\nnet.attend(1)\nmade = getattr(net, " + " + ".join(["kind"] * terms) + ")\n"
+    files = {str(tmp_path / "net.py"): net, str(tmp_path / "use.py"): use}
+    found = Index(Project(files, files))
+    asked = [str(tmp_path / "net.py")]
+    assert never_passed(found, Callers(found), asked) == {}
+    assert passed(found, Callers(found), asked) == {}

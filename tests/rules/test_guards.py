@@ -28,11 +28,7 @@ def attend(q, k, v, bias):
 """
 EMITTED = {
     "a flag": Case(
-        tried("FAST = True"),
-        ("finding XF141",),
-        "the flag that it set stays",
-        has=(f"{OURS}\nFAST = True\n",),
-        helper=True,
+        tried("FAST = True"), ("finding XF141",), "it set stays", has=(f"{OURS}\nFAST = True\n",), helper=True
     ),
     "a flag set in an else": Case(
         tried(more="else:\n    FAST = True\n"), ("finding XF141",), has=(f"{OURS}\nFAST = True\n",), helper=True

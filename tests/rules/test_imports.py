@@ -21,7 +21,7 @@ def imported(line: str, program: str = DONE) -> str:
 
 
 EMITTED = {
-    "one alone": Case(DONE, ("finding XF140",), "an import goes", lacks=("xformers",)),
+    "one alone": Case(DONE, ("finding XF140",), "takes its names from the helper", lacks=("xformers",)),
     "one of several": Case(imported("import xformers.ops as xops, json\n"), ("finding XF140",), has=("import json\n",)),
     "in a function": Case(
         attend(mea(), "import xformers.ops as xops", imports="import torch.nn.functional as F\n"),
@@ -36,6 +36,23 @@ EMITTED = {
         imported("from xformers.ops import memory_efficient_attention\n", DYNAMIC).replace("xops.", ""),
         ("finding XF140",),
         has=(OURS,),
+        lacks=("xformers",),
+        helper=True,
+    ),
+    "in a block of the module, in its place": Case(
+        imported(
+            "import warnings\n\nwith warnings.catch_warnings():\n"
+            "    from xformers.ops import memory_efficient_attention\n",
+            DYNAMIC,
+        ).replace("xops.", ""),
+        ("finding XF140",),
+        has=(f"with warnings.catch_warnings():\n    {OURS}",),
+        helper=True,
+    ),
+    "beside another, where what is missing is set up": Case(
+        imported("try:\n    import json\n    import xformers.ops as xops\nexcept ImportError:\n    setup()\n"),
+        ("finding XF140",),
+        has=("try:\n    import json\nexcept ImportError:\n    setup()\n",),
         lacks=("xformers",),
         helper=True,
     ),

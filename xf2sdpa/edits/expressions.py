@@ -7,6 +7,7 @@ of a kind in `ast` is the n-th in LibCST. A different count raises `PairingError
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, cast
 
@@ -38,6 +39,11 @@ _PAIRED: tuple[type[ast.expr], ...] = (
 """Kinds of expressions that edits name, paired between the parsers by their order."""
 _SELDOM = (ast.UnaryOp, ast.Name, ast.Constant, ast.BoolOp, ast.IfExp)
 """Those of them that are paired only in a statement that has an edit of the kind."""
+_LAYOUT = frozenset(
+    {"__slots__", "lpar", "rpar", "comma", "equal", "semicolon", "colon", "dot", "operator", "leading_lines",
+     "lines_after_decorators"}
+)  # fmt: skip
+"""Fields in which no expression stands."""
 _COMPOUND_FIELDS = ("body", "orelse", "finalbody")
 _CONSTANTS = frozenset({"None", "True", "False"})
 """What LibCST has as names and `ast` as constants."""
@@ -86,7 +92,7 @@ class ExpressionEditor:
             wanted = ((self._edits.get(id(n)), c) for n, c in zip(ours, theirs, strict=True))
             pairs.update({c: edit for edit, c in wanted if edit is not None})
         self._made.update(id(edit.node) for edit in pairs.values())
-        return node.visit(_Transformer(pairs, self._module, self._layout, self.transcript))
+        return _Transformer(pairs, self._module, self._layout, self.transcript).transformed(node)
 
 
 class _Collector(cst.CSTVisitor):
@@ -211,34 +217,50 @@ def _continues(left: cst.BaseExpression, operation: cst.BooleanOperation) -> boo
     return same and not left.lpar
 
 
-class _Transformer(cst.CSTTransformer):
-    """Applies the expression edits of one statement, innermost first."""
+class _Transformer:
+    """Applies the expression edits of one statement, innermost first; only what an edit lies in is made anew."""
 
     def __init__(
         self, edits: dict[cst.CSTNode, ExpressionEdit], module: cst.Module, layout: Layout, transcript: Transcript
     ) -> None:
-        super().__init__()
         self.edits = edits
         self.module = module
         self.layout = layout
         self.transcript = transcript
 
-    def visit_IndentedBlock(self, node: cst.IndentedBlock) -> bool:  # noqa: N802
-        return False
+    def transformed(self, node: Any) -> Any:
+        """A node with the edits in it made, without those in its blocks; itself, if there are none."""
+        if isinstance(node, cst.IndentedBlock | cst.SimpleStatementSuite):
+            return node
+        changes = {}
+        for name in _parts_of(node.__class__):
+            value = getattr(node, name, None)
+            new = self.field(value)
+            if new is not value:
+                changes[name] = new
+        updated = node.with_changes(**changes) if changes else node
+        return self.edited(node, updated) if node in self.edits else updated
 
-    def visit_SimpleStatementSuite(self, node: cst.SimpleStatementSuite) -> bool:  # noqa: N802
-        return False
+    def field(self, value: Any) -> Any:
+        if _is_node(value.__class__):
+            return self.transformed(value)
+        if not isinstance(value, list | tuple):
+            return value
+        items = [self.field(item) for item in value]
+        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
 
-    def on_leave(self, original_node: cst.CSTNode, updated_node: Any) -> Any:
-        """Replace an expression of any kind by other text; other edits have a method per kind."""
-        edit = self.edits.get(original_node)
+    def edited(self, original: Any, updated: Any) -> Any:
+        """What an expression becomes that has an edit of its own."""
+        edit = self.edits[original]
         if isinstance(edit, ReplaceExpression):
-            return _in_parentheses_of(updated_node, edit.text)
+            return _in_parentheses_of(updated, edit.text)
         if isinstance(edit, TakeBranch):
-            return _within(updated_node, updated_node.body if edit.answer else updated_node.orelse)
+            return _within(updated, updated.body if edit.answer else updated.orelse)
         if isinstance(edit, DropOperands):
-            return _within(updated_node, _without_operands(original_node, updated_node, edit.dropped))
-        return super().on_leave(original_node, updated_node)
+            return _within(updated, _without_operands(original, updated, edit.dropped))
+        if isinstance(edit, Rename):
+            return self.leave_Attribute(original, updated)
+        return self.leave_Call(original, updated)
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:  # noqa: N802
         edit = self.edits.get(original_node)
@@ -254,6 +276,18 @@ class _Transformer(cst.CSTTransformer):
     def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.Attribute:  # noqa: N802
         edit = self.edits.get(original_node)
         return updated_node.with_changes(attr=cst.Name(edit.name)) if isinstance(edit, Rename) else updated_node
+
+
+@functools.cache
+def _is_node(kind: type[Any]) -> bool:
+    """Whether a kind of object is a node; asked of the object itself, it costs ten times as much."""
+    return issubclass(kind, cst.CSTNode)
+
+
+@functools.cache
+def _parts_of(kind: type[Any]) -> tuple[str, ...]:
+    """The fields of a kind of node in which expressions may stand."""
+    return tuple(name for name in kind.__dataclass_fields__ if name not in _LAYOUT and "whitespace" not in name)
 
 
 def _within(outer: Any, part: Any) -> Any:

@@ -21,6 +21,9 @@ _HIDDEN = re.compile(r"#_xf2sdpa_hidden_(\d+)_\n|[ \t]*#_xf2sdpa_hidden_(\d+)_ [
 """A form feed in a comment above a statement; a comment; a statement."""
 _DEEPEST = 2_000
 """Operators of one logical line that LibCST's parser, which nests them, is trusted with; it dies at some 8,000."""
+_OPERATORS = frozenset({"and", "or", "not", "if", "lambda", "await", "in", "is"})
+_COUNTED = re.compile(rf"[^\w\s]|\b(?:{'|'.join(sorted(_OPERATORS))})\b")
+"""Whatever counts as one holds one of these."""
 _BLOCKS = ("body", "orelse", "finalbody")
 
 
@@ -148,6 +151,8 @@ def _blocks_of(node: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 def nests_too_deep(text: str) -> bool:
     """Whether some logical line chains so many operators, strings, calls or brackets that LibCST might die over it."""
+    if len(_COUNTED.findall(text)) <= _DEEPEST:  # in all of it
+        return False
     count = 0
     before = None
     for token in tokenize.generate_tokens(io.StringIO(text, newline="").readline):
@@ -158,7 +163,7 @@ def nests_too_deep(text: str) -> bool:
         elif token.type == tokenize.STRING:
             count += before == tokenize.STRING
         elif token.type == tokenize.NAME:
-            count += token.string in {"and", "or", "not", "if", "lambda", "await", "in", "is"}
+            count += token.string in _OPERATORS
         if count > _DEEPEST:
             return True
         if token.type not in {tokenize.NL, tokenize.COMMENT}:

@@ -122,6 +122,8 @@ class Callers(Lists):
                 self._calls[id(function)] = self._found_calls(file, function)
             except Unknowable as reason:
                 self._calls[id(function)] = reason
+            except RecursionError:
+                self._calls[id(function)] = Unknowable("what it is used in nests too deep")
         found = self._calls[id(function)]
         if isinstance(found, Unknowable):
             raise found
@@ -175,7 +177,7 @@ class Callers(Lists):
         self._asked.add(key)
         try:
             found = answer()
-        except Unknowable:
+        except (Unknowable, RecursionError):
             found = not meanwhile
         finally:
             self._asked.discard(key)

@@ -231,7 +231,7 @@ class Index:
         """The look-ups of a file of names that are not written out, with what each may be."""
         if path not in self._look_ups:
             parsed = self.file(path) if _COMPUTED.search(self.project.text(path)) else None
-            found = self._look_ups[path] = []
+            found = []
             for node in parsed.names.parsed.of(ast.Call, ast.Subscript) if parsed is not None else ():
                 key = _looked_up(node)
                 if parsed is not None and key is not None and not isinstance(key, ast.Constant):
@@ -239,6 +239,7 @@ class Index:
                     names = {} if pattern else self._names_in(parsed, node)
                     names = names | dict.fromkeys(_written_out(key, parsed.names), frozenset())
                     found.append(_LookUp(f"{path}:{node.lineno}", pattern, names))
+            self._look_ups[path] = found
         return self._look_ups[path]
 
     def _names_in(self, parsed: Parsed, node: ast.AST) -> dict[str, frozenset[str]]:

@@ -29,7 +29,7 @@ def never_passed(index: Index, callers: Callers, files: Iterable[str]) -> dict[s
     found: dict[str, NeverPassed] = {}
     for path in files:
         known: NeverPassed = {}
-        with contextlib.suppress(Unknowable):
+        with contextlib.suppress(Unknowable, RecursionError):
             known = _known_of(index.file(path), callers)
         if known:
             found[path] = known
@@ -40,7 +40,7 @@ def _known_of(file: Parsed | None, callers: Callers) -> NeverPassed:
     known: NeverPassed = {}
     if file is not None:
         for function, parameter in _candidates(file):
-            with contextlib.suppress(Unknowable):
+            with contextlib.suppress(Unknowable, RecursionError):
                 unreached = callers.always_none(file, function, parameter)
                 known[file.names.scopes[id(function)].qualname, parameter] = unreached
     return known

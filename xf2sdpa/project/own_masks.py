@@ -78,13 +78,16 @@ def why_masks_stay(project: Project, files: Collection[str], moved: Collection[s
 
 
 def _look_at(text: str, meanings: dict[str, str]) -> _Stays:
-    stays = _Stays()
+    if not (meanings or _NEEDLE.search(text)):
+        return _Stays()
     try:
-        names = Names(parse_once(text).tree, meanings) if meanings or _NEEDLE.search(text) else None
+        return _seen_in(Names(parse_once(text).tree, meanings))
     except (SyntaxError, ValueError, RecursionError):
-        return stays
-    if names is None:
-        return stays
+        return _Stays()
+
+
+def _seen_in(names: Names) -> _Stays:
+    stays = _Stays()
     ours = list(_of_ours(names))
     sites = {id(site.node): site for site in find_sites(ClassAttributes(names))}
     direct: set[int] = set()

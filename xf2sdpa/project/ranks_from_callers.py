@@ -34,7 +34,7 @@ def ranks_from_callers(index: Index, callers: Callers, files: Iterable[str]) -> 
     """
     found = {}
     for path in files:
-        with contextlib.suppress(Unknowable):
+        with contextlib.suppress(Unknowable, RecursionError):
             file = index.file(path)
             if file is not None and (known := _Asked(callers).of_file(file)):
                 found[path] = known
@@ -55,7 +55,7 @@ class _Asked:
             if not isinstance(function, FunctionNode) or site.conflict:
                 continue
             wanted = set(_parameters_in(file.names, function, _asked_of(site)))
-            with contextlib.suppress(Unknowable):
+            with contextlib.suppress(Unknowable, RecursionError):
                 known |= self.of_function(file, function, wanted, 0)
         return known
 
