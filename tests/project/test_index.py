@@ -11,7 +11,7 @@ from xf2sdpa.project.callers import Callers
 from xf2sdpa.project.files import Project
 from xf2sdpa.project.index import Index, Unknowable
 from xf2sdpa.project.never_passed import never_passed
-from xf2sdpa.project.passed import passed
+from xf2sdpa.project.ranks_from_callers import ranks_from_callers
 
 NAMED = """\
 class Block:
@@ -86,4 +86,4 @@ def test_what_nests_too_deep_is_unknown(terms: int, tmp_path: Path) -> None:
     found = Index(Project(files, files))
     asked = [str(tmp_path / "net.py")]
     assert never_passed(found, Callers(found), asked) == {}
-    assert passed(found, Callers(found), asked) == {}
+    assert ranks_from_callers(found, Callers(found), asked) == {}

@@ -93,7 +93,7 @@ FAULTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     ),
     "what it is handed to counts as harmless": (contexts.Contexts, "_as_argument", lambda *_: True),
     "names in strings are not searched": (index.Index, "check_not_looked_up", lambda *_, **__: None),
-    "subclasses are not asked": (callers, "_calls_of_super", lambda _: iter(())),
+    "subclasses are not asked": (callers, "calls_of_super", lambda *_: iter(())),
     "loops are not followed": (contexts.Contexts, "_in_comprehension", lambda *_: True),
     "everything counts as never passed": (callers.Callers, "_passes_none", lambda *_: ()),
 }  # fmt: skip

@@ -290,7 +290,8 @@ class CallValues(Expressions):
             return Unknown(arguments.token)
         value = self._operation(name, base, arguments, func)
         if in_place and isinstance(func.value, ast.Name):
-            self.env.variables[func.value.id] = value
+            same = [name for name, other in self.env.variables.items() if self.settle(other) == base]
+            self.env.variables.update(dict.fromkeys([*same, func.value.id], value))
         return value
 
     def _has_own(self, name: str, known: Value, arguments: Arguments, node: ast.AST) -> bool:

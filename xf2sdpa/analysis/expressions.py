@@ -93,10 +93,12 @@ class Expressions:
         return NUMBER
 
     def of_Name(self, node: ast.Name) -> Value:  # noqa: N802
-        if node.id in self.env.variables:
-            return axes.named(self.env.variables[node.id], node.id)
         scope = self.names.scope_at.get(id(node))
         owner = scope.owner(node.id) if scope else None
+        if (id(owner), node.id) in self.names.shared:  # any call may have changed it since it was read last
+            return axes.named(Unknown(self.token(id(node))), node.id)
+        if node.id in self.env.variables:
+            return axes.named(self.env.variables[node.id], node.id)
         if owner is self.names.module:
             bindings = owner.bindings[node.id]
             only = bindings[0].node if len(bindings) == 1 else None
@@ -107,6 +109,15 @@ class Expressions:
     def _is_plain(self, node: ast.FunctionDef) -> bool:
         """Whether all decorators of a function are torch's, which do not change what it returns."""
         return all((self.names.resolve(d) or "").startswith("torch.") for d in node.decorator_list)
+
+    def of_Yield(self, node: ast.Yield | ast.YieldFrom) -> Value:  # noqa: N802
+        """Who asks may ask no further: what follows proves nothing for the calls before."""
+        if node.value is not None:
+            self.evaluate(node.value)
+        self.env.done = frozenset()
+        return Unknown(self.token(id(node)))
+
+    of_YieldFrom = of_Yield  # noqa: N815
 
     def of_NamedExpr(self, node: ast.NamedExpr) -> Value:  # noqa: N802
         value = self.evaluate(node.value)
@@ -231,9 +242,16 @@ class Expressions:
         if module is not None:
             return module
         frame = self._self_frame(node.value)
-        dtype = self.own_dtype(frame.owner, node.attr) if frame is not None and frame.owner is not None else None
-        found = Unknown(self.token(("attribute", ast.dump(node))), dtype or DType.UNKNOWN)
+        owner = frame.owner if frame is not None else None
+        dtype = self.own_dtype(owner, node.attr) if owner is not None else None
+        changes = owner is not None and self._changes(owner, node.attr)
+        found = Unknown(self.token(("attribute", id(node) if changes else ast.dump(node))), dtype or DType.UNKNOWN)
         return axes.named(found, node.attr)
+
+    def _changes(self, owner: ast.ClassDef, attribute: str) -> bool:
+        """Whether a method sets `self.attribute`, so that any call may change it; to set it up is no change."""
+        functions = (self.names.function(value) for value in self.attributes.assigned(owner, attribute))
+        return any(getattr(function, "name", "") != "__init__" for function in functions)
 
     def _tensor_attribute(self, tensor: Tensor, node: ast.Attribute) -> Value:
         if node.attr == "shape":

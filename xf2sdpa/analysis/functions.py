@@ -65,8 +65,11 @@ class Functions(CallValues):
         self.env = Environment()
         self.path: Path = ()
         self.frames: list[Frame] = []
+        self.swallowed: list[set[int]] = []
+        """The call sites seen in each block around here whose errors are caught."""
         self._tokens: dict[object, int] = {}
         self._made: dict[tuple[int, str], DType] = {}
+        self._lazy: dict[int, bool] = {}
 
     if TYPE_CHECKING:
 
@@ -191,6 +194,27 @@ class Functions(CallValues):
         return replace(tensor, rank=rank)
 
     @contextmanager
+    def swallowing(self) -> Iterator[None]:
+        """Within this context, errors are caught: what code states after a call site proves nothing for it."""
+        self.swallowed.append(set())
+        try:
+            yield
+        finally:
+            seen = self.swallowed.pop()
+            if self.swallowed:
+                self.swallowed[-1] |= seen
+            else:
+                self.env.done |= seen
+
+    def is_lazy(self, node: ast.AST) -> bool:
+        """Whether a call of a function does not run it: of a generator, or of a coroutine."""
+        if id(node) not in self._lazy:
+            yields = (ast.Yield, ast.YieldFrom)
+            own = (part for part in ast.walk(node) if isinstance(part, yields) and self.names.function(part) is node)
+            self._lazy[id(node)] = isinstance(node, ast.AsyncFunctionDef) or any(own)
+        return self._lazy[id(node)]
+
+    @contextmanager
     def perhaps(self, node: ast.AST, arm: int = 0) -> Iterator[None]:
         """Within this context, code is evaluated that runs on some executions only: arm `arm` of `node`."""
         path, self.path = self.path, (*self.path, (id(node), arm))
@@ -217,7 +241,10 @@ class Functions(CallValues):
             token = self.token(("joined", site))
             facts.arguments = {n: join(v, arguments.get(n, NONE), token) for n, v in facts.arguments.items()}
             facts.order = self.book.clock
-        self.env.done |= {site}
+        if self.swallowed:  # what follows in the same block may fail, and the result be used all the same
+            self.swallowed[-1].add(site)
+        else:
+            self.env.done |= {site}
         return result
 
     def own_dtype(self, owner: ast.ClassDef, attribute: str) -> DType:
@@ -245,7 +272,7 @@ class Functions(CallValues):
         """The value that a function of this file returns for these arguments, found by walking its body."""
         token = self.token(id(call))
         nested = [frame.node for frame in self.frames]
-        if len(self.frames) > MAX_DEPTH or function.node in nested:
+        if len(self.frames) > MAX_DEPTH or function.node in nested or self.is_lazy(function.node):
             return Unknown(token)
         variables = self._bind(function, positional, keywords)
         if variables is None:

@@ -7,6 +7,7 @@ the same file by their bodies. At each call site the values of the arguments are
 from __future__ import annotations
 
 import ast
+import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -276,13 +277,24 @@ class Walk(Functions):
         return True, leaves
 
     def do_With(self, node: ast.With | ast.AsyncWith) -> tuple[bool, bool]:  # noqa: N802
-        if not any(_swallows(item.context_expr) for item in node.items):
+        if not any(self._swallows(item.context_expr) for item in node.items):
             return self._with(node)
         before = self.env.copy()
-        with self.perhaps(node):  # as much of it as runs before what is swallowed
+        with self.perhaps(node), self.swallowing():  # as much of it as runs before what is swallowed
             falls, leaves = self._with(node)
         self.env = self._meet([before, self.env] if falls else [before], node) or before
         return True, leaves
+
+    def _swallows(self, manager: ast.expr) -> bool:
+        """Whether a context manager goes on after an exception in its body: `contextlib.suppress(ValueError)`.
+
+        One of the file does whose `__exit__` returns something, or which has its `yield` in a `try` with handlers.
+        """
+        if not isinstance(manager, ast.Call):
+            return False
+        bindings = self.names.module.bindings.get(called_name(manager.func), ())
+        own = [binding.node for binding in bindings if isinstance(binding.node, ast.ClassDef | ast.FunctionDef)]
+        return called_name(manager.func) in _SWALLOWING or any(map(_catches, own))
 
     def _with(self, node: ast.With | ast.AsyncWith) -> tuple[bool, bool]:
         before = self.env.autocast_is_off
@@ -323,7 +335,8 @@ class Walk(Functions):
 
     def do_Try(self, node: ast.Try) -> tuple[bool, bool]:  # noqa: N802
         before = self.env.copy()
-        with self.perhaps(node):
+        caught = bool(node.handlers) and not all(map(_raises, node.handlers))
+        with self.perhaps(node), self.swallowing() if caught else contextlib.nullcontext():
             falls, leaves = self.block([*node.body, *node.orelse])
         ends = [self.env] if falls else []
         broken = self._meet([before, self.env], node) or before
@@ -390,6 +403,15 @@ def _without_autocast(value: Value) -> Value:
     return value
 
 
-def _swallows(manager: ast.expr) -> bool:
-    """Whether a context manager goes on after an exception in its body: `contextlib.suppress(ValueError)`."""
-    return isinstance(manager, ast.Call) and called_name(manager.func) in _SWALLOWING
+def _catches(node: ast.ClassDef | ast.FunctionDef) -> bool:
+    """Whether a context manager's own code goes on after an exception in its body."""
+    if isinstance(node, ast.FunctionDef):
+        tries = [part for part in ast.walk(node) if isinstance(part, ast.Try) and part.handlers]
+        return any(isinstance(inner, ast.Yield) for part in tries for s in part.body for inner in ast.walk(s))
+    ends = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name in ("__exit__", "__aexit__")]
+    values = [part.value for end in ends for part in ast.walk(end) if isinstance(part, ast.Return)]
+    return any(v is not None and not (isinstance(v, ast.Constant) and not v.value) for v in values)
+
+
+def _raises(handler: ast.ExceptHandler) -> bool:
+    return isinstance(handler.body[-1], ast.Raise)
