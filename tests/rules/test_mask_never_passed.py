@@ -95,3 +95,11 @@ def test_only_exact_leaves_it() -> None:
 
 def test_its_code_is_a_note() -> None:
     assert set(rule("mask_never_passed").codes) == {"XF307"}
+
+
+def test_a_mask_that_may_be_given_as_it_is_needs_no_check() -> None:
+    """On 3-D inputs, in a project without mask objects: what comes from outside is a tensor or None."""
+    program = attend(f"{CALL.format('mask')}.flatten(1)", given="q, k, v, mask").replace("n, h, d =", "n, d =")
+    result = rewritten(program, {("attend", "mask"): ()}, mask_objects=False)
+    assert "attn_mask=None if mask is None else mask.unsqueeze(-3)" in result.new
+    assert "NotImplementedError" not in result.new
