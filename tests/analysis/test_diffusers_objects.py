@@ -26,6 +26,7 @@ HEAD = "import diffusers\nfrom diffusers import AutoencoderKL, UNet2DConditionMo
         ("def f():\n    p = diffusers.Pipe()\n    x, y = p.unet, p.vae\n    look(x)\n", "Pipe"),
         ("class A:\n    def g(self, p: U):\n        self.x, y = p, 1\n        look(self.x)\n", NET),
         ("def f():\n    x = U()\n    look(x)\n    del x\n", NET),
+        ("f = lambda x: look(x)\nf(U())\n", ""),
         ("def f(x: U, a):\n    x = a.make(x)\n    look(x)\n", ""),
         ("def f(x):\n    look(x)\n", ""),
         ("def f(a):\n    x = U()\n    x = a.make()\n    look(x)\n", ""),
