@@ -87,6 +87,7 @@ def test_a_property_and_a_field_that_is_annotated(old: str, new: str, made: str)
         ("def g(a):\n    def h():\n        return U()\n\n\ndef f(a):\n    look(g(a))\n", ""),
         ("def g(a):\n    return g(a)\n\n\ndef f(a):\n    look(g(a))\n", ""),
         ("class A:\n    def g(self):\n        return U()\n\n    def f(self):\n        look(g(self))\n", ""),
+        ("f = lambda x: look(x)\nf(U())\n", ""),
         ("def f(x: U, a):\n    x = a.make(x)\n    look(x)\n", ""),
         ("def f(x):\n    look(x)\n", ""),
         ("def f(a):\n    x = U()\n    x = a.make()\n    look(x)\n", ""),

@@ -441,6 +441,11 @@ def test_a_project_without_a_folder_has_no_settings() -> None:
     assert never_passed(index, Callers(index), list(texts)[:1])
 
 
+def test_of_a_file_that_does_not_parse_nothing_is_known() -> None:
+    index = Index(Project((), {"attention.py": ATTENTION + "print(\n"}))
+    assert never_passed(index, Callers(index), ["attention.py"]) == {}
+
+
 def test_a_broken_file_with_a_loaded_model_cannot_run(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("net = torch.load('net.pt'\nnet(1)\n", "utf-8")
     for name, text in (("attention.py", ATTENTION), ("model.py", MODEL.format(init="pass", body="pass"))):

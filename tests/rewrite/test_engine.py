@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.rules.common import HELPER, attend, mea
-from xf2sdpa.rewrite.engine import rewrite_text
+from xf2sdpa.rewrite.engine import rewrite_text, rewrite_with
+from xf2sdpa.rewrite.options import Options
 from xf2sdpa.settings import Settings
 
 PINNED = attend(
@@ -51,3 +52,13 @@ def test_how_a_call_is_laid_out(call: str, piece: str) -> None:
     assert not result.failed, result.findings
     assert "F.scaled_dot_product_attention(" in result.new
     assert piece in result.new
+
+
+def test_a_call_is_left_whose_check_would_stand_before_one_that_is_left() -> None:
+    masked, left = (f"xops.memory_efficient_attention(q, k, v, {more})" for more in ("attn_bias=bias", "op=choose(q)"))
+    program = attend(f"{masked} + {left}")
+    options = Options(Settings(), never_passed={("attend", "bias"): ()})
+    result = rewrite_with(program, "model.py", options)
+    assert result.new == program
+    told = "left alone, as it belongs to a call that is left"
+    assert [(site.code, site.message) for site in result.sites][:1] == [("XF906", told)]

@@ -20,14 +20,15 @@ def release(*given):
 
 
 """
+PLAIN_RELEASE = RELEASE.replace("*given", "")
 STAYS = {
     "a try of more, a release that is asked with arguments": f"{RELEASE}FAST = release(1)\n",
     "a function that is given something else": (
         f"def there(*given):\n    return {FIND}('xformers')\n\n\nFAST = there(1)\nprint(there)\n"
     ),
     "a function that does more": f"def there(n):\n    look('a')\n    return {FIND}(n)\n\n\nFAST = there('xformers')\n",
-    "a release that is handed on": f"{RELEASE}FAST = release() is not None\nprint(release)\n",
-    "a release that a comment keeps": (f"{RELEASE}A = release() is not None  # xf2sdpa: ignore[XF142]\n"),
+    "a release that is handed on": f"{PLAIN_RELEASE}FAST = release() is not None\nkept(release)\n",
+    "a release that a comment keeps": (f"{PLAIN_RELEASE}A = release() is not None  # xf2sdpa: ignore[XF142]\n"),
     "a name in a variable": f"N = 'xformers'\nFAST = {FIND}(N) is not None\n",
     "a release shown, as the user wants it": (
         "def shown():\n    return version('xformers') if HAS_XFORMERS else 'none'  # xf2sdpa: ignore[XF142]\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
+from xf2sdpa.rewrite.engine import rewrite_text
 
 USE = "\n\ndef attend(q, k, v, bias):\n    return memory_efficient_attention(q, k, v, attn_bias=bias) if FAST else q\n"
 IMPORT = "    from xformers.ops import memory_efficient_attention\n"
@@ -222,3 +223,10 @@ def test_where_the_helpers_import_goes(between: str, goes_above: bool) -> None:
 def test_no_line_ends_in_white_space() -> None:
     lines = holds(Case(INNER, helper=True)).new.splitlines()
     assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_a_comment_keeps_it() -> None:
+    guard = tried("FAST = True").partition(USE)[0].replace("try:", "try:  # xf2sdpa: ignore")
+    result = rewrite_text(guard + USE, compat="_attention_compat")
+    assert not result.failed
+    assert guard in result.new

@@ -261,3 +261,27 @@ def test_an_if_of_which_nothing_is_left_goes_where_its_condition_does_nothing(co
     assert not result.failed
     head = "def check(args):\n" + ("" if goes else f"    if {condition}:\n        pass\n")
     assert f"{head}    return attend\n" in result.new
+
+
+def test_what_asks_for_a_name_stays_while_that_is_read() -> None:
+    asking = "try:\n    xops\nexcept NameError:\n    import xformers.ops as xops\n"
+    program = imported(f"{asking}\nprint(xops)\n")
+    assert asking in rewrite_text(program, compat="_attention_compat").new
+    alone = rewrite_text(imported(asking), compat="_attention_compat")
+    assert "xops" not in alone.new
+
+
+@pytest.mark.parametrize("guard", ["try:\n    {}except ImportError:\n    {}", "if has_xformers:\n    {}else:\n    {}"])
+def test_without_a_helper_a_guard_stays_that_sets_more(guard: str) -> None:
+    """What is set on an object others may read."""
+    ours = "import xformers.ops as xops\n"
+    kept = imported(guard.format(ours, "a.b = None\n"))
+    assert guard.format(ours, "a.b = None\n") in rewrite_text(kept).new
+    assert "xops" not in rewrite_text(imported(guard.format(ours, "xops = None\n"))).new
+
+
+def test_without_a_helper_a_with_of_nothing_else_goes() -> None:
+    lines = "from contextlib import suppress\n\nwith suppress(ImportError):\n    import xformers.ops as xops\n"
+    new = rewrite_text(imported(lines)).new
+    assert "suppress" not in new
+    assert "xformers" not in new

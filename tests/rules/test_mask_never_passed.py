@@ -55,6 +55,11 @@ def unreached(line: int, function: str, *, for_list: bool) -> Unreached:
             "gives one; model.py:9 passes bias to attend in b, which nothing in this project calls",
         ),
         (
+            [(line, "f", False) for line in range(1, 5)],
+            "model.py:1, model.py:2, model.py:3 and model.py:4 pass bias to attend in f, which nothing in this project "
+            "calls",
+        ),
+        (
             [(line, f"f{line}", False) for line in range(1, 6)],
             "model.py:1, model.py:2, model.py:3 and 2 more pass bias to attend in f1, f2, f3 and 2 more, which "
             "nothing in this project calls",
@@ -88,6 +93,13 @@ def test_what_is_not_known_or_cannot_be_checked_is_left(program: str, known: Kno
     assert result.sites[0].kind.value == "left"
 
 
+def test_the_check_names_all_that_pass_one() -> None:
+    calls = tuple(unreached(line, name, for_list=lists) for line, name, lists in [(3, "a", True), (9, "b", False)])
+    new = rewritten(attend(CALL.format("bias")), {("attend", "bias"): calls}).new
+    said = "".join(part.strip().strip('"') for part in new.splitlines()).replace("  ", " ")
+    assert "gave one; b passes one, and nothing in this project called it (xf2sdpa)" in said
+
+
 def test_only_exact_leaves_it() -> None:
     program = attend(CALL.format("bias"))
     assert rewritten(program, only_exact=True).new == program
@@ -95,3 +107,11 @@ def test_only_exact_leaves_it() -> None:
 
 def test_its_code_is_a_note() -> None:
     assert set(rule("mask_never_passed").codes) == {"XF307"}
+
+
+def test_a_mask_that_may_be_given_as_it_is_needs_no_check() -> None:
+    """On 3-D inputs, in a project without mask objects: what comes from outside is a tensor or None."""
+    program = attend(f"{CALL.format('mask')}.flatten(1)", given="q, k, v, mask").replace("n, h, d =", "n, d =")
+    result = rewritten(program, {("attend", "mask"): ()}, mask_objects=False)
+    assert "attn_mask=None if mask is None else mask.unsqueeze(-3)" in result.new
+    assert "NotImplementedError" not in result.new

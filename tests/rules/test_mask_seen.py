@@ -21,6 +21,8 @@ BARE = attend("xops.memory_efficient_attention(q, k, v)").replace("    b, n, h, 
 
 NO_PLACE = BARE.replace("return ", "return (lambda: ", 1).rstrip("\n") + ")()\n"
 """A call that no check can stand before."""
+KNOWN_TO_BE_FLAT = BARE.replace("    return ", "    q = q.view(2, 3)\n    return ", 1)
+"""What the function itself shows goes before what was recorded."""
 
 
 def digest(program: str) -> str:
@@ -53,7 +55,17 @@ def test_a_rank_that_always_came_is_taken_behind_a_check(rank: int, code: str) -
 
 @pytest.mark.parametrize(
     ("program", "rank", "masked"),
-    [(MASKED, 4, True), (BARE, None, False), (BARE, 5, False), (BARE, 2, False), (NO_PLACE, 4, False)],
+    [
+        (MASKED, 4, True),
+        (BARE, None, False),
+        (BARE, 5, False),
+        (BARE, 2, False),
+        (NO_PLACE, 4, False),
+        (BARE.replace("return ", "return (q := c) is q or "), 4, False),
+        (MASKED.replace("attn_bias=bias", "attn_bias=bias * 1"), 4, False),
+        (BARE.replace("attention(q, k", "attention(q * 1, k"), 4, False),
+        (KNOWN_TO_BE_FLAT, 4, False),
+    ],
 )
 def test_what_was_not_seen_alike_proves_nothing(program: str, rank: int | None, masked: bool) -> None:
     assert rewritten(program, rank, masked).sites[0].kind.value == "left"
@@ -72,6 +84,12 @@ def test_a_run_of_another_text_is_told_with_what_to_do() -> None:
     (finding,) = (f for f in rewritten(BARE, function="another").findings if f.code == "XF311")
     assert finding.message == "the recorded run is of another text of this function, and does not count"
     assert finding.advice == "Record it again: `xf2sdpa verify --json FILE -- …`."
+
+
+def test_of_a_call_that_was_not_recorded_nothing_is_told() -> None:
+    seen = {"other#0": Seen("another", 4, False)}
+    result = rewrite_with(BARE, "model.py", Options(Settings(), seen=seen))
+    assert "XF311" not in [finding.code for finding in result.findings]
 
 
 def test_the_checks_say_that_a_run_was_recorded() -> None:

@@ -51,6 +51,14 @@ EMITTED = {
     "on another path, asked for by its length": Case(
         shaped("if len(q.shape) > 3:", "    b, n, h, d = q.shape"), ("left XF201",), same=True
     ),
+    "on another path, of what is bound in the statement": Case(
+        shaped("if c:", "    b, n, h, d = q.shape", call="[q := bias, xops.memory_efficient_attention(q, k, v)][1]"),
+        ("left XF201",),
+        same=True,
+    ),
+    "on another path, of what has two dimensions here": Case(
+        shaped("if c:", "    b, n, h, d = q.shape", "q = q.view(b, c)"), ("left XF201",), same=True
+    ),
     "on another path, of what is not a variable here": Case(
         shaped("if c:", "    b, n, h, d = q.shape", call="xops.memory_efficient_attention(q + 0 * c, k, v)"),
         ("left XF201",),

@@ -44,6 +44,13 @@ EMITTED = {
     "a branch that is never taken": Case(
         asked(f"if {V} < '0.0.20':", "    print('old')"), ("finding XF143",), lacks=("print", "if"), helper=True
     ),
+    "a question in a branch that is never taken": Case(
+        asked("FLAG = False", f"if {V} < '0.0.20':", f"    FLAG = {V} == '0.0.19'", "print(FLAG)"),
+        ("finding XF143",),
+        has=("FLAG = False\nprint(FLAG)\n",),
+        lacks=("0.0.19",),
+        helper=True,
+    ),
     "an assertion": Case(asked(f"assert {V} >= '0.0.20'"), ("finding XF143",), lacks=("assert",), helper=True),
     "said": Case(asked(f"print({V})"), ("finding XF143",), lacks=("print",), helper=True),
     "shown": Case(

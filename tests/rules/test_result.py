@@ -113,3 +113,10 @@ def test_a_near_miss_goes_elsewhere(case: Case) -> None:
 
 def test_the_examples_hold() -> None:
     examples_hold("result")
+
+
+@pytest.mark.parametrize(("sizes", "laid_out"), [("b, n, h, d", True), ("b, n, d", False)])
+def test_a_sum_has_the_strides_of_its_first_operand(sizes: str, laid_out: bool) -> None:
+    """With one head the result is laid out like its query, and so is what it is added to: nothing is to be done."""
+    text = HEAD.replace("b, n, h, d", sizes) + f"    y = torch.zeros({sizes}, dtype=q.dtype)\n    return y + out\n"
+    assert (".contiguous()" in rewrite_text(text).new) is laid_out

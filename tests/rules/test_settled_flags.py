@@ -38,11 +38,23 @@ EMITTED = {
     ),
     "an assertion": Case(program("assert FAST, 'no'"), ("finding XF147",), lacks=("assert",), helper=True),
     "a private flag": Case(program(flag="_FAST"), ("finding XF141",), lacks=("_FAST",), helper=True),
+    "a private flag below the helper's import": Case(
+        "try:\n    from xformers.ops import memory_efficient_attention\n\n    _FAST = True\nexcept ImportError:\n"
+        "    _FAST = False\n\n\ndef attend(q, k, v, bias):\n    assert _FAST\n"
+        "    return memory_efficient_attention(q, k, v, attn_bias=bias)\n",
+        ("finding XF147",),
+        has=("from _attention_compat import memory_efficient_attention\n\n\ndef attend",),
+        lacks=("_FAST",),
+        helper=True,
+    ),
     "a private flag below a line that stays": Case(
         program(
-            flag="_FAST", guard=GUARD.replace("    {0} = True", "    MORE = 1\n\n    {0} = True"), after="print(MORE)\n"
+            "assert _FAST",
+            flag="_FAST",
+            guard=GUARD.replace("    {0} = True", "    MORE = 1\n\n    {0} = True"),
+            after="print(MORE)\n",
         ),
-        ("finding XF141",),
+        ("finding XF147",),
         has=("MORE = 1\nprint(MORE)\n",),
         lacks=("_FAST",),
         helper=True,

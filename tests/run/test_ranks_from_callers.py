@@ -212,7 +212,9 @@ def test_only_exact_leaves_it(tmp_path: Path) -> None:
 def test_without_a_place_for_the_check_it_is_the_helpers(place: str, tmp_path: Path) -> None:
     old = "return memory_efficient_attention(query, key, value, attn_bias=mask)"
     root = write(tmp_path, model(CALL, ops=ATTEND.replace(old, place)))
-    rewrite(root, "--flags", "off")
+    output = rewrite(root, "--flags", "off").output
+    told = "helper module: only the callers show the dimensions, and no check can stand before the call"
+    assert told in " ".join(output.split()) or "lambda" in place
     assert place in tree(root)["ops.py"]
 
 
@@ -222,6 +224,7 @@ def test_without_a_place_for_the_check_of_a_mask_it_is_the_helpers(tmp_path: Pat
     ops = ATTEND.replace("return memory_efficient_attention(query, key, value, attn_bias=mask)", place)
     root = write(tmp_path, model(f"attend(q, k, v, {MASK})", ops=ops))
     before = execute(root, installed)
-    rewrite(root, "--flags", "off")
+    output = rewrite(root, "--flags", "off").output
+    assert "XF161 compat  by the helper module: only the callers show the mask's dimensions, and no check can" in output
     assert place in tree(root)["ops.py"]
     assert_equal(before, execute(root, oracle.absent))

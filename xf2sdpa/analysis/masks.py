@@ -118,11 +118,10 @@ def _mentions_target(statement: ast.If, name: str) -> bool:
 
 
 def _assigned(statement: ast.stmt, name: str) -> ast.expr | None:
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-        target = statement.targets[0]
-        if isinstance(target, ast.Name) and target.id == name:
-            return statement.value
-    return None
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return None
+    target = statement.targets[0]
+    return statement.value if isinstance(target, ast.Name) and target.id == name else None
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -257,7 +257,7 @@ class Walk(Functions):
 
     def _loop(self, node: ast.For | ast.AsyncFor | ast.While, prepare: object) -> tuple[bool, bool]:
         leaves = False
-        for number in itertools.count(1):
+        for number in itertools.count(1):  # pragma: no branch - there is always a next number
             before = self.env.copy()
             mark = len(self.frames[-1].left_loop)
             with self.perhaps(node):

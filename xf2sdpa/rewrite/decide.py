@@ -113,7 +113,7 @@ def _opened(text: str, path: str, options: Options, *, probes_stay: bool) -> Fil
 def _parse(text: str) -> ast.Module:
     try:
         return parse_once(text).tree
-    except ValueError as error:  # a NUL byte
+    except ValueError as error:  # pragma: no cover - a NUL byte: newer releases of Python raise SyntaxError for it
         raise SyntaxError(str(error)) from error
 
 
