@@ -230,3 +230,34 @@ def test_a_comment_keeps_it() -> None:
     result = rewrite_text(guard + USE, compat="_attention_compat")
     assert not result.failed
     assert guard in result.new
+
+
+@pytest.mark.parametrize(
+    ("error", "caught"),
+    [
+        ("ImportError", "ImportError"),
+        ("ModuleNotFoundError('x')", "ImportError"),
+        ("ImportError('x')", "(OSError, ImportError)"),
+        ("ValueError('x')", "Exception"),
+        ("ValueError('x')", "ImportError"),
+        ("ImportError('x')", "ModuleNotFoundError"),
+        ("ValueError", "(OSError, ImportError)"),
+    ],
+)
+@pytest.mark.parametrize("old", [True, False])
+def test_an_error_that_the_guard_does_not_catch_still_stops_the_program(error: str, caught: str, old: bool) -> None:
+    """`if OLD: raise ImportError` chooses the slow path where the handler catches it, else it ends the program."""
+    text = (
+        f"OLD = {old}\ntry:\n    if OLD:\n        raise {error}\n{IMPORT}"
+        f"    FAST = True\nexcept {caught}:\n    FAST = False\n{USE}"
+    )
+    results = []
+    for version in (text, rewrite_text(text, compat="_attention_compat").new):
+        program = version.replace("from _attention_compat import", "from xf2sdpa.compat import")
+        scope: dict[str, object] = {}
+        try:
+            exec(compile(program, "<guard>", "exec"), scope)
+            results.append(scope["FAST"])
+        except (ImportError, ValueError) as error_raised:
+            results.append(type(error_raised))
+    assert results[0] == results[1], results

@@ -224,12 +224,12 @@ def _read_choice(file: FileDraft, statement: ast.If, guard: Guard) -> None:
 
 def _read_switch(file: FileDraft, statement: ast.If, guard: Guard) -> None:
     """`if ENABLED: import … else: raise ImportError`, or the other way round."""
-    if _gives_up(statement.orelse):
+    if _gives_up(statement.orelse, guard.node):
         guard.kept.append(statement.test)
         guard.condition, body = source_of(statement.test, file.lines), statement.body
         if not is_boolean(statement.test) and not isinstance(statement.test, ast.Name):
             guard.condition = f"bool({guard.condition})"
-    elif _gives_up(statement.body):
+    elif _gives_up(statement.body, guard.node):
         guard.kept.append(statement.test)
         guard.condition, body = negation(statement.test, file.lines), statement.orelse
     else:
@@ -237,10 +237,21 @@ def _read_switch(file: FileDraft, statement: ast.If, guard: Guard) -> None:
     _read_body(file, body, guard)
 
 
-def _gives_up(statements: list[ast.stmt]) -> bool:
-    if not statements or not isinstance(statements[-1], ast.Raise):
+def _gives_up(statements: list[ast.stmt], guard: GuardNode) -> bool:
+    """Whether statements end with an error that a guard's handler catches; another one would stop the program."""
+    last = statements[-1] if statements else None
+    if not isinstance(last, ast.Raise) or last.exc is None or not isinstance(guard, ast.Try):
         return False
-    return all(is_message(statement) for statement in statements[:-1])
+    raised = called_name(last.exc.func if isinstance(last.exc, ast.Call) else last.exc)
+    return _catches(guard, raised) and all(is_message(statement) for statement in statements[:-1])
+
+
+def _catches(guard: ast.Try, raised: str) -> bool:
+    """Whether the first handler that may catch an error of some name surely does."""
+    wider = {raised, "Exception", "BaseException"} | ({"ImportError"} if raised == "ModuleNotFoundError" else set())
+    given = [handler.type for handler in guard.handlers]
+    kinds = [kind for one in given for kind in (one.elts if isinstance(one, ast.Tuple) else [one])]
+    return any(kind is None or called_name(kind) in wider for kind in kinds)
 
 
 def _read_import(file: FileDraft, statement: ImportNode, guard: Guard) -> None:

@@ -17,7 +17,7 @@ from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.TIDYING
-AFTER = ("dropped_messages",)
+AFTER = ("unfailing_tries",)
 CODES = {"XF146": "an import goes, as all that read it has gone"}
 EXAMPLES = (
     Example(
