@@ -9,12 +9,13 @@ else keeps its questions.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import (
+    GuardNode,
     bound_name,
     brings_ours,
     guards_around,
@@ -123,20 +124,26 @@ def _drop_imports(file: FileDraft) -> None:
 
     `if is_xformers_available(): import xformers; …; unet.enable_xformers_memory_efficient_attention()`: whether
     xformers is there stays that library's question. An import whose failing matters stays. Of a file that is rewritten
-    for something else, too, the imports outside such an `if` are for other rules.
+    for something else, too, an import that is read outside such an `if` is for other rules.
     """
     settled = file.migrated or bool(file.compat_names)
     for statement in file.names.imports:
         guards = guards_around(file.names, statement)
-        if settled and not any(isinstance(guard, ast.If) for guard in guards):
-            continue
         loads = [loads_from(file.names, statement, bound_name(statement, alias)) for alias in statement.names]
+        if settled and not _are_within(guards, loads):
+            continue
         idle = any(loads) and all(file.is_gone(load) for each in loads for load in each)
         tried = any(isinstance(guard, ast.Try | ast.With) for guard in guards)
         handed = {bound_name(statement, alias) for alias in statement.names} & file.handed_on
         asked = all(loads) and all(serves_questions(whole_name(statement, alias)) for alias in statement.names)
         if (brings_ours(statement) or asked) and idle and not tried and not handed:
             file.drop(statement, "XF143")
+
+
+def _are_within(guards: Sequence[GuardNode], loads: Iterable[Iterable[ast.Name]]) -> bool:
+    """Whether an `if` is around an import, and around all that reads it."""
+    inside = {id(node) for guard in guards if isinstance(guard, ast.If) for node in ast.walk(guard)}
+    return bool(inside) and all(id(load) in inside for each in loads for load in each)
 
 
 def _planned(file: FileDraft) -> _Plan | None:
