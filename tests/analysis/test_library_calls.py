@@ -106,3 +106,27 @@ def test_a_mask_is_never_dropped_for_what_a_library_would_return() -> None:
     found = site(THREE, "mask = attn.prepare_attention_mask(None, n, b)", bias="mask")
     assert "attn_mask=None if mask is None else mask.unsqueeze(1)" in found.after
     assert any(sentence.startswith("prepare_attention_mask") for sentence in found.assumptions)
+
+
+OWN = """\
+class Attention:
+    def head_to_batch_dim(self, t):
+        {body}
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "library"),
+    [
+        ("b, n, d = t.shape\n        return t.reshape(b, n, 8, -1).transpose(1, 2).flatten(0, 1)", "XF102", False),
+        ("return t.view(1, 2, 3, 4)", "XF101", False),
+        ("return t", "XF102", True),
+    ],
+)
+def test_a_fork_that_returns_another_rank_is_read(body: str, code: str, library: bool) -> None:
+    """What the class of the file gives counts, where it is seen; else what the library documents."""
+    found = site("q = attn.head_to_batch_dim(q)", before=OWN.format(body=body), given="attn: Attention, q, k, v, m, c")
+    assert found.code == code
+    assert any("diffusers" in sentence for sentence in found.assumptions) is library

@@ -24,6 +24,11 @@ STATED = "a, b, c, d = q.shape"
 CALL = "attend(q, k, v).sum()"
 VAIN = {
     "after a yield": f"def f(q, k, v):\n    yield {CALL}\n    {STATED}\n",
+    "after a bare yield": f"def f(q, k, v):\n    o = {CALL}\n    yield\n    {STATED}\n    return o\n",
+    "in two tries, after the call": (
+        f"def f(q, k, v):\n    try:\n        try:\n            o = {CALL}\n            {STATED}\n        except ValueError:\n"
+        "            pass\n    except KeyError:\n        pass\n    return o\n"
+    ),
     "in suppress": f"def f(q, k, v):\n    with contextlib.suppress(ValueError):\n        {STATED}\n    return {CALL}\n",
     "in suppress, after the call": (
         f"def f(q, k, v):\n    o = q\n    with contextlib.suppress(ValueError):\n        o = {CALL}\n        {STATED}\n"

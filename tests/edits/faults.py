@@ -226,6 +226,11 @@ def with_less_hidden(right: Any) -> Any:
     return restored
 
 
+def _without(kind: str) -> Any:
+    """No edit of a kind is made."""
+    return lambda right: lambda self, old, new: new if type(self.edits[old]).__name__ == kind else right(self, old, new)
+
+
 def _lost(right: Any) -> Any:
     """A call that is left as it is though its edit counts as made."""
     return lambda call, *_: call
@@ -269,18 +274,12 @@ STOPPED: dict[str, Fault] = {
     ),
     "an edit of an attribute is lost": Fault(
         PLAIN,
-        other_piece(expressions._Transformer, "leave_Attribute", lambda _: lambda self, old, new: new),
+        other_piece(expressions._Transformer, "edited", _without("Rename")),
         told=OTHER,
     ),
     "an unwrapping is lost": Fault(
         HEADS_FIRST,
-        other_piece(
-            expressions._Transformer,
-            "leave_Call",
-            lambda right: (
-                lambda self, old, new: new if type(self.edits.get(old)).__name__ == "Unwrap" else right(self, old, new)
-            ),
-        ),
+        other_piece(expressions._Transformer, "edited", _without("Unwrap")),
         told=OTHER,
     ),
     "query and key change places": Fault(

@@ -98,6 +98,15 @@ FOLLOWED = {
     "a word that is looked for in another": "print('getattr')",
     "a class that calls the forward of another": "class A(MemEff):\n            def forward(self, x):\n"
     "                return self.other.forward(x)",
+    "an object in an annotation, which nobody reads": "other: MemEff() = None",
+    "the type of something that has no name": "print(type(rest[0]()) is MemEff)",
+    "a function for all parts, which does nothing with them": "self.apply(lambda part: None)",
+    "a function with more than one argument": "self.apply(print, 1)",
+    "words about parts alone": "print('children', 'apply')  # modules",
+    "a method of its base besides the forward": "class A(MemEff):\n            def forward(self, x):\n"
+    "                print(super().extra_repr())\n                return super().forward(x)",
+    "a static method that looks like one": "class A:\n            @staticmethod\n            def attn(x):\n"
+    "                return MemEff()(x)",
     "a question about its parts": "print(self.attn.children, '.children()')",
 }
 UNKNOWN = {
@@ -162,6 +171,7 @@ PASSED = {
         "\n\nclass More(nn.ModuleList):\n    def __init__(self, part):\n        super().__init__([part])\n\n"
         "    def go(self, x, m):\n        return self[0](x, m)\n\n\nmore = More(MemEff())\n"
     ),
+    "by a function for all parts": "\n\ndef f(net, x, m):\n    net.apply(lambda part: part(x, m))\n",
     "by a default": "\n\ndef f(x, m, *, part=MemEff(), other: MemEff = 1) -> MemEff:\n    return part(x, m)\n",
     "by one of its own kind": (
         "\n\nclass A(MemEff):\n    @classmethod\n    def made(cls, x, m):\n        return cls()(x, m)\n"
@@ -453,3 +463,54 @@ def test_a_broken_file_with_a_loaded_model_cannot_run(tmp_path: Path) -> None:
     paths = [str(tmp_path / name) for name in ("attention.py", "model.py", "broken.py")]
     index = Index(Project(paths))
     assert never_passed(index, Callers(index), paths[:1])
+
+
+def test_a_file_that_does_not_parse_may_go_through_the_parts_of_modules(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("for part in net.modules(:\n", "utf-8")
+    for name, text in {"attention.py": ATTENTION, "model.py": MODEL.format(init="pass", body="pass")}.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    paths = [str(tmp_path / name) for name in ("attention.py", "model.py", "broken.py")]
+    index = Index(Project(paths))
+    assert never_passed(index, Callers(index), paths[:1]) == {}
+
+
+INNER = """\
+
+
+class Wrapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = Listed()
+
+    def forward(self, x{annotation}):
+        {body}
+        return x
+
+
+class Listed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attn = MemEff()
+
+    def forward(self, x):
+        if isinstance(x, list):
+            return [self.attn(part, self.mask) for part in x]
+        return self.attn(x)
+
+
+def f(batch{more}):
+    return Wrapped()(batch)
+"""
+
+
+@pytest.mark.parametrize(
+    ("annotation", "body", "more", "known"),
+    [
+        ("", "x = x * 2\n        return (lambda: self.inner(x))()", "", True),
+        ("", "x = [x]\n        return (lambda: self.inner(x))()", "", False),
+        (": nn.Tensor", "return self.inner(x)", "", True),
+        (": nn.Tensor", "return self.inner(x)", ", *rest):\n    Wrapped()(*rest)\n    return Wrapped()([batch]", False),
+    ],
+)
+def test_where_a_value_is_read(annotation: str, body: str, more: str, known: bool, tmp_path: Path) -> None:
+    assert asked(tmp_path, more=INNER.format(annotation=annotation, body=body, more=more)) is known

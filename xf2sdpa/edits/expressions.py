@@ -16,7 +16,6 @@ import libcst as cst
 from xf2sdpa.edits.calls import parsed, rebuild_call
 from xf2sdpa.edits.errors import PairingError, Transcript
 from xf2sdpa.edits.kinds import (
-    CallEdit,
     DropOperands,
     ExpressionEdit,
     Rename,
@@ -259,23 +258,13 @@ class _Transformer:
         if isinstance(edit, DropOperands):
             return _within(updated, _without_operands(original, updated, edit.dropped))
         if isinstance(edit, Rename):
-            return self.leave_Attribute(original, updated)
-        return self.leave_Call(original, updated)
-
-    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:  # noqa: N802
-        edit = self.edits.get(original_node)
+            return updated.with_changes(attr=cst.Name(edit.name))
         if isinstance(edit, Unwrap):
-            inner = cast("cst.Attribute", updated_node.func).value
-            return inner.with_changes(lpar=[*updated_node.lpar, *inner.lpar], rpar=[*inner.rpar, *updated_node.rpar])
-        if not isinstance(edit, CallEdit):
-            return updated_node
-        rebuilt = rebuild_call(updated_node, edit, self.layout, self.module)
+            inner = updated.func.value
+            return inner.with_changes(lpar=[*updated.lpar, *inner.lpar], rpar=[*inner.rpar, *updated.rpar])
+        rebuilt = rebuild_call(updated, edit, self.layout, self.module)
         self.transcript.after[id(edit.node)] = self.module.code_for_node(rebuilt)
         return rebuilt
-
-    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.Attribute:  # noqa: N802
-        edit = self.edits.get(original_node)
-        return updated_node.with_changes(attr=cst.Name(edit.name)) if isinstance(edit, Rename) else updated_node
 
 
 @functools.cache

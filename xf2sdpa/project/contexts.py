@@ -100,7 +100,7 @@ class Contexts:
         """Count as an object of a class what is annotated as one, or as a class what is `type[…]`."""
         child: ast.AST = node
         level = 1
-        for parent in file.names.ancestors(node):
+        for parent in file.names.ancestors(node):  # pragma: no branch - an annotation stands in a statement
             if isinstance(parent, ast.Subscript) and called_name(parent.value) in ("type", "Type"):
                 level = 2
             if isinstance(parent, ast.arg):

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import ast
-import re
 import warnings
 from pathlib import Path
 
 from xf2sdpa.files.errors import DiscoverError
-from xf2sdpa.files.notebook import read_any
+from xf2sdpa.files.notebook import Notebook, read_any
 from xf2sdpa.files.source import SourceError
 
-_COMMAND = re.compile(r'^\s*"\s*[!%].*$', re.MULTILINE)
-"""A line of a notebook's JSON that is a command of the shell or of IPython."""
 _BINDING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def words_of(path: str, text: str) -> str:
-    """What a notebook imports, reads of objects, holds in strings, or reads without binding it.
+    """What a notebook imports, reads of objects, holds in strings, reads without binding it, or says in no Python.
 
     The whole text, where it is no notebook of Python, does not parse, or takes all names of a module.
     """
     try:
         source = read_any(Path(path))
+        if not isinstance(source, Notebook):
+            return text
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(source.text) if source is not None else None
+            tree = ast.parse(source.text)
     except (SourceError, DiscoverError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return text
-    if tree is None:
         return text
     nodes = list(ast.walk(tree))
     own = {node.name for node in nodes if isinstance(node, _BINDING)}
-    words = _COMMAND.findall(text)
+    words = list(source.table.texts)  # commands of the shell or of IPython, and cells that no parser takes
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             words += [alias.name for alias in node.names]

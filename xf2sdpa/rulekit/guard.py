@@ -95,8 +95,6 @@ def read_guard(file: FileDraft, node: GuardNode) -> Guard:
         return guard
     if isinstance(node, ast.With):
         _read_body(file, node.body, guard)
-        if guard.condition is not None:
-            raise NotAGuard
         return guard
     if node.finalbody:
         raise NotAGuard
