@@ -414,8 +414,10 @@ def test_a_class_of_the_projects_own_is_not_diffusers(tmp_path: Path) -> None:
 def test_a_release_without_sdpa_keeps_it(tmp_path: Path, pin: str, gone: bool) -> None:
     text = program("pipe.enable_xformers_memory_efficient_attention()")
     write(tmp_path, {"run.py": text, "requirements.txt": f"torch\n{pin}\n"})
-    rewrite(tmp_path)
+    output = rewrite("-v", tmp_path).output
     assert ("enable_xformers" not in (tmp_path / "run.py").read_text()) is gone
+    assert ("lacks SDPA" in output) is not gone, "the reason is told"
+    assert ("diffusers 0.17 or newer" in output) is not gone
 
 
 def test_a_unet_had_it_earlier(tmp_path: Path) -> None:

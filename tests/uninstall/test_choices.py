@@ -131,3 +131,15 @@ def test_only_named(kind: str, line: str) -> None:
 def test_what_needs_it(kind: str, line: str) -> None:
     (said,) = said_in(kind, line)
     assert said.bearing is Bearing.NEEDS
+
+
+@pytest.mark.parametrize(
+    ("line", "bearing"),
+    [
+        ("ATTENTION=xformers python train.py", Bearing.CHOICE),
+        ("pytest -k xformers --reports=tests_of_xformers tests", Bearing.NAMES),
+    ],
+)
+def test_a_variable_is_a_choice_and_the_name_of_a_report_is_none(line: str, bearing: Bearing) -> None:
+    (said,) = said_in("CI", f"{line}\n")
+    assert said.bearing is bearing

@@ -124,3 +124,53 @@ def test_a_release_that_is_only_shown_is_shown_as_missing(tmp_path: Path, monkey
     assert "HAS_XFORMERS = True\n" in env(folder)
     assert "xformers:" not in output
     assert run(folder, "from pkg.env import describe\nanswer = describe()", monkeypatch) == "no xformers"
+
+
+LIBRARY = """\
+import importlib.metadata
+import importlib.util
+
+_xformers_available = importlib.util.find_spec("xformers") is not None
+try:
+    _version = importlib.metadata.version("xformers")
+    {more}
+except {error}:
+    _xformers_available = False
+
+
+def is_xformers_available():
+    return _xformers_available
+"""
+USER = """\
+from pkg.env import is_xformers_available
+
+
+def choose(net):
+    if not is_xformers_available():
+        raise ImportError("no xformers")
+    return net.fast()
+"""
+MISSING = "importlib.metadata.PackageNotFoundError"
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "told"),
+    [
+        ("_torch = importlib.metadata.version('torch')", MISSING, False),
+        ("_triton = importlib.metadata.version('triton')", MISSING, True),
+        ("_torch = importlib.metadata.version('torch')", "Exception", True),
+        ("_torch = importlib.metadata.version('torch')\n    _xformers_available = look()", MISSING, True),
+    ],
+)
+def test_a_flag_that_only_a_missing_torch_lowers_says_true(more: str, error: str, told: bool, tmp_path: Path) -> None:
+    text = LIBRARY.format(more=more, error=error)
+    attention = (
+        ATTENTION.replace("HAS_XFORMERS:", "is_xformers_available():")
+        .replace("HAS_X", "is_x")
+        .replace("import is_xFORMERS", "import is_xformers_available")
+    )
+    texts = {"__init__": "", "env": text, "user": USER, "attention": attention}
+    write(tmp_path, {f"pkg/{name}.py": text for name, text in texts.items()})
+    output = rewrite("--flags", "off", tmp_path).output
+    assert "_xformers_available = True" in env(tmp_path)
+    assert (re.search(r"user.py:5\S*: XF403", output) is not None) is told, output

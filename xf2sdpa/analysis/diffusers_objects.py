@@ -27,6 +27,16 @@ _DEEPEST = 6
 _ENDS = (ast.Return, ast.Yield, ast.YieldFrom)
 
 
+_SINCE = ((0, 13), (0, 17))
+"""The releases of diffusers from which SDPA is the default of UNets and their like, and of everything."""
+_FIRST = ("UNet", "Transformer", "ControlNet")
+
+
+def since(name: str) -> tuple[int, int]:
+    """The release of diffusers from which the objects of a class call SDPA unless they are told otherwise."""
+    return _SINCE[0] if any(word in name for word in _FIRST) else _SINCE[1]
+
+
 def class_of(names: Names, node: ast.expr, depth: int = 0) -> str:
     """The class of diffusers that an expression is an object of, or that its whole is; empty where none is shown."""
     if depth > _DEEPEST:

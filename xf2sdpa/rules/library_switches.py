@@ -15,6 +15,7 @@ import ast
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.asking import is_question
+from xf2sdpa.analysis.diffusers_objects import class_of, since
 from xf2sdpa.analysis.foreign import PROCESSOR, SWITCHES
 from xf2sdpa.analysis.imports import loads_from
 from xf2sdpa.model import FindingKind
@@ -38,6 +39,7 @@ def load(make, path):
 _INHERITED = "_memory_efficient_attention_xformers"
 _FLAG = "_use_memory_efficient_attention_xformers"
 _TURNED_ON = "{} turns xformers on in another library, and is left, as the object is not shown to be that library's own"
+_TOO_OLD = "{{}} turns xformers on in diffusers, and is left, as diffusers {}, to which the project is held, lacks SDPA"
 _RUN = "{} is another library's code for xformers"
 _OWN = "Classes of this project define that method as well: settle there what they do without xformers; then delete it."
 _DELETE = "Delete the call: SDPA is diffusers' default."
@@ -76,11 +78,20 @@ def _methods(file: FileDraft) -> Iterator[tuple[ast.expr, str, str, str]]:
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
             if name in SWITCHES and not _is_off(node):
-                yield node, _TURNED_ON, name, _OWN if file.own_switches else _delete(file, node)
+                yield node, *_told_of(file, node, name)
             elif name == _INHERITED:
                 yield node, _RUN, name, _BY_SDPA
         elif node.attr == _FLAG:
             yield node, _RUN, _FLAG, _BY_SDPA
+
+
+def _told_of(file: FileDraft, call: ast.Call, name: str) -> tuple[str, str, str]:
+    """What is said of a switch that stays, its name, and what to do."""
+    made_by = class_of(file.names, call.func.value) if isinstance(call.func, ast.Attribute) else None
+    if made_by and file.diffusers is not None and file.diffusers < (needed := since(made_by)):
+        held, wanted = (".".join(map(str, release)) for release in (file.diffusers, needed))
+        return _TOO_OLD.format(held), name, f"Let the project have diffusers {wanted} or newer, and run again."
+    return _TURNED_ON, name, _OWN if file.own_switches else _delete(file, call)
 
 
 def _delete(file: FileDraft, call: ast.Call) -> str:

@@ -17,7 +17,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from xf2sdpa.analysis.asking import FINDING, is_named_as_question, is_question
-from xf2sdpa.analysis.diffusers_objects import class_of
+from xf2sdpa.analysis.diffusers_objects import class_of, since
 from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.analysis.imports import brings_ours, is_lookup, is_message, serves_questions, whole_name
 from xf2sdpa.analysis.masks import negation
@@ -61,9 +61,6 @@ _HARMLESS = frozenset(
     {"is_available", "hasattr", "getattr", "isinstance", "len", "bool", "str", "parse", "parse_version", "Version"}
 )
 """Functions that only tell something, which a condition may ask."""
-_SINCE = ((0, 13), (0, 17))
-"""The releases of diffusers from which SDPA is the default of UNets and their like, and of everything."""
-_FIRST = ("UNet", "Transformer", "ControlNet")
 
 
 def finish(file: FileDraft) -> None:
@@ -104,8 +101,7 @@ def _switch(file: FileDraft, call: ast.Call) -> ast.stmt | None:
     made_by = class_of(file.names, function.value)
     if not made_by or not all(map(is_idle, (*call.args, *(k.value for k in call.keywords)))):
         return None
-    since = _SINCE[0] if any(word in made_by for word in _FIRST) else _SINCE[1]
-    return statement if file.diffusers is None or file.diffusers >= since else None
+    return statement if file.diffusers is None or file.diffusers >= since(made_by) else None
 
 
 def _names_backend(file: FileDraft, call: ast.Call) -> bool:

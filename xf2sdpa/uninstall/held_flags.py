@@ -163,9 +163,24 @@ def _returns_true(home: _Text, definition: ast.stmt) -> bool:
         return False
     value = last.value if isinstance(last, ast.Return) else None
     if isinstance(value, ast.Name) and value.id in home.definitions:
-        given = [s.value if isinstance(s, ast.Assign) else None for s in home.definitions[value.id]]
+        settings = [s for s in home.definitions[value.id] if not _is_lowered_without_torch(s, value.id)]
+        given = [s.value if isinstance(s, ast.Assign) else None for s in settings]
         return all(isinstance(v, ast.Constant) and v.value is True for v in given)
     return isinstance(value, ast.Constant) and value.value is True
+
+
+def _is_lowered_without_torch(statement: ast.stmt, name: str) -> bool:
+    """Whether a `try` changes a flag in its handlers alone, and these run only where torch is not installed."""
+    if not isinstance(statement, ast.Try) or any(name in _bound(part) for part in (*statement.body, *statement.orelse)):
+        return False
+    looked_up = [
+        node
+        for part in statement.body
+        for node in ast.walk(part)
+        if isinstance(node, ast.Call) and called_name(node.func) in ("version", "distribution")
+    ]
+    for_packages = all(h.type is not None and called_name(h.type) == "PackageNotFoundError" for h in statement.handlers)
+    return for_packages and all(ast.unparse(call).endswith("('torch')") for call in looked_up)
 
 
 def _held_back(results: Collection[FileResult], before: _Texts, after: _Texts) -> Iterator[FileResult]:
