@@ -205,7 +205,8 @@ def unexplained(old: bytes, new: bytes) -> Iterator[str]:
 
 REASON = re.compile(
     rb"xformers|mslk|memory_efficient_attention|\.transpose\(|\.permute\(|rearrange\(|\.view\b|"
-    rb"compat_|SwiGLU|RMSNorm|index_select_cat|scaled_index_add|attention_op\b|AttnProcessor2_0|torch\.autocast\(|LowerTriangularMask|BlockDiagonal|AttentionBias|fmha|is_causal|_attention_compat|torch\.unbind|"
+    rb"compat_|SwiGLU|RMSNorm|index_select_cat|scaled_index_add|attention_op\b|AttnProcessor2_0|torch\.autocast\(|"
+    rb"LowerTriangularMask|BlockDiagonal|AttentionBias|fmha|is_causal|_attention_compat|torch\.unbind|= \w+\.unbind\(|"
     rb"import torch\.nn\.functional|import torch$",
     re.IGNORECASE,
 )
