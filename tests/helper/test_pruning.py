@@ -206,7 +206,8 @@ def attend(q, k, v):
         ("(q, k, v, **c)", "", ("_as_mask",), ()),
         ("(*c)", "", ("_as_mask",), ()),
         (" if c else None", "", ("_as_mask",), ()),
-        ("(q, k, v)", "k = k[:, :, :, None].expand(b, n, g, h, d)\n", ("_takes_groups",), ()),
+        ("(q, k, v)", "import model\nk = k[:, :, :, None].expand(b, n, g, h, d)\n", ("_takes_groups",), ()),
+        ("(q, k, v)", "k = k[:, :, :, None].expand(b, n, g, h, d)\n", ("_heads_first",), ("_takes_groups",)),
         ("(q, k, v, xops.LowerTriangularMask())", "m.materialize((1, 2))\n", ("def materialize",), ("def add_bias",)),
     ],
 )

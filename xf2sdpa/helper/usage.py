@@ -22,17 +22,16 @@ from xf2sdpa.project.files import Project
 
 _OPERATOR = re.compile(r"\bmemory_efficient_attention(?:_forward(?:_requires_grad)?)?\b")
 _SIZE = r"(?:[^()\[\],]|\((?:[^()]|\([^()]*\))*\)|\[[^\[\]]*\])+"
-_EXPANDED = "expand"
 _SHARED = {
-    _EXPANDED: re.compile(rf"expand(_as)?\((\s*\*|{_SIZE}(,{_SIZE}){{4}})"),
+    "expand": re.compile(rf"expand(_as)?\((\s*\*|{_SIZE}(,{_SIZE}){{4}})"),
     "num_key_value": re.compile(r"\bnum_key_value"),
     "kv_heads": re.compile(r"\bn?_?kv_heads"),
     **{word: re.compile(word) for word in ("broadcast_to", "multi_query", "BMGHK")},
 }
 """What shared heads are spelled with, each behind a word that is found sooner.
 
-But for the first, which says that something has five dimensions, these count only near the operator: models with such
-names stand beside others.
+They count only near the operator: models with such names stand beside others. Without what is there for shared heads a
+copy computes the same, on key heads that it repeats.
 """
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MAKERS = ("from_seqlens", "make_causal", "make_local_attention")
@@ -66,8 +65,7 @@ def uses_of(project: Project) -> Uses:
     for file, text in by_file.items():
         found.update(_called(methods() - found, text))
         found.update(_spelled(exported() - found, text) if starred or MODULE_NAME in text else ())
-        words = _SHARED if file in near else (_EXPANDED,)
-        if GROUPS not in found and any(word in text and _SHARED[word].search(text) for word in words):
+        if file in near and any(word in text and shared.search(text) for word, shared in _SHARED.items()):
             found.add(GROUPS)
         named = TENSORS not in found and ATTENTION in text and _OPERATOR.search(text)
         if named and _may_pass_tensors(text):  # handed on, it may be, too
