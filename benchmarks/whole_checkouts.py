@@ -4,7 +4,10 @@
 
 Each folder of CORPUS is copied and rewritten there. Then, against the copy as it was:
 
-* ruff's checks for undefined names, unknown exports, redefinitions and unused imports say nothing new of any file;
+* ruff's checks for undefined names, unknown exports, redefinitions and unused imports say nothing new of any file, save
+  of imports of the project's own modules that stand in functions and whose only readers went: such an import runs the
+  module, which may register something or switch it on, and whether that is wanted there, only its people know
+  (`from modules import shared` in forge's modules/errors.py); these are counted as `explained`;
 * an import that is new leads to torch or to a file of the tree;
 * a name that a module no longer binds is imported from it by no other file;
 * a file that still imports xformers or mslk stands in the report, with a call that is left or a finding.
@@ -55,8 +58,9 @@ def main() -> int:
                 print(f"{folder.name}: the run failed", flush=True)
                 status = 2
                 continue
-            wrong = list(problems(folder, place, report))
-            counts = report["totals"] | {"seconds": round(seconds, 1), "wrong": len(wrong)}
+            explained: list[str] = []
+            wrong = list(problems(folder, place, report, explained))
+            counts = report["totals"] | {"seconds": round(seconds, 1), "wrong": len(wrong), "explained": len(explained)}
             totals.update({key: value for key, value in counts.items() if key != "seconds"})
             print(f"{folder.name}: {' '.join(f'{key} {value}' for key, value in counts.items() if value)}", flush=True)
             for line in wrong:
@@ -77,13 +81,18 @@ def rewritten(place: Path) -> dict | None:
         return None
 
 
-def problems(before: Path, after: Path, report: dict) -> Iterator[str]:
-    """What does not hold in one tree."""
+def problems(before: Path, after: Path, report: dict, explained: list[str]) -> Iterator[str]:
+    """What does not hold in one tree; `explained` takes what ruff says that has a reason."""
     told = {file["path"]: file for file in report["files"]}
     changed = [path for path, file in told.items() if file["changed"] and path.endswith(".py")]
     new = [helper["path"] for helper in report["helpers"] if helper["new"]]
     was, now = (Counter(said(root, [*changed, *(new if root == after else [])])) for root in (before, after))
-    yield from (f"ruff: {path}: {message}" for path, message in (now - was))
+    for path, message in now - was:
+        line = f"ruff: {path}: {message}"
+        if is_idle_own_import(after, path, message):
+            explained.append(line)
+        else:
+            yield line
     for path in changed:
         old, text = tree(before / path), tree(after / path)
         if text is None or old is None:
@@ -113,6 +122,30 @@ def said(root: Path, paths: list[str]) -> Iterator[tuple[str, str]]:
         yield Path(item["filename"]).relative_to(root.resolve()).as_posix(), f"{item['code']} {message}"
 
 
+def is_idle_own_import(root: Path, path: str, message: str) -> bool:
+    """Whether ruff speaks of an unused import of a module of the tree, and all such imports stand in functions."""
+    found = re.match(r"F401 `([\w.]+)(?: as \w+)?` imported but unused", message)
+    module = tree(root / path)
+    if found is None or module is None:
+        return False
+    named = [item for item in imports(module) if ".".join(filter(None, item[1:])) == found[1].lstrip(".")]
+    functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = {item for function in functions for item in imports(function)}
+    outside = {item for node in without_functions(module) for item in imports_of(node)}
+    own = (item[1].split(".")[0] != "torch" and leads_somewhere(root, Path(path), item) for item in named)
+    return bool(named) and set(named) <= inside - outside and all(own)
+
+
+def without_functions(module: ast.Module) -> Iterator[ast.AST]:
+    """The nodes of a module outside its functions."""
+    waiting: list[ast.AST] = [module]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        inner = ast.iter_child_nodes(node)
+        waiting += [n for n in inner if not isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
 def tree(file: Path) -> ast.Module | None:
     """The syntax tree of a file; None if it has none."""
     try:
@@ -121,13 +154,18 @@ def tree(file: Path) -> ast.Module | None:
         return None
 
 
-def imports(module: ast.Module) -> Iterator[tuple[int, str, str]]:
+def imports(module: ast.AST) -> Iterator[tuple[int, str, str]]:
     """Every import: how many dots, the module, the name (empty for `import module`)."""
     for node in ast.walk(module):
-        if isinstance(node, ast.Import):
-            yield from ((0, alias.name, "") for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from ((node.level, node.module or "", alias.name) for alias in node.names)
+        yield from imports_of(node)
+
+
+def imports_of(node: ast.AST) -> Iterator[tuple[int, str, str]]:
+    """What an import brings; nothing of another node."""
+    if isinstance(node, ast.Import):
+        yield from ((0, alias.name, "") for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield from ((node.level, node.module or "", alias.name) for alias in node.names)
 
 
 def leads_somewhere(root: Path, path: Path, imported: tuple[int, str, str]) -> bool:

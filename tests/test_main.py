@@ -11,6 +11,8 @@ import pytest
 from tests.run.commands import EXACT, NO_CALL, NOTHING, PLAIN, configured, rewrite, write
 from xf2sdpa import __main__
 
+PACKAGE = "from xf2sdpa.compat import scaled_dot_product_attention\n"
+
 
 def answers(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[bool, str]:
     done = __main__._nothing_to_do(arguments)
@@ -47,7 +49,7 @@ def test_the_short_way_out_leaves_the_rest_to_click(
     assert answers([a.format(folder=tmp_path) for a in arguments], capsys) == (False, "")
 
 
-@pytest.mark.parametrize("text", [EXACT, "import xFormers\n", "from mslk.attention import fmha\n"])
+@pytest.mark.parametrize("text", [EXACT, "import xFormers\n", "from mslk.attention import fmha\n", PACKAGE])
 def test_the_short_way_out_is_not_taken_where_a_file_matches(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,8 @@ _HARMLESS = frozenset(
 
 _HELPER = b"_attention_compat"
 """The helper module: whether it stands where a file imports it must be seen."""
+_PACKAGE = b"xf2sdpa.compat"
+"""The helper of the installed package: what it answers may be inline by now."""
 _CALL = b"memory_efficient_attention"
 """The operator, which a file may take from another one without a word of xformers."""
 
@@ -85,7 +87,7 @@ def _nothing_to_do(arguments: list[str]) -> bool:
         searcher = Searcher(files)
     except DiscoverError:
         return False
-    if searcher.first(_HELPER, _CALL) or searcher.unreadable:
+    if searcher.first(_HELPER, _PACKAGE, _CALL) or searcher.unreadable:
         return False
     if options.isdisjoint({"--check", "--no-journal"}) and may_be_broken_off() and _was_broken_off_here(paths):
         return False

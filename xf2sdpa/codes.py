@@ -28,6 +28,7 @@ SHIELD = "XF408"
 NOTEBOOK = "XF410"
 LACKING = "XF412"
 MASKS_STAY = "XF413"
+WAITS = "XF414"
 REQUIREMENT = "XF170"
 
 WISHES = frozenset({IGNORED, NOT_SELECTED, NOT_EXACT})
@@ -151,6 +152,13 @@ RUN_CODES = {
         "needs from it. It is never overwritten, so the calls that need it stay with xformers.",
         "# _attention_compat.py\ndef attend(q, k, v): ...  # and no memory_efficient_attention",
         "Write the names into it (`xf2sdpa.compat` has them), or rename or delete it, and run again: a new one comes.",
+    ),
+    WAITS: Page(
+        "names wait for the helper module",
+        "The helper module has these names, and there is none yet: a run with `--no-new-files`, as of a hook, makes no "
+        "file. So they stay with xformers.",
+        "from xformers.ops import SwiGLU\n\nlayer = SwiGLU(4, 8)",
+        "Run `xf2sdpa rewrite .` at the top of the project, and add the file.",
     ),
     MASKS_STAY: Page(
         "mask objects stay with xformers, as its operator may be handed them",

@@ -87,6 +87,39 @@ def test_comments_and_blank_lines_around_it(old: str, new: str) -> None:
     assert without(old, "gone") == new
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("try:\n    import gone\n    a\nexcept E:\n    b\n    \nc\n", "a\n\nc\n"),
+        ("try:\n    import gone\n    a\n    \nexcept E:\n    b\nc\n", "a\nc\n"),
+        ("try:\n    import gone\n    if a:\n        d\n        \nexcept E:\n    b\nc\n", "if a:\n    d\n    \nc\n"),
+        (
+            "try:\n    import gone\n    if a:\n        d\n        \nexcept E:\n    b\n    \nc\n",
+            "if a:\n    d\n    \nc\n",
+        ),
+    ],
+)
+def test_blank_lines_at_the_end_of_a_guard_stay_below_what_it_held(old: str, new: str) -> None:
+    def edits(tree: ast.Module) -> list[ReplaceStatement | Unguard]:
+        guard = statement("try", tree)
+        assert isinstance(guard, ast.Try)
+        return [Unguard(guard), ReplaceStatement(statement("import gone", tree))]
+
+    assert carried_out(old, edits) == new
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("a\n\nif gone:\n    b\n    \nc\n", "a\n\nc\n"),
+        ("a\nif gone:\n    b\n    \nc\n", "a\n\nc\n"),
+        ("def f():\n    if gone:\n        b\n        \n    c\n", "def f():\n    c\n"),
+    ],
+)
+def test_one_gap_is_left_where_a_block_goes(old: str, new: str) -> None:
+    assert without(old, "if gone") == new
+
+
 def test_several_go_at_once() -> None:
     assert without("a\ngone = 1\ngo = 2\nb\n", "gone", "go =") == "a\nb\n"
     assert without("gone = 1; go = 2; b\n", "gone", "go =") == "b\n"
@@ -110,6 +143,24 @@ def test_several_go_at_once() -> None:
         ("if old:\n    a\nb\n", "new = 2", "new = 2\nb\n"),
         ("# above\nif old:\n    a\nb\n", "# of new\nnew = 2", "# above\n# of new\nnew = 2\nb\n"),
         ("if a:\n\told = 1\n", "if b:\n    c", "if a:\n\tif b:\n\t\tc\n"),
+        # a blank line that holds spaces belongs to the block above it
+        ("if old:\n    a\n    \nb\n", "new = 2", "new = 2\n\nb\n"),
+        ("if old:\n    a\n    \n    \n# of b\nb\n", "new = 2", "new = 2\n\n\n# of b\nb\n"),
+        ("if old:\n    a\n    \n\nb\n", "new = 2", "new = 2\n\n\nb\n"),
+        ("if old:\n    if a:\n        c\n        \nb\n", "new = 2", "new = 2\n\nb\n"),
+        ("if old:\n    a\n    \nelse:\n    c\nb\n", "new = 2", "new = 2\nb\n"),
+        ("if old:\n    a\nelse:\n    c\n    \nb\n", "new = 2", "new = 2\n\nb\n"),
+        ("def f():\n    if old:\n        a\n        \n    b\n", "new = 2", "def f():\n    new = 2\n\n    b\n"),
+        ("if old:\n    a\n    \n", "new = 2", "new = 2\n"),
+        (
+            "def f():\n    if old:\n        a\n        \ndef g():\n    b\n",
+            "new = 2",
+            "def f():\n    new = 2\n\ndef g():\n    b\n",
+        ),
+        ("if old:\n    a\nelif b:\n    c\n    \nd\n", "new = 2", "new = 2\n\nd\n"),
+        ('if old:\n    a\n    \n"x"; b\n', "new = 2", 'new = 2\n\n"x"; b\n'),
+        ("if old: a\nb\n", "new = 2", "new = 2\nb\n"),
+        ("if old:\r\n    a\r\n    \r\nb\r\n", "new = 2", "new = 2\r\n\r\nb\r\n"),
     ],
 )
 def test_other_statements_in_its_place(old: str, text: str, new: str) -> None:

@@ -13,6 +13,7 @@ from tests.files.trees import make
 from xf2sdpa.files import search
 from xf2sdpa.files.listing import list_files
 from xf2sdpa.files.search import Searcher
+from xf2sdpa.helper.text import PACKAGE_NAME
 
 
 def test_first_needles_in_any_case_anywhere(tmp_path: Path) -> None:
@@ -60,13 +61,14 @@ def test_files_are_not_read_without_need(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_names_that_only_the_folded_search_takes_for_needles_are_no_hits(tmp_path: Path) -> None:
-    make(tmp_path, "a.py", text="msor, comfort, xslr, MFOR\n")
+    make(tmp_path, "a.py", text="msor, comfort, xslr, MFOR, Wav2Vec2ForX, 2sdp\n")
     make(tmp_path, "b.py", text="xFORmers\n")
     assert [file.name for file in Searcher(list_files([tmp_path])).first()] == ["b.py"]
 
 
 def test_every_first_needle_is_seen_by_the_folded_search() -> None:
     assert all(search._FOLDED_NEEDLE in needle.translate(search._FOLDED) for needle in search.FIRST_NEEDLES)
+    assert search._FOLDED_NEEDLE in PACKAGE_NAME.encode().translate(search._FOLDED), "at no cost of its own"
 
 
 def test_files_of_any_size_and_number_are_searched(tmp_path: Path) -> None:

@@ -263,6 +263,26 @@ def test_at_most_three_files_are_edited_unasked(count: int, edited: int, root: P
     assert output.count("XF50") == (edited or 1)
 
 
+OTHERS = ("aaa.py", "bench_a/run.py", "zoo/deep/train.py", "apply.py", "trainers.py")
+
+
+@pytest.mark.parametrize(
+    ("names", "named"),
+    [
+        ((), "zoo/deep/train.py"),
+        (("tools/train_net.py",), "tools/train_net.py"),
+        (("tools/train_net.py", "z/main.py"), "tools/train_net.py"),
+        (("tools/demo.py", "zz_2/app.py", "main2.py"), "main2.py"),
+        (("tools/Fine-Tune_lora.py", "scripts/a_train.py"), "tools/Fine-Tune_lora.py"),
+        (("inference.py", "demo.py"), "demo.py"),
+    ],
+)
+def test_of_many_the_likeliest_is_named(names: tuple[str, ...], named: str, root: Path) -> None:
+    (root / "train.py").unlink()
+    harness.write(root, dict.fromkeys((*OTHERS, *names), TRAIN))
+    assert f"--flags-in {root / named} (may be" in rewrite(root).output
+
+
 def test_programs_without_a_reason_do_not_count(root: Path) -> None:
     (root / "nets/model.py").write_text(WITHOUT_CONVOLUTION)
     programs(root, 50, HALF)

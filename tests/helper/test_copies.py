@@ -253,3 +253,54 @@ def test_standard_input_makes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     result = CliRunner().invoke(cli, ["rewrite", "-"], input=CALLS_HELPER)
     assert result.stdout == CALLS_HELPER
     assert not list(tmp_path.iterdir())
+
+
+# -- its line ends ----------------------------------------------------------------------------------------
+
+
+def line_ends(file: Path) -> set[str]:
+    """What the lines of a file end in."""
+    data = file.read_bytes()
+    pairs = data.count(b"\r\n")
+    return {end for end, count in (("\r\n", pairs), ("\n", data.count(b"\n") - pairs)) if count}
+
+
+@pytest.mark.parametrize(
+    ("windows", "unix", "expected"),
+    [(("a", "b"), ("c",), "\r\n"), (("a",), ("b", "c"), "\n"), (("a",), (), "\r\n")],
+)
+def test_it_ends_its_lines_as_most_of_its_users_do(
+    windows: tuple[str, ...], unix: tuple[str, ...], expected: str, tmp_path: Path
+) -> None:
+    for name in windows:
+        (tmp_path / f"{name}.py").write_bytes(CALLS_HELPER.replace("\n", "\r\n").encode())
+    write(tmp_path, {f"{name}.py": CALLS_HELPER for name in unix})
+    rewrite(tmp_path, "--flags", "off")
+    assert line_ends(tmp_path / COPY) == {expected}
+    assert all(line_ends(tmp_path / f"{name}.py") == {"\r\n"} for name in windows), "their new import as well"
+    assert all(line_ends(tmp_path / f"{name}.py") == {"\n"} for name in unix)
+
+
+def test_a_copy_with_windows_line_ends_lives_on(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_bytes(CALLS_HELPER.replace("\n", "\r\n").encode())
+    rewrite(tmp_path, "--flags", "off")
+    once = tree(tmp_path)
+    rewrite(tmp_path, "--flags", "off", "--check")
+    assert tree(tmp_path) == once
+    write(tmp_path, {"more.py": "from xformers.ops import SwiGLU\n\nlayer = SwiGLU(4, 8)\n"})
+    rewrite(tmp_path, "--flags", "off")
+    assert "SwiGLU" in defined(tmp_path / COPY), "it counts as unedited"
+    assert line_ends(tmp_path / COPY) == {"\r\n"}, "it keeps its own"
+    (tmp_path / "main.py").unlink()
+    (tmp_path / "more.py").unlink()
+    write(tmp_path, {"plain.py": "import torch\n"})
+    rewrite(tmp_path, "--flags", "off")
+    assert COPY not in tree(tmp_path)
+
+
+def test_a_copy_that_is_put_back_has_the_ends_of_its_users(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_bytes(CALLS_HELPER.replace("\n", "\r\n").encode())
+    rewrite(tmp_path, "--flags", "off")
+    (tmp_path / COPY).unlink()
+    rewrite(tmp_path, "--flags", "off")
+    assert line_ends(tmp_path / COPY) == {"\r\n"}

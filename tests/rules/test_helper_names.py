@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests import oracle
+from tests.projects.harness import assert_equal, execute, installed, rewrite, tree, write
 from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
 
 HEAD = "import torch\nimport xformers.ops as xops\nfrom xformers.ops import fmha\n\n\ndef run(x, bias, n):\n"
@@ -18,9 +22,35 @@ def use(*lines: str, head: str = HEAD) -> str:
 EMITTED = {
     "unbind, called and handed on": Case(
         use("g = unbind", "return g, unbind(x, 2)", head=HEAD.replace("import fmha", "import fmha, unbind")),
-        ("finding XF160",),
-        has=("from xformers.ops import unbind\n", "g = unbind\n    return g, torch.unbind(x, 2)"),
+        ("finding XF160",) * 2 + ("finding XF140",),
+        has=("g = torch.unbind\n    return g, torch.unbind(x, 2)",),
+        lacks=("xformers.ops import fmha, unbind", "XF401"),
         helper=True,
+    ),
+    "unbind, its tensor by name": Case(
+        use("return unbind(dim=n, x=x), xops.unbind(x=x + 1, dim=1)", head=HEAD.replace("fmha", "unbind")),
+        has=("return torch.unbind(dim=n, input=x), torch.unbind(input=x + 1, dim=1)",),
+        lacks=("xformers",),
+        helper=True,
+    ),
+    "unbind, its tensor by name, over lines": Case(
+        use("return xops.unbind(", "    x=x,  # all", "    dim=1,", ")"),
+        has=("return torch.unbind(\n        input=x,  # all\n        dim=1,\n",),
+        helper=True,
+    ),
+    "unbind of unbind, by name": Case(
+        use("return xops.unbind(x=xops.unbind(x, 1)[0], dim=1)"),
+        has=("return torch.unbind(input=torch.unbind(x, 1)[0], dim=1)",),
+        helper=True,
+    ),
+    "whether unbind is there": Case(
+        "import torch\n\ntry:\n    from xformers.ops import unbind\nexcept ImportError:\n    unbind = None\n\n\n"
+        "def run(x):\n    if unbind is None:\n        return x.unbind(2)\n    return unbind(x, 2)\n",
+        has=("import torch\n\n\ndef run(x):\n    return torch.unbind(x, 2)\n",),
+        helper=True,
+    ),
+    "unbind that a comment leaves": Case(
+        "from xformers.ops import unbind\n\nTABLE = [unbind]  # xf2sdpa: ignore\n", same=True, helper=True
     ),
     "a mask class": Case(
         use("return xops.LowerTriangularMask()"),
@@ -234,3 +264,34 @@ def test_a_mask_of_the_module_stays() -> None:
     head = HEAD.replace("\n\n\ndef", f"\n\n{MADE}\n\n\ndef")
     new = holds(Case(use("b, h, m, d = x.shape", f"n({CALLED})", f"return {CALLED}", head=head), helper=True)).new
     assert "mask = LowerTriangularMask()\n" in new
+
+
+HANDED_ON = """\
+from xformers.ops import memory_efficient_attention, unbind
+
+WAYS = {"parts": unbind}
+
+
+class Layer:
+    take_apart = staticmethod(unbind)
+
+    def __init__(self, by=unbind):
+        self.by = by
+
+
+def run(q, k, v):
+    b, n, h, d = q.shape
+    g = unbind
+    first = g(q, 1)[0], WAYS["parts"](q, 1)[0], Layer.take_apart(q, 1)[0], Layer().by(q, dim=1)[0]
+    first = [*first, *(part[0] for part in map(unbind, [q], [1]))]
+    return "fast", memory_efficient_attention(q, k, v) + sum(first)[:, None]
+"""
+
+
+def test_unbind_that_is_handed_on_runs_without_xformers(tmp_path: Path) -> None:
+    before = execute(write(tmp_path / "before", {"main.py": HANDED_ON}), installed)
+    root = write(tmp_path / "after", {"main.py": HANDED_ON})
+    assert "XF401" not in rewrite(root, "--flags", "off").output
+    assert "xformers" not in tree(root)["main.py"]
+    assert tree(root)["main.py"].count("torch.unbind") == 5
+    assert_equal(before, execute(root, oracle.absent))

@@ -115,6 +115,28 @@ def test_a_call_that_waits_for_the_helper_says_so_with_the_command(project: Path
     assert "memory_efficient_attention" in held(project)["_attention_compat.py"]
 
 
+NAMES = "import torch\nfrom xformers.ops import SwiGLU, unbind\n\nlayer = SwiGLU(4, 8)\n"
+
+
+def test_names_that_wait_for_the_helper_say_so_with_the_command(project: Path) -> None:
+    write(project, {"needs.py": NAMES})
+    said = hook("needs.py")
+    assert "needs.py:2" in said
+    assert "XF414 SwiGLU waits for the helper module, which `xf2sdpa rewrite .` makes" in said
+    assert "SwiGLU" in held(project)["needs.py"]
+    assert "XF414" not in rewrite("--no-helper", "needs.py").output, "none is wanted"
+    assert "XF414" not in rewrite("--no-new-files", "--ignore", "XF414", "needs.py").output
+    write(project, {"needs.py": COMPAT + "\n\n" + NAMES.replace("import torch\n", "").replace(", unbind", "")})
+    said = hook("needs.py")
+    assert said.count("waits for the helper module") == 1, "its call says so"
+    write(project, {"needs.py": NAMES})
+    rewrite(".")
+    assert "XF414" not in hook("needs.py")
+    write(project, {"needs.py": NAMES})
+    hook("needs.py")
+    assert "xformers" not in held(project)["needs.py"], "it is there"
+
+
 def test_what_cannot_be_read_around_is_not_this_runs_matter(project: Path) -> None:
     (project / "around.py").write_bytes(b"import xformers\n\x00\xff")
     result = rewrite("--check", "env.py")

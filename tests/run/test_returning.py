@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import oracle
+from tests.notebooks import book, code
 from tests.projects.harness import assert_equal, execute, fresh, installed, rewrite, tree, write
 
 HELPER = "_attention_compat.py"
@@ -32,6 +33,14 @@ from xformers.ops.fmha import BlockDiagonalMask
 
 def packed(q, k, v, lengths):
     return memory_efficient_attention(q, k, v, attn_bias=BlockDiagonalMask.from_seqlens(lengths))
+"""
+
+GUARDED = """\
+from xf2sdpa.compat import scaled_dot_product_attention
+
+
+def attend(q, k, v, mask):
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask)
 """
 
 
@@ -139,14 +148,41 @@ def test_callers_count_for_it_as_well(tmp_path: Path) -> None:
     assert "if q.ndim != 4:" in tree(tmp_path)["main.py"]
 
 
-def test_a_call_of_the_package_itself_becomes_inline_too(tmp_path: Path) -> None:
-    """`--helper import` makes no copy: the names come from `xf2sdpa.compat`, in a file that speaks of xformers."""
-    write(tmp_path, {"main.py": f"# As xformers does it.\n{MODEL}"})
+@pytest.mark.parametrize("comment", ["", "# As xformers does it.\n"])
+def test_a_call_of_the_package_itself_becomes_inline_too(comment: str, tmp_path: Path) -> None:
+    """`--helper import` makes no copy: the names come from `xf2sdpa.compat`, and nothing else names xformers."""
+    write(tmp_path, {"main.py": f"{comment}{MODEL}"})
     rewrite(tmp_path, "--flags", "off", "--helper", "import")
     assert "from xf2sdpa.compat import LowerTriangularMask, memory_efficient_attention\n" in tree(tmp_path)["main.py"]
+    assert ("xformers" in tree(tmp_path)["main.py"]) == bool(comment)
     before = execute(tmp_path, oracle.absent)
     stated(tmp_path)
     rewrite(tmp_path, "--flags", "off", "--helper", "import")
     assert "F.scaled_dot_product_attention(" in tree(tmp_path)["main.py"]
     assert "xf2sdpa.compat" not in tree(tmp_path)["main.py"]
     assert_equal(before, execute(tmp_path, oracle.absent))
+
+
+def test_a_later_run_says_what_it_can_do_for_calls_of_the_package(tmp_path: Path) -> None:
+    write(tmp_path, {"main.py": MODEL})
+    rewrite(tmp_path, "--flags", "off", "--helper", "import")
+    rewrite(tmp_path, "--flags", "off", "--helper", "import", "--strict", "--check")
+    stated(tmp_path)
+    output = rewrite(tmp_path, "--flags", "off", "--helper", "import", "--check", status=1).output
+    assert "XF101 assumed" in output
+
+
+def test_a_notebook_that_calls_the_package_is_looked_at_again(tmp_path: Path) -> None:
+    statement = "from xf2sdpa.compat import memory_efficient_attention\n"
+    function = "def f(q):\n    b, n, h, d = q.shape\n    return memory_efficient_attention(q, q, q)\n"
+    (tmp_path / "a.ipynb").write_text(book(code(statement), code(*function.splitlines())), "utf-8")
+    rewrite(tmp_path, "--flags", "off", "--helper", "import")
+    assert "scaled_dot_product_attention" in (tmp_path / "a.ipynb").read_text("utf-8")
+
+
+def test_a_guard_that_the_package_gives_goes_where_torch_is_new_enough(tmp_path: Path) -> None:
+    write(tmp_path, {"main.py": GUARDED})
+    rewrite(tmp_path, "--flags", "off", "--helper", "import", "--torch", "2.12")
+    assert tree(tmp_path) == {"main.py": GUARDED}
+    rewrite(tmp_path, "--flags", "off", "--helper", "import", "--torch", "2.15")
+    assert "xf2sdpa" not in tree(tmp_path)["main.py"]

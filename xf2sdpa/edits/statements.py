@@ -13,7 +13,14 @@ from typing import Any, cast
 
 import libcst as cst
 
-from xf2sdpa.edits.comments import BlankLines, apart_from_import, blank_lines, kept_comments, without_blank_start
+from xf2sdpa.edits.comments import (
+    BlankLines,
+    apart_from_import,
+    blank_end,
+    blank_lines,
+    kept_comments,
+    without_blank_start,
+)
 from xf2sdpa.edits.errors import PairingError, Transcript
 from xf2sdpa.edits.expressions import ExpressionEditor
 from xf2sdpa.edits.frames import deeper
@@ -99,14 +106,15 @@ class _Editor:
         made = _Block(of_module=of_module, is_headed=of_module and bool(self.module.header))
         for node, twins in paired(body, statements):
             kept = self.framed(self.line(node, twins), twins[0]) if any(map(self.touches, twins)) else [node]
-            made.add(kept, node, twins)
+            lost = id(twins[0]) in self.statements and not (kept and blank_end(kept[-1]))
+            made.add(kept, node, twins, blank_end(node) if lost else [])
             made.orphans += self.below
             self.below = []
             for twin in twins:
                 for edit in self.imports.get(id(twin), ()):
                     added = self.import_of(edit)
                     made.append(added if kept else added.with_changes(leading_lines=blank_lines(node)))
-        return made.statements, made.orphans
+        return made.statements, made.end()
 
     def framed(self, kept: list[Any], twin: ast.stmt) -> list[Any]:
         """A statement in the `with` that it gets, if any, and with what the edits put before it."""
@@ -337,23 +345,29 @@ class _Block:
         self.orphans: list[cst.EmptyLine] = []
         self._first_went = False
         self._gap: list[cst.EmptyLine] = []
+        self._below: list[cst.EmptyLine] = []
+        """Blank lines that the last statement ended with, before it became another."""
         self._of_module = of_module
         self._last_is_import = self._import_went = False
         """`_import_went`: an import in a function went, so that a blank line behind it parts nothing any more."""
         self._is_headed = is_headed
         """Whether comments at the top of the file stand above the block, so that it may begin with a blank line."""
 
-    def add(self, kept: list[Any], old: Any, twins: Sequence[ast.stmt]) -> None:
-        """Take what became of one old statement: nothing, one or several."""
+    def add(self, kept: list[Any], old: Any, twins: Sequence[ast.stmt], below: list[cst.EmptyLine]) -> None:
+        """Take what became of one old statement: nothing, one or several; and the blank lines that it ended with."""
         is_import = all(isinstance(twin, ast.Import | ast.ImportFrom) for twin in twins)
         if not kept:
             apart = self._last_is_import or self._of_module or not self.statements or blank_lines(old)
             self._import_went |= is_import and not apart
             self.orphans += kept_comments(old)
             self._first_went |= not self.statements
-            self._gap = self._gap or (blank_lines(old) if self.statements else [])
+            self._gap = self._gap or ([*self._below, *blank_lines(old)] or below if self.statements else [])
+            self._below = []
             return
         first = kept[0]
+        if self._below:
+            first = first.with_changes(leading_lines=[*self._below, *first.leading_lines])
+        self._below = below
         if self.orphans:
             first = first.with_changes(leading_lines=[*self.orphans, *first.leading_lines])
             self.orphans = []
@@ -364,6 +378,10 @@ class _Block:
             first = first.with_changes(leading_lines=self._gap)
         self._gap = []
         self.statements += [first, *kept[1:]]
+
+    def end(self) -> list[cst.EmptyLine]:
+        """What stands below the last statement."""
+        return self.orphans if self._of_module else [*self.orphans, *self._below]
 
     def append(self, added: Any) -> None:
         """Take a statement that is new."""

@@ -23,7 +23,7 @@ from xf2sdpa.flags.table import Flag
 from xf2sdpa.flags.theirs import Setting, settings_in, that_count
 from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME
 from xf2sdpa.model import FileResult, Finding, FindingKind, FlagsOutcome, FlagsPlace, SiteClass, Span
-from xf2sdpa.project.entry_points import is_named_as_program, kind_of, might_run
+from xf2sdpa.project.entry_points import is_named_as_program, kind_of, likeliest_first, might_run
 from xf2sdpa.project.files import Project
 
 _REWRITTEN = (SiteClass.EXACT, SiteClass.ASSUMED, SiteClass.COMPAT)
@@ -68,7 +68,7 @@ def add_flags(results: Sequence[FileResult], project: Project, wanted: Wanted) -
         if rewritten and not plans and wanted.selects(table.NOWHERE):
             outcome.paste = _pasted(rewritten, project, wanted)
         if not wanted.files:
-            plans = _without_many(plans, standing, wanted, outcome)
+            plans = _without_many(plans, standing, project, wanted, outcome)
     more = []
     for file in sorted(plans):
         result = by_file.get(file) or _unchanged(Path(file))
@@ -119,14 +119,14 @@ def _plan(file: str, why: str, project: Project, wanted: Wanted) -> _Plan:
 
 
 def _without_many(
-    plans: dict[str, _Plan], standing: Collection[str], wanted: Wanted, outcome: FlagsOutcome
+    plans: dict[str, _Plan], standing: Collection[str], project: Project, wanted: Wanted, outcome: FlagsOutcome
 ) -> dict[str, _Plan]:
     """The plans; where more programs qualify than are edited unasked, without those that have no block yet."""
-    qualified = sorted(file for file, plan in plans.items() if plan.why and plan.flags)
+    qualified = {project.shown(file): file for file, plan in plans.items() if plan.why and plan.flags}
     if len(qualified) <= table.MOST_FILES:
         return plans
     if wanted.selects(table.MANY):
-        outcome.many = tuple(qualified)
+        outcome.many = tuple(qualified[shown] for shown in likeliest_first(qualified))
     return {file: plan for file, plan in plans.items() if file in standing}
 
 

@@ -12,7 +12,17 @@ from xf2sdpa.analysis.api import ATTENTION
 from xf2sdpa.files.listing import list_files
 from xf2sdpa.helper.placing import Imports, packages_of, places, roots_of, scripts_of
 from xf2sdpa.helper.pruning import Uses
-from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME, exported, held, is_copy, is_untouched, lacking, with_text
+from xf2sdpa.helper.text import (
+    FILE_NAME,
+    MODULE_NAME,
+    exported,
+    held,
+    is_copy,
+    is_untouched,
+    lacking,
+    line_ends,
+    with_text,
+)
 from xf2sdpa.helper.usage import uses_of
 from xf2sdpa.model import Copy, FileResult
 from xf2sdpa.project.files import Project
@@ -93,7 +103,9 @@ def finished_copies(copies: Sequence[Copy], results: Mapping[Path, FileResult], 
     together = frozenset().union(*(names[path] | (held(path) & uses.words) for path in alike))
     names.update(dict.fromkeys(alike, together))
     changed = [copy for old in standing if (copy := with_text(old, names[old.path], uses)).text != copy.old]
-    return [*(with_text(copy, names[copy.path], uses) for copy in copies), *unused, *changed]
+    ends = {copy.path: line_ends(map(project.text, copy.modules)) for copy in copies}
+    made = (with_text(copy, names[copy.path], uses, ends[copy.path]) for copy in copies)
+    return [*made, *unused, *changed]
 
 
 def _standing_copies(project: Project, planned: Collection[Path]) -> tuple[list[Copy], list[Copy]]:

@@ -33,18 +33,34 @@ It is yours: edit it, or delete it once nothing imports it. xf2sdpa updates a co
 '''
 
 
-def with_text(copy: Copy, names: Collection[str], uses: Uses) -> Copy:
-    """The copy with the text that it should have, for what its users need, and what it holds and some file names."""
+def with_text(copy: Copy, names: Collection[str], uses: Uses, ends: str = "\n") -> Copy:
+    """The copy with the text that it should have, for what its users need, and what it holds and some file names.
+
+    `ends` is what the lines of a new one end in; one that stands keeps its own.
+    """
     try:
         old = _standing(copy.path)
         there = _bound_in(old or "")
     except _NO_MODULE as error:
         return replace(copy, old="", broken=_why(error))
     if old is None:
-        return replace(copy, text=assemble(names, uses))
+        return replace(copy, text=with_ends(assemble(names, uses), ends))
     if is_untouched(old):
-        return replace(copy, old=old, text=assemble({*names, *(there & exported() & uses.words)}, uses))
+        text = assemble({*names, *(there & exported() & uses.words)}, uses)
+        same = text == old.replace("\r\n", "\n")
+        return replace(copy, old=old, text=old if same else with_ends(text, line_ends([old])))
     return replace(copy, old=old)
+
+
+def line_ends(users: Iterable[str]) -> str:
+    """What most of some texts end their lines in, of the two kinds that a helper module may have."""
+    windows = [2 * text.count("\r\n") > text.count("\n") for text in users]
+    return "\r\n" if 2 * sum(windows) > len(windows) else "\n"
+
+
+def with_ends(text: str, ends: str) -> str:
+    """A text of Unix lines with other line ends."""
+    return text.replace("\n", ends)
 
 
 def held(path: Path) -> frozenset[str]:
@@ -83,7 +99,7 @@ def _standing(path: Path) -> str | None:
     Raises:
         OSError, ValueError: what stands there is no text.
     """
-    return read_regular(path).decode("utf-8").replace("\r\n", "\n") if os.path.lexists(path) else None
+    return read_regular(path).decode("utf-8") if os.path.lexists(path) else None
 
 
 def _why(error: BaseException) -> str:

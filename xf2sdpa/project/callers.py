@@ -39,6 +39,7 @@ class Callers(Lists):
         self._open: set[tuple[int, str]] = set()
         self._known: dict[tuple[int, str], bool] = {}
         self._list_makers: dict[str, bool | None] = {}
+        self._passed_on: dict[int, set[str]] = {}
 
     def always_none(
         self, file: Parsed, function: FunctionNode, parameter: str, depth: int = 0

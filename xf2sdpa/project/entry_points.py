@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 
 from xf2sdpa.analysis.conditions import is_main_guard
@@ -39,6 +39,8 @@ _STARTERS = re.compile(rf"_?(?:{_VERBS})(?:_\w+)?")
 """Usual names of a program's main function."""
 _PROGRAM_FILES = re.compile(rf"(?:\w+[_-])?(?:{_VERBS})(?:[_-](?!utils?$|helpers?$|lib$|config$)\w+)?")
 """Usual names of a program's file, for files that others import as well."""
+_LIKELY = re.compile(r"(?:train|training|main|fine[_-]?tune|finetuning|inference|infer|demo|app)(?:[^a-z]\w*)?")
+"""What the program is mostly called that a project is there for."""
 _WORK = frozenset(
     [
         "parse_args",
@@ -93,6 +95,16 @@ def is_other(path: str, root: str, text: str) -> bool:
 def is_named_as_program(path: str) -> bool:
     """Whether a file is named like a program: `train.py`, `run_inference.py`."""
     return _PROGRAM_FILES.fullmatch(PurePath(path).stem.lower()) is not None
+
+
+def likeliest_first(paths: Iterable[str]) -> list[str]:
+    """Programs of a project by their paths below its root, those first that its users most likely start."""
+
+    def rank(path: str) -> tuple[bool, int, str]:
+        place = PurePath(path)
+        return _LIKELY.fullmatch(place.stem.lower().strip("_")) is None, len(place.parts), path
+
+    return sorted(paths, key=rank)
 
 
 def might_run(text: str) -> bool:

@@ -29,6 +29,8 @@ class Lists:
     index: Index
     _list_makers: dict[str, bool | None]
     """Whether functions of a name return lists; None where the project has none."""
+    _passed_on: dict[int, set[str]]
+    """The parameters that functions return as they came."""
 
     if TYPE_CHECKING:
 
@@ -71,7 +73,7 @@ class Lists:
         if node is None or depth > LONGEST:
             return node is not None
         if isinstance(node, ast.Call):
-            return self._may_return_list(file, node)
+            return self._may_return_list(file, node, depth)
         if isinstance(node, ast.BinOp):
             return any(_is_list(file, part) or isinstance(part, ast.List | ast.ListComp) for part in _expressions(node))
         if isinstance(node, ast.UnaryOp | ast.Compare | ast.Constant):
@@ -147,7 +149,7 @@ class Lists:
         # what only hands itself on brings no list
         return self._settled((id(function), f"{parameter} {for_others}"), answer, meanwhile=False)
 
-    def _may_return_list(self, file: Parsed, call: ast.Call) -> bool:
+    def _may_return_list(self, file: Parsed, call: ast.Call, depth: int) -> bool:
         """Whether a call may give a list: not one of torch's, of a tensor's method, of a module or of a plain function.
 
         A module that is none of the project's is taken to make no list of what is none.
@@ -155,7 +157,11 @@ class Lists:
         function, name = call.func, called_name(call.func)
         known = self._returns_list(name)
         if known is not None:
-            return known
+            return known or any(
+                self._may_be_list(file, argument_of(Call(file, call), taker, parameter), depth + 1)
+                for home, taker in self._functions(name)
+                for parameter in self._handed_on(home, taker, depth)
+            )
         dotted = file.names.resolve(function)
         if dotted:
             return not dotted.startswith("torch.")
@@ -173,11 +179,46 @@ class Lists:
     def _returns_list(self, name: str) -> bool | None:
         """Whether a function of the project of that name returns a list; None where there is none."""
         if name not in self._list_makers:
-            found = [(f, function) for f in self.index.holding(name) for function in f.functions.get(name, ())]
+            found = self._functions(name)
             self._list_makers[name] = False if found else None  # one that only calls itself returns none
             lists = any(self._gives_list(file, value) for file, f in found for value in _returned(file, f))
             self._list_makers[name] = lists if found else None
         return self._list_makers[name]
+
+    def _functions(self, name: str) -> list[tuple[Parsed, FunctionNode]]:
+        """The functions of the project of a name, each with its file."""
+        return [(f, function) for f in self.index.holding(name) for function in f.functions.get(name, ())]
+
+    def _handed_on(self, file: Parsed, function: FunctionNode, depth: int) -> set[str]:
+        """The parameters that a function may return as they came: any, as long as that is being found out."""
+        if id(function) not in self._passed_on:
+            self._passed_on[id(function)] = set(parameters_of(function))
+            values = [*_returned(file, function)]
+            found = set().union(*(self._parameters_in(file, function, value, depth) for value in values))
+            self._passed_on[id(function)] = found
+        return self._passed_on[id(function)]
+
+    def _parameters_in(self, file: Parsed, function: FunctionNode, node: ast.expr | None, depth: int) -> set[str]:
+        """The parameters of a function that an expression in it may be."""
+        if node is None or depth > LONGEST:
+            return set()
+        further: list[ast.expr | None] = []
+        found = set()
+        if isinstance(node, ast.IfExp | ast.BoolOp):
+            further += [node.body, node.orelse] if isinstance(node, ast.IfExp) else node.values
+        elif isinstance(node, ast.Call):
+            further += [
+                argument_of(Call(file, node), taker, parameter)
+                for home, taker in self._functions(called_name(node.func))
+                for parameter in self._handed_on(home, taker, depth + 1)
+            ]
+        elif isinstance(node, ast.Name) and node.id in file.names.scopes[id(function)].bindings:
+            for binding in file.names.scopes[id(function)].bindings[node.id]:
+                if not isinstance(binding.node, ast.arg):
+                    further.append(binding.value)
+                elif not self._is_settled_before(file, function, node, depth):
+                    found.add(node.id)
+        return found.union(*(self._parameters_in(file, function, part, depth + 1) for part in further))
 
     def _gives_list(self, file: Parsed, node: ast.expr) -> bool:
         """Whether an expression is a list for all that the project shows: by a function or an attribute, too."""

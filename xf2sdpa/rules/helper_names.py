@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from xf2sdpa.analysis.api import CAUSAL, NEVER_RELEASED, api_name, is_mask_class, is_ours
 from xf2sdpa.analysis.flow import loads_of
@@ -17,6 +18,7 @@ from xf2sdpa.analysis.imports import scope_of
 from xf2sdpa.analysis.names import MODULES
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.codes import MASKS_STAY
+from xf2sdpa.edits.kinds import ArgumentEdit
 from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.answers import answer
 from xf2sdpa.rulekit.draft import FileDraft
@@ -88,8 +90,8 @@ def finish(file: FileDraft) -> None:
     for chain, dotted in uses:
         api = api_name(dotted)
         if api == "unbind":
-            if not _unbind(file, chain):
-                _rename(file, chain, torch_function(file, chain, "unbind"))
+            if not (isinstance(chain, ast.Name) and _is_asked_for(file, chain)):
+                _unbind(file, chain)
         elif _is_known(file, dotted) and not barred:
             _from_helper(file, chain, api or "")
         elif file.masks_stay and _is_mask(dotted):
@@ -99,11 +101,26 @@ def finish(file: FileDraft) -> None:
             _report(file, chain, dotted)
 
 
-def _unbind(file: FileDraft, chain: ast.expr) -> bool:
-    """Write `x.unbind(2)` for `unbind(x, 2)` where torch's function would need an import of its own; whether it did."""
-    call = file.names.parents[id(chain)]
-    if not (isinstance(call, ast.Call) and call.func is chain) or is_torch_here(file, chain):
-        return False
+def _unbind(file: FileDraft, chain: ast.Name | ast.Attribute) -> None:
+    """Write torch's for xformers' `unbind`, called or handed on; `x.unbind(2)` where torch's would need an import."""
+    parent = file.names.parents[id(chain)]
+    call = parent if isinstance(parent, ast.Call) and parent.func is chain else None
+    by_name = {id(k.value): ArgumentEdit("input") for k in call.keywords if k.arg == "x"} if call else {}
+    if call and not is_torch_here(file, chain) and _unbind_of_a_name(file, call):
+        return
+    if not call or (isinstance(chain, ast.Attribute) and not by_name):
+        written = file.replace(chain, "torch.unbind", "XF160")
+    else:
+        edit = renamed_call(call, "torch.unbind")
+        written = file.ask(replace(edit, arguments=edit.arguments | by_name), "XF160")
+        if written:
+            file.take_away(chain)
+    if written:
+        torch_function(file, chain, "unbind")
+
+
+def _unbind_of_a_name(file: FileDraft, call: ast.Call) -> bool:
+    """Write `x.unbind(2)` for `unbind(x, 2)`; whether it will be."""
     tensor, *rest = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "dim")]
     count = len(call.args) + len(call.keywords)
     if not isinstance(tensor, ast.Name) or len(rest) != count - 1 or not all(isinstance(n, ast.Constant) for n in rest):
@@ -145,14 +162,14 @@ def _is_wanted(file: FileDraft, name: str) -> bool:
     return bool(file.names.loads.get(name)) or name in file.handed_on or is_reexported(file, name)
 
 
-def _uses(file: FileDraft) -> Iterator[tuple[ast.expr, str]]:
+def _uses(file: FileDraft) -> Iterator[tuple[ast.Name | ast.Attribute, str]]:
     """Every use of a name of ours that stays: the longest known dotted expression, and its path."""
     ours = file.names.ours | {load.id for load, dotted in file.names.from_stars() if is_ours(dotted)}
     for load in (load for name in sorted(ours) for load in file.names.loads.get(name, ())):
         if file.is_gone(load) or file.is_left(load):
             continue
         scope = file.names.scope_at[id(load)]
-        node: ast.expr = load
+        node: ast.Name | ast.Attribute = load
         dotted = file.names.resolve(load, scope)
         while is_ours(dotted) and not _is_known(file, dotted):
             parent = file.names.parents[id(node)]
@@ -173,7 +190,8 @@ def _is_asked_for(file: FileDraft, load: ast.Name) -> bool:
     side = parent.comparators[0]
     if parent.left is not load or not (isinstance(side, ast.Constant) and side.value is None):
         return False
-    if file.names.resolve(load) in MODULES | {"xformers"} and not is_switched(file, load):
+    dotted = file.names.resolve(load)
+    if (dotted in MODULES | {"xformers"} or api_name(dotted) == "unbind") and not is_switched(file, load):
         return answer(file, parent, isinstance(parent.ops[0], ast.IsNot), "XF160")
     return False
 
@@ -189,29 +207,18 @@ def _is_a_thing(dotted: str) -> bool:
     return not on_the_way and not dotted.startswith(_NEUTRAL)
 
 
-def _from_helper(file: FileDraft, chain: ast.expr, api: str) -> None:
+def _from_helper(file: FileDraft, chain: ast.Name | ast.Attribute, api: str) -> None:
     """Use the helper's name in the place of a dotted one."""
     needed = dict(file.compat_names)
     name = helper_name(file, chain, api)
-    if not isinstance(chain, ast.Name):
-        if not _rename(file, chain, name):  # a comment asks to leave it
+    if isinstance(chain, ast.Attribute):
+        if not file.replace(chain, name, "XF160"):  # a comment asks to leave it
             file.compat_names = needed
     elif file.names.scope_at[id(chain)].owner(name) is None:  # brought by a star, which goes
         file.compat_names[name] = api
 
 
-def _rename(file: FileDraft, chain: ast.expr, text: str) -> bool:
-    """Write another name in the place of a dotted one (or of a bare one that is called); whether it will be."""
-    parent = file.names.parents[id(chain)]
-    if isinstance(chain, ast.Attribute):
-        return file.replace(chain, text, "XF160")
-    if isinstance(parent, ast.Call) and parent.func is chain and file.ask(renamed_call(parent, text), "XF160"):
-        file.take_away(chain)
-        return True
-    return False
-
-
-def _report_masks(file: FileDraft, uses: Sequence[tuple[ast.expr, str]]) -> None:
+def _report_masks(file: FileDraft, uses: Sequence[tuple[ast.Name | ast.Attribute, str]]) -> None:
     """Report the first mask class that stays as the project's masks must, or else an import that hands one on."""
     if not file.masks_stay:
         return

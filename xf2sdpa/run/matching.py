@@ -10,11 +10,14 @@ from xf2sdpa.files.notebook import is_notebook, read_any
 from xf2sdpa.files.search import Searcher
 from xf2sdpa.files.source import Source, SourceError
 from xf2sdpa.flags.block import MARK
-from xf2sdpa.helper.text import MODULE_NAME
+from xf2sdpa.helper.text import MODULE_NAME, PACKAGE_NAME
 from xf2sdpa.model import FileResult, Finding, FindingKind, Span
 from xf2sdpa.project.handed_on import names_of_ours
 
 COMMON_WORDS = frozenset({"import", "from", "as", "xformers", "mslk", "ops", "fmha", "attention"})
+
+_HELPERS = (MODULE_NAME.encode(), PACKAGE_NAME.encode())
+"""What files name that take from a helper what an earlier run gave to it."""
 
 
 def read_matching(files: Sequence[str]) -> tuple[list[Source], list[FileResult]]:
@@ -26,8 +29,8 @@ def read_matching(files: Sequence[str]) -> tuple[list[Source], list[FileResult]]
     notebooks = Searcher(file for file in files if is_notebook(file))
     sources: list[Source] = []
     failed: list[FileResult] = []
-    _read_all(searcher.first(MODULE_NAME.encode()), sources, failed)
-    _read_all(notebooks.first(MODULE_NAME.encode(), MARK.lower().encode()), sources, failed)
+    _read_all(searcher.first(*_HELPERS), sources, failed)
+    _read_all(notebooks.first(*_HELPERS, MARK.lower().encode()), sources, failed)
     words = set().union(*(names_of_ours(source.text) for source in sources)) - COMMON_WORDS
     _read_all(searcher.matching({word.encode() for word in words}), sources, failed)
     _read_all(notebooks.holding({word.encode() for word in words}), sources, failed)

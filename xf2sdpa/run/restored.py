@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xf2sdpa.files.search import Searcher
 from xf2sdpa.files.source import text_or_nothing
-from xf2sdpa.helper.text import FILE_NAME, assemble, exported
+from xf2sdpa.helper.text import FILE_NAME, assemble, exported, line_ends, with_ends
 from xf2sdpa.model import Copy
 from xf2sdpa.project.import_graph import imports_in
 
@@ -27,7 +27,10 @@ def missing_helpers(files: Sequence[str], known: Collection[Path]) -> list[Copy]
             if name in exported() and place not in here and not os.path.lexists(place):
                 users.setdefault(place, {})[file] = module
                 names.setdefault(place, set()).add(name)
-    return [Copy(_as_given(place, users[place]), users[place], None, assemble(names[place])) for place in sorted(users)]
+    return [
+        Copy(_as_given(place, by), by, None, with_ends(assemble(names[place]), line_ends(map(text_or_nothing, by))))
+        for place, by in sorted(users.items())
+    ]
 
 
 def _imported(file: Path) -> Iterator[tuple[Path, str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xf2sdpa.analysis.api import is_mask_class
-from xf2sdpa.codes import LACKING, RUN_CODES
+from xf2sdpa.codes import LACKING, RUN_CODES, WAITS
 from xf2sdpa.files.notebook import Notebook, is_notebook, read_any
 from xf2sdpa.files.source import SourceError
 from xf2sdpa.flags.plan import Wanted, add_flags
@@ -16,7 +16,7 @@ from xf2sdpa.flags.table import named as flags_named
 from xf2sdpa.helper.copies import finished_copies, plan_copies, without_lacking
 from xf2sdpa.helper.in_notebook import importable_from, lacking_in
 from xf2sdpa.helper.text import FILE_NAME, MODULE_NAME, is_copy, lacking
-from xf2sdpa.model import Copy, FileResult, Finding, FindingKind, FlagsOutcome, Run, Site, SiteClass, Span
+from xf2sdpa.model import Copy, FileResult, Finding, FindingKind, FlagsOutcome, Run, SiteClass, Span
 from xf2sdpa.project.files import Project
 from xf2sdpa.project.handed_on import HandedOn, names_of_ours
 from xf2sdpa.project.own_masks import why_masks_stay
@@ -190,23 +190,33 @@ def _with_helper(
     results.update({result.path: result for result in run_jobs([jobs[user] for user in users], options.jobs)})
     for user in users:
         if user not in modules and not options.new_files:
-            results[user].sites = _waiting(results[user].sites, asked[user].sites)
+            _tell_of_waiting(results[user], asked[user], names=jobs[user].options.settings.selects(WAITS))
     for copy, short in fitted:
         for user, names in short.items():
             results[user].findings.append(_lacking(user, copy.path, names))
     return [copy for copy, _ in fitted]
 
 
-def _waiting(sites: Sequence[Site], asked: Sequence[Site]) -> list[Site]:
-    """The sites of a file, those that the helper module would have answered told to wait for it."""
-    helped = {site.identity for site in asked if site.kind is SiteClass.COMPAT}
+def _tell_of_waiting(result: FileResult, asked: FileResult, *, names: bool) -> None:
+    """Tell that calls of a file wait for the helper module; where it has none that do, that `names` of it do."""
+    helped = {site.identity for site in asked.sites if site.kind is SiteClass.COMPAT}
     told = f"; it waits for the helper module, which `{_MAKE}` makes"
-    return [
-        replace(site, message=site.message + told, advice=f"Run `{_MAKE}` at the top of the project, and add the file.")
-        if site.identity in helped and site.kind is SiteClass.LEFT
-        else site
-        for site in sites
+    waits = [site.identity in helped and site.kind is SiteClass.LEFT for site in result.sites]
+    result.sites = [
+        replace(site, message=site.message + told, advice=RUN_CODES[WAITS].way_out) if waiting else site
+        for site, waiting in zip(result.sites, waits, strict=True)
     ]
+    if names and not any(waits):
+        result.findings.append(_names_wait(asked))
+
+
+def _names_wait(asked: FileResult) -> Finding:
+    """Tell of names that would come from the helper module, at the first place that would change."""
+    names = sorted(asked.compat_names)
+    message = f"{', '.join(names)} {'wait' if len(names) > 1 else 'waits'} for the helper module, which `{_MAKE}` makes"
+    edited = (finding.span for finding in asked.findings if finding.kind is FindingKind.DONE)
+    span = min(edited, key=lambda span: span.line, default=Span(1, 0, 1, 0))
+    return Finding(str(asked.path), span, WAITS, message, RUN_CODES[WAITS].way_out, FindingKind.KEEPS)
 
 
 def _with_helper_in_cells(

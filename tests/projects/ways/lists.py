@@ -35,6 +35,7 @@ class Net(nn.Module):
         return self.block(x)
 """
 RUN = "Net().to(q.dtype)(q.flatten(2) + k.flatten(2) * v.flatten(2))"
+PASSED_ON = "def pass_on(part):\n    return part\n\n\n"
 PYRAMID = "class Pyramid(nn.Module):\n    def forward(self, x):\n        outs = []\n        outs.append(x)\n        return outs\n"
 
 
@@ -61,6 +62,9 @@ WAY = Way(
         "changed before": path("        if isinstance(x, list)", "        x = x * 1\n        if isinstance(x, list)"),
         "annotated": path("def forward(self, x):\n        return self.block(x)", "def forward(self, x: torch.Tensor):\n        return self.block(x)"),
         "through a layer": path("self.block(x)", "self.block(nn.functional.gelu(x))"),
+        "handed on by a function": given(PASSED_ON + "def train(x):\n    return Net()(pass_on(x * 2))"),
+        "handed on, and then another": given("def pass_on(part):\n    part = part * 2\n    return part\n\n\ndef train(x):\n    return Net()(pass_on(x[:2]))"),
+        "handed on round and round": given("def one(a, n):\n    return a if n else two(a, n)\n\n\ndef two(a, n):\n    return one(a, n - 1)\n\n\ndef train(x):\n    return Net()(two(x * 2, 3))"),
         "a module that returns one tensor": pyramid("self.block(x + self.pyramid(x)[0])"),
     },
     refused={
@@ -81,6 +85,17 @@ WAY = Way(
             "def train(xs):\n    out = Net()(xs)\n    xs = torch.cat(xs)\n    return xs.shape, out\n\n\ndef go(a):\n    return train([a, a])"
         ),
         "by a function that asks another": given("def crops(x):\n    return more(x)\n\n\ndef more(x):\n    return [x]\n\n\ndef train(x):\n    return Net()(crops(x))"),
+        "handed on by a function": given(PASSED_ON + "def train(a):\n    return Net()(pass_on([a, a]))"),
+        "handed on by name": given(PASSED_ON + "def train(a):\n    return Net()(pass_on(part=[a, a]))"),
+        "handed on in a variable": given("def pass_on(part):\n    same = part\n    return same\n\n\ndef train(a):\n    return Net()(pass_on([a, a]))"),
+        "handed on by choice": given("def pass_on(part, n):\n    return part if n else None\n\n\ndef train(a):\n    return Net()(pass_on([a, a], 1))"),
+        "handed on twice": given(PASSED_ON + "def further(n, it):\n    return pass_on(it)\n\n\ndef train(a):\n    return Net()(further(1, [a, a]))"),
+        "handed on by a method": given("class Passing:\n    def pass_on(self, part):\n        return part\n\n\ndef train(a):\n    return Net()(Passing().pass_on([a, a]))"),
+        "handed on round and round": given(
+            "def one(a, n):\n    return a if n else two(a, n)\n\n\ndef two(a, n):\n    return one(a, n - 1)\n\n\n"
+            "def train(x):\n    return Net()(one(x * 2, 3)), Net()(two([x, x], 3))"
+        ),
+        "handed on unpacked": given(PASSED_ON + "def train(a):\n    return Net()(pass_on(*[[a, a]]))"),
         "by a function's choice": given("def crops(x):\n    return x if x is None else [x]\n\n\ndef train(x):\n    return Net()(crops(x))"),
         "by a function's attribute": given(
             "class Data:\n    def __init__(self, x):\n        self.parts = [x]\n\n    def crops(self):\n        return self.parts\n\n\n"
