@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 
 from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
@@ -261,3 +264,59 @@ def test_an_error_that_the_guard_does_not_catch_still_stops_the_program(error: s
         except (ImportError, ValueError) as error_raised:
             results.append(type(error_raised))
     assert results[0] == results[1], results
+
+
+ENDINGS = {
+    "the handler that catches it is not the first": "try:\n    if OLD:\n        raise RuntimeError('off')\n"
+    f"{IMPORT}    FAST = True\nexcept ImportError:\n    FAST = None\nexcept RuntimeError:\n    FAST = False\n",
+    "another handler says something else": "try:\n    if OLD:\n        raise RuntimeError('off')\n"
+    f"{IMPORT}    FAST = True\nexcept ImportError:\n    FAST = True\nexcept RuntimeError:\n    FAST = 0\n",
+    "the handler raises it again": f"try:\n    if OLD:\n        raise ImportError('off')\n{IMPORT}"
+    "    FAST = True\nexcept ImportError:\n    raise\nexcept Exception:\n    FAST = False\n",
+    "a flag above the switch": "try:\n    FIRST = True\n    if OLD:\n        raise ImportError('off')\n"
+    f"{IMPORT}    FAST = True\nexcept ImportError:\n    FAST = False\n",
+    "raised in the else": f"try:\n{IMPORT}except ImportError:\n    FAST = False\nelse:\n    if OLD:\n"
+    "        raise ImportError('off')\n    FAST = True\n",
+    "raised in a try within": "try:\n    try:\n        if OLD:\n            raise ImportError('off')\n    "
+    f"{IMPORT}        FAST = True\n    except ImportError:\n        FAST = None\nexcept ImportError:\n"
+    f"    FAST = False\n",
+    "the default is neither": "FAST = 'auto'\ntry:\n    if OLD:\n        raise ImportError('off')\n"
+    f"{IMPORT}    FAST = True\nexcept ImportError:\n    pass\n",
+    "a flag that only the handler sets": f"FAST = 3\ntry:\n{IMPORT}except ImportError:\n    FAST = False\n",
+    "a flag that only the handler of a switch sets": "FAST = 3\ntry:\n    if OLD:\n        raise ImportError('off')\n"
+    f"{IMPORT}except ImportError:\n    FAST = False\n",
+    "False first": f"try:\n    FAST = False\n{IMPORT}    FAST = True\nexcept ImportError:\n    pass\n",
+    "a setting reads a flag before it is set": f"FAST = FIRST = 0\ntry:\n{IMPORT}    FIRST = FAST\n    FAST = True\n"
+    "except ImportError:\n    FAST = False\n",
+    "an attribute that is missing": f"import sys\n\ntry:\n{IMPORT}    FAST = sys.no_such_name\n"
+    "except (ImportError, AttributeError):\n    FAST = None\n",
+    "a name that is missing": f"try:\n{IMPORT}    FAST = no_such_name\nexcept Exception:\n    FAST = None\n",
+    "a message that counts": f"FIRST = 0\nFAST = True\ntry:\n{IMPORT}    print(FIRST := FIRST + 1)\n"
+    "except ImportError:\n    pass\n",
+    "a message that takes something": f"FIRST = [1, 2]\nFAST = True\ntry:\n{IMPORT}    print(FIRST.pop())\n"
+    "except ImportError:\n    pass\n",
+    "a message that takes something where the switch is off": "FIRST = [1, 2]\ntry:\n    if OLD:\n"
+    f"        print(FIRST.pop())\n        raise ImportError\n{IMPORT}    FAST = True\nexcept ImportError:\n"
+    f"    FAST = False\n",
+}
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("guard", [pytest.param(text, id=name) for name, text in ENDINGS.items()])
+def test_a_guard_ends_as_it_did(guard: str, old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is bound and raised, where xformers is installed, before and after."""
+    ours = types.ModuleType("xformers.ops")
+    ours.memory_efficient_attention = print  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "xformers", types.ModuleType("xformers"))
+    monkeypatch.setitem(sys.modules, "xformers.ops", ours)
+    text = f"OLD = {old}\n{guard}{USE}"
+    results = []
+    for version in (text, rewrite_text(text, compat="_attention_compat").new):
+        scope: dict[str, object] = {}
+        error = None
+        try:
+            exec(compile(version.replace("_attention_compat", "xf2sdpa.compat"), "<guard>", "exec"), scope)
+        except Exception as raised:
+            error = type(raised)
+        results.append((error, scope.get("FAST", "unbound"), scope.get("FIRST", "unbound")))
+    assert results[0] == results[1]

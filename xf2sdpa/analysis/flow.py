@@ -61,7 +61,14 @@ def _in_target(target: ast.expr, name: str) -> bool:
 
 def loads_of(names: Names, name: str, owner: Scope) -> list[ast.Name]:
     """Every read of the variable `name` of a scope, also in inner functions."""
-    return [node for node in names.loads.get(name, ()) if names.scope_at[id(node)].owner(name) is owner]
+    return [node for node in names.loads.get(name, ()) if owner in _owners(names.scope_at[id(node)], name)]
+
+
+def _owners(scope: Scope, name: str) -> list[Scope | None]:
+    """Whose variable a read may mean: in the body of a class, `name = name` reads the one outside."""
+    inner = scope.owner(name)
+    outer = scope.parent.owner(name) if isinstance(scope.node, ast.ClassDef) and scope.parent is not None else inner
+    return [inner, outer]
 
 
 def reached_loads(names: Names, name: str, definition: ast.stmt) -> list[ast.Name] | None:

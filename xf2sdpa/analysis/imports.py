@@ -19,6 +19,14 @@ _ASKING = frozenset({"warnings", "packaging", "importlib", "importlib_metadata",
 _SAYING = frozenset(
     {"print", "warn", "warning", "info", "debug", "error", "exception", "warning_once", "print_exc", "print_exception"}
 )
+_WORDING = frozenset(
+    {"format", "join", "str", "repr", "len", "type", "upper", "lower", "strip", "getattr", "hasattr", "colored", "get",
+     "getenv", "getLogger", "get_logger", "format_exc", "exc_info", "version", "basename", "dirname", "abspath",
+     "is_available", "device_count", "get_device_name", "get_device_capability",
+     "bool", "int", "float", "tuple", "list", "any", "all", "parse", "Version", "LooseVersion", "parse_version",
+     "split", "startswith", "endswith", "replace", "group", "isinstance", "find_spec", "exists", "system"}
+)  # fmt: skip
+"""Functions that make words and do nothing else: one of another name may count, or take something from a list."""
 
 
 def alias_name(alias: ast.alias) -> str:
@@ -104,6 +112,26 @@ def is_message(statement: ast.stmt) -> bool:
     if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
         return False
     return called_name(statement.value.func) in _SAYING
+
+
+def only_says(statement: ast.stmt) -> bool:
+    """Whether a statement prints, warns or logs, and nothing that its words are made of does something besides."""
+    if not is_message(statement):
+        return False
+    call = statement.value  # type: ignore[attr-defined]
+    return all(map(makes_words, (call.func, *call.args, *(keyword.value for keyword in call.keywords))))
+
+
+def makes_words(expression: ast.expr) -> bool:
+    """Whether an expression only reads, and calls nothing but functions that are known to do no more."""
+    for node in ast.walk(expression):
+        if isinstance(node, ast.NamedExpr | ast.Await | ast.Yield | ast.YieldFrom):
+            return False
+        if isinstance(node, ast.Call):
+            name = called_name(node.func)
+            if name not in _WORDING and not name.endswith(("Warning", "Error", "Exception")):
+                return False
+    return True
 
 
 def is_lookup(call: ast.Call) -> bool:

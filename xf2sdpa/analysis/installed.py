@@ -127,6 +127,9 @@ class Installed:
         plain = all(isinstance(b.value, ast.expr) and isinstance(b.node, ast.Assign) for b in bindings)
         if len(values) != 1 or not plain or self._depth > 3:
             raise Unanswered
+        asked = next(b.node for b in bindings if b.value is values[0])
+        if not all(b.node is asked or self._is_fallback(b.node, asked, node) for b in bindings):
+            raise Unanswered
         self._depth += 1
         try:
             value = self._value(values[0], {})
@@ -135,6 +138,20 @@ class Installed:
         if not isinstance(value, str | Release | tuple):
             raise Unanswered
         return value
+
+    def _is_fallback(self, constant: ast.AST, asked: ast.AST, read: ast.Name) -> bool:
+        """Whether a read never sees a constant where xformers is there: a default above, or for where it is missing."""
+        names = self.names
+        here = names.function(read) is names.function(asked)
+        if here and names.statement(read).lineno <= names.statement(asked).lineno:
+            return False
+        if names.statement(constant).lineno < names.statement(asked).lineno:
+            return True
+        around = {id(parent) for parent in names.ancestors(asked)}
+        return any(
+            isinstance(parent, ast.ExceptHandler) or (isinstance(parent, ast.If) and id(parent) in around)
+            for parent in names.ancestors(constant)
+        )
 
     def _of_Call(self, node: ast.Call, local: Mapping[str, object]) -> object:  # noqa: N802
         name = called_name(node.func)

@@ -7,10 +7,12 @@ person would write, not `if True:`.
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.analysis.flow import block_of
 from xf2sdpa.analysis.foreign import LEAVING
+from xf2sdpa.analysis.imports import bound_name
 from xf2sdpa.analysis.masks import is_boolean
 from xf2sdpa.edits.kinds import DropOperands, Replaceable, TakeArm, TakeBranch
 from xf2sdpa.rulekit.draft import FileDraft, Request
@@ -31,16 +33,49 @@ def answer(file: FileDraft, question: ast.expr, value: bool, code: str) -> bool:
     if isinstance(parent, ast.BoolOp):
         return _among_others(file, parent, question, value, code)
     if isinstance(parent, ast.IfExp) and parent.test is question:
+        if not can_go(file, [parent.orelse if value else parent.body]):
+            return _constant(file, question, value, code)
         return _take(file, TakeBranch(parent, value), [question, parent.orelse if value else parent.body], code)
     if isinstance(parent, ast.If) and parent.test is question:
         lost = [question, *(parent.orelse if value else parent.body)]
+        if not can_go(file, lost):
+            return _constant(file, question, value, code)
         taken = _take(file, TakeArm(parent, value), lost, code)
         if taken:
             _drop_unreached(file, parent, parent.body if value else parent.orelse, code)
         return taken
-    if isinstance(parent, ast.Assert) and parent.test is question and value:
+    if isinstance(parent, ast.Assert) and parent.test is question and value and can_go(file, [parent]):
         return file.drop(parent, code)
     return _constant(file, question, value, code)
+
+
+def can_go(file: FileDraft, lost: Sequence[ast.AST]) -> bool:
+    """Whether a function stays what it is without some code that is never run there.
+
+    A `yield` makes a generator of it, `global` says whose a variable is, and so does each place that binds one.
+    """
+    parts = [part for node in lost for part in ast.walk(node) if isinstance(part, ast.expr | ast.stmt)]
+    inside = set(map(id, parts))
+    for part in parts:
+        scope = file.names.scopes[id(file.names.function(part))]
+        if id(scope.node) in inside or scope is file.names.module:
+            continue
+        if isinstance(part, ast.Yield | ast.YieldFrom | ast.Global | ast.Nonlocal):
+            return False
+        for name in _bound(part):
+            elsewhere = any(id(binding.node) not in inside for binding in scope.bindings.get(name, ()))
+            if not elsewhere and any(id(load) not in inside for load in file.readers(name, scope)):
+                return False
+    return True
+
+
+def _bound(node: ast.AST) -> list[str]:
+    """The variables that a node binds by itself."""
+    if isinstance(node, ast.Name):
+        return [] if isinstance(node.ctx, ast.Load) else [node.id]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [bound_name(node, alias) for alias in node.names]
+    return [node.name] if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else []
 
 
 def is_condition(file: FileDraft, node: ast.expr) -> bool:
@@ -88,8 +123,7 @@ def _drop_unreached(file: FileDraft, choice: ast.If, arm: list[ast.stmt], code: 
         return
     block = block_of(file.names, choice)
     behind = block[block.index(choice) + 1 :]
-    parts = (part for statement in behind for part in ast.walk(statement))
-    if not any(isinstance(part, ast.Yield | ast.YieldFrom | ast.Global | ast.Nonlocal) for part in parts):
+    if can_go(file, behind):
         for statement in behind:
             file.drop(statement, code)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from xf2sdpa.analysis.imports import ImportNode, guards_around, is_message
+from xf2sdpa.analysis.imports import ImportNode, guards_around, only_says
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.edits.kinds import TakeHandler, Unguard
 from xf2sdpa.rulekit.draft import FileDraft
@@ -19,9 +19,16 @@ def take_out(file: FileDraft, statement: ImportNode, code: str) -> bool:
     left = [s for s in inner.body if s is not statement and not file.is_gone(s)]
     narrow = not isinstance(inner, ast.If) and _catches_missing_packages(inner)
     sure = all(_cannot_fail(s, narrow=narrow) for s in left)
-    if not isinstance(inner, ast.If) and statement in inner.body and sure:
+    if not isinstance(inner, ast.If) and statement in inner.body and sure and not _ends_with_more(inner):
         return _take_success_path(file, inner, left, code)
     return file.drop_names(statement, {alias.asname or alias.name for alias in statement.names}, code)
+
+
+def _ends_with_more(guard: ast.Try | ast.With) -> bool:
+    """Whether a guard has a `finally`, which runs whatever is raised, and an `else` that may raise something."""
+    if isinstance(guard, ast.With) or not guard.finalbody:
+        return False
+    return not all(_cannot_fail(statement, narrow=False) for statement in guard.orelse)
 
 
 def _catches_missing_packages(guard: ast.Try | ast.With) -> bool:
@@ -84,7 +91,7 @@ def take_handler(file: FileDraft, guard: ast.Try, code: str) -> bool:
         return False
     kept = []
     for statement in guard.handlers[0].body:
-        if isinstance(statement, ast.Pass) or (isinstance(statement, ast.Expr) and is_message(statement)):
+        if isinstance(statement, ast.Pass) or only_says(statement):
             file.drop(statement, code)
         else:
             kept.append(statement)

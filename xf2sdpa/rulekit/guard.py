@@ -7,10 +7,11 @@ more than can be put into other words.
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from dataclasses import dataclass, field
 
-from xf2sdpa.analysis.api import api_name, is_ours
+from xf2sdpa.analysis.api import NEVER_RELEASED, api_name, is_ours
 from xf2sdpa.analysis.imports import (
     GuardNode,
     ImportNode,
@@ -19,6 +20,8 @@ from xf2sdpa.analysis.imports import (
     is_lookup,
     is_message,
     loads_from,
+    makes_words,
+    only_says,
     scope_of,
     whole_name,
 )
@@ -30,7 +33,9 @@ from xf2sdpa.rulekit.helper_names import has_helper
 from xf2sdpa.rulekit.quoted import is_quoted
 from xf2sdpa.rulekit.readers import is_named
 from xf2sdpa.rulekit.spelling import import_line
+from xf2sdpa.rulekit.unused import only_tells
 
+_NOT_FOUND = frozenset({"PackageNotFoundError", "DistributionNotFound"})
 _AVAILABLE = re.compile(r"xformers\w*(avail|found|there|works|import)|(has|have|is|got)_?(xformers|xops)")
 """What is called like this says whether xformers is there."""
 _WANTED = re.compile(r"xformers\w*enabled|use_?(xformers|xops)")
@@ -46,7 +51,10 @@ class Guard:
         condition: the switch under which it tries the import at all, as text; None if there is none.
         names: what the helper must bind, by the name used here.
         flags: variables set True when the import worked and False when not.
-        settings: further statements that run when the import worked.
+        works: what runs when the import worked, flags and settings, in its order.
+        settings: those of them that set no flag.
+        off: the handler that the switch leads to.
+        tests: the switch as it was asked for.
         fallbacks: statements that put something else in the place of what was not imported.
         nones: variables set to None instead.
         switched: those of them that stay, as being None says that the switch is off.
@@ -57,7 +65,10 @@ class Guard:
     condition: str | None = None
     names: dict[str, str] = field(default_factory=dict)
     flags: dict[str, None] = field(default_factory=dict)
+    works: list[str] = field(default_factory=list)
     settings: list[str] = field(default_factory=list)
+    off: ast.ExceptHandler | None = None
+    tests: list[ast.expr] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
     nones: list[str] = field(default_factory=list)
     switched: list[str] = field(default_factory=list)
@@ -98,16 +109,46 @@ def read_guard(file: FileDraft, node: GuardNode) -> Guard:
         return guard
     if node.finalbody:
         raise NotAGuard
-    _read_body(file, [*node.body, *node.orelse], guard)
-    for handler in node.handlers:
-        _read_failure(file, handler.body, guard)
-    if guard.condition is not None and guard.settings:
-        raise NotAGuard
+    _read_body(file, node.body, guard, node)
+    _read_body(file, node.orelse, guard)
+    for handler in node.handlers:  # with a switch, the others never run: the import does not fail any more
+        _read_failure(file, handler.body, guard if guard.off in (None, handler) else Guard(node))
     if guard.condition is not None:  # whether it is None says whether the switch is set
+        _settle_switch(file, guard)
         guard.switched = [name for name in guard.nones if file.is_read(name, node)]
         if any(not _is_only_asked_for(file, node, name) for name in guard.switched):
             raise NotAGuard
+        times = 1 if guard.fallbacks else len(guard.flags) + len(guard.switched)
+        if times != 1 and not all(map(makes_words, guard.tests)):
+            raise NotAGuard  # it is asked once, as asking may do something
     return guard
+
+
+def _settle_switch(file: FileDraft, guard: Guard) -> None:
+    """Hold both arms of a switch against one another: a flag that only one sets must have had the other value before.
+
+    Raises:
+        NotAGuard: one word for both arms says too little.
+    """
+    assert guard.off is not None
+    if guard.settings or any(isinstance(statement, ast.Raise) for statement in guard.off.body):
+        raise NotAGuard
+    error = guard.off.name
+    if any(isinstance(part, ast.Name) and part.id == error for kept in guard.kept for part in ast.walk(kept)):
+        raise NotAGuard
+    off = {name for statement in guard.off.body if (name := _constant(statement, False)) is not None}
+    for name in guard.flags:
+        on = f"{name} = True" in guard.works
+        if not (on and name in off) and not _is_otherwise(file, guard.node, name, not on):
+            raise NotAGuard
+
+
+def _is_otherwise(file: FileDraft, node: ast.stmt, name: str, value: bool) -> bool:
+    """Whether a variable holds some constant where a guard does not set it."""
+    inside = {id(part) for part in ast.walk(node)}
+    bindings = scope_of(file.names, node).bindings.get(name, ())
+    others = [binding.value for binding in bindings if id(binding.node) not in inside]
+    return bool(others) and all(isinstance(other, ast.Constant) and other.value is value for other in others)
 
 
 def _is_only_asked_for(file: FileDraft, node: ast.stmt, name: str) -> bool:
@@ -146,10 +187,10 @@ def _is_chosen(file: FileDraft, name: ast.Name) -> bool:
     return bool(words & {"environ", "getenv", "args", "opts", "cmd_opts", "config", "cfg"})
 
 
-def _read_body(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> None:
-    """What happens when the import works."""
+def _read_body(file: FileDraft, statements: list[ast.stmt], guard: Guard, catching: ast.Try | None = None) -> None:
+    """What happens when the import works; `catching` is the guard where its handlers catch what is raised here."""
     for statement in statements:
-        if file.is_gone(statement) or is_message(statement) or isinstance(statement, ast.Pass):
+        if file.is_gone(statement) or only_tells(file, statement) or isinstance(statement, ast.Pass):
             continue
         if isinstance(statement, ast.Import | ast.ImportFrom):
             _read_import(file, statement, guard)
@@ -157,12 +198,14 @@ def _read_body(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> Non
             continue  # what the guard does not import needs no deleting
         elif (flag := _constant(statement, True)) is not None:
             guard.flags[flag] = None
+            guard.works.append(f"{flag} = True")
         elif isinstance(statement, ast.Assign):
             _read_setting(file, statement, guard)
         elif isinstance(statement, ast.If):
-            _read_choice(file, statement, guard)
+            _read_choice(file, statement, guard, catching)
         elif isinstance(statement, ast.Try) and not statement.finalbody:
-            _read_body(file, [*statement.body, *statement.orelse], guard)
+            _read_body(file, statement.body, guard)
+            _read_body(file, statement.orelse, guard, catching)
         elif not _is_idle_lookup(file, statement):
             raise NotAGuard
 
@@ -180,24 +223,31 @@ def _read_setting(file: FileDraft, statement: ast.Assign, guard: Guard) -> None:
         return
     targets = all(isinstance(target, ast.Name) for target in statement.targets)
     answer = file.answers.get(id(statement.value))
-    if not targets or (answer is None and not _cannot_fail(file, statement.value)):
+    if not targets or (answer is None and not _cannot_fail(file, statement.value, guard.node)):
         raise NotAGuard
     value = source_of(statement.value, file.lines) if answer is None else str(answer)
     left = [target.id for target in statement.targets if isinstance(target, ast.Name)]
     for name in left if answer is not None else ():
         guard.flags.pop(name, None)
+        guard.works = [line for line in guard.works if line != f"{name} = True"]
     if answer is not None and all(_is_known_already(file, statement, name, answer) for name in left):
         return
     guard.settings.append(" = ".join([*left, value]))
+    guard.works.append(guard.settings[-1])
     if answer is None:
         guard.kept.append(statement)
 
 
-def _cannot_fail(file: FileDraft, value: ast.expr) -> bool:
-    """A constant, a name or an attribute of a module, none of ours: nothing that runs code."""
+def _cannot_fail(file: FileDraft, value: ast.expr, node: GuardNode) -> bool:
+    """A constant, a name or an attribute of a module, none of ours: nothing that runs code.
+
+    Whether a module has the attribute may be what the guard finds out: `except (ImportError, AttributeError)`.
+    """
     first = first_name(value)
     if isinstance(first, ast.Name):
         scope = file.names.scope_at[id(first)]
+        if _may_catch(node, AttributeError) and (first is not value or scope.owner(first.id) is None):
+            return False
         return not any(is_ours(dotted) for dotted in file.names.could_be(first.id, scope))
     return isinstance(first, ast.Constant)
 
@@ -209,47 +259,82 @@ def _is_known_already(file: FileDraft, statement: ast.stmt, name: str, value: bo
     return bool(others) and all(isinstance(other, ast.Constant) and other.value is value for other in others)
 
 
-def _read_choice(file: FileDraft, statement: ast.If, guard: Guard) -> None:
+def _may_catch(node: GuardNode, error: type[Exception]) -> bool:
+    """Whether a handler in a guard may catch an error of some kind; one with a name of its own may."""
+    tries = (part for part in ast.walk(node) if isinstance(part, ast.Try))
+    kinds = [kind for one in tries for handler in one.handlers for kind in _kinds(handler)]
+    if isinstance(node, ast.With):
+        kinds += [a for item in node.items if isinstance(c := item.context_expr, ast.Call) for a in c.args]
+    return any(not (name := _caught_name(kind)) or _relation(error.__name__, name) is not False for kind in kinds)
+
+
+def _kinds(handler: ast.ExceptHandler) -> list[ast.expr | None]:
+    """The exceptions that a handler catches; None is any."""
+    return [*handler.type.elts] if isinstance(handler.type, ast.Tuple) else [handler.type]
+
+
+def _caught_name(kind: ast.expr | None) -> str:
+    return "BaseException" if kind is None else called_name(kind)
+
+
+def _relation(raised: str, caught: str) -> bool | None:
+    """Whether who catches one exception catches another, by their names; None if that is not known."""
+    if raised == caught or caught in ("Exception", "BaseException"):
+        return True
+    known = {name: found for name in (raised, caught) if isinstance(found := _error(name), type)}
+    if len(known) < 2:
+        return None
+    return issubclass(known[raised], known[caught])
+
+
+def _error(name: str) -> type | None:
+    """An exception of Python's, or what stands for one of the look-ups in this respect."""
+    found = getattr(builtins, "ModuleNotFoundError" if name in _NOT_FOUND else name, None)
+    return found if isinstance(found, type) and issubclass(found, BaseException) else None
+
+
+def _read_choice(file: FileDraft, statement: ast.If, guard: Guard, catching: ast.Try | None) -> None:
     """A branch on a settled question, or a switch."""
     answer = file.answers.get(id(statement.test))
     if answer is not None:
-        _read_body(file, statement.body if answer else statement.orelse, guard)
-    elif guard.condition is None:
-        _read_switch(file, statement, guard)
-    else:
+        _read_body(file, statement.body if answer else statement.orelse, guard, catching)
+    elif guard.condition is None and not guard.works and catching is not None:
+        _read_switch(file, statement, guard, catching)
+    else:  # what is set before it stays set, whichever way it goes
         raise NotAGuard
 
 
-def _read_switch(file: FileDraft, statement: ast.If, guard: Guard) -> None:
+def _read_switch(file: FileDraft, statement: ast.If, guard: Guard, catching: ast.Try) -> None:
     """`if ENABLED: import … else: raise ImportError`, or the other way round."""
-    if _gives_up(statement.orelse, guard.node):
+    if (off := _gives_up(statement.orelse, catching)) is not None:
         guard.kept.append(statement.test)
+        guard.tests.append(statement.test)
         guard.condition, body = source_of(statement.test, file.lines), statement.body
         if not is_boolean(statement.test) and not isinstance(statement.test, ast.Name):
             guard.condition = f"bool({guard.condition})"
-    elif _gives_up(statement.body, guard.node):
+    elif (off := _gives_up(statement.body, catching)) is not None:
         guard.kept.append(statement.test)
+        guard.tests.append(statement.test)
         guard.condition, body = negation(statement.test, file.lines), statement.orelse
     else:
         raise NotAGuard
-    _read_body(file, body, guard)
+    guard.off = off
+    _read_body(file, body, guard, catching)
 
 
-def _gives_up(statements: list[ast.stmt], guard: GuardNode) -> bool:
-    """Whether statements end with an error that a guard's handler catches; another one would stop the program."""
+def _gives_up(statements: list[ast.stmt], guard: ast.Try) -> ast.ExceptHandler | None:
+    """The handler that statements lead to which end with an error; without one it would stop the program."""
     last = statements[-1] if statements else None
-    if not isinstance(last, ast.Raise) or last.exc is None or not isinstance(guard, ast.Try):
-        return False
+    if not isinstance(last, ast.Raise) or last.exc is None or not all(map(only_says, statements[:-1])):
+        return None
     raised = called_name(last.exc.func if isinstance(last.exc, ast.Call) else last.exc)
-    return _catches(guard, raised) and all(is_message(statement) for statement in statements[:-1])
-
-
-def _catches(guard: ast.Try, raised: str) -> bool:
-    """Whether the first handler that may catch an error of some name surely does."""
-    wider = {raised, "Exception", "BaseException"} | ({"ImportError"} if raised == "ModuleNotFoundError" else set())
-    given = [handler.type for handler in guard.handlers]
-    kinds = [kind for one in given for kind in (one.elts if isinstance(one, ast.Tuple) else [one])]
-    return any(kind is None or called_name(kind) in wider for kind in kinds)
+    for handler in guard.handlers:
+        caught = [_relation(raised, _caught_name(kind)) for kind in _kinds(handler)]
+        if any(caught):
+            return handler
+        if None in caught:
+            return None
+    return None
 
 
 def _read_import(file: FileDraft, statement: ImportNode, guard: Guard) -> None:
@@ -258,7 +343,7 @@ def _read_import(file: FileDraft, statement: ImportNode, guard: Guard) -> None:
         raise NotAGuard  # an attribute, which anybody may read
     for alias in statement.names:
         dotted, name = whole_name(statement, alias), bound_name(statement, alias)
-        if not is_ours(dotted) or name == "*":
+        if not is_ours(dotted) or name == "*" or dotted in NEVER_RELEASED:
             raise NotAGuard
         loads = loads_from(file.names, statement, name)
         needed = name in file.handed_on or any(id(load) not in inside and not file.is_gone(load) for load in loads)
@@ -280,17 +365,25 @@ def _read_failure(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> 
     """What happens without xformers: flags, `xops = None`, fallbacks, messages."""
     for statement in statements:
         if (flag := _constant(statement, False)) is not None:
-            if not any(setting.startswith(f"{flag} = ") for setting in guard.settings):
+            if guard.off is not None and not any(s.startswith(f"{flag} = ") for s in guard.settings):
                 guard.flags[flag] = None
         elif (name := _constant(statement, None)) is not None:
             guard.nones.append(name)
-        elif is_message(statement):
+        elif only_says(statement) or (guard.off is None and is_message(statement)):
             continue
         elif isinstance(statement, ast.Assign):
+            if guard.off is not None and not _is_read_later(file, statement):
+                continue
             guard.fallbacks.append(source_of(statement, file.lines))
             guard.kept.append(statement.value)
         elif not isinstance(statement, ast.Pass | ast.Raise):
             raise NotAGuard
+
+
+def _is_read_later(file: FileDraft, statement: ast.Assign) -> bool:
+    """Whether something reads what an assignment binds; what is stored elsewhere may be."""
+    names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+    return len(names) < len(statement.targets) or any(file.is_read(name, statement) for name in names)
 
 
 def _constant(statement: ast.stmt, value: object) -> str | None:
@@ -310,22 +403,30 @@ def written(guard: Guard, helper: str) -> str:
         helper: the module that the file imports the helper by.
     """
     imports = [import_line(helper, guard.names)] if guard.names else []
-    by_condition = guard.condition is not None and bool(guard.names or guard.flags or guard.switched)
+    kept = guard.names or guard.flags or guard.switched or guard.fallbacks
+    by_condition = guard.condition is not None and bool(kept)
     if by_condition and guard.fallbacks:
         return _either_way(guard, imports)
-    if imports and (guard.flags or guard.settings):
+    if imports and guard.works:
         imports.append("")  # as formatters have it
     if not by_condition:
-        return "\n".join([*imports, *(f"{flag} = True" for flag in guard.flags), *guard.settings])
+        return "\n".join([*imports, *guard.works])
     asked = (f"{name} = True if {_bare(guard.condition or '')} else None" for name in guard.switched)
     return "\n".join([*imports, *(f"{flag} = {guard.condition}" for flag in guard.flags), *asked])
 
 
 def _either_way(guard: Guard, imports: list[str]) -> str:
     """An `if` on the condition, with what works in one arm and the fallbacks in the other."""
-    works = [*imports, *(f"{flag} = True" for flag in guard.flags)] or ["pass"]
-    fails = [*(f"{flag} = False" for flag in guard.flags), *guard.fallbacks]
-    return "\n".join([f"if {_bare(guard.condition or '')}:", *_indent(works), "else:", *_indent(fails)])
+    works = [*imports, *(f"{flag} = True" for flag in guard.flags), *(f"{name} = True" for name in guard.switched)]
+    fails = [
+        *(f"{flag} = False" for flag in guard.flags),
+        *(f"{name} = None" for name in guard.switched),
+        *guard.fallbacks,
+    ]
+    condition = _bare(guard.condition or "")
+    if not works:
+        return "\n".join([f"if not ({condition}):", *_indent(fails)])
+    return "\n".join([f"if {condition}:", *_indent(works), "else:", *_indent(fails)])
 
 
 def _bare(condition: str) -> str:

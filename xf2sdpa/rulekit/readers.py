@@ -58,7 +58,8 @@ def _looks_names_up(file: FileDraft) -> bool:
 def _names_something(file: FileDraft, node: ast.Constant) -> bool:
     for parent in file.names.ancestors(node):  # pragma: no branch - a string stands in a statement
         if isinstance(parent, ast.Call):
-            return getattr(parent.func, "id", "") in _TAKING_NAMES
+            listed = isinstance(parent.func, ast.Attribute) and getattr(parent.func.value, "id", "") == "__all__"
+            return listed or getattr(parent.func, "id", "") in _TAKING_NAMES
         if isinstance(parent, ast.Compare):
             return any(isinstance(side, ast.Call) for side in parent.comparators)
         if isinstance(parent, ast.Assign | ast.AugAssign):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.api import NEVER_RELEASED, is_ours
+from xf2sdpa.analysis.asking import functions_of
 from xf2sdpa.analysis.imports import (
     GuardNode,
     ImportNode,
@@ -12,6 +13,8 @@ from xf2sdpa.analysis.imports import (
     brings_ours,
     is_message,
     loads_from,
+    only_says,
+    outermost_guard,
     scope_of,
     serves_questions,
     whole_name,
@@ -48,6 +51,13 @@ def _star_is_idle(file: FileDraft) -> bool:
     return bool(stars) and all(file.is_gone(load) or load.id in served for load in stars)
 
 
+def fails_anyway(file: FileDraft, statement: ImportNode) -> bool:
+    """Whether something in an import's guard, or the import itself, has always failed: no release has that name."""
+    around = outermost_guard(file.names, statement) or statement
+    imports = (part for part in ast.walk(around) if isinstance(part, ast.ImportFrom) and not file.is_gone(part))
+    return any(whole_name(part, alias) in NEVER_RELEASED for part in imports for alias in part.names)
+
+
 def is_only_a_guard(file: FileDraft, guard: GuardNode) -> bool:
     """Whether a guard holds nothing but imports that go and what is said or put in their place."""
     if isinstance(guard, ast.With):
@@ -58,7 +68,8 @@ def is_only_a_guard(file: FileDraft, guard: GuardNode) -> bool:
         return about and idle and not _is_asked_elsewhere(file, guard)
     parts = [*guard.body, *guard.orelse, *guard.finalbody]
     handled = [s for handler in guard.handlers for s in handler.body]
-    return all(is_idle(file, s) for s in parts) and all(is_idle(file, s) or isinstance(s, ast.Raise) for s in handled)
+    fails = all(is_idle(file, s) or is_message(s) or isinstance(s, ast.Raise) for s in handled)
+    return fails and all(is_idle(file, s) for s in parts)
 
 
 def _is_asked_elsewhere(file: FileDraft, guard: ast.If) -> bool:
@@ -75,7 +86,19 @@ def is_idle(file: FileDraft, statement: ast.stmt) -> bool:
         return all(is_unused(file, statement, alias) for alias in statement.names)
     if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
         return statement.value.value is None and all(_is_unread(file, target) for target in statement.targets)
-    return isinstance(statement, ast.Pass) or is_message(statement)
+    return isinstance(statement, ast.Pass) or only_tells(file, statement)
+
+
+def only_tells(file: FileDraft, statement: ast.stmt) -> bool:
+    """Whether a statement only says something, also by a function of this file that only says something."""
+    if not only_says(statement):
+        return False
+    function = statement.value.func  # type: ignore[attr-defined]
+    own = functions_of(file.tree).get(function.id) if isinstance(function, ast.Name) else None
+    return own is None or all(
+        isinstance(s, ast.Pass) or only_says(s) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+        for s in own.body
+    )
 
 
 def _is_unread(file: FileDraft, target: ast.expr) -> bool:

@@ -27,7 +27,7 @@ from xf2sdpa.analysis.imports import (
     outermost_guard,
 )
 from xf2sdpa.analysis.masks import negation
-from xf2sdpa.edits.kinds import AddImport, ReplaceStatement, TakeElse
+from xf2sdpa.edits.kinds import AddImport, Edit, ReplaceStatement, TakeArm, TakeElse, TakeHandler, Unguard
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.frames import take_out
 from xf2sdpa.rulekit.gates import is_others_matter
@@ -37,7 +37,7 @@ from xf2sdpa.rulekit.readers import is_reexported
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.spelling import import_line, last_import
 from xf2sdpa.rulekit.stages import Stage
-from xf2sdpa.rulekit.unused import is_only_a_guard, is_unused
+from xf2sdpa.rulekit.unused import fails_anyway, is_only_a_guard, is_unused
 
 STAGE = Stage.IMPORTS
 CODES = {"XF140": "an import goes, or takes its names from the helper module"}
@@ -93,6 +93,8 @@ def finish(file: FileDraft) -> None:
 def _remove(file: FileDraft, statement: ImportNode) -> bool:
     """Take the unused names out of an import; whether anything went."""
     if any(is_others_matter(file, guard) for guard in guards_around(file.names, statement)):
+        return False
+    if fails_anyway(file, statement):
         return False
     unused = {alias_name(alias) for alias in statement.names if is_unused(file, statement, alias)}
     guard = outermost_guard(file.names, statement)
@@ -160,6 +162,7 @@ def _drop_defaults(file: FileDraft) -> None:
 def _drop_empty_branches(file: FileDraft) -> None:
     """Drop `if FLAG:` of which nothing is left, instead of leaving it a `pass`; its `else` stays, negated."""
     replaced = {id(edit.node) for edit in file.edits if isinstance(edit, ReplaceStatement) and edit.text}
+    replaced |= {id(node) for node in map(_unframed, file.edits) if node is not None and _leaves_something(file, node)}
     for node in file.names.parsed.of(ast.If):
         if file.is_gone(node) or _is_elif(file, node):
             continue
@@ -169,6 +172,16 @@ def _drop_empty_branches(file: FileDraft) -> None:
             file.drop(node, "XF140")
         elif _stays_an_else(file, node) and file.ask(TakeElse(node, negation(node.test, file.lines)), "XF140"):
             file.take_away(ast.Module(node.body, []))
+
+
+def _unframed(edit: Edit) -> ast.stmt | None:
+    """The statement that an edit takes the frame of."""
+    return edit.node if isinstance(edit, Unguard | TakeHandler | TakeArm) else None
+
+
+def _leaves_something(file: FileDraft, node: ast.stmt) -> bool:
+    """Whether some statement in another one stays."""
+    return any(isinstance(part, ast.stmt) and not file.is_gone(part) for part in ast.walk(node))
 
 
 def _is_elif(file: FileDraft, node: ast.stmt) -> bool:

@@ -20,8 +20,8 @@ from xf2sdpa.analysis.imports import (
     brings_ours,
     guards_around,
     is_lookup,
-    is_message,
     loads_from,
+    only_says,
     scope_of,
     serves_questions,
     whole_name,
@@ -30,7 +30,7 @@ from xf2sdpa.analysis.installed import Installed, Present, Release, Unanswered
 from xf2sdpa.analysis.names import MODULES, called_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.edits.kinds import NodeEdit, Replaceable, ReplaceExpression, ReplaceStatement
-from xf2sdpa.rulekit.answers import answer, can_be_written, is_condition
+from xf2sdpa.rulekit.answers import answer, can_be_written, can_go, is_condition
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.gates import decides_for_others
 from xf2sdpa.rulekit.helper_names import has_helper, is_switched
@@ -278,7 +278,8 @@ def _is_replaceable(file: FileDraft, node: ast.expr) -> bool:
 def _plan_answer(file: FileDraft, plan: _Plan, node: ast.expr, value: bool) -> None:
     statement = file.names.parents[id(node)]
     idle = isinstance(statement, ast.If) and statement.test is node and not value and not statement.orelse
-    if idle or (isinstance(statement, ast.Assert) and statement.test is node and value):
+    idle = idle or (isinstance(statement, ast.Assert) and statement.test is node and value)
+    if idle and can_go(file, [statement]):
         assert isinstance(statement, ast.stmt)
         plan.going.append(statement)
         plan.settle(statement)
@@ -296,7 +297,7 @@ def _plan_rest(file: FileDraft, plan: _Plan, node: ast.expr, value: object) -> b
         plan.versions.append(statement)
         plan.settle(statement)
         return True
-    if is_message(statement) and isinstance(value, str | Release):
+    if only_says(statement) and isinstance(value, str | Release):
         plan.going.append(statement)
         plan.settle(statement)
         return True

@@ -9,6 +9,7 @@ to compute stays too: which of them somebody still wants is theirs to say.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -56,6 +57,7 @@ def f(q, k, v):
         helper=True,
     ),
 )
+_STORING = ("globals", "locals", "vars", "setattr", "delattr", "exec", "sys")
 
 
 @dataclass
@@ -81,7 +83,7 @@ def finish(file: FileDraft) -> None:
         return
     module = file.names.module
     for name, bindings in list(module.bindings.items()):
-        if name in file.replaced or (id(module), name) in file.names.shared:
+        if name in file.replaced or (id(module), name) in file.names.shared or _is_stored_by_name(file, name):
             continue
         flag = _read(file, name, bindings)
         if flag is None:
@@ -123,6 +125,15 @@ def _read(file: FileDraft, name: str, bindings: list[Binding]) -> _Flag | None:
         max(s.lineno for s in flag.defaults) > flag.line or any(line < flag.line for line in lines)
     )
     return None if early else flag
+
+
+def _is_stored_by_name(file: FileDraft, name: str) -> bool:
+    """Whether the file may store to a variable by its name: `globals()["FAST"] = …`, `setattr(module, "FAST", …)`."""
+    if not any(file.names.loads.get(word) for word in _STORING):
+        return False
+    said = (c.value for c in file.names.strings if isinstance(c.value, str) and not file.is_gone(c))
+    given = (keyword.arg for call in file.names.calls for keyword in call.keywords)
+    return name in given or any(re.search(rf"\b{re.escape(name)}\b", text) for text in said)
 
 
 def _always(file: FileDraft, statement: ast.stmt) -> bool:

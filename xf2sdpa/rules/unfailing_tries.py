@@ -70,22 +70,29 @@ def finish(file: FileDraft) -> None:
     if not file.anything_gone() or _ERROR not in file.text:
         return
     for guard in file.names.parsed.of(ast.Try):
-        left = [s for s in (*guard.body, *guard.orelse, *guard.finalbody) if not file.is_gone(s)]
+        left = [s for s in (*guard.body, *guard.orelse) if not file.is_gone(s)]
         touched = any(file.is_gone(s) for s in guard.body)
-        if not (touched and left) or file.is_gone(guard) or not all(map(_is_for_packages, guard.handlers)):
+        if not (touched and left) or file.is_gone(guard) or guard.finalbody:
+            continue  # a `finally` is for whatever may be raised
+        if not all(_is_for_packages(file, handler) for handler in guard.handlers):
             continue
         asking = any(_may_ask(node) for s in guard.body if s in left for node in ast.walk(s))
         if not asking and file.ask(Unguard(guard), "XF154"):
             file.take_away(guard, besides=left)
 
 
-def _is_for_packages(handler: ast.ExceptHandler) -> bool:
+def _is_for_packages(file: FileDraft, handler: ast.ExceptHandler) -> bool:
     """Whether a handler catches nothing but that a package is not installed."""
-    return handler.type is not None and called_name(handler.type) == _ERROR
+    kind = handler.type
+    if not isinstance(kind, ast.Name | ast.Attribute) or called_name(kind) != _ERROR:
+        return False
+    return (file.names.resolve(kind) or "").startswith("importlib")
 
 
 def _may_ask(node: ast.AST) -> bool:
     """Whether something may look a package up."""
     if isinstance(node, ast.Raise):
-        return node.exc is None or called_name(node.exc) == _ERROR
+        return node.exc is None or called_name(node.exc.func if isinstance(node.exc, ast.Call) else node.exc) == _ERROR
+    if isinstance(node, ast.Import | ast.ImportFrom | ast.With | ast.AsyncWith | ast.For | ast.AsyncFor):
+        return True  # which run code that stands elsewhere
     return isinstance(node, ast.Call) and called_name(node.func) not in _HARMLESS

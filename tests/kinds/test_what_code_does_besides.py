@@ -1,0 +1,141 @@
+"""Programs that do something besides, in odd places around what goes: they print and raise what they did before.
+
+Each is run with a stand-in of xformers before the rewrite, and without xformers after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.machinery
+import io
+import sys
+import types
+from collections.abc import Mapping
+
+import pytest
+
+from xf2sdpa.rewrite.engine import rewrite_text
+
+HEAD = "import xformers\nimport xformers.ops as xops\n\n"
+FLAG = "try:\n    import xformers.ops as xops\n\n    FAST = True\nexcept ImportError:\n    FAST = False\n"
+PRIVATE = FLAG.replace("FAST", "_FAST")
+CHECK = "\n\ndef check():\n    if not FAST:\n        raise RuntimeError('off')\n    return 'on'\n\n\n"
+USE = "\n\ndef attend(q, k, v, bias):\n    return xops.memory_efficient_attention(q, k, v, attn_bias=bias)\n"
+OLD = "xformers.__version__ < '0.0.3'"
+SEEN = "import importlib.metadata\n\nimportlib.metadata.version = lambda name: '0.0.35'\n"
+LOOKED = f"{SEEN}import xformers.ops as xops\n\nFIRST = 1\ntry:\n    release = importlib.metadata.version('xformers')\n"
+NOT_FOUND = "except importlib.metadata.PackageNotFoundError:\n    print('not found')\n"
+COUNTS = "seen = []\n\n\ndef on():\n    seen.append(1)\n    return True\n\n\n"
+PROGRAMS = {
+    "a variable is something else before": f"{HEAD}v = '0.0.1'\nif v < '0.0.2':\n    print('one')\n"
+    "v = xformers.__version__\nif v < '0.0.2':\n    print('two')\n",
+    "a variable is something else after": f"{HEAD}v = xformers.__version__\nv = '0.0.1'\n"
+    "if v < '0.0.2':\n    print('one')\n",
+    "a message that appends": f"{HEAD}seen = []\nprint(f'{{xformers.__version__}}' and seen.append(2))\nprint(seen)\n",
+    "a question that makes a generator": f"{HEAD}def f():\n    if {OLD}:\n        yield 1\n    return\n\n\n"
+    "print(f() is None)\n",
+    "a question that makes a variable global": f"{HEAD}z = 1\n\n\ndef f():\n    if {OLD}:\n        global z\n"
+    "    z = 2\n\n\n"
+    "f()\nprint(z)\n",
+    "a question that makes a variable local": f"{HEAD}z = 1\n\n\ndef f():\n    if {OLD}:\n        z = 2\n"
+    "    return z\n\n\n"
+    "try:\n    print(f())\nexcept UnboundLocalError:\n    print('unbound')\n",
+    "an else that makes a generator": f"{HEAD}def f():\n    if not {OLD}:\n        return\n    else:\n"
+    f"        yield 1\n\n\n"
+    "print(f() is None)\n",
+    "an assertion whose message makes a variable local": f"{FLAG}y = 1\n\n\ndef f():\n    assert FAST, (y := 'no')\n"
+    "    return y\n\n\ntry:\n    print(f())\nexcept UnboundLocalError:\n    print('unbound')\n",
+    "a flag stored by its name": f"{FLAG}{CHECK}globals()['FAST'] = False\nprint(check())\n",
+    "a flag updated": f"{FLAG}{CHECK}globals().update(FAST=False)\nprint(check())\n",
+    "a flag set by setattr": f"import sys\n\n{FLAG}{CHECK}setattr(sys.modules[__name__], 'FAST', False)\n"
+    "print(check())\n",
+    "a flag set by exec": f"{FLAG}{CHECK}exec('FAST = False')\nprint(check())\n",
+    "a flag read by a class of the same name": f"{PRIVATE}\n\nclass A:\n    _FAST = _FAST\n\n\nprint(A._FAST)\n",
+    "a list of names that is extended": f"{HEAD}__all__ = []\n__all__.extend(['xops'])\n__all__.append('xops')\n"
+    "print([name in globals() for name in __all__])\n",
+    "a try with a finally": f"{LOOKED}    if FIRST:\n        raise ValueError('no')\n{NOT_FOUND}finally:\n"
+    "    print('end')\n",
+    "a try in a function, with a finally": f"{SEEN}import xformers.ops as xops\n\n\ndef f():\n    try:\n"
+    "        release = importlib.metadata.version('xformers')\n        if FIRST:\n            return 1\n"
+    "    except importlib.metadata.PackageNotFoundError:\n        return 2\n    else:\n        print('else')\n"
+    "    finally:\n        print('end')\n    return 3\n\n\nFIRST = 1\nprint(f())\n",
+    "a try around another import": f"import sys\n\n{LOOKED}    sys.path_hooks\n    import program_under_test.raises\n"
+    f"{NOT_FOUND}except ImportError:\n    print('import')\n",
+    "an error of the same name": f"class PackageNotFoundError(Exception):\n    pass\n\n\nclass D(dict):\n"
+    "    def __missing__(self, key):\n        raise PackageNotFoundError(key)\n\n\n"
+    f"{LOOKED}    x = D()[1]\n{NOT_FOUND.replace('importlib.metadata.', '')}",
+    "an error of the same kind": f"{LOOKED}    if FIRST:\n"
+    "        raise importlib.metadata.PackageNotFoundError('x')\n"
+    f"    print('one')\n"
+    "except importlib.metadata.PackageNotFoundError as error:\n    FIRST = str(error)\nprint(FIRST)\n",
+    "a value where a switch is off": "import os\n\nOFF = 'PATH' in os.environ\nMODE = 'auto'\ntry:\n    if OFF:\n"
+    "        raise ImportError\n    import xformers.ops as xops\nexcept ImportError:\n    MODE = 'slow'\n"
+    "print(MODE)\n"
+    "import xformers.ops as xops\n",
+    "what is never reached makes a variable local": "from importlib.util import find_spec\n\n"
+    "import xformers.ops as xops\n\n"
+    "x = 9\n\n\ndef f():\n    if find_spec('xformers'):\n        return x\n    x = 1\n    return x\n\n\n"
+    "try:\n    print(f())\nexcept UnboundLocalError:\n    print('unbound')\n",
+    "a function of that name that keeps what it is told": "seen = []\n\n\ndef warn(text):\n"
+    "    seen.append(text)\n\n\ntry:\n"
+    "    import xformers.ops as xops\n\n    warn('yes')\n    OK = True\nexcept ImportError:\n    warn('no')\n"
+    "    OK = False\nprint(seen, OK)\n",
+    "a switch that counts": f"{COUNTS}try:\n    if not on():\n        raise ImportError\n"
+    "    import xformers.ops as xops\n\n"
+    "    A = True\n    B = True\nexcept ImportError:\n    A = False\n    B = False\nprint(A, B, seen)\n",
+    "a switch that counts, and nothing else": f"{COUNTS}try:\n    if not on():\n        raise ImportError\n"
+    "    import xformers.ops as xops\nexcept ImportError:\n    xops = None\nprint(seen)\n",
+    "a switch that counts, and one flag": f"{COUNTS}try:\n    if not on():\n        raise ImportError\n"
+    "    import xformers.ops as xops\n\n    A = True\nexcept ImportError:\n    A = False\nprint(A, seen)\n",
+    "an attribute in a branch": "class A:\n    def __init__(self, want):\n        self.ok = False\n        if want:\n"
+    "            try:\n                import xformers\n\n                self.ok = True\n"
+    "            except ImportError:\n"
+    "                print('no')\n\n\nimport xformers.ops as xops\n\nprint(A(True).ok, A(False).ok)\n",
+    "an else that raises, and a finally": "def f(x):\n    try:\n        import xformers.ops as xops\n"
+    "    except ImportError:\n        x = 0\n    else:\n        x = 1 / x\n    finally:\n        print('end')\n"
+    "    return x\n\n\nimport xformers.ops as xops\n\nprint(f(1), f(0))\n",
+    "never released, the error has a name": f"{HEAD}try:\n    from xformers.ops import cross_entropy\n\n"
+    "    x = 'fast'\n"
+    "except ImportError as error:\n    x = type(error).__name__\nprint(x)\n",
+    "never released, with an else": f"{HEAD}try:\n    from xformers.ops import cross_entropy\nexcept ImportError:\n"
+    "    x = 1\nelse:\n    x = 2\nfinally:\n    print('end')\nprint(x)\n",
+    "never released, another handler first": f"{HEAD}try:\n    from xformers.ops import cross_entropy\n\n    x = 1\n"
+    "except ModuleNotFoundError:\n    x = 2\nexcept ImportError:\n    x = 3\nprint(x)\n",
+    "never released, beside a name that is": "try:\n"
+    "    from xformers.ops import cross_entropy, memory_efficient_attention\n\n    x = 1\nexcept ImportError:\n"
+    f"    from xformers.ops import memory_efficient_attention\n\n    x = 2\nprint(x)\n{HEAD}",
+    "never released, a message that counts": f"{HEAD}seen = [1]\ntry:\n    from xformers.ops import cross_entropy\n"
+    "except ImportError:\n    print(seen.pop())\n    cross_entropy = None\nprint(seen, cross_entropy)\n",
+}
+
+
+def done(text: str, modules: Mapping[str, types.ModuleType | None], monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """What a program prints, and which error ends it."""
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)  # type: ignore[arg-type]
+    program = types.ModuleType("program_under_test")
+    monkeypatch.setitem(sys.modules, "program_under_test", program)
+    error = ""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            exec(compile(text, "<program>", "exec"), program.__dict__)
+        except Exception as raised:
+            error = repr(raised)
+    return printed.getvalue(), error
+
+
+@pytest.mark.parametrize("program", [pytest.param(text, id=name) for name, text in PROGRAMS.items()])
+def test_it_does_the_same(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, ops, helper = (types.ModuleType(name) for name in ("xformers", "xformers.ops", "_attention_compat"))
+    root.__version__, root.ops = "0.0.35", ops  # type: ignore[attr-defined]
+    for module in (ops, helper):
+        module.memory_efficient_attention = lambda q, *more, **by_name: q  # type: ignore[attr-defined]
+    root.__spec__ = importlib.machinery.ModuleSpec("xformers", None)
+    text = program + USE
+    result = rewrite_text(text, compat="_attention_compat")
+    assert not result.failed
+    before = done(text, {"xformers": root, "xformers.ops": ops}, monkeypatch)
+    needs = "import xformers" in result.new or "from xformers" in result.new  # then it goes on needing it, and says so
+    gone = {"xformers": root if needs else None, "xformers.ops": ops if needs else None, "_attention_compat": helper}
+    assert done(result.new, gone, monkeypatch) == before, result.new
+    assert not needs or any(finding.code.startswith("XF4") for finding in result.findings)
