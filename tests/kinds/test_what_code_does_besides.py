@@ -12,9 +12,11 @@ import io
 import sys
 import types
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from tests.projects.harness import rewrite, tree, write
 from xf2sdpa.rewrite.engine import rewrite_text
 
 HEAD = "import xformers\nimport xformers.ops as xops\n\n"
@@ -128,6 +130,33 @@ PROGRAMS = {
     "never released, a message that counts": f"{HEAD}seen = [1]\ntry:\n    from xformers.ops import cross_entropy\n"
     "except ImportError:\n    print(seen.pop())\n    cross_entropy = None\nprint(seen, cross_entropy)\n",
 }
+
+
+FROM_ANOTHER = {
+    "a flag": ("from flags import HAS_XFORMERS", "HAS_XFORMERS"),
+    "a function": ("from flags import is_xformers_available", "is_xformers_available()"),
+    "an attribute": ("import flags", "flags.HAS_XFORMERS"),
+}
+
+
+@pytest.mark.parametrize(("line", "asked"), [pytest.param(*both, id=name) for name, both in FROM_ANOTHER.items()])
+def test_what_another_file_says_is_asked_there(line: str, asked: str, tmp_path: Path) -> None:
+    """That flag is answered in its own file, where another word of it stays; who asks goes on asking."""
+    question = "importlib.util.find_spec('xformers') is not None and not sys.argv[9:]"
+    write(
+        tmp_path,
+        {
+            "flags.py": f"import importlib.util\nimport sys\n\nHAS_XFORMERS = {question}\n\n\n"
+            f"def is_xformers_available():\n    return {question}\n",
+            "net.py": f"{line}\n\nif {asked}:\n    import xformers.ops as xops\n\n    KIND = 'fast'\nelse:\n"
+            "    KIND = 'slow'\n\n\ndef attend(q, k, v):\n    b, n, h, d = q.shape\n    if KIND == 'slow':\n"
+            "        return q\n    return xops.memory_efficient_attention(q, k, v)\n",
+        },
+    )
+    rewrite(tmp_path)
+    new = tree(tmp_path)
+    assert f"if {asked}:\n" in new["net.py"], new["net.py"]
+    assert "KIND = 'slow'" in new["net.py"]
 
 
 def done(text: str, modules: Mapping[str, types.ModuleType | None], monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:

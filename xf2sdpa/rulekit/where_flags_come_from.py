@@ -17,16 +17,19 @@ def only_asks(file: FileDraft, test: ast.expr) -> bool:
     """Whether a condition that is called like such a flag is one, as far as this file shows.
 
     A parameter is what a caller says, `has_xformers = False` a choice; `find_spec("xformers") and cuda` asks for more.
-    What another file or nothing here defines is taken by its name.
+    What another package or nothing here defines is taken by its name.
     """
-    if isinstance(test, ast.Call):
-        own = functions_of(file.tree).get(test.func.id) if isinstance(test.func, ast.Name) else None
-        return own is None or _speaks_of_us(ast.Module(own.body, []))
-    first = first_name(test)
+    asked = test.func if isinstance(test, ast.Call) else test
+    first = first_name(asked)
     if not isinstance(first, ast.Name):
         return False
     owner = file.names.scope_at[id(first)].owner(first.id)
     bindings = owner.bindings.get(first.id, []) if owner is not None else []
+    if any(binding.dotted and file.names.is_of_project(binding.dotted) for binding in bindings):
+        return False  # what it says, and whether for xformers alone, is settled in that file
+    if isinstance(test, ast.Call):
+        own = functions_of(file.tree).get(first.id) if asked is first else None
+        return own is None or _speaks_of_us(ast.Module(own.body, []))
     if not isinstance(test, ast.Name):  # an attribute of a module, but not of an object
         return all(binding.dotted for binding in bindings)
     chosen = bool(bindings) and all(isinstance(b.value, ast.Constant) and not b.value.value for b in bindings)
@@ -39,11 +42,16 @@ def _may_be_flag(binding: Binding) -> bool:
     value = binding.value
     if not isinstance(value, ast.expr):
         return False
-    parts = value.values if isinstance(value, ast.BoolOp) else [value]
-    return isinstance(value, ast.Constant) or all(map(_speaks_of_us, parts))
+    if isinstance(value, ast.BoolOp):
+        return all(map(_speaks_of_us, value.values))
+    return not _has_others(ast.unparse(value))
 
 
 def _speaks_of_us(node: ast.AST) -> bool:
     """Whether xformers is named, and nothing that has another say."""
     text = ast.unparse(node).lower()
-    return "xformers" in text and not any(word in text for word in _OTHERS)
+    return "xformers" in text and not _has_others(text)
+
+
+def _has_others(text: str) -> bool:
+    return any(word in text.lower() for word in _OTHERS)
