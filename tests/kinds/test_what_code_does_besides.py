@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib.machinery
+import importlib.metadata
 import io
 import sys
 import types
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from tests.projects.harness import rewrite, tree, write
 from xf2sdpa.rewrite.engine import rewrite_text
 
 HEAD = "import xformers\nimport xformers.ops as xops\n\n"
@@ -22,7 +25,7 @@ PRIVATE = FLAG.replace("FAST", "_FAST")
 CHECK = "\n\ndef check():\n    if not FAST:\n        raise RuntimeError('off')\n    return 'on'\n\n\n"
 USE = "\n\ndef attend(q, k, v, bias):\n    return xops.memory_efficient_attention(q, k, v, attn_bias=bias)\n"
 OLD = "xformers.__version__ < '0.0.3'"
-SEEN = "import importlib.metadata\n\nimportlib.metadata.version = lambda name: '0.0.35'\n"
+SEEN = "import importlib.metadata\n\n"
 LOOKED = f"{SEEN}import xformers.ops as xops\n\nFIRST = 1\ntry:\n    release = importlib.metadata.version('xformers')\n"
 NOT_FOUND = "except importlib.metadata.PackageNotFoundError:\n    print('not found')\n"
 COUNTS = "seen = []\n\n\ndef on():\n    seen.append(1)\n    return True\n\n\n"
@@ -80,6 +83,26 @@ PROGRAMS = {
     "    seen.append(text)\n\n\ntry:\n"
     "    import xformers.ops as xops\n\n    warn('yes')\n    OK = True\nexcept ImportError:\n    warn('no')\n"
     "    OK = False\nprint(seen, OK)\n",
+    **{
+        f"a flag that is more, or something else: {name}": f"{given}FAST = None\nif {asked}:\n"
+        "    import xformers.ops as xops\n\n    FAST = True\nelse:\n    FAST = False\nprint(FAST)\n"
+        "import xformers.ops as xops\n"
+        for name, asked, given in (
+            ("a constant", "is_xformers_available", "is_xformers_available = False\n"),
+            ("a function", "has_xformers()", "def has_xformers():\n    return bool(0)\n\n\n"),
+            ("an attribute", "A.xformers_available", "class A:\n    xformers_available = False\n\n\n"),
+            (
+                "a device",
+                "HAS_XFORMERS",
+                "import importlib.util\n\nimport torch\n\n"
+                "HAS_XFORMERS = importlib.util.find_spec('xformers') is not None "
+                "and torch.cuda.is_available() and 0\n",
+            ),
+        )
+    },
+    "a flag that a caller gives": "import xformers.ops as xops\n\n\ndef f(has_xformers):\n    if has_xformers:\n"
+    "        import xformers.ops as xops\n\n        fast = True\n    else:\n        fast = False\n    return fast\n\n\n"
+    "print(f(True), f(False))\n",
     "a switch that counts": f"{COUNTS}try:\n    if not on():\n        raise ImportError\n"
     "    import xformers.ops as xops\n\n"
     "    A = True\n    B = True\nexcept ImportError:\n    A = False\n    B = False\nprint(A, B, seen)\n",
@@ -109,6 +132,33 @@ PROGRAMS = {
 }
 
 
+FROM_ANOTHER = {
+    "a flag": ("from flags import HAS_XFORMERS", "HAS_XFORMERS"),
+    "a function": ("from flags import is_xformers_available", "is_xformers_available()"),
+    "an attribute": ("import flags", "flags.HAS_XFORMERS"),
+}
+
+
+@pytest.mark.parametrize(("line", "asked"), [pytest.param(*both, id=name) for name, both in FROM_ANOTHER.items()])
+def test_what_another_file_says_is_asked_there(line: str, asked: str, tmp_path: Path) -> None:
+    """That flag is answered in its own file, where another word of it stays; who asks goes on asking."""
+    question = "importlib.util.find_spec('xformers') is not None and not sys.argv[9:]"
+    write(
+        tmp_path,
+        {
+            "flags.py": f"import importlib.util\nimport sys\n\nHAS_XFORMERS = {question}\n\n\n"
+            f"def is_xformers_available():\n    return {question}\n",
+            "net.py": f"{line}\n\nif {asked}:\n    import xformers.ops as xops\n\n    KIND = 'fast'\nelse:\n"
+            "    KIND = 'slow'\n\n\ndef attend(q, k, v):\n    b, n, h, d = q.shape\n    if KIND == 'slow':\n"
+            "        return q\n    return xops.memory_efficient_attention(q, k, v)\n",
+        },
+    )
+    rewrite(tmp_path)
+    new = tree(tmp_path)
+    assert f"if {asked}:\n" in new["net.py"], new["net.py"]
+    assert "KIND = 'slow'" in new["net.py"]
+
+
 def done(text: str, modules: Mapping[str, types.ModuleType | None], monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     """What a program prints, and which error ends it."""
     for name, module in modules.items():
@@ -130,6 +180,7 @@ def test_it_does_the_same(program: str, monkeypatch: pytest.MonkeyPatch) -> None
     root.__version__, root.ops = "0.0.35", ops  # type: ignore[attr-defined]
     for module in (ops, helper):
         module.memory_efficient_attention = lambda q, *more, **by_name: q  # type: ignore[attr-defined]
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0.35")
     root.__spec__ = importlib.machinery.ModuleSpec("xformers", None)
     text = program + USE
     result = rewrite_text(text, compat="_attention_compat")

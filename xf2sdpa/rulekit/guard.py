@@ -34,6 +34,7 @@ from xf2sdpa.rulekit.quoted import is_quoted
 from xf2sdpa.rulekit.readers import is_named
 from xf2sdpa.rulekit.spelling import import_line
 from xf2sdpa.rulekit.unused import only_tells
+from xf2sdpa.rulekit.where_flags_come_from import only_asks
 
 _NOT_FOUND = frozenset({"PackageNotFoundError", "DistributionNotFound"})
 _AVAILABLE = re.compile(r"xformers\w*(avail|found|there|works|import)|(has|have|is|got)_?(xformers|xops)")
@@ -175,7 +176,7 @@ def _read_condition(file: FileDraft, node: ast.If) -> bool:
         raise NotAGuard
     if not (_AVAILABLE.search(word) or _WANTED.search(word)):
         raise NotAGuard
-    return _AVAILABLE.search(word) is not None
+    return _AVAILABLE.search(word) is not None and only_asks(file, test)
 
 
 def _is_chosen(file: FileDraft, name: ast.Name) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from xf2sdpa.analysis.asking import FINDING, is_named_as_question, is_question
 from xf2sdpa.analysis.diffusers_objects import class_of, since
 from xf2sdpa.analysis.effects import is_idle
-from xf2sdpa.analysis.imports import brings_ours, is_lookup, is_message, serves_questions, whole_name
+from xf2sdpa.analysis.imports import brings_ours, is_lookup, is_message, only_says, serves_questions, whole_name
 from xf2sdpa.analysis.masks import negation
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.edits.kinds import TakeArm, TakeElse
@@ -143,7 +143,9 @@ class _Going:
         if isinstance(around, ast.Try):
             parts = [*around.body, *around.orelse, *around.finalbody]
             handled = [statement for handler in around.handlers for statement in handler.body]
-            return all(self._is_idle(s, around) for s in parts) and all(self._gives_up(s, around) for s in handled)
+            return all(self._is_idle(s, around) for s in parts) and all(
+                is_message(s) or self._gives_up(s, around) for s in handled
+            )
         if not _only_tells(around.test) or not all(self._is_idle(s, around) for s in around.body):
             return False
         if all(self._gives_up(s, around) for s in around.orelse):
@@ -164,7 +166,7 @@ class _Going:
 
     def _is_idle(self, statement: ast.stmt, around: ast.stmt) -> bool:
         """Whether nothing is lost with a statement once the switches in it are gone."""
-        if id(statement) in self._going or isinstance(statement, ast.Pass) or is_message(statement):
+        if id(statement) in self._going or isinstance(statement, ast.Pass) or only_says(statement):
             return True
         if isinstance(statement, ast.Import | ast.ImportFrom):
             whole = [whole_name(statement, alias) for alias in statement.names]

@@ -1,0 +1,57 @@
+"""Whether what is called like a flag of xformers says that it is there, and nothing else: by where it comes from."""
+
+from __future__ import annotations
+
+import ast
+
+from xf2sdpa.analysis.asking import functions_of
+from xf2sdpa.analysis.names import first_name
+from xf2sdpa.analysis.scopes import Binding
+from xf2sdpa.rulekit.draft import FileDraft
+
+_OTHERS = ("cuda", "environ", "getenv", "args", "config", "cfg", "mps", "capability")
+"""Words of what has a say besides: a device, a setting, a person."""
+
+
+def only_asks(file: FileDraft, test: ast.expr) -> bool:
+    """Whether a condition that is called like such a flag is one, as far as this file shows.
+
+    A parameter is what a caller says, `has_xformers = False` a choice; `find_spec("xformers") and cuda` asks for more.
+    What another package or nothing here defines is taken by its name.
+    """
+    asked = test.func if isinstance(test, ast.Call) else test
+    first = first_name(asked)
+    if not isinstance(first, ast.Name):
+        return False
+    owner = file.names.scope_at[id(first)].owner(first.id)
+    bindings = owner.bindings.get(first.id, []) if owner is not None else []
+    if any(binding.dotted and file.names.is_of_project(binding.dotted) for binding in bindings):
+        return False  # what it says, and whether for xformers alone, is settled in that file
+    if isinstance(test, ast.Call):
+        own = functions_of(file.tree).get(first.id) if asked is first else None
+        return own is None or _speaks_of_us(ast.Module(own.body, []))
+    if not isinstance(test, ast.Name):  # an attribute of a module, but not of an object
+        return all(binding.dotted for binding in bindings)
+    chosen = bool(bindings) and all(isinstance(b.value, ast.Constant) and not b.value.value for b in bindings)
+    return not chosen and all(map(_may_be_flag, bindings))
+
+
+def _may_be_flag(binding: Binding) -> bool:
+    if binding.dotted:
+        return True
+    value = binding.value
+    if not isinstance(value, ast.expr):
+        return False
+    if isinstance(value, ast.BoolOp):
+        return all(map(_speaks_of_us, value.values))
+    return not _has_others(ast.unparse(value))
+
+
+def _speaks_of_us(node: ast.AST) -> bool:
+    """Whether xformers is named, and nothing that has another say."""
+    text = ast.unparse(node).lower()
+    return "xformers" in text and not _has_others(text)
+
+
+def _has_others(text: str) -> bool:
+    return any(word in text.lower() for word in _OTHERS)
