@@ -290,7 +290,8 @@ ENDINGS = {
     "except ImportError:\n    FAST = False\n",
     "an attribute that is missing": f"import sys\n\ntry:\n{IMPORT}    FAST = sys.no_such_name\n"
     "except (ImportError, AttributeError):\n    FAST = None\n",
-    "a name that is missing": f"try:\n{IMPORT}    FAST = no_such_name\nexcept Exception:\n    FAST = None\n",
+    "a name that is missing": f"try:\n{IMPORT}    FAST = no_such_name\n"
+    "except (ImportError, NameError):\n    FAST = None\n",
     "a message that counts": f"FIRST = 0\nFAST = True\ntry:\n{IMPORT}    print(FIRST := FIRST + 1)\n"
     "except ImportError:\n    pass\n",
     "a message that takes something": f"FIRST = [1, 2]\nFAST = True\ntry:\n{IMPORT}    print(FIRST.pop())\n"

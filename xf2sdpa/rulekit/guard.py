@@ -247,7 +247,9 @@ def _cannot_fail(file: FileDraft, value: ast.expr, node: GuardNode) -> bool:
     first = first_name(value)
     if isinstance(first, ast.Name):
         scope = file.names.scope_at[id(first)]
-        if _may_catch(node, AttributeError) and (first is not value or scope.owner(first.id) is None):
+        if any(_may_catch(node, error) for error in (AttributeError, NameError)) and (
+            first is not value or scope.owner(first.id) is None
+        ):
             return False
         return not any(is_ours(dotted) for dotted in file.names.could_be(first.id, scope))
     return isinstance(first, ast.Constant)
