@@ -83,10 +83,10 @@ def finish(file: FileDraft) -> None:
         return
     module = file.names.module
     for name, bindings in list(module.bindings.items()):
-        if name in file.replaced or (id(module), name) in file.names.shared or _is_stored_by_name(file, name):
+        if name in file.replaced or (id(module), name) in file.names.shared:
             continue
         flag = _read(file, name, bindings)
-        if flag is None:
+        if flag is None or _is_stored_by_name(file, name):
             continue
         for statement in flag.defaults:
             file.drop(statement, "XF147")
