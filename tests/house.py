@@ -17,6 +17,7 @@ ROOMS = {
     "model": "records that pass between rooms",
     "files": "a file's bytes and text, git's listing, patterns, a search of many files",
     "console": "how a command ends that cannot go on",
+    "collector": "how often a process of ours looks for cycles among its objects",
     "settings": "what a project or a command line asks for, as plain data",
     "codes": "the codes of the run itself, and the families of codes",
     "compat": "the torch-only stand-in for what cannot be inline; the static half reads it as text only",

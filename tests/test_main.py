@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,10 @@ def test_a_run_of_another_project_that_was_killed_costs_this_one_nothing(
     file.parent.mkdir()
     file.write_text("import torch\n")
     assert __main__._nothing_to_do(["rewrite", str(file)])
+
+
+def test_who_calls_the_command_from_a_program_keeps_its_collector(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text("import xformers.ops\n", "utf-8")
+    before = gc.get_threshold()
+    rewrite("--check", tmp_path)
+    assert gc.get_threshold() == before

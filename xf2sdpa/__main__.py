@@ -38,7 +38,10 @@ def main() -> None:
         if _nothing_to_do(sys.argv[1:]):
             return
         from xf2sdpa.cli import cli  # noqa: PLC0415 - click, and only when something is run
+        from xf2sdpa.collector import collect_seldom  # noqa: PLC0415 - likewise
 
+        if sys.argv[1:2] in (["rewrite"], ["status"]):  # not where programs run, whose cycles may hold large tensors
+            collect_seldom()
         cli(prog_name="xf2sdpa")
     except Exception as error:
         from xf2sdpa.console import UNTOLD, give_up_over, say, silence  # noqa: PLC0415 - likewise

@@ -195,12 +195,10 @@ def _rewrite(paths: tuple[str, ...], settings: Settings, options: dict[str, Any]
     from xf2sdpa.files.git import work_tree
     from xf2sdpa.run.around import around
     from xf2sdpa.run.options import RunOptions
-    from xf2sdpa.run.pool import collect_seldom
     from xf2sdpa.run.refused import refuse_broken_helpers, without_links_out
     from xf2sdpa.run.restored import missing_helpers
     from xf2sdpa.run.rewrite_files import rewrite_files
 
-    collect_seldom()
     files, refused = without_links_out(_files(paths, settings), _chosen(paths, settings))
     partly = bool(settings.exclude) or settings.include != type(settings)().include
     how = RunOptions(

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import sys
 from collections.abc import Generator, Sequence
 
 from xf2sdpa.codes import BROKEN_OFF
+from xf2sdpa.collector import collect_seldom
 from xf2sdpa.console import told
 from xf2sdpa.files.source import SourceError
 from xf2sdpa.model import FileResult
@@ -23,15 +23,6 @@ PARALLEL_FROM = 4
 """Files with a call site from which on a pool of processes pays."""
 LARGE = 500_000
 """Characters from which on a file is worked on in a process of its own: what it might cost, it costs there."""
-
-
-def collect_seldom() -> None:
-    """Let the collector of cycles come less often: syntax trees are large, and hold none that matter.
-
-    As it stands it looks through all that is there for each few hundred objects, which a parser makes in no time: a
-    third of a run, and of what a run makes a twentieth is garbage at its end. mypy does the same.
-    """
-    gc.set_threshold(3_000_000, 20, 50)
 
 
 def run_jobs(work: Sequence[Job], jobs: int) -> Generator[FileResult, None, None]:
