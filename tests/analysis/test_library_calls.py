@@ -130,3 +130,17 @@ def test_a_fork_that_returns_another_rank_is_read(body: str, code: str, library:
     found = site("q = attn.head_to_batch_dim(q)", before=OWN.format(body=body), given="attn: Attention, q, k, v, m, c")
     assert found.code == code
     assert any("diffusers" in sentence for sentence in found.assumptions) is library
+
+
+@pytest.mark.parametrize(
+    ("body", "known"),
+    [
+        ("b, n, d = t.shape\n        return t.reshape(b, n, 8, -1).transpose(1, 2).flatten(0, 1)", True),
+        ("return t", True),
+        ("return t.view(1, 2, 3, 4)", False),
+    ],
+)
+def test_an_object_that_is_not_shown_may_be_of_the_forks_class(body: str, known: bool) -> None:
+    """A class of the library's name in the file, whose method gives another rank: then the rank is not known."""
+    found = site("q = attn.head_to_batch_dim(q)", before=OWN.format(body=body))
+    assert (found.code == "XF102") is known
