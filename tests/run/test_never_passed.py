@@ -16,49 +16,8 @@ import torch
 
 from tests import oracle
 from tests.projects.harness import assert_equal, execute, fresh, installed, rewrite, tensors, tree, write
+from tests.projects.ways import ATTENTION, CALL, MAIN, MODEL, PROJECT
 
-ATTENTION = """\
-import torch.nn as nn
-import torch.nn.functional as F
-from xformers.ops import memory_efficient_attention
-
-
-class MemEff(nn.Module):
-    def __init__(self, dim, heads):
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-
-    def forward(self, x, attn_bias=None):
-        b, n, c = x.shape
-        q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, c // self.heads).unbind(2)
-        return memory_efficient_attention(q, k, v, attn_bias=attn_bias).reshape(b, n, c)
-"""
-MODEL = """\
-import torch
-import torch.nn as nn
-from attention import MemEff
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.attn = MemEff(24, 3)
-
-    def forward(self, x):
-        return x + self.attn(x)
-"""
-MAIN = """\
-import torch
-from model import Net
-
-
-def run(q, k, v):
-    torch.manual_seed(0)
-    return "fast", Net().to(q.dtype)(q.flatten(2) + k.flatten(2) * v.flatten(2))
-"""
-PROJECT = {"attention.py": ATTENTION, "model.py": MODEL, "main.py": MAIN}
-CALL = "self.attn(x)"
 MASK = "torch.zeros(2, 3, 5, 5, dtype=x.dtype)"
 BLOCKS = """\
 from functools import partial
