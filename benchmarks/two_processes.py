@@ -7,12 +7,13 @@ FlashAttention-4 breaks xformers' own import, and kernels of one library warm th
 in its own process, and for each row the processes are asked by turns. A figure is the median of the turns.
 
 Sides: `xformers` (from `--old-site`, where that is another release), `default` (the emitted form as it is), `plain` (a
-masked call by torch's own function) and `guarded` (the same by the helper's) where the row has a tensor mask, and `fa4`
-where `--fa4-site` holds flash-attn-4: the emitted form after `activate_flash_attention_impl("FA4")`. torch before 2.15
-takes two results of its kernels where newer ones return more; that is mended for the measurement, and said.
+masked call by torch's own function) and `guarded` (the same by the helper's) where the row has a tensor mask, `flex`
+(the helper after `use_flex()`) where it has a window, and `fa4` where `--fa4-site` holds flash-attn-4: the emitted form
+after `activate_flash_attention_impl("FA4")`. torch before 2.15 takes two results of its kernels where newer ones
+return more; that is mended for the measurement, and said.
 
 Prints old/new for forward and forward+backward with the best of {default, fa4}, the geometric mean and the rows below
-1.0. Exit status: 0 measured, 3 not run (no GPU, or xformers does not work).
+1.0; the JSON is written anew after each row. Exit status: 0 measured, 3 not run (no GPU, or xformers does not work).
 """
 
 from __future__ import annotations
@@ -93,6 +94,8 @@ def work(side: str, *, rehearse: bool) -> int:
     )
     if why:
         return 3
+    if side == "flex" and not rehearse:
+        shapes.compat.use_flex()
     device = "cpu" if rehearse else "cuda"
     clock = shapes.Clock(device, 2 if rehearse else 7)
     table = {shape["name"]: shape for shape in workloads.read_table()}
@@ -134,7 +137,9 @@ def side_of(side: str, row: Any) -> Callable[..., Any]:
     from xf2sdpa import compat  # noqa: PLC0415
 
     sides: dict[str, Callable[..., Any]] = row.sides
-    if side in ("xformers", *NEW):
+    if side == "flex" and not hasattr(row.work.mask, "window_left"):
+        raise LookupError("no window")
+    if side in ("xformers", "flex", *NEW):
         return sides["xformers" if side == "xformers" else row.emitted]
     import torch  # noqa: PLC0415
 
@@ -165,13 +170,19 @@ def prepare_fa4(folder: str) -> None:
     """Make FlashAttention-4 torch's FLASH; torch before 2.15 gets the first results of its kernels only."""
     site.addsitedir(folder)
     import torch  # noqa: PLC0415
-    from flash_attn.cute import interface  # noqa: PLC0415
     from torch.nn.attention import activate_flash_attention_impl  # noqa: PLC0415
 
     if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 15):
-        for name, count in (("_flash_attn_fwd", 2), ("_flash_attn_bwd", 3)):
-            setattr(interface, name, first_of(getattr(interface, name), count))
+        cut_results()
     activate_flash_attention_impl("FA4")
+
+
+def cut_results() -> None:
+    """Let FlashAttention-4's kernels return their first results only."""
+    from flash_attn.cute import interface  # noqa: PLC0415
+
+    for name, count in (("_flash_attn_fwd", 2), ("_flash_attn_bwd", 3)):
+        setattr(interface, name, first_of(getattr(interface, name), count))
 
 
 def first_of(function: Callable[..., Any], count: int) -> Callable[..., Any]:
@@ -244,7 +255,7 @@ def main() -> int:
         return work(options.side, rehearse=options.rehearse)
     from xf2sdpa.bench import workloads  # noqa: PLC0415
 
-    sides = {"xformers": options.old_site, "default": "", "plain": "", "guarded": ""}
+    sides = {"xformers": options.old_site, "default": "", "plain": "", "guarded": "", "flex": ""}
     if options.fa4_site or options.rehearse:
         sides["fa4"] = options.fa4_site
     workers = [Worker(side, folder, rehearse=options.rehearse) for side, folder in sides.items()]
@@ -252,7 +263,7 @@ def main() -> int:
     print(json.dumps(facts, indent=1))
     if "error" in facts["xformers"]:
         return 3
-    rows = []
+    rows: list[dict[str, Any]] = []
     for shape in workloads.read_table():
         if options.only in shape["name"]:
             ways = ("fwd", "fwd+bwd")[: 1 + shape["backward"]]
@@ -260,11 +271,15 @@ def main() -> int:
             for way, figures in row.items():
                 print(line_of(shape["name"], way, figures), flush=True)
             rows.append({"name": shape["name"], **row})
+            store(options.out, facts, {}, rows)
     for worker in workers:
         worker.end()
-    totals = summed_up(rows, claims=not options.rehearse)
-    options.out.write_text(json.dumps({"sides": facts, **totals, "rows": rows}, indent=1) + "\n")
+    store(options.out, facts, summed_up(rows, claims=not options.rehearse), rows)
     return 0
+
+
+def store(out: Path, facts: dict[str, Any], totals: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    out.write_text(json.dumps({"sides": facts, **totals, "rows": rows}, indent=1) + "\n")
 
 
 def summed_up(rows: list[dict[str, Any]], *, claims: bool) -> dict[str, Any]:

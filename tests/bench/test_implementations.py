@@ -12,6 +12,7 @@ import torch
 from xf2sdpa import compat
 from xf2sdpa.bench import implementations, workloads
 from xf2sdpa.bench.implementations import LABELS, Candidate, candidates, find_old
+from xf2sdpa.bench.model import FLASH4
 from xf2sdpa.bench.workloads import Row, Workload
 from xf2sdpa.judging.old_path import OldPath
 
@@ -41,7 +42,7 @@ def tiny(row: Row) -> Row:
 def test_every_implementation_is_there_or_says_why() -> None:
     for row in workloads.read_table()[::5]:
         _, found = made(tiny(row))
-        assert list(found) == list(LABELS)
+        assert list(found) == [name for name in LABELS if name != FLASH4]  # that one the run measures, alone
         assert all((candidate.call is None) == bool(candidate.reason) for candidate in found.values())
 
 

@@ -149,3 +149,15 @@ def test_the_guides_figures_are_marked_where_the_shape_is_the_guides() -> None:
     chart = html.times(RUNS["CPU"])
     assert chart
     assert {bar.mark for group in chart.groups for bar in group.bars} == {None}
+
+
+def test_flash_attention_4_is_advised_at_the_shapes_where_it_is_faster() -> None:
+    found = [samples.shape("16k, causal", sdpa=1.0, sdpa_fa4=0.88), samples.shape("ViT", sdpa=1.0, sdpa_fa4=1.5)]
+    (note,) = tables.flash4_advice(found)
+    assert "faster at 16k, causal 1.14x; slower at ViT 0.67x." in note
+    assert "--flags fa4" in note
+    assert note in " ".join(" ".join(text.lines(samples.result(shapes=found))).split())
+    (note,) = tables.flash4_advice(found[1:])
+    assert "faster at none" in note
+    assert "--flags" not in note
+    assert tables.flash4_advice([samples.shape()]) == []

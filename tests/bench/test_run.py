@@ -11,7 +11,7 @@ import torch
 
 from xf2sdpa import compat, timing
 from xf2sdpa.bench import ceilings, implementations, modules, run, selection, workloads
-from xf2sdpa.bench.model import GUIDE_SHAPE, PARTS, Result
+from xf2sdpa.bench.model import FLASH4, GUIDE_SHAPE, PARTS, Result
 from xf2sdpa.bench.run import Plan
 from xf2sdpa.judging.old_path import OldPath
 from xf2sdpa.timing.model import Timing
@@ -183,3 +183,12 @@ def test_a_gpu_gets_the_guides_full_size(monkeypatch: pytest.MonkeyPatch) -> Non
         assert seen.kernel == f"kernel of {sizes}"
     assert found["flash_attention_2"].label == "Flash Attention 2 (torch's own, SDPA FLASH)"
     assert found["xformers"].reason == "xformers is not installed"
+
+
+def test_flash_attention_4_has_a_row_where_it_is_installed(monkeypatch: pytest.MonkeyPatch, table: Path) -> None:
+    plan = Plan("cpu", 60.0, ("shapes",), table)
+    assert all(shape.entry(FLASH4) is None for shape in ran(monkeypatch, plan)[0].shapes)
+    monkeypatch.setattr(run.flash4, "is_installed", lambda: True)
+    entries = [shape.entry(FLASH4) for shape in ran(monkeypatch, plan)[0].shapes]
+    assert entries
+    assert all(entry and entry.timing is None and entry.reason for entry in entries)

@@ -13,6 +13,7 @@ from xf2sdpa import timing
 from xf2sdpa.judging.model import Case, Check, Speed
 from xf2sdpa.judging.old_path import OldPath, find_old_path
 from xf2sdpa.settings import Settings
+from xf2sdpa.timing import flash4
 from xf2sdpa.timing.model import Timing
 from xf2sdpa.verify import inputs, run, speed
 from xf2sdpa.verify.model import Status
@@ -261,6 +262,16 @@ def test_old_new_and_backends_are_timed_and_the_first_call_is_the_first(clocked)
     assert first == [["old", "new"], ["old", "new"]]  # once a dtype
     assert (site.speed, site.speedup) == (Speed.FASTER, pytest.approx(2.0))
     assert "FLASH_ATTENTION is 2.00 times as fast" in site.advice
+
+
+def test_flash_attention_4_is_timed_where_it_is_installed(clocked, monkeypatch):
+    run_, _ = clocked
+    by_flash4 = Timing("fa4", 0.1, 0.01, 0.2, 0.01, samples=9)
+    monkeypatch.setattr(flash4, "is_installed", lambda: True)
+    monkeypatch.setattr(flash4, "timed", lambda call, leaves, *, backward, budget: by_flash4)
+    (site,) = run_.report().sites
+    assert [one.path for one in site.cases[0].timings] == ["old", "new", "flash", "fa4"]
+    assert "FlashAttention-4 is 5.00 times as fast" in site.advice
 
 
 def test_a_second_site_with_the_same_sizes_has_no_first_call(clocked):

@@ -111,6 +111,14 @@ def test_a_backend_that_refuses_a_shape_is_not_advised_for_all():
     assert "at 1 of 2 cases (a); pin it only" in advice
 
 
+def test_flash_attention_4_is_advised_by_its_flag():
+    cases = [case("q 1×16384×16×128", new=7.3, flash=12.2, fa4=6.28), case("q 64×257×24×64", new=0.65, fa4=0.99)]
+    advice = verdict.advice_of(cases, H200)
+    assert "FlashAttention-4 is 1.16 times as fast as the default (bfloat16) at 1 of 2 cases" in advice
+    assert "`xf2sdpa rewrite --flags fa4`" in advice
+    assert verdict.advice_of([case(new=1.0, fa4=0.95)], H200) == ""
+
+
 @pytest.mark.parametrize(
     "timed",
     [

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from xf2sdpa import compat, timing
 from xf2sdpa.bench import workloads
-from xf2sdpa.bench.model import BACKENDS
+from xf2sdpa.bench.model import BACKENDS, FLASH4
 from xf2sdpa.bench.workloads import Workload
 from xf2sdpa.judging.old_path import OldPath, find_old_path
 from xf2sdpa.timing.pinning import pinned
@@ -45,6 +45,7 @@ class Candidate:
 LABELS = {
     "sdpa": "PyTorch SDPA (default)",
     **{name: f"SDPA {label}" for name, label in BACKENDS.items()},
+    FLASH4: "SDPA FLASH by FlashAttention-4",
     "xformers": "xformers (default)",
     "xformers_fa2": "xformers FA2 (op=)",
     "xformers_cutlass": "xformers CUTLASS (op=)",

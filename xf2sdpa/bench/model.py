@@ -16,6 +16,8 @@ PARTS = ("ceilings", "selection", "guide", "modules", "shapes")
 """The parts of a run, in the order in which they are measured."""
 BACKENDS = {"sdpa_cudnn": "cuDNN", "sdpa_flash": "FLASH", "sdpa_efficient": "EFFICIENT", "sdpa_math": "MATH"}
 """SDPA pinned to one backend: names of `Entry` (`sdpa_` and the name in `timing.pinning`), and labels."""
+FLASH4 = "sdpa_fa4"
+"""SDPA pinned to FLASH, with FlashAttention-4 in its place: the `Entry` is there where flash-attn-4 is installed."""
 EMITTED = ("inline", "compat")
 """What the rewrite turns a call into: inline SDPA where possible, else a call of the helper module."""
 

@@ -15,9 +15,11 @@ import torch
 from xf2sdpa import timing
 from xf2sdpa.bench import ceilings, implementations, modules, selection, workloads
 from xf2sdpa.bench.guide import judge
-from xf2sdpa.bench.model import GUIDE_SHAPE, NO_TIME, PARTS, Entry, Result, ShapeResult
+from xf2sdpa.bench.model import FLASH4, GUIDE_SHAPE, NO_TIME, PARTS, Entry, Result, ShapeResult
 from xf2sdpa.bench.workloads import Row
 from xf2sdpa.judging.old_path import OldPath
+from xf2sdpa.timing import flash4
+from xf2sdpa.timing.model import Timing
 from xf2sdpa.timing.stopwatch import peak_memory
 
 SEED = 0
@@ -201,7 +203,18 @@ def measure_shape(row: Row, device: str, old: OldPath, budget: float) -> ShapeRe
             peak = peak_memory(forward, torch.device(device))
             memory = None if peak is None else peak + work.input_bytes
         entries.append(Entry(candidate.name, candidate.label, seen, memory, reason))
+    if flash4.is_installed():
+        entries.append(_by_flash4(work, calls.get("sdpa"), backward=row["backward"], budget=budget))
     return _described(row, work, entries)
+
+
+def _by_flash4(work: workloads.Workload, sdpa: Callable[..., object] | None, *, backward: bool, budget: float) -> Entry:
+    """SDPA by FlashAttention-4, timed after all else, as torch takes it for the whole process."""
+    label = implementations.LABELS[FLASH4]
+    if sdpa is None:
+        return Entry(FLASH4, label, reason="no one SDPA call says this")
+    seen = flash4.timed(sdpa, work.leaves, backward=backward, budget=budget)
+    return Entry(FLASH4, label, seen) if isinstance(seen, Timing) else Entry(FLASH4, label, reason=seen)
 
 
 def _forward(call: Callable[..., object], work: workloads.Workload) -> Callable[[], object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import importlib.metadata
+import importlib
 import importlib.util
 import logging
 import sys
@@ -23,6 +23,7 @@ from xf2sdpa.judging import calls
 from xf2sdpa.judging.calls import PLAIN, Call
 from xf2sdpa.judging.probe import Operator
 from xf2sdpa.judging.reference import OPERATORS, attend
+from xf2sdpa.timing import flash4
 
 KERNELS = {"fa3": "FlashAttention-3", "fa2": "FlashAttention-2", "cutlass": "CUTLASS", "triton": "Triton"}
 """Prefixes of the names of xformers' operators, and the kernels' common names."""
@@ -133,20 +134,15 @@ def _reason(error: Exception, told: str) -> str:
         cause = str(loading.__cause__ or loading).strip().splitlines()[0]
         return f"xformers cannot load its library ({cause})" + (f"; {told}" if told else "")
     first = (str(error).strip().splitlines() or [""])[0]
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("flash_attn.") and _has_flash_4():
+    if (
+        isinstance(error, ModuleNotFoundError)
+        and (error.name or "").startswith("flash_attn.")
+        and flash4.is_installed()
+    ):
         first += (
             "; flash-attn-4 is installed, beside which xformers cannot be imported: uninstall one of them to compare"
         )
     return f"xformers does not work here: {type(error).__name__}: {first}"
-
-
-def _has_flash_4() -> bool:
-    """Whether flash-attn-4 is installed: its package `flash_attn` has no modules that xformers asks it for."""
-    try:
-        importlib.metadata.version("flash-attn-4")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 # ------------------------------------------------------------------------------------------------ standing in

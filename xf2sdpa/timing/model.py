@@ -38,7 +38,7 @@ class Timing:
     """How long one way of computing a call took; `timing.clock` says how the figures are measured.
 
     Attributes:
-        path: `old`, `new`, or an SDPA backend: `cudnn`, `flash`, `efficient`, `math`.
+        path: `old`, `new`, or an SDPA backend: `cudnn`, `flash`, `efficient`, `math`, `fa4` (FlashAttention-4).
         forward, total: median device time of forward without a graph, and of forward and backward.
         forward_spread, total_spread: distance between the quartiles, relative to the median.
         peak_memory: peak bytes, above those allocated before, of forward and backward if measured, else of forward;

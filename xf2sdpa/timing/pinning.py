@@ -39,7 +39,9 @@ def backends(
     """
     if importlib.util.find_spec("torch.nn.attention") is None:
         return {}
-    return {name: functools.partial(pinned, name, call) for name in BACKENDS if _takes(name, call, leaves, backward)}
+    return {
+        name: functools.partial(pinned, name, call) for name in BACKENDS if takes(name, call, leaves, backward=backward)
+    }
 
 
 def pinned(name: str, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -56,7 +58,8 @@ def pinned(name: str, call: Callable[..., Any], *arguments: Any) -> Any:
         return call(*arguments)
 
 
-def _takes(name: str, call: Callable[..., Any], leaves: Sequence[Tensor], backward: bool) -> bool:
+def takes(name: str, call: Callable[..., Any], leaves: Sequence[Tensor], *, backward: bool) -> bool:
+    """Whether a backend accepts `call(*leaves)`, tried once as `backends` says."""
     wanted = [leaf.requires_grad for leaf in leaves]
     if not any(wanted):
         wanted = [leaf.is_floating_point() for leaf in leaves]

@@ -1,4 +1,4 @@
-"""Times one call: old, new, and new under each SDPA backend that accepts it.
+"""Times one call: old, new, and new under each SDPA backend that accepts it, FlashAttention-4 last where installed.
 
 This module must not import the planning. A shadow run imports it while the program's interpreter shuts down, when
 modules that register an exit handler, such as `concurrent.futures.process`, can no longer be imported.
@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from xf2sdpa import timing
 from xf2sdpa.judging.probe import Probe
+from xf2sdpa.timing import flash4
 from xf2sdpa.timing.model import Timing
 
 Paths = dict[str, Callable[..., Any]]
@@ -60,7 +61,11 @@ def timings(paths: Paths, leaves: Sequence[Tensor], *, backward: bool, budget: f
     everything = paths | timing.backends(paths["new"], leaves, backward=backward)
     measured = timing.measure(everything, leaves, backward=backward, budget=budget)
     plain = [x.detach() for x in leaves]
-    return tuple(
+    seen = [
         dataclasses.replace(one, kernel=timing.kernel_of(functools.partial(everything[name], *plain)))
         for name, one in measured.items()
-    )
+    ]
+    if flash4.is_installed():
+        by_flash4 = flash4.timed(paths["new"], leaves, backward=backward, budget=budget)
+        seen += [by_flash4] if isinstance(by_flash4, Timing) else []
+    return tuple(seen)

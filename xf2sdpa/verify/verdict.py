@@ -10,6 +10,7 @@ There is no speed if the old path was the reference, without a GPU, or if the re
 at some. Never `math`, which stores all scores: it is 2 to 50 times slower than the default (half precision, forward,
 `benchmarks/results/h200_bench.json`). `cudnn` only for inference and from cuDNN 9.15.1 on: torch disables earlier
 versions for wrong results, and its query gradient can be NaN (pytorch#196678, `benchmarks/nan_corner.py`).
+FlashAttention-4 (`fa4`, timed where flash-attn-4 is installed) cannot be had for one call: its flag is named.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ LEAST_MARGIN = 0.03
 GAIN = 1.10
 """How many times as fast as the default another backend must be to be advised."""
 CUDNN_FROM = (9, 15, 1)
+FA4_HOW = (
+    "`xf2sdpa rewrite --flags fa4` writes the lines that set it, for all calls of the program without a mask; "
+    "beside flash-attn-4 xformers cannot be imported"
+)
 PINS = {"cudnn": "CUDNN_ATTENTION", "flash": "FLASH_ATTENTION", "efficient": "EFFICIENT_ATTENTION"}
+FA4 = "fa4"
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,9 @@ def advice_of(cases: Sequence[Case], environment: Environment) -> str:
     timed = [case for case in cases if case.timing("new")]
     halves = [case for case in timed if case.dtype.removeprefix("torch.") in {"bfloat16", "float16"}]
     for group in (halves, [case for case in timed if case not in halves]):
-        gains = [_gain(name, group) for name in PINS if group and (name != "cudnn" or _cudnn_may(group, environment))]
+        gains = [
+            _gain(name, group) for name in (*PINS, FA4) if group and (name != "cudnn" or _cudnn_may(group, environment))
+        ]
         best = max((gain for gain in gains if gain.wins), key=lambda gain: (gain.everywhere, gain.factor), default=None)
         if best is not None:
             return _sentence(best)
@@ -108,15 +116,18 @@ def _gain(name: str, cases: Sequence[Case]) -> _Gain:
 
 
 def _sentence(gain: _Gain) -> str:
-    pin = PINS[gain.backend]
     dtypes = ", ".join(sorted({case.dtype.removeprefix("torch.") for case in gain.wins}))
     if gain.everywhere:
         where = f"at all {gain.of} cases measured" if gain.of > 1 else f"at {gain.wins[0].shape}"
     else:
         shapes = "; ".join(dict.fromkeys(case.shape for case in gain.wins))
         where = f"at {len(gain.wins)} of {gain.of} cases ({shapes}); pin it only where your shapes are these"
+    told = f"is {gain.factor:.2f} times as fast as the default ({dtypes}) {where}"
+    if gain.backend == FA4:
+        return f"FlashAttention-4 {told}: {FA4_HOW}"
+    pin = PINS[gain.backend]
     line = f"with sdpa_kernel(SDPBackend.{pin}):  # from torch.nn.attention import SDPBackend, sdpa_kernel"
-    return f"{pin} is {gain.factor:.2f} times as fast as the default ({dtypes}) {where}: `{line}`"
+    return f"{pin} {told}: `{line}`"
 
 
 def _cudnn_may(cases: Sequence[Case], environment: Environment) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xf2sdpa.bench.guide import FIGURES
@@ -10,6 +10,7 @@ from xf2sdpa.bench.judges import geometric_mean
 from xf2sdpa.bench.model import (
     BACKENDS,
     EMITTED,
+    FLASH4,
     GUIDE_SHAPE,
     Entry,
     Outcome,
@@ -24,6 +25,8 @@ from xf2sdpa.timing.model import Timing
 
 EMPTY = "–"
 CLAIMS = "The guide's claims"
+FLASH4_GAIN = 1.10
+"""How many times as fast as the default FlashAttention-4 must be to be advised, as in `verify`."""
 CPU_NOTE = "CPU: batch and lengths a sixteenth, float32, one thread; nothing here says anything about a GPU."
 
 
@@ -165,7 +168,28 @@ def shapes(result: Result) -> Table:
         notes.append(
             f"old/new, geometric mean of {len(known)} shapes: {geometric_mean(known):.2f}, least {min(known):.2f}"
         )
+    notes += flash4_advice(result.shapes)
     return Table("Shapes", head, rows, frozenset({2, 3, 4, 7, 8}), (*notes, *reasons(result.shapes)))
+
+
+def flash4_advice(found: Sequence[ShapeResult]) -> list[str]:
+    """Where FlashAttention-4 is faster than SDPA's default by a tenth or more, and how to have it; where it is slower.
+
+    Empty where it was not measured: flash-attn-4 is not installed, or not for this torch.
+    """
+    pairs = [
+        (shape, base, seen) for shape in found if (base := shape.timing("sdpa")) and (seen := shape.timing(FLASH4))
+    ]
+    if not pairs:
+        return []
+    ratios = {shape.name: speedup(seen, base) for shape, base, seen in pairs}
+    faster = [f"{name} {ratio:.2f}x" for name, ratio in ratios.items() if ratio >= FLASH4_GAIN]
+    slower = [f"{name} {ratio:.2f}x" for name, ratio in ratios.items() if ratio < 1 / FLASH4_GAIN]
+    told = f"FlashAttention-4 against SDPA's default: faster at {', '.join(faster) or 'none'}"
+    told += f"; slower at {', '.join(slower) or 'none'}."
+    if faster:
+        told += ' Where your shapes are the faster ones: `xf2sdpa rewrite --flags fa4`, or h200.apply(flags=["fa4"]).'
+    return [told + " Beside flash-attn-4 xformers cannot be imported."]
 
 
 def _shape_row(result: Result, shape: ShapeResult) -> tuple[str, ...]:

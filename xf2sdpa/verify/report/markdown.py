@@ -99,6 +99,5 @@ def _details(report: Report, sites: list[SiteReport]) -> Iterator[tuple[str, str
         lines += [f"* {numbers.count(len(found) - _SHOWN, 'check')} more\n"] if len(found) > _SHOWN else []
         diff = words.diff(site)  # a call of the helper is what it was
         lines += [fenced("".join(f"{sign} {plain_code(line)}\n" for sign, line in diff), "diff")] if diff else []
-        advice = "" if report.environment.is_reference else site.advice
-        lines += [f"\n{text(sentence)}\n" for sentence in (words.speed_note(report, site), advice) if sentence]
+        lines += [f"\n{text(sentence)}\n" for sentence in (words.speed_note(report, site), site.advice) if sentence]
         yield "folded block", "".join([*lines, "\n</details>\n"])

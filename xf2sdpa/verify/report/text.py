@@ -101,7 +101,7 @@ def _details(report: Report, site: SiteReport, verbose: int) -> Iterator[str]:
     note = words.speed_note(report, site)
     if note and (verbose > 0 or (verbose == 0 and site.speedup is not None)):
         yield f"    {note}"
-    if site.advice and verbose >= 0 and not report.environment.is_reference:
+    if site.advice and verbose >= 0:
         yield f"    help: {site.advice}"
     if verbose > 0:
         yield from (f"    {reason}" for reason in (*words.refusals(site), *words.unavailable(site)))
