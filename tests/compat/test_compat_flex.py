@@ -35,17 +35,19 @@ def blocks(count, indices):
 
 @pytest.mark.parametrize("band", BANDS, ids=str)
 @pytest.mark.parametrize("length", LENGTHS)
-def test_the_blocks_hold_the_band(length, band):
-    made = kernels._block_mask(length, band, torch.device("cpu"))
+@pytest.mark.parametrize("side", [64, 128])
+def test_the_blocks_hold_the_band(length, side, band):
+    made = kernels._block_mask(length, side, band, torch.device("cpu"))
     seen = kernels._band_mask(length, length, band, torch.float32) == 0
-    padded = F.pad(seen, (0, -length % 128) * 2, value=False)
-    tiles = padded.unflatten(0, (-1, 128)).unflatten(2, (-1, 128)).movedim(1, 2).flatten(2)
+    padded = F.pad(seen, (0, -length % side) * 2, value=False)
+    tiles = padded.unflatten(0, (-1, side)).unflatten(2, (-1, side)).movedim(1, 2).flatten(2)
     whole = blocks(made.full_kv_num_blocks, made.full_kv_indices)
     part = blocks(made.kv_num_blocks, made.kv_indices)
     assert torch.equal(whole, tiles.all(-1)), "whole blocks are not looked into"
     assert torch.equal(part | whole, tiles.any(-1))
     assert not (part & whole).any()
     assert made.seq_lengths == (length, length)
+    assert tuple(made.BLOCK_SIZE) == (side, side)
 
 
 @pytest.mark.parametrize("band", BANDS, ids=str)

@@ -194,14 +194,16 @@ def test_bands(bottom, dtype, kind):
 
 
 @pytest.mark.parametrize("length", [2048, 2500])
-@pytest.mark.parametrize("window", [(256, 256), (1023, 0)])
-def test_windows_by_flex(length, window, monkeypatch):
+@pytest.mark.parametrize("window", [(256, 256), (1023, 0), (0, 0)])
+@pytest.mark.parametrize("size", [16, 32, 64, 128, 256])
+def test_windows_by_flex(length, window, size, monkeypatch):
     compat.use_flex()
     asked = []
     flex = kernels._FLEX
     monkeypatch.setattr(kernels, "_FLEX", lambda *given, **options: asked.append(1) or flex(*given, **options))
     mask = compat.LocalAttentionFromBottomRightMask(*window)
-    q, k, v = (torch.randn(2, length, 4, 64, device="cuda", dtype=torch.bfloat16) for _ in range(3))
+    dtype = torch.float16 if size == 32 else torch.bfloat16
+    q, k, v = (torch.randn(2, length, 4, size, device="cuda", dtype=dtype) for _ in range(3))
     dense = mask.materialize((length, length), torch.float64, "cuda")
     out = compat.memory_efficient_attention(q, k, v, mask)
     torch.testing.assert_close(out.double(), exact(q, k, v, dense), atol=2e-2, rtol=2e-2)
