@@ -126,12 +126,14 @@ if {torch}.__version__ >= (2, 15):
     "SDPA without a mask runs FlashAttention-4 instead of cuDNN, where the package flash-attn-4 and torch 2.15 or "
     "newer are installed; otherwise nothing happens. Faster on sequences of 4096 and more, slower on short ones: "
     "`xf2sdpa bench` and `xf2sdpa verify` say which yours are. The first call of each kind of shape compiles for "
-    "seconds. With a mask, SDPA is slower than by cuDNN.",
+    "seconds. With a mask, SDPA is slower than by cuDNN; with dropout it raises RuntimeError, as FlashAttention-4 has "
+    "none and cuDNN is off.",
     "Another kernel of the same precision.",
     (2, 15),
     "measured on an H200 (flash-attn-4 4.0 beta, its glue of torch 2.11 mended)",
-    brief="FlashAttention-4 in SDPA, where it is installed: long sequences faster, short and masked ones slower.",
-    comment="long sequences: FlashAttention-4 where it is installed; short and masked ones slower",
+    brief="FlashAttention-4 in SDPA, where it is installed: long sequences faster, short and masked ones slower; "
+    "dropout raises.",
+    comment="long sequences: FlashAttention-4 where it is installed; short and masked ones slower, dropout raises",
     needs="contextlib",
 )
 FLAGS = (TF32, CUDNN_BENCHMARK, AVOID_RECOMPILE, NAN_GUARD, FA4)
