@@ -1,11 +1,12 @@
-"""The figures of docs/performance.md and its pictures, made from the stored results: nothing of them is typed by hand.
+"""The figures and pictures of docs/performance.md and docs/speed.md, made from the stored results, not typed by hand.
 
     python docs/make/performance.py            # writes them
     python docs/make/performance.py --check    # exit 1 if they say something else than the results
 
 It reads `benchmarks/results/h200_bench.json` and `h100_bench.json` (`xf2sdpa bench --json FILE` on such machines),
-`h200_shapes.json` (`benchmarks/shapes.py`), `h200_alternatives.json` (`alternatives.py`) and
-`h200_shadow_slowdown.json` (`shadow_slowdown.py`).
+`h200_shapes.json` (`benchmarks/shapes.py`), `h200_alternatives.json` (`alternatives.py`),
+`h200_shadow_slowdown.json` (`shadow_slowdown.py`), and of `two_processes.py` `h200_two_processes.json`,
+`h200_two_processes_cudnn_9.26_fa4.json` and `h200_windows_flex.json` (three runs with `--only window --turns 5`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ from xf2sdpa.bench.report.markdown import escaped, table_lines
 RESULTS = ROOT / "benchmarks" / "results"
 RUNS = {"H200": "h200_bench.json", "H100": "h100_bench.json"}
 SHAPES, ALTERNATIVES, SLOWDOWN = "h200_shapes.json", "h200_alternatives.json", "h200_shadow_slowdown.json"
+APART, NEWER = "h200_two_processes.json", "h200_two_processes_cudnn_9.26_fa4.json"
+WINDOWS = "h200_windows_flex.json"
+SPEED = (SHAPES, ALTERNATIVES, APART, NEWER, WINDOWS)
+"""What docs/speed.md is made of, beside the run of bench."""
 SHOWN = (
     "sdpa",
     "sdpa_flash",
@@ -53,28 +58,33 @@ class MissingError(Exception):
 
 def runs() -> dict[str, Result]:
     """The stored runs by the GPU's short name."""
-    missing = [name for name in (*RUNS.values(), SHAPES, ALTERNATIVES, SLOWDOWN) if not (RESULTS / name).is_file()]
+    missing = [name for name in (*RUNS.values(), *SPEED, SLOWDOWN) if not (RESULTS / name).is_file()]
     if missing:
         raise MissingError(f"not stored in benchmarks/results: {', '.join(missing)}")
     return {name: report.parse((RESULTS / file).read_text("utf-8")) for name, file in RUNS.items()}
 
 
-def scripts() -> list[Document]:
-    """The stored results of `shapes.py`, `alternatives.py` and `shadow_slowdown.py`."""
-    return [json.loads((RESULTS / name).read_text("utf-8")) for name in (SHAPES, ALTERNATIVES, SLOWDOWN)]
+def stored(name: str) -> Document:
+    """The stored result of a script."""
+    found: Document = json.loads((RESULTS / name).read_text("utf-8"))
+    return found
 
 
 def made() -> dict[Path, str]:
     """Every file of this script with its text."""
-    found, results = runs(), scripts()
-    place = DOCS / "performance.md"
-    texts = {place: between(place.read_text("utf-8"), "performance", section(found, *results))}
+    found = runs()
+    sections = {
+        "performance": section(found, stored(SLOWDOWN)),
+        "speed": speed(found["H200"], {name: stored(name) for name in SPEED}),
+    }
+    places = {name: DOCS / f"{name}.md" for name in sections}
+    texts = {place: between(place.read_text("utf-8"), name, sections[name]) for name, place in places.items()}
     texts |= {PICTURES / f"{name}.svg": chart.svg() for name, chart in charts(found).items()}
     return texts
 
 
-def section(found: dict[str, Result], shapes: Document, others: Document, slowdown: Document) -> str:
-    """The text between the markers, from stored runs of bench and the results of the scripts."""
+def section(found: dict[str, Result], slowdown: Document) -> str:
+    """The text of docs/performance.md between the markers, from stored runs of bench and of `shadow_slowdown.py`."""
     main = found["H200"]
     parts = [
         "## The guide's table",
@@ -85,17 +95,31 @@ def section(found: dict[str, Result], shapes: Document, others: Document, slowdo
         "## The guide's example and nn.MultiheadAttention",
         "Milliseconds of inference / of a training step:",
         "\n".join(table_lines(_modules(found))),
+        "## What verify costs a program",
+        wrapped(_slowdown(slowdown)),
+        "## The guide's claims, one by one",
+        wrapped(f"On the H200, of {tables.totals(main)}. A claim is held against every shape that it speaks of."),
+        "\n".join(_claims(main)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def speed(main: Result, results: dict[str, Document]) -> str:
+    """The text of docs/speed.md between the markers, from the H200's run of bench and the results of the scripts."""
+    shapes, others, apart, newer, windows = (results[name] for name in SPEED)
+    parts = [
         "## Over many shapes",
         "![How many times as fast as xformers the new code is, by shape](pictures/shapes.svg)",
         wrapped(_shapes(main, shapes)),
         "\n".join(wrapped(escaped(missed), bullet=True) for missed in shapes.get("missed", ())),
         wrapped(_OTHERS),
         "\n".join(wrapped(escaped(_other_forms(row)), bullet=True) for row in others["rows"]),
-        "## What verify costs a program",
-        wrapped(_slowdown(slowdown)),
-        "## The guide's claims, one by one",
-        wrapped(f"On the H200, of {tables.totals(main)}. A claim is held against every shape that it speaks of."),
-        "\n".join(_claims(main)),
+        "## Each side in a process of its own",
+        wrapped(_apart(apart, newer)),
+        "\n".join(table_lines(_turns(apart, newer))),
+        *map(wrapped, _lessons(apart, newer)),
+        "## Windows by `use_flex()`",
+        wrapped(_windows(windows)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -261,6 +285,86 @@ def _called(name: str, row: Document) -> str:
         return "as emitted"
     first = row["first"].get(name)
     return f"{name} (first call {first:.1f} s)" if first is not None else f"stored {name}"
+
+
+def _apart(apart: Document, newer: Document) -> str:
+    """What the table after it shows."""
+    old, new = apart["sides"]["default"], newer["sides"]["default"]
+    return (
+        f"`benchmarks/two_processes.py`: each side in a process of its own, by turns, median of three; "
+        f"{old['device']}, torch {old['torch']}, xformers {apart['sides']['xformers']['xformers']}. xformers' "
+        "milliseconds, then its time over that of the new code, forward / forward and backward: as emitted with cuDNN "
+        f"{_cudnn(old)} and with cuDNN {_cudnn(new)} in its place, and there with `flash-attn-4` as SDPA's FLASH "
+        "(torch before 2.15 takes two of the results that its kernels return; for the measurement they return no more)."
+        " Short rows are bound by the host, in xformers above all, and vary from run to run."
+    )
+
+
+def _cudnn(side: Document) -> str:
+    major, rest = divmod(side["cudnn"], 10000)
+    return f"{major}.{rest // 100}"
+
+
+def _turns(apart: Document, newer: Document) -> tables.Table:
+    """A line a row of shapes.toml."""
+    head = ("shape", "xformers ms", f"cuDNN {_cudnn(apart['sides']['default'])}")
+    head += (f"cuDNN {_cudnn(newer['sides']['default'])}", "FlashAttention-4")
+    later = {row["name"]: row for row in newer["rows"]}
+    rows = tuple(
+        (
+            row["name"],
+            _both(row, "xformers", "median"),
+            _both(row, "default", "ratio"),
+            _both(later[row["name"]], "default", "ratio"),
+            _both(later[row["name"]], "fa4", "ratio"),
+        )
+        for row in apart["rows"]
+    )
+    return tables.Table("", head, rows, frozenset(range(1, 5)))
+
+
+def _both(row: Document, side: str, figure: str) -> str:
+    """A figure forward / forward and backward; a dash where there is none."""
+    ways = [row[way].get(side, {}).get(figure) for way in ("fwd", "fwd+bwd") if way in row]
+    digits = 3 if figure == "median" else 2
+    cells = [f"{value:.{digits}f}" if value else tables.EMPTY for value in ways]
+    return tables.EMPTY if set(cells) == {tables.EMPTY} else " / ".join(cells)
+
+
+def _lessons(apart: Document, newer: Document) -> Iterator[str]:
+    """The means, and what the helper's guard costs a masked call."""
+    for document in (apart, newer):
+        means = [f"{document[way]['geometric_mean']:.2f}" for way in ("fwd", "fwd+bwd")]
+        below = {way: document[way]["below 1.0"] for way in ("fwd", "fwd+bwd")}
+        names = [f"{name} {ratio:.2f}" for name, (_, ratio) in below["fwd+bwd"].items()]
+        forward = [f"{name} {ratio:.2f}" for name, (_, ratio) in below["fwd"].items()]
+        best = " or FlashAttention-4, whichever is faster," if "fa4" in document["sides"] else ""
+        yield (
+            f"With cuDNN {_cudnn(document['sides']['default'])}{best} the geometric mean is {' / '.join(means)}; below "
+            f"1.0 forward: {', '.join(forward) or 'none'}; with backward: {', '.join(names) or 'none'}."
+        )
+    masked = [row for row in apart["rows"] if "median" in row["fwd"]["guarded"]]
+    cells = [
+        f"{row['name']} {_both(row, 'plain', 'median')} plain, {_both(row, 'guarded', 'median')} guarded"
+        for row in masked
+    ]
+    yield f"Masked calls by torch's own function and by the helper's guarded one, ms: {'; '.join(cells)}."
+
+
+def _windows(windows: Document) -> str:
+    """`use_flex()` at the row that DESIGN names, over the stored runs."""
+    name = "window ±256"
+    runs = [next(row for row in run["rows"] if row["name"] == name) for run in windows["runs"]]
+    forward = sorted(row["fwd"]["flex"]["ratio"] for row in runs)
+    before = sorted(row["fwd"]["default"]["ratio"] for row in runs)
+    backward = [row["fwd+bwd"]["flex"]["median"] / row["fwd+bwd"]["default"]["median"] for row in runs]
+    times = [f"{row['fwd']['flex']['median']:.3f} ms against {row['fwd']['xformers']['median']:.3f}" for row in runs]
+    return (
+        f"After `use_flex()` a window of 256 to both sides of 2 × 8192 tokens takes, forward, {', '.join(times)} of "
+        f"xformers in {len(runs)} runs of five turns: {forward[len(runs) // 2]:.2f} times as fast in the median, from "
+        f"{forward[0]:.2f} to {forward[-1]:.2f}, as both wait for the host; without it {before[len(runs) // 2]:.2f}. "
+        f"With gradients nothing changes ({min(backward):.2f} to {max(backward):.2f} of the time)."
+    )
 
 
 def _slowdown(found: Document) -> str:
