@@ -67,6 +67,30 @@ def test_names_that_are_computed_are_found(text: str, tmp_path: Path) -> None:
     assert why.endswith("looks names up that it computes, and Block may be one")
 
 
+BASE = "class Base:\n    def run(self, name):\n        return getattr(self, name)()\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "class Net(base.Base):",
+        "class Net(Other, Base, metaclass=Kind):  # it: derives",
+        "class Net(\n    Other,  # colon: here\n    Base,\n):",
+        "class Net(Generic[Kind, 'a:b'], Base[lambda: 0] if 0 else Base, Base):",
+        "class Mid(Base): pass\nclass Net(Mid):",
+    ],
+)
+def test_a_base_looks_up_the_methods_of_what_derives_from_it(head: str, tmp_path: Path) -> None:
+    """Whatever the head of the class looks like: the text is searched before it is parsed."""
+    texts = {"base.py": BASE, "net.py": f"{head}\n    def step(self):\n        pass\n"}
+    files = {str(tmp_path / name): text for name, text in texts.items()}
+    found = Index(Project(files, files))
+    with pytest.raises(Unknowable, match=r"base\.py:3 looks names up that it computes, and step may be one"):
+        found.check_not_looked_up("step", str(tmp_path / "net.py"))
+    apart = files | {str(tmp_path / "net.py"): "class Net(Other):\n    base: Base\n    def step(self):\n        pass\n"}
+    Index(Project(apart, apart)).check_not_looked_up("step", str(tmp_path / "net.py"))
+
+
 def test_the_first_that_is_found_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {str(tmp_path / f"{name}.py"): "import net\ngetattr(net, kind)\n" for name in "abc"}
     files |= {str(tmp_path / "net.py"): NAMED}

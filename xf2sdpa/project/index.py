@@ -271,12 +271,27 @@ class Index:
         known = [around.name] if around is not None else []
         methods: set[str] = set()
         for name in known:  # grows
-            for home in self.holding(name):
-                for klass in (k for classes in home.classes.values() for k in classes):
-                    if name in {ast.unparse(base).rpartition(".")[2] for base in klass.bases}:
-                        methods |= {part.name for part in klass.body if isinstance(part, FunctionNode)}
-                        known += [klass.name] if klass.name not in known else []
+            for path in self.project.holding(name):
+                for klass in self._derived(path, name):
+                    methods |= {part.name for part in klass.body if isinstance(part, FunctionNode)}
+                    known += [klass.name] if klass.name not in known else []
         return methods
+
+    def _derived(self, path: str, name: str) -> list[ast.ClassDef]:
+        """The classes of a file that have a base of that name.
+
+        Raises:
+            Unknowable: it does not parse.
+        """
+        text = self.project.text(path)
+        # the head of a class ends with a colon at the end of its line
+        if re.search(rf"\bclass\s+\w+\s*\((?:[^:]|:(?!\s*\n))*?\b{re.escape(name)}\b", text) is None:
+            return []
+        try:
+            classes = parse_once(text).of(ast.ClassDef)
+        except (SyntaxError, ValueError, RecursionError):
+            raise Unknowable(f"{path} does not parse") from None
+        return [k for k in classes if name in {ast.unparse(base).rpartition(".")[2] for base in k.bases}]
 
     def _bound_in(self, module: Parsed) -> dict[str, frozenset[str]]:
         """What a module binds, with the files that each name may come from."""

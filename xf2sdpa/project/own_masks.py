@@ -11,6 +11,7 @@ from one place.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ from xf2sdpa.project.files import Project
 from xf2sdpa.project.handed_on import HandedOn
 
 _OPERATORS = {ATTENTION, *ATTENTION_VARIANTS} - {"merge_attentions"}
-_NEEDLE = re.compile(r"xformers|mslk|isinstance|issubclass|type\(|__class__")
-"""Whatever is looked for has one of these, unless other files hand it on."""
+_NEEDLE = re.compile(r"\bmemory_efficient_attention|\b\w*(?:Mask|Bias)\b")
+"""Whatever is looked for has one of these, unless other files hand it on: the operator, or a class of masks."""
 _ASKING = ("isinstance", "issubclass")
 _BIAS = 3
 """The position of `attn_bias`."""
@@ -34,7 +35,7 @@ _LONGEST = 80
 """Of the code that a reason quotes."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Stays:
     """What one file, as it is now, has of xformers.
 
@@ -60,7 +61,7 @@ def why_masks_stay(project: Project, files: Collection[str], moved: Collection[s
         moved: those that take mask classes from the helper module.
     """
     handing = HandedOn(project.graph, project.texts)
-    found = {file: _look_at(project.text(file), handing.meanings_for(file)) for file in files}
+    found = {file: _look_at(project.text(file), frozenset(handing.meanings_for(file).items())) for file in files}
     shown = {file: project.shown(file) for file in found}
     for file, stays in found.items():
         if stays.handed:
@@ -77,17 +78,18 @@ def why_masks_stay(project: Project, files: Collection[str], moved: Collection[s
     return {file: f"`{call}` stays, and is handed a mask object" for file, call in local.items()}
 
 
-def _look_at(text: str, meanings: dict[str, str]) -> _Stays:
+@functools.lru_cache(maxsize=4096)  # a run looks twice, and most files are the same then
+def _look_at(text: str, meanings: frozenset[tuple[str, str]]) -> _Stays:
     if not (meanings or _NEEDLE.search(text)):
         return _Stays()
     try:
-        return _seen_in(Names(parse_once(text).tree, meanings))
+        return _seen_in(Names(parse_once(text).tree, dict(meanings)))
     except (SyntaxError, ValueError, RecursionError):
         return _Stays()
 
 
 def _seen_in(names: Names) -> _Stays:
-    stays = _Stays()
+    handed = local = ""
     ours = list(_of_ours(names))
     sites = {id(site.node): site for site in find_sites(ClassAttributes(names))}
     direct: set[int] = set()
@@ -98,16 +100,13 @@ def _seen_in(names: Names) -> _Stays:
             continue
         kinds = _kinds(site)
         if kinds is None:
-            stays.handed = stays.handed or _quoted(call)
+            handed = handed or _quoted(call)
         elif any(isinstance(kind, Mask) for kind in kinds) and not isinstance(argument, ast.Call):
-            stays.local = stays.local or _quoted(call)
-    handed = next(_handed_on(names, ours), None)
-    stays.handed = stays.handed or (_quoted(handed) if handed is not None else "")
+            local = local or _quoted(call)
+    handed = handed or next(map(_quoted, _handed_on(names, ours)), "")
     masks = (node for node in ours if is_mask_class(api_name(names.resolve(node))))
-    stays.masks = any(id(node) not in direct and not _is_kept_here(names, node) for node in masks)
-    asking = next(_questions(names), None)
-    stays.asking = _quoted(asking) if asking is not None else ""
-    return stays
+    made = any(id(node) not in direct and not _is_kept_here(names, node) for node in masks)
+    return _Stays(handed, local, made, next(map(_quoted, _questions(names)), ""))
 
 
 def _calls(names: Names) -> Iterator[tuple[ast.Call, ast.expr | None]]:
