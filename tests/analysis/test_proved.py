@@ -165,7 +165,7 @@ def test_lines_before_a_call(lines: tuple[str, ...], expected: str) -> None:
         (("try:", "    q = x.view(n, n, n)", "except ValueError:", "    raise"), "assumed XF102"),
         (("with n as q:", "    pass"), ""),
         (("with torch.autocast('cuda', enabled=n):", "    q = F.linear(x, n).view(n, n, n)"), "assumed XF102"),
-        (("with n('cuda'):", "    q = F.linear(x, n).view(n, n, n)"), "exact XF102"),
+        (("with n('cuda'):", "    q = F.linear(x, n).view(n, n, n)"), "left XF201"),  # it may swallow what view raises
         (("del q[0]", "q = x.view(n, n, n)"), "assumed XF102"),
         (
             ("if n:", "    q = [x.view(n, n, n), k]", "else:", "    q = [x.view(n, n, n), v]", "q = q[0]"),

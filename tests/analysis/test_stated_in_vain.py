@@ -30,6 +30,11 @@ VAIN = {
         "            pass\n    except KeyError:\n        pass\n    return o\n"
     ),
     "in suppress": f"def f(q, k, v):\n    with contextlib.suppress(ValueError):\n        {STATED}\n    return {CALL}\n",
+    "in a manager from elsewhere": (
+        f"from tools import trying\ndef f(q, k, v):\n    with trying('shapes'):\n        {STATED}\n    return {CALL}\n"
+    ),
+    "in a manager that is handed in": f"def f(q, k, v, c):\n    with c:\n        {STATED}\n    return {CALL}\n",
+    "in an ExitStack": f"def f(q, k, v):\n    with contextlib.ExitStack() as s:\n        {STATED}\n    return {CALL}\n",
     "in suppress, after the call": (
         f"def f(q, k, v):\n    o = q\n    with contextlib.suppress(ValueError):\n        o = {CALL}\n        {STATED}\n"
         "    return o\n"
@@ -72,6 +77,11 @@ PROVED = {
         f"def f(q, k, v):\n    try:\n        o = {CALL}\n    except RuntimeError:\n        raise\n    {STATED}\n    return o\n"
     ),
     "in a plain manager": f"def f(q, k, v):\n    with torch.no_grad():\n        {STATED}\n    return {CALL}\n",
+    "in a manager of the file that lets through": (
+        "@contextlib.contextmanager\ndef timed():\n    try:\n        yield\n    finally:\n        print('done')\n\n\n"
+        f"def f(q, k, v):\n    with timed():\n        {STATED}\n    return {CALL}\n"
+    ),
+    "in the manager around the call": f"def f(q, k, v, c):\n    with c:\n        {STATED}\n        return {CALL}\n",
     "of an attribute that is set up once": (
         "class A:\n    def __init__(self, q):\n        self.q = q\n\n    def f(self, k, v):\n"
         "        a, b, c, d = self.q.shape\n        return attend(self.q, k, v).sum()\n"

@@ -38,7 +38,22 @@ MAX_UNROLLED = 8
 _AUTOCAST = {"torch.autocast": False, "torch.amp.autocast": False, "torch.cuda.amp.autocast": True}
 """Autocast's classes, and whether each is for CUDA only (else the first argument names the device)."""
 
-_SWALLOWING = frozenset({"suppress", "ignored", "raises", "assertRaises", "assertRaisesRegex"})
+_SWALLOWING = frozenset({"suppress", "ExitStack", "AsyncExitStack", "raises", "assertRaises", "assertRaisesRegex"})
+_LETTING_THROUGH = frozenset(
+    {"torch", "contextlib", "warnings", "open", "tempfile", "threading", "time", "tqdm", "accelerate", "deepspeed"}
+    | {
+        "transformers",
+        "diffusers",
+        "lightning",
+        "pytorch_lightning",
+        "numpy",
+        "PIL",
+        "zipfile",
+        "tarfile",
+        "nullcontext",
+    }
+)
+"""Packages and functions whose context managers let exceptions through, but for `_SWALLOWING`."""
 
 
 class Walk(Functions):
@@ -286,15 +301,18 @@ class Walk(Functions):
         return True, leaves
 
     def _swallows(self, manager: ast.expr) -> bool:
-        """Whether a context manager goes on after an exception in its body: `contextlib.suppress(ValueError)`.
+        """Whether a context manager may go on after an exception in its body: `contextlib.suppress(ValueError)`.
 
-        One of the file does whose `__exit__` returns something, or which has its `yield` in a `try` with handlers.
+        One of the file does whose `__exit__` returns something, or which has its `yield` in a `try` with handlers; one
+        from elsewhere may, unless it is known not to.
         """
-        if not isinstance(manager, ast.Call):
-            return False
-        bindings = self.names.module.bindings.get(called_name(manager.func), ())
-        own = [binding.node for binding in bindings if isinstance(binding.node, ast.ClassDef | ast.FunctionDef)]
-        return called_name(manager.func) in _SWALLOWING or any(map(_catches, own))
+        made = manager.func if isinstance(manager, ast.Call) else manager
+        name = called_name(made)
+        own = [binding.node for binding in self.names.module.bindings.get(name, ())]
+        if own and all(isinstance(node, ast.ClassDef | ast.FunctionDef) for node in own):
+            return any(_catches(node) for node in own if isinstance(node, ast.ClassDef | ast.FunctionDef))
+        dotted = self.names.resolve(made) if isinstance(made, ast.Name | ast.Attribute) else None
+        return name in _SWALLOWING or dotted is None or dotted.partition(".")[0] not in _LETTING_THROUGH
 
     def _with(self, node: ast.With | ast.AsyncWith) -> tuple[bool, bool]:
         before = self.env.autocast_is_off
