@@ -17,8 +17,10 @@ import jsonschema
 import pytest
 
 from tests.bot.host import TOKEN, Host, serving
+from tests.bot.repositories import Pull, commit
 from tests.report.test_formats import checked
 from tests.run.commands import COMPAT, EXACT, LEFT, PLAIN
+from xf2sdpa.bot.model import BRANCH
 
 yaml = pytest.importorskip("yaml")
 
@@ -301,6 +303,30 @@ def test_a_dry_run_opens_nothing(runner: Runner, forge: Host) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert repo.pulls == []
     assert runner.outputs["operation"] == "planned"
+
+
+@pytest.mark.parametrize(
+    ("files", "state", "operation"),
+    [({"plain.py": PLAIN}, "open", "nothing to do"), ({"model.py": EXACT}, "closed", "declined")],
+)
+def test_a_fix_that_need_not_be_says_which_it_was(
+    runner: Runner, forge: Host, files: dict[str, str], state: str, operation: str
+) -> None:
+    repo = forge.seed(SLUG, files)
+    if state == "closed":
+        repo.pulls.append(Pull(1, BRANCH, "main", "old", "", state=state))
+    done = runner.run("Open a pull request", token=TOKEN)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert runner.outputs["operation"] == operation
+    assert f"Pull request: {operation}" in runner.summary
+
+
+def test_a_fix_that_leaves_a_persons_branch_alone_says_so(runner: Runner, forge: Host) -> None:
+    repo = forge.seed(SLUG, {"model.py": EXACT})
+    commit(repo, BRANCH, {"mine.py": PLAIN})
+    done = runner.run("Open a pull request", token=TOKEN)
+    assert (done.returncode, runner.outputs["operation"]) == (0, "left alone"), done.stdout
+    assert "failed" not in runner.summary
 
 
 def test_a_fix_that_fails_says_so(runner: Runner, forge: Host) -> None:
