@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xf2sdpa.bot import body
+from xf2sdpa.bot import body, history
 from xf2sdpa.bot.commits import Commits
 from xf2sdpa.bot.forges.base import Forge, NewRequest
 from xf2sdpa.bot.git import Git
@@ -97,9 +97,14 @@ class Bot:
         commits = Commits(git, scratch, self.place)
         for name in (base, wish.branch):
             _check_name(git, name)
-        heads = scratch.heads(url, [base, wish.branch])
+        above = _above(wish.branch)
+        heads = scratch.heads(url, [base, wish.branch, *above])
         if base not in heads:
             raise BotError(f"{self.place.slug} has no branch {base}")
+        if taken := next((name for name in above if name in heads), ""):
+            raise BotError(
+                f"{wish.branch} cannot be made: there is a branch {taken}", "Choose another name with --branch."
+            )
         self.tell(f"fetching {base}")
         scratch.fetch(url, list(heads.values()), list(heads))
         tip = heads.get(wish.branch, "")
@@ -115,6 +120,10 @@ class Bot:
         if not scratch.changes(heads[base], tree):
             return Outcome(Operation.NOTHING, _nothing(report, current), wish.branch, base, request=current)
         is_there = bool(tip) and commits.is_same_change(tip, parent, heads[base], tree)
+        if is_there and current is None:  # whatever became of the branch, a new request begins at the base as it is
+            is_there = parent == heads[base]
+        elif is_there:
+            is_there = history.holds(git, url, base=base, tip=heads[base], branch=wish.branch, commit=parent)
         commit, on = tip, parent
         if not is_there:
             on = heads[base]
@@ -219,6 +228,12 @@ def _nothing(report: dict[str, Any], current: Request | None) -> str:
     if failed:
         said += f", and {failed} {'file' if failed == 1 else 'files'} could not be worked on"
     return f"{said}; request {current.number} is open and may be closed" if current else said
+
+
+def _above(branch: str) -> list[str]:
+    """The names that no branch may have besides this one: git keeps branches as files in folders."""
+    parts = branch.split("/")
+    return ["/".join(parts[:number]) for number in range(1, len(parts))]
 
 
 def _check_name(git: Git, name: str) -> None:
