@@ -88,8 +88,8 @@ class Git:
         self._secret = secret
         self._tell = tell
         config = dict(_OURS)
-        if urlsplit(place.root).scheme == "http":  # to this machine itself: `remotes` sees to that
-            config["protocol.http.allow"] = "always"
+        if urlsplit(place.root).scheme == "http":  # to this machine itself, `remotes` sees to that: by no proxy
+            config |= {"protocol.http.allow": "always", "http.proxy": ""}
         self._options = [word for key, value in config.items() for word in ("-c", f"{key}={value}")]
         self._scope = f"{place.root}/"
 

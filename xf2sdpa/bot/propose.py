@@ -85,6 +85,8 @@ class Bot:
                 "It needs the right to write contents and pull requests. A workflow of a fork never has it.",
             )
         base = self.wish.base or repository.default_branch
+        if not base:
+            raise BotError(f"{name} has no default branch: is it empty?", "Name the base with --base.")
         if base == self.wish.branch:
             raise BotError(f"{base} is the base: the request needs a branch of its own", "Name it with --branch.")
         return base

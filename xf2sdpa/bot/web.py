@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from time import sleep
 from time import time as now
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from xf2sdpa import __version__
 from xf2sdpa.bot.model import BotError
@@ -87,7 +87,9 @@ class Client:
         self._secret = secret
         self._tell = tell
         self._patience = PATIENCE
-        self._open = urllib.request.build_opener(_NoRedirects()).open
+        # Plain http is for this machine itself: a proxy, which the environment may name, would be somebody else.
+        proxies = [urllib.request.ProxyHandler({})] if urlsplit(api).scheme == "http" else []
+        self._open = urllib.request.build_opener(_NoRedirects(), *proxies).open
 
     def get(self, path: str, **query: str | int) -> Any:
         """What is at a path.
@@ -179,11 +181,11 @@ class Client:
         if answer.code not in (403, 429):
             return None
         after = answer.headers.get("Retry-After", "")
-        if after.isdigit():
+        if _is_number(after):
             return float(after)
         for kind in ("X-RateLimit", "RateLimit"):
             reset = answer.headers.get(f"{kind}-Reset", "")
-            if answer.headers.get(f"{kind}-Remaining") == "0" and reset.isdigit():
+            if answer.headers.get(f"{kind}-Remaining") == "0" and _is_number(reset):
                 return max(0.0, float(reset) - now()) + 1
         return 60.0 if answer.code == 429 else None
 
@@ -197,6 +199,11 @@ class Client:
         self._patience -= max(1.0, seconds)
         self._tell(f"waiting {seconds:.0f} s for the forge's rate limit")
         sleep(seconds)
+
+
+def _is_number(said: str) -> bool:
+    """Whether a header is a number of seconds that can be: `isdigit` alone takes a superscript for one."""
+    return said.isascii() and said.isdigit() and len(said) < 16
 
 
 def _sentences(told: Any, depth: int = 4) -> list[str]:
