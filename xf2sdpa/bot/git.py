@@ -9,8 +9,9 @@ name, and is told of the token in its environment, where only the user's own pro
 from __future__ import annotations
 
 import os
+import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 from xf2sdpa.bot.model import BotError
 from xf2sdpa.bot.remotes import Place
 from xf2sdpa.bot.secret import Secret
+from xf2sdpa.bot.web import pause
 from xf2sdpa.files.plain import plain
 
 _LET_IN = frozenset(
@@ -56,6 +58,11 @@ _OURS = {
 }
 _OLDEST = (2, 31)
 """Since then configuration can be handed over in the environment."""
+_STATUS = re.compile(r"returned error: (\d{3})")
+_LOST = re.compile(
+    r"RPC failed|hung up|early EOF|unexpected disconnect|Empty reply|timed out|reset by peer|Recv failure"
+    r"|Failed to connect|Couldn't connect|Could not resolve"
+)
 _HEARTBEAT = 15
 """Seconds after which it is told that git still works."""
 
@@ -125,9 +132,20 @@ class Git:
             with_keys: whether it signs, and so needs the user's keys.
 
         Raises:
-            GitError: it fails; what it says is in there.
+            GitError: it fails, after it was tried again where that may help; what it says is in there.
         """
         environment = self._environment(to_forge=to_forge, with_keys=with_keys) | dict(extra or {})
+        number = 0
+        while True:
+            try:
+                return self._once(arguments, data, environment, doing)
+            except GitError as error:
+                if not (to_forge and _may_pass(error.said) and pause(number)):
+                    raise
+                self._tell(f"{error.message}; trying again")
+            number += 1
+
+    def _once(self, arguments: Sequence[str], data: bytes, environment: Mapping[str, str], doing: str) -> bytes:
         command = ["git", *self._options, *arguments]
         # A file, no pipe: where `communicate` is asked a second time, it no longer feeds a pipe (seen in Python 3.11).
         with TemporaryFile() as given:
@@ -168,7 +186,7 @@ class Git:
     def _environment(self, *, to_forge: bool, with_keys: bool) -> dict[str, str]:
         let_in = _LET_IN | _FOR_KEYS if with_keys else _LET_IN
         kept = {name: value for name, value in os.environ.items() if name in let_in}
-        kept.setdefault("HOME", str(self.folder))
+        kept.setdefault("HOME", str(self.folder / ".git"))  # where no file of the repository can be
         kept |= {
             "LC_ALL": "C",
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -192,6 +210,12 @@ class Git:
     def _shown(self, text: str) -> str:
         hidden = self._secret.hidden_in(text) if self._secret else text
         return "\n".join(map(plain, hidden.splitlines()))
+
+
+def _may_pass(said: str) -> bool:
+    """Whether git failed as the forge did, or the way to it; a push has its lease, so it is never made twice."""
+    status = _STATUS.search(said)
+    return status[1] == "429" or status[1] >= "500" if status else bool(_LOST.search(said))
 
 
 def _first(said: str) -> str:

@@ -20,7 +20,7 @@ from xf2sdpa.bot.remotes import Place
 from xf2sdpa.bot.rewriting import rewritten
 from xf2sdpa.bot.scratch import Scratch
 from xf2sdpa.bot.secret import Secret
-from xf2sdpa.bot.web import Client, ForgeError
+from xf2sdpa.bot.web import ForgeError, pause
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,6 @@ class Bot:
     Attributes:
         place: the repository.
         forge: its forge.
-        client: what the forge is talked to by.
         secret: the token; None is enough for --dry-run on what is public.
         wish: the options.
         own: the command line that makes this run, for the request's text.
@@ -40,7 +39,6 @@ class Bot:
 
     place: Place
     forge: Forge
-    client: Client
     secret: Secret | None
     wish: Wish
     own: Sequence[str]
@@ -173,7 +171,7 @@ class Bot:
                     found = [request for request in self.forge.requests(new.branch) if request.state is State.OPEN]
                     if found:
                         return found[0]
-                if not (error.is_unsure and self.client.pause(tries)):
+                if not (error.is_unsure and pause(tries)):
                     raise
                 tries += 1
 

@@ -38,6 +38,14 @@ _ADVICE = {
 }
 
 
+def pause(number: int) -> bool:
+    """Wait before trying again; False if it was tried often enough."""
+    if number >= len(PAUSES):
+        return False
+    sleep(PAUSES[number])
+    return True
+
+
 class ForgeError(BotError):
     """What a forge answered instead of doing it.
 
@@ -107,13 +115,6 @@ class Client:
         """Change what is at a path, by PATCH or PUT."""
         return self._made(method, path, body, again=True)
 
-    def pause(self, number: int) -> bool:
-        """Wait before trying again; False if it was tried often enough."""
-        if number >= len(PAUSES):
-            return False
-        sleep(PAUSES[number])
-        return True
-
     def _made(self, method: str, path: str, body: Mapping[str, Any] | None, *, again: bool) -> Any:
         number = 0
         while True:
@@ -126,11 +127,11 @@ class Client:
                 if wait is not None:
                     self._wait_for_the_limit(wait, error)
                     continue
-                if not (again and error.status >= 500 and self.pause(number)):
+                if not (again and error.status >= 500 and pause(number)):
                     raise error from None
             except (OSError, http.client.HTTPException) as failure:
                 error = ForgeError(f"{method} {self._shown(path)}: no answer: {self._shown(str(failure))}", 0)
-                if not (again and self.pause(number)):
+                if not (again and pause(number)):
                     raise error from None
             number += 1
             self._tell(f"{error.message}; trying again")
