@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.bot.conftest import AUTHOR, Bot
+from tests.bot.doubles.github import LONGEST
 from tests.bot.host import TOKEN, Fault, Host
 from tests.bot.repositories import Pull, commit
 from tests.run.commands import COMPAT, EXACT, EXACT_AFTER, LEFT, PLAIN
 from xf2sdpa.bot import git, propose
+from xf2sdpa.bot.body import BEGIN, END
 from xf2sdpa.bot.model import BRANCH, TITLE
 
 SLUG = "owner/name"
@@ -162,6 +164,39 @@ def test_words_of_a_person_stay_in_the_text(host: Host, bot: Bot) -> None:
     assert pull.body == "All mine."
 
 
+@pytest.mark.parametrize("words", [20_000, 58_000])
+def test_long_words_of_a_person_leave_less_room_for_ours(host: Host, bot: Bot, words: int) -> None:
+    repo = host.seed(SLUG, FILES)
+    bot.run(SLUG)
+    pull = repo.pulls[0]
+    pull.body = f"{'Ada. ' * (words // 5)}{pull.body}\nAda: thanks."
+    assert len(pull.body) <= LONGEST, "what a person was able to save"
+    commit(repo, "main", {f"src/{'long_' * 20}{number}.py": EXACT for number in range(150)})
+    told = bot.run(SLUG)
+    assert (told.status, told.said["operation"]) == (0, "updated"), told.err
+    assert len(pull.body) <= LONGEST
+    assert pull.body.startswith("Ada. Ada. ")
+    assert pull.body.endswith("-->\nAda: thanks.")
+    assert pull.body.count("<!-- xf2sdpa: ") == 2
+    assert "**151 call sites**" in pull.body
+    assert "Not shown here, for the length: " in pull.body
+    assert bot.run(SLUG).said["operation"] == "unchanged"
+
+
+def test_words_of_a_person_that_leave_no_room_at_all(host: Host, bot: Bot) -> None:
+    repo = host.seed(SLUG, FILES)
+    bot.run(SLUG)
+    pull = repo.pulls[0]
+    pull.body = f"{'x' * 63_000}{BEGIN}\nshort\n{END}"
+    before = pull.body
+    commit(repo, "main", {"src/more.py": EXACT})
+    told = bot.run(SLUG)
+    assert (told.status, told.said["operation"], pull.body) == (0, "updated", before), told.err
+    assert "the request's text was not brought up to date: what people wrote leaves no room" in told.err
+    assert told.said["warnings"] == [line.partition("warning: ")[2] for line in told.err.splitlines() if "warn" in line]
+    assert bot.run(SLUG, "--dry-run").status == 0
+
+
 def test_where_nothing_is_to_be_done_nothing_is_opened(host: Host, bot: Bot) -> None:
     repo = host.seed(SLUG, {"plain.py": PLAIN, "left.py": LEFT})
     told = bot.run(SLUG)
@@ -278,6 +313,32 @@ def test_a_protected_branch(host: Host, bot: Bot) -> None:
     assert f"{BRANCH} is protected" in told.err
     assert "GH006" in told.err
     assert repo.pulls == []
+
+
+@pytest.mark.parametrize(
+    ("said", "told_as"),
+    [
+        ("GitLab: You are not allowed to push code to protected branches on this project.", "is protected"),
+        ("Gitea: Not allowed to push to protected branch xf2sdpa/torch-sdpa", "is protected"),
+        ("Forgejo: branch xf2sdpa/torch-sdpa is protected from force push", "is protected"),
+        ("error: GH013: Repository rule violations found for refs/heads/x.", "is protected"),
+        ("refusing to allow a GitHub App to create a workflow without `workflows` permission", "change workflows"),
+        ("refusing to allow an OAuth App to update workflow `x.yml` without `workflow` scope", "change workflows"),
+        ("fatal: you are out of space", "was not taken: fatal: you are out of space"),
+        ("\x1b[31m::error::\u202e" + "x" * 1000, "was not taken: \\x1b[31m::error::"),
+    ],
+)
+def test_a_push_that_the_forge_refuses(host: Host, bot: Bot, said: str, told_as: str) -> None:
+    repo = host.seed(SLUG, FILES)
+    hook = repo.path / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 1\n")
+    hook.chmod(0o755)
+    told = bot.run(SLUG)
+    assert told.status == 2
+    assert told_as in told.err
+    assert "\x1b" not in told.err
+    assert not [line for line in told.err.splitlines() if line.startswith("::") or len(line) > 600]
 
 
 def test_git_refuses_where_the_api_does_not(host: Host, bot: Bot) -> None:

@@ -20,6 +20,8 @@ from xf2sdpa.report.shown import plain_code
 BEGIN = "<!-- xf2sdpa: begin; what stands outside of these two lines is kept -->"
 END = "<!-- xf2sdpa: end -->"
 _ELSEWHERE = "`xf2sdpa rewrite --diff .` on the base branch lists all."
+LEAST = 4_000
+"""Characters that a text must have room for, to say anything."""
 _SHORT = 160
 """Characters of an expression in the table."""
 _LISTED = 60
@@ -95,6 +97,11 @@ def merged(old: str, new: str) -> str:
     if begin < 0 or end < begin:
         return old
     return old[:begin] + new + old[end + len(END) :]
+
+
+def kept(old: str) -> int:
+    """How many characters of a request's text are a person's."""
+    return len(merged(old, ""))
 
 
 def _why(report: dict[str, Any]) -> str:

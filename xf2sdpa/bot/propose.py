@@ -130,7 +130,7 @@ class Bot:
             identity = wish.identity or Identity("xf2sdpa", "xf2sdpa@localhost")
             commit = commits.make(tree, on, message(wish, identity, report), identity, wish.signing)
         material = body.Material(report, self.place, on, scratch.naming(tree, "xformers"), wish, self.own)
-        text = body.render(material, self.forge.limit)
+        text = self._text(material, current)
         outcome = Outcome(Operation.UNCHANGED, "the request says it all already", wish.branch, base, commit, current)
         if wish.dry_run:
             outcome.operation = Operation.PLANNED
@@ -144,6 +144,11 @@ class Bot:
         self._ask(outcome, text)
         return outcome
 
+    def _text(self, material: body.Material, current: Request | None) -> str:
+        """The text, as long as what people wrote into the request leaves room for; empty if it leaves none."""
+        room = self.forge.most - (body.kept(_with(current, "")) if current else 0)
+        return body.render(material, min(room, self.forge.limit)) if room >= body.LEAST else ""
+
     def _ask(self, outcome: Outcome, text: str) -> None:
         """Open the request, or give the open one its new text."""
         if outcome.request is None:
@@ -154,8 +159,12 @@ class Bot:
             outcome.operation, outcome.reason = Operation.CREATED, "the request was opened"
             self._decorate(outcome)
             return
-        wanted = body.merged(outcome.request.body.replace("\r\n", "\n"), text)
-        if wanted != outcome.request.body.replace("\r\n", "\n"):
+        if not text:
+            said = "the request's text was not brought up to date: what people wrote leaves no room"
+            outcome.warnings.append(said)
+            return
+        wanted = _with(outcome.request, text)
+        if wanted != _with(outcome.request, ""):
             self.forge.rewrite_body(outcome.request, wanted)
             if outcome.operation is Operation.UNCHANGED:
                 outcome.operation, outcome.reason = Operation.UPDATED, "the request's text was brought up to date"
@@ -205,9 +214,15 @@ class Bot:
         sections = {
             "the commit": made,
             "the diff": scratch.difference(f"{outcome.commit}^", outcome.commit),
-            "the text": body.merged(request.body, text) if request else text,
+            "the text": _with(request, text) if request else text,
         }
         return "\n".join([*lines, *(f"\n--- {name} ---\n{shown.rstrip()}" for name, shown in sections.items())]) + "\n"
+
+
+def _with(request: Request, text: str) -> str:
+    """The whole text of a request, with ours in it; as it is, if there is none of ours."""
+    old = request.body.replace("\r\n", "\n")  # as a browser sends it
+    return body.merged(old, text) if text else old
 
 
 def message(wish: Wish, identity: Identity, report: dict[str, Any]) -> str:

@@ -30,7 +30,9 @@ class Forge(Protocol):
     """
 
     limit: int
-    """The most characters that a request's body may have."""
+    """The most characters that a text of ours may have."""
+    most: int
+    """The most characters that a request's body may have, with what people wrote into it."""
 
     def repository(self) -> Repository:
         """What the repository is, and what the token may do with it."""

@@ -15,6 +15,7 @@ class GitHubLike:
     """A repository below `/repos/`, whose requests are pulls."""
 
     limit = 60_000
+    most = 65_000
     """GitHub takes 65,536 characters, which it counts in a way of its own."""
 
     def __init__(self, client: Client, slug: str) -> None:

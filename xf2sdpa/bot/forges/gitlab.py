@@ -25,7 +25,9 @@ def headers(token: str) -> dict[str, str]:
 class GitLab:
     """A project on GitLab."""
 
-    limit = 200_000  # of 1,048,576; nobody reads more
+    limit = 200_000  # nobody reads more
+    most = 1_000_000
+    """GitLab takes 1,048,576 characters."""
 
     def __init__(self, client: Client, slug: str) -> None:
         self._client = client
