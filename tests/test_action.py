@@ -183,17 +183,56 @@ def test_what_is_uploaded(runner: Runner) -> None:
     assert all("partialFingerprints" in result for result in run["results"]), "else its own step must make them"
 
 
-def workflows() -> list[dict[str, Any]]:
-    """The workflows that docs/hook.md shows."""
-    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/hook.md").read_text(), re.MULTILINE | re.DOTALL)
+def workflows(file: str = "docs/hook.md") -> list[dict[Any, Any]]:
+    """The workflows that a page shows."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / file).read_text(), re.MULTILINE | re.DOTALL)
     return [read for read in map(yaml.safe_load, blocks) if "jobs" in read]
+
+
+def ours(mode: str, file: str = "docs/hook.md") -> dict[str, str]:
+    """What a page tells to paste for our step, by its mode."""
+    (step,) = (
+        step
+        for flow in workflows(file)
+        for job in flow["jobs"].values()
+        for step in job["steps"]
+        if step.get("uses", "").startswith("OWNER/NAME@") and step.get("with", {}).get("mode", "check") == mode
+    )
+    return {key.replace("-", "_"): value for key, value in step.get("with", {}).items()}
+
+
+def test_the_check_that_the_page_shows(runner: Runner) -> None:
+    (runner.project / "src").mkdir()
+    (runner.project / "src" / "left.py").write_text(LEFT)
+    done = runner.run("Check", **ours("check"))
+    assert done.returncode == 1, done.stdout
+    assert "::warning title=xf2sdpa (XF208),file=src/left.py,line=5," in done.stdout, "--strict"
+    assert "file=model.py" not in done.stdout, "only src"
+
+
+def test_the_fix_that_the_page_shows(runner: Runner, forge: Host) -> None:
+    repo = forge.seed(SLUG, {"src/model.py": EXACT})
+    done = runner.run("Open a pull request", token=TOKEN, **ours("fix"))
+    assert done.returncode == 0, done.stdout
+    (pull,) = repo.pulls
+    assert (pull.draft, pull.labels) == (True, ["torch"])
+
+
+def test_the_check_that_readme_shows(runner: Runner) -> None:
+    done = runner.run("Check", **ours("check", "README.md"))
+    assert done.returncode == 1, done.stdout
+    assert "::warning title=xf2sdpa (XF101),file=model.py,line=7," in done.stdout
+    assert runner.summary.startswith("### xf2sdpa\n\n")
+    (flow,) = workflows("README.md")
+    assert flow["permissions"] == {"contents": "read"}
+    assert flow[True] == "pull_request", "what YAML makes of `on`"
 
 
 def test_what_the_page_shows_fits_the_action() -> None:
     uses = [step for flow in workflows() for job in flow["jobs"].values() for step in job["steps"]]
-    ours = [step for step in uses if step["uses"].startswith("OWNER/NAME@")]
-    assert [step["with"]["mode"] for step in ours] == ["check", "fix"]
-    assert all(step["with"].keys() <= action()["inputs"].keys() for step in ours)
+    shown = [step for step in uses if step["uses"].startswith("OWNER/NAME@")]
+    assert [step["with"]["mode"] for step in shown] == ["check", "fix"]
+    assert all(step["with"].keys() <= action()["inputs"].keys() for step in shown)
     permissions = [flow["permissions"] for flow in workflows()]
     assert permissions[0]["security-events"] == "write"
     assert permissions[1] == {"contents": "write", "pull-requests": "write"}
@@ -295,6 +334,16 @@ def test_a_fix_opens_a_pull_request_and_then_leaves_it(runner: Runner, forge: Ho
     (runner.folder / "output").unlink()
     done = runner.run("Open a pull request", **inputs)
     assert (done.returncode, runner.outputs["operation"], len(repo.pulls)) == (0, "unchanged", 1)
+
+
+@pytest.mark.parametrize("name", ["GITEA_ACTIONS", "FORGEJO_ACTIONS"])
+def test_a_fix_on_the_runner_of_another_forge(runner: Runner, forge: Host, name: str) -> None:
+    """Gitea's and Forgejo's runners set GitHub's variables, and one of their own."""
+    repo = forge.seed(SLUG, {"src/model.py": EXACT})
+    runner.environment |= {name: "true", "GITHUB_API_URL": f"{forge.base}/api/v1"}
+    done = runner.run("Open a pull request", token=TOKEN)
+    assert (done.returncode, len(repo.pulls)) == (0, 1), done.stdout
+    assert all(path.startswith("/api/v1/") for path in forge.asked("POST"))
 
 
 def test_a_dry_run_opens_nothing(runner: Runner, forge: Host) -> None:
