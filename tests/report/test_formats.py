@@ -15,6 +15,7 @@ from lxml import etree
 
 from tests.cases import all_cases
 from tests.run.commands import ASSUMED, BROKEN, COMPAT, EXACT, EXACT_AFTER, LEFT, PLAIN, rewrite, write
+from xf2sdpa.report import sarif
 from xf2sdpa.report.changes import hunks, split_lines, widened
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -258,6 +259,19 @@ def test_levels(folder: Path) -> None:
     assert found["left", "XF208"] == "minor"
     (folder / "exact.py").write_text(EXACT.replace(".reshape(b, n, -1)", "  # xf2sdpa: ignore"))
     assert {p["severity"] for p in report("gitlab", "--check", "exact.py")} == {"info"}, "somebody asked to leave it"
+
+
+def test_no_more_results_than_code_scanning_takes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (whole,) = report("sarif", "--check", ".")["runs"]
+    assert "invocations" not in whole
+    assert len(whole["results"]) > 3
+    monkeypatch.setattr(sarif, "MOST", 2)
+    (run,) = report("sarif", "--check", ".")["runs"]
+    assert [result["ruleId"] for result in run["results"]] == [r["ruleId"] for r in whole["results"][:2]]
+    assert run["results"][0]["level"] == "error", "the worst first"
+    (told,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert f"{len(whole['results']) - 2} more results" in told["message"]["text"]
+    assert {rule["id"] for rule in run["tool"]["driver"]["rules"]} == {result["ruleId"] for result in run["results"]}
 
 
 def test_junit_counts(folder: Path) -> None:
