@@ -12,7 +12,10 @@ from tests.bot.conftest import Bot
 from tests.bot.host import Host
 from tests.bot.repositories import CLEAN, commit
 from tests.run.commands import EXACT
-from xf2sdpa.bot.model import BRANCH
+from xf2sdpa.bot.git import Git
+from xf2sdpa.bot.model import BRANCH, BotError
+from xf2sdpa.bot.remotes import place_of
+from xf2sdpa.bot.scratch import Scratch
 
 SLUG = "owner/name"
 
@@ -86,3 +89,12 @@ def test_modes_stay_modes(host: Host, bot: Bot) -> None:
     repo.git("update-ref", "refs/heads/main", repo.git("commit-tree", repo.git("write-tree", **index), "-m", "x"))
     bot.run(SLUG)
     assert repo.git("ls-tree", BRANCH, "run.py").startswith("100755")
+
+
+@pytest.mark.parametrize("name", ["/x.py", "../x.py", "./x.py", "a//x.py", "a/../x.py"])
+def test_a_new_file_is_never_passed_over(tmp_path: Path, name: str) -> None:
+    """Git leaves out a name that it does not like, and says so only to a person."""
+    ours = Git(tmp_path, place_of("https://github.com/owner/name", {}), None, [].append)
+    ours.init()
+    with pytest.raises(BotError, match="would be new"):
+        Scratch(ours).tree([name])

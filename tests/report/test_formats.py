@@ -357,6 +357,23 @@ def test_a_diff_is_applied_by_others(folder: Path, tool: list[str]) -> None:
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == applied
 
 
+def test_configured_paths_are_told_as_seen_from_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those that are typed are: a diff with names from the root of the disk is of no use to anybody."""
+    (folder / "src" / "deep").mkdir(parents=True)
+    (folder / "src" / "m.py").write_text(EXACT)
+    (folder / "pyproject.toml").write_text('[tool.xf2sdpa]\npaths = ["src"]\n')
+    for place, seen in ((folder, "src/m.py"), (folder / "src", "m.py"), (folder / "src" / "deep", "../m.py")):
+        monkeypatch.chdir(place)
+        told = json.loads(rewrite("--check", "--output-format", "json").stdout)
+        assert [file["path"] for file in told["files"]] == [seen]
+        assert rewrite("--check").stdout.startswith(f"{seen}:7:12: XF101")
+        assert rewrite("--show-files").stdout == f"{seen}\n"
+    monkeypatch.chdir(folder)
+    (folder / "all.diff").write_text(rewrite("--check", "--output-format", "diff").stdout)
+    subprocess.run(["git", "apply", "all.diff"], check=True)
+    assert (folder / "src" / "m.py").read_text() == EXACT_AFTER
+
+
 # -- names of other people's making ---------------------------------------------------------------------
 
 

@@ -54,6 +54,7 @@ class Material:
         naming: files that still name xformers, with how many lines.
         wish: the options.
         own: what a person types to run the bot again, save for what follows `--`.
+        words: options and paths of the rewrite.
     """
 
     report: dict[str, Any]
@@ -62,6 +63,7 @@ class Material:
     naming: Sequence[tuple[str, int]]
     wish: Wish
     own: Sequence[str]
+    words: Sequence[str] = (".",)
 
 
 def render(material: Material, limit: int) -> str:
@@ -296,7 +298,7 @@ def _how(material: Material) -> str:
     """How to run it again, undo it, and be left alone."""
     tail = ["--", *material.wish.arguments] if material.wish.arguments else []
     again = " ".join(shlex.quote(word) for word in [*material.own, *tail])
-    alone = " ".join(shlex.quote(word) for word in ["xf2sdpa", "rewrite", *(material.wish.arguments or ["."])])
+    alone = " ".join(shlex.quote(word) for word in ["xf2sdpa", "rewrite", *material.words])
     return f"""
 ### Run again, undo, ignore
 

@@ -17,7 +17,7 @@ from xf2sdpa.bot.forges.base import Forge, NewRequest
 from xf2sdpa.bot.git import Git
 from xf2sdpa.bot.model import BotError, Identity, Operation, Outcome, Repository, Request, State, Wish
 from xf2sdpa.bot.remotes import Place
-from xf2sdpa.bot.rewriting import rewritten
+from xf2sdpa.bot.rewriting import rewritten, words_for
 from xf2sdpa.bot.scratch import Scratch
 from xf2sdpa.bot.secret import Secret
 from xf2sdpa.bot.web import ForgeError, pause
@@ -115,7 +115,8 @@ class Bot:
 
         scratch.lay_out(heads[base])
         self.tell("rewriting")
-        report = rewritten(self.folder, wish.arguments)
+        words = words_for(self.folder, wish.arguments)
+        report = rewritten(self.folder, words)
         tree = scratch.tree([helper["path"] for helper in report["helpers"] if helper["new"]])
         if not scratch.changes(heads[base], tree):
             return Outcome(Operation.NOTHING, _nothing(report, current), wish.branch, base, request=current)
@@ -129,7 +130,7 @@ class Bot:
             on = heads[base]
             identity = wish.identity or Identity("xf2sdpa", "xf2sdpa@localhost")
             commit = commits.make(tree, on, message(wish, identity, report), identity, wish.signing)
-        material = body.Material(report, self.place, on, scratch.naming(tree, "xformers"), wish, self.own)
+        material = body.Material(report, self.place, on, scratch.naming(tree, "xformers"), wish, self.own, words)
         text = self._text(material, current)
         outcome = Outcome(Operation.UNCHANGED, "the request says it all already", wish.branch, base, commit, current)
         if wish.dry_run:

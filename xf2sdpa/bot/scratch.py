@@ -8,6 +8,7 @@ there at all, and goes into the new tree as it was.
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -128,9 +129,11 @@ class Scratch:
             new: names of files that were made; what else lies in the folder is none of the commit's.
 
         Raises:
-            BotError: a new file would take the place of what was not laid out, such as a link.
+            BotError: a new file would take the place of what was not laid out, such as a link, or is no name in it.
         """
         for name in new:
+            if posixpath.isabs(name) or posixpath.normpath(name) != name:  # git would pass it over in silence
+                raise BotError(f"{name} would be new, and is no name of a file in the repository")
             if not self._is_free(name):
                 raise BotError(f"{name} would be new, but the repository has a link or something else in its place")
         entries = []
