@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,20 @@ def test_a_commit_signed_with_an_ssh_key(host: Host, bot: Bot, tmp_path: Path) -
     assert bot.run(SLUG, "--sign", str(key), "--sign-format", "ssh").said["operation"] == "unchanged"
     commit(repo, "main", {"b.py": EXACT})
     assert bot.run(SLUG, "--sign", str(key), "--sign-format", "ssh").said["operation"] == "updated"
+
+
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="needs gpg")
+def test_a_commit_signed_with_a_gpg_key(host: Host, bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = host.seed(SLUG, {"a.py": EXACT})
+    with tempfile.TemporaryDirectory() as home:  # a short name: gpg-agent listens at a socket in it
+        monkeypatch.setenv("GNUPGHOME", home)
+        gpg = ["gpg", "--batch", "--quiet", "--passphrase", ""]
+        subprocess.run([*gpg, "--quick-generate-key", "A Bot <bot@example.com>", "ed25519"], check=True)
+        told = bot.run(SLUG, "--sign", "bot@example.com")
+        assert told.status == 0, told.err
+        repo.git("verify-commit", BRANCH, GNUPGHOME=home)
+        assert bot.run(SLUG, "--sign", "bot@example.com").said["operation"] == "unchanged"
+        subprocess.run(["gpgconf", "--kill", "all"], check=False)
 
 
 def test_a_key_that_is_not_there(host: Host, bot: Bot, tmp_path: Path) -> None:

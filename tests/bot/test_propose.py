@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.bot.conftest import AUTHOR, Bot
@@ -11,6 +13,7 @@ from tests.bot.repositories import Pull, commit
 from tests.run.commands import COMPAT, EXACT, EXACT_AFTER, LEFT, PLAIN
 from xf2sdpa.bot import git, propose
 from xf2sdpa.bot.body import BEGIN, END
+from xf2sdpa.bot.forges.base import NewRequest
 from xf2sdpa.bot.model import BRANCH, TITLE
 
 SLUG = "owner/name"
@@ -372,14 +375,53 @@ def test_a_server_error_is_tried_again(host: Host, bot: Bot, bare: list[float]) 
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("status", [0, 500])
+@pytest.mark.parametrize("forge", ["github", "gitlab", "gitea"])
 def test_a_request_that_may_have_been_opened_is_not_opened_twice(
-    host: Host, bot: Bot, status: int, after: bool
+    host: Host, forge: str, status: int, after: bool
 ) -> None:
     repo = host.seed(SLUG, FILES)
-    host.faults.append(Fault("POST", r"/pulls$", status, after=after))
-    told = bot.run(SLUG)
+    host.faults.append(Fault("POST", r"/(pulls|merge_requests)$", status, after=after))
+    told = Bot(host, forge).run(SLUG)
     assert (told.status, told.said["operation"], len(repo.pulls)) == (0, "created", 1), told.err
-    assert len([path for path in host.asked("POST") if path.endswith("/pulls")]) == (1 if after else 2)
+    asked = [path for path in host.asked("POST") if path.endswith(("/pulls", "/merge_requests"))]
+    assert len(asked) == (1 if after else 2)
+
+
+@pytest.mark.parametrize("forge", ["github", "gitlab", "gitea"])
+def test_somebody_else_opens_it_first(host: Host, forge: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forge says that there is one already (422, 409): it is found, and no reason to fail."""
+    repo = host.seed(SLUG, FILES)
+    bot = Bot(host, forge)
+    real = propose.Bot._opened
+
+    def late(self: propose.Bot, new: NewRequest) -> object:
+        repo.pulls.append(Pull(1, BRANCH, "main", "of another run", new.body))
+        return real(self, new)
+
+    monkeypatch.setattr(propose.Bot, "_opened", late)
+    told = bot.run(SLUG)
+    assert (told.status, told.said["number"], len(repo.pulls)) == (0, 1, 1), told.err
+
+
+@pytest.mark.parametrize(
+    ("forge", "headers"),
+    [
+        ("gitlab", {"RateLimit-Remaining": "0", "RateLimit-Reset": "{now}"}),
+        ("gitea", {"Retry-After": "3"}),
+        ("github", {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "{now}"}),
+        ("gitlab", {}),
+    ],
+)
+def test_rate_limits_as_each_forge_tells_them(
+    host: Host, bare: list[float], forge: str, headers: dict[str, str]
+) -> None:
+    repo = host.seed(SLUG, FILES)
+    given = {name: value.format(now=int(time.time()) + 20) for name, value in headers.items()}
+    host.faults.append(Fault("GET", r"/(pulls|merge_requests)\?", 429, given, {"message": "slow down"}))
+    assert Bot(host, forge).run(SLUG).said["operation"] == "created"
+    (waited,) = bare
+    assert waited == 3.0 if "Retry-After" in headers else waited == 60.0 if not headers else 10 < waited <= 21
+    assert len(repo.pulls) == 1
 
 
 def test_the_connection_is_lost_after_the_push(host: Host, bot: Bot) -> None:
