@@ -30,7 +30,7 @@ SLUG = "owner/name"
 PACKAGED = ("xf2sdpa", "pyproject.toml", "README.md", "LICENSE")
 NO_NETWORK = ("Could not find a version", "No matching distribution", "Connection", "name resolution", "Max retries")
 UPLOAD_TAKES = {"checkout_path", "sarif_file", "ref", "sha", "token", "matrix", "category", "wait-for-processing"}
-"""The inputs of github/codeql-action/upload-sarif@v3, as its action.yml has them."""
+"""The inputs of github/codeql-action/upload-sarif@v4, as its action.yml has them."""
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("git") is None, reason="needs git"),

@@ -127,6 +127,13 @@ def test_many_repositories(desk: Desk) -> None:
     assert len(desk.repo.pulls) == 1
 
 
+def test_every_block_is_tried() -> None:
+    """Those that the tests above name by a word; the titles of blocks would be one more thing to keep."""
+    source = Path(__file__).read_text("utf-8")
+    words = [word.encode().decode("unicode_escape") for word in re.findall(r'blocks\("\w+", "(.*?)"\)', source)]
+    assert [text for _, text in BLOCKS if not any(word in text for word in words)] == []
+
+
 def test_every_option_is_described() -> None:
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
     assert options - {"--output-format"} <= set(re.findall(r"--[a-z-]+", TEXT))
