@@ -264,6 +264,40 @@ def test_a_check_that_cannot_begin(runner: Runner) -> None:
     assert "No such option" in done.stdout
 
 
+def test_a_check_that_cannot_begin_shows_nothing_of_the_one_before(runner: Runner) -> None:
+    assert runner.run("Check").returncode == 1
+    for file in ("output", "summary"):
+        (runner.folder / file).unlink()
+    done = runner.run("Check", args="--no-such-option")
+    assert (done.returncode, runner.outputs, runner.summary) == (2, {"exit-status": "2"}, "")
+    assert "::warning" not in done.stdout
+
+
+def test_options_for_another_report_do_not_mix_ours_up(runner: Runner) -> None:
+    done = runner.run("Check", args="--output-format diff")
+    assert done.returncode == 1, done.stdout
+    assert "--- a/model.py" in done.stdout
+    checked("sarif", Path(runner.outputs["sarif"]).read_text())
+    assert runner.summary.startswith("### xf2sdpa\n\n")
+    assert "::warning title=xf2sdpa (XF101),file=model.py,line=7," in done.stdout
+
+
+@pytest.mark.parametrize("step", ["Check", "Open a pull request"])
+def test_no_paths_are_those_of_the_configuration(runner: Runner, forge: Host, step: str) -> None:
+    table = '[tool.xf2sdpa]\npaths = ["src"]\n'
+    repo = forge.seed(SLUG, {"src/m.py": EXACT, "model.py": EXACT, "pyproject.toml": table})
+    (runner.project / "src").mkdir()
+    (runner.project / "src" / "m.py").write_text(EXACT)
+    (runner.project / "pyproject.toml").write_text(table)
+    done = runner.run(step, paths="", token=TOKEN)
+    if step == "Check":
+        assert "::warning title=xf2sdpa (XF101),file=src/m.py,line=7," in done.stdout
+        assert "file=model.py" not in done.stdout
+    else:
+        assert done.returncode == 0, done.stdout
+        assert repo.git("diff", "--name-only", "main", BRANCH) == "src/m.py"
+
+
 def test_a_check_that_forbids(runner: Runner) -> None:
     done = runner.run("Check", args="--strict", paths="left.py")
     assert done.returncode == 1

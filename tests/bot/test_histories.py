@@ -13,7 +13,7 @@ import pytest
 from tests.bot.conftest import AUTHOR, ROOT, Bot
 from tests.bot.host import TOKEN, Host
 from tests.bot.repositories import CLEAN, Pull, Repo, commit
-from tests.run.commands import EXACT, PLAIN
+from tests.run.commands import EXACT, LEFT, PLAIN
 from xf2sdpa.bot.model import BRANCH
 
 SLUG = "owner/name"
@@ -68,6 +68,22 @@ def test_a_base_that_went_on(host: Host, bot: Bot, commits: int, filters: str) -
     repo.git("update-ref", "refs/heads/main", merge)
     assert bot.run(SLUG).said["operation"] == "unchanged"
     assert repo.tip(BRANCH) == tip
+
+
+def test_links_lead_to_the_lines_that_the_text_speaks_of(host: Host, bot: Bot) -> None:
+    """The branch may begin at an older commit, where a call that is left stands on another line."""
+    repo = host.seed(SLUG, {**FILES, "left.py": LEFT})
+    bot.run(SLUG)
+    tip, pull = repo.tip(BRANCH), repo.pulls[0]
+    assert f"/blob/{repo.tip('main')}/left.py#L5)" in pull.body
+    commit(repo, "main", {"left.py": f"# One\n# line\n# more.\n{LEFT}"})
+    assert bot.run(SLUG).said["operation"] == "updated"
+    assert (repo.tip(BRANCH), pull.edits) == (tip, 1)
+    assert f"/blob/{repo.tip('main')}/left.py#L8)" in pull.body
+    assert pull.body.count("/blob/") == pull.body.count(f"/blob/{repo.tip('main')}/")
+    commit(repo, "main", {"notes.txt": "x\n"})
+    assert bot.run(SLUG).said["operation"] == "unchanged"
+    assert pull.edits == 1, "another commit alone is no reason to change the text"
 
 
 def test_a_merge_that_was_reverted_while_its_branch_remains(host: Host, bot: Bot) -> None:

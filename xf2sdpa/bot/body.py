@@ -106,6 +106,12 @@ def kept(old: str) -> int:
     return len(merged(old, ""))
 
 
+def linked(old: str) -> str:
+    """The commit that links of a request's text lead to; empty if there is none."""
+    found = re.search(r"/([0-9a-f]{40,64})/", old[max(old.find(BEGIN), 0) :])
+    return found[1] if found else ""
+
+
 def _why(report: dict[str, Any]) -> str:
     totals = report["totals"]
     counts = ", ".join(f"{totals[kind]} {kind}" for kind in _CLASSES if totals[kind])

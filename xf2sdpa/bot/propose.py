@@ -7,7 +7,7 @@ commit, the request by its branch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,16 +95,7 @@ class Bot:
         git.init()
         scratch = Scratch(git)
         commits = Commits(git, scratch, self.place)
-        for name in (base, wish.branch):
-            _check_name(git, name)
-        above = _above(wish.branch)
-        heads = scratch.heads(url, [base, wish.branch, *above])
-        if base not in heads:
-            raise BotError(f"{self.place.slug} has no branch {base}")
-        if taken := next((name for name in above if name in heads), ""):
-            raise BotError(
-                f"{wish.branch} cannot be made: there is a branch {taken}", "Choose another name with --branch."
-            )
+        heads = self._heads(git, scratch, base)
         self.tell(f"fetching {base}")
         scratch.fetch(url, list(heads.values()), list(heads))
         tip = heads.get(wish.branch, "")
@@ -125,13 +116,12 @@ class Bot:
             is_there = parent == heads[base]
         elif is_there:
             is_there = history.holds(git, url, base=base, tip=heads[base], branch=wish.branch, commit=parent)
-        commit, on = tip, parent
+        commit = tip
         if not is_there:
-            on = heads[base]
             identity = wish.identity or Identity("xf2sdpa", "xf2sdpa@localhost")
-            commit = commits.make(tree, on, message(wish, identity, report), identity, wish.signing)
-        material = body.Material(report, self.place, on, scratch.naming(tree, "xformers"), wish, self.own, words)
-        text = self._text(material, current)
+            commit = commits.make(tree, heads[base], message(wish, identity, report), identity, wish.signing)
+        naming = scratch.naming(tree, "xformers")
+        text = self._text(body.Material(report, self.place, heads[base], naming, wish, self.own, words), current)
         outcome = Outcome(Operation.UNCHANGED, "the request says it all already", wish.branch, base, commit, current)
         if wish.dry_run:
             outcome.operation = Operation.PLANNED
@@ -145,10 +135,31 @@ class Bot:
         self._ask(outcome, text)
         return outcome
 
+    def _heads(self, git: Git, scratch: Scratch, base: str) -> dict[str, str]:
+        """The commits that the base is at, and our branch, if there is one."""
+        branch = self.wish.branch
+        for name in (base, branch):
+            _check_name(git, name)
+        above = _above(branch)
+        heads = scratch.heads(self.place.git_url, [base, branch, *above])
+        if base not in heads:
+            raise BotError(f"{self.place.slug} has no branch {base}")
+        if taken := next((name for name in above if name in heads), ""):
+            raise BotError(f"{branch} cannot be made: there is a branch {taken}", "Choose another name with --branch.")
+        return heads
+
     def _text(self, material: body.Material, current: Request | None) -> str:
         """The text, as long as what people wrote into the request leaves room for; empty if it leaves none."""
-        room = self.forge.most - (body.kept(_with(current, "")) if current else 0)
-        return body.render(material, min(room, self.forge.limit)) if room >= body.LEAST else ""
+        old = _with(current, "") if current else ""
+        room = min(self.forge.most - body.kept(old), self.forge.limit)
+        if room < body.LEAST:
+            return ""
+        # Its links lead to a commit of the base: where all else stays as it is, so do they.
+        for commit in (body.linked(old), material.commit):
+            text = body.render(replace(material, commit=commit), room)
+            if current and _with(current, text) == old:
+                break
+        return text
 
     def _ask(self, outcome: Outcome, text: str) -> None:
         """Open the request, or give the open one its new text."""
