@@ -157,3 +157,16 @@ def test_an_odd_time_to_wait_is_none(bare: list[float], after: str) -> None:
     with answering(429, {"Retry-After": after}, b"{}") as (api, _), pytest.raises(ForgeError, match="429"):
         client(api).get("/x")
     assert sum(bare) <= web.PATIENCE
+
+
+def test_an_answer_that_means_harm_is_shown_and_does_nothing(host: Host, bot: Bot) -> None:
+    host.seed("owner/name", {"a.py": EXACT})
+    evil = 'https://x.example/\x1b[31m\n::error::\u202e"><script>'
+    pull = {"number": 1, "html_url": evil, "state": "open", "base": {"ref": "main"}, "body": evil}
+    host.faults.append(Fault("POST", r"/pulls$", 201, document=pull, times=2))
+    for json_too in (True, False):
+        told = bot.run("owner/name", json_too=json_too)
+        assert told.status == 0, told.err
+        assert "\x1b" not in told.out + told.err
+        assert "\u202e" not in told.out + told.err
+        assert not [line for line in (told.out + told.err).splitlines() if line.lstrip().startswith("::")]
