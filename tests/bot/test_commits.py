@@ -13,6 +13,7 @@ from tests.bot.conftest import Bot
 from tests.bot.host import Host
 from tests.bot.repositories import CLEAN, commit
 from tests.run.commands import EXACT
+from xf2sdpa.bot import scratch
 from xf2sdpa.bot.git import Git
 from xf2sdpa.bot.model import BRANCH, BotError
 from xf2sdpa.bot.remotes import place_of
@@ -113,3 +114,10 @@ def test_a_new_file_is_never_passed_over(tmp_path: Path, name: str) -> None:
     ours.init()
     with pytest.raises(BotError, match="would be new"):
         Scratch(ours).tree([name])
+
+
+def test_a_huge_file_stays_as_it_was(host: Host, bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "LARGEST", 1_000)
+    repo = host.seed(SLUG, {"a.py": EXACT, "huge.py": EXACT + "# A line.\n" * 200})
+    assert bot.run(SLUG).status == 0
+    assert repo.git("diff", "--name-only", "main", BRANCH) == "a.py"

@@ -39,6 +39,7 @@ def test_what_is_handed_over_arrives_where_the_wait_is_long(tmp_path: Path, monk
 SHIM = """\
 #!/bin/sh
 for word in "$@"; do printf '%s\\n' "$word" >> '{seen}'; done
+(while [ "$1" = -c ]; do shift 2; done; [ -z "$GIT_CONFIG_COUNT" ] || echo "$1" >> '{told}')
 '{git}' "$@"
 status=$?
 grep -rlaF -e '{token}' -e '{basic}' . >> '{found}' 2> /dev/null
@@ -51,11 +52,11 @@ def test_the_token_is_on_no_command_line_and_in_no_file(
 ) -> None:
     """By a git that writes down what it is told, and looks through the folder that it was told to work in."""
     repo = host.seed(SLUG, {"a.py": EXACT})
-    seen, found = tmp_path / "seen", tmp_path / "found"
+    seen, found, told = tmp_path / "seen", tmp_path / "found", tmp_path / "told"
     folder = tmp_path / "shim"
     folder.mkdir()
     basic = Secret(TOKEN, "x-access-token").basic()
-    text = SHIM.format(git=shutil.which("git"), seen=seen, found=found, token=TOKEN, basic=basic)
+    text = SHIM.format(git=shutil.which("git"), seen=seen, found=found, told=told, token=TOKEN, basic=basic)
     (folder / "git").write_text(text)
     (folder / "git").chmod(0o755)
     (tmp_path / "elsewhere").mkdir()
@@ -68,7 +69,19 @@ def test_the_token_is_on_no_command_line_and_in_no_file(
     assert {"ls-remote", "fetch", "commit-tree", "push"} <= set(words)
     assert not [word for word in words if TOKEN in word or basic in word]
     assert found.read_text() == ""
+    assert set(told.read_text().split()) == {"ls-remote", "fetch", "push"}, "no other command is told of it"
     assert any(basic in heard.get("Authorization", "") for heard in host.heard), "it was used"
+
+
+def test_what_the_other_side_prints_is_told_without_the_token(host: Host, bot: Bot) -> None:
+    repo = host.seed(SLUG, {"a.py": EXACT})
+    hook = repo.path / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\necho 'you are {TOKEN}, {Secret(TOKEN, 'x-access-token').basic()}' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    told = bot.run(SLUG)
+    assert told.status == 2
+    assert "you are ***, ***" in told.err
 
 
 @pytest.mark.parametrize("name", [".netrc", "_netrc"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import importlib
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -178,18 +178,39 @@ def test_from_any_working_copy(host: Host, tmp_path: Path, how: str) -> None:
     assert {file: file.read_bytes() for file in copy.rglob("*") if file.is_file()} == before
 
 
-def test_requests_of_forks_are_none_of_ours(host: Host, bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.bot.doubles import github  # noqa: PLC0415
+OF_A_FORK = {
+    "github": {"head": {"ref": BRANCH, "label": f"somebody:{BRANCH}", "repo": {"full_name": "somebody/name"}}},
+    "gitlab": {"source_project_id": 7},
+    "gitea": {"head": {"label": BRANCH, "ref": BRANCH, "repo_id": 7}},
+}
 
+
+@pytest.mark.parametrize("forge", ["github", "gitlab", "gitea"])
+@pytest.mark.parametrize("state", ["open", "closed"])
+def test_requests_of_forks_are_none_of_ours(
+    host: Host, monkeypatch: pytest.MonkeyPatch, forge: str, state: str
+) -> None:
+    """From a branch of the same name: neither is theirs written to, nor does it keep ours away."""
     repo = host.seed(SLUG, FILES)
-    repo.pulls.append(Pull(1, BRANCH, "main", "from a fork", "", state="closed"))
-    real = github._pull
+    repo.pulls.append(Pull(1, BRANCH, "next", "from a fork", "theirs", state=state))
+    double = importlib.import_module(f"tests.bot.doubles.{forge}")
+    real = double._pull
 
     def of_a_fork(at: Host, of: Repo, pull: Pull) -> dict[str, object]:
-        made = real(at, of, pull)
-        fork = {"ref": BRANCH, "label": f"somebody:{BRANCH}", "repo": {"full_name": "somebody/name"}}
-        return {**made, "head": fork} if pull.number == 1 else made
+        return {**real(at, of, pull), **(OF_A_FORK[forge] if pull.number == 1 else {})}
 
-    monkeypatch.setattr(github, "_pull", of_a_fork)
-    assert bot.run(SLUG).said["operation"] == "created"
-    assert os.environ.get("GITHUB_TOKEN") is None
+    monkeypatch.setattr(double, "_pull", of_a_fork)
+    told = Bot(host, forge).run(SLUG)
+    assert (told.status, told.said["operation"], told.said["number"]) == (0, "created", 2), told.err
+    assert repo.pulls[0].body == "theirs"
+
+
+def test_a_request_that_goes_elsewhere(host: Host, bot: Bot) -> None:
+    repo = host.seed(SLUG, FILES)
+    bot.run(SLUG)
+    commit(repo, "next", FILES)
+    tip, body = repo.tip(BRANCH), repo.pulls[0].body
+    told = bot.run(SLUG, "--base", "next")
+    assert told.status == 2
+    assert f"request 1 from {BRANCH} goes to main, not to next" in told.err
+    assert (repo.tip(BRANCH), repo.pulls[0].body, len(repo.pulls)) == (tip, body, 1)

@@ -51,6 +51,8 @@ def test_on_the_other_forges(host: Host, forge: str) -> None:
     assert (told.status, told.said["operation"], told.said["warnings"]) == (0, "created", []), told.err
     pull = repo.pulls[-1]
     assert (pull.number, pull.draft, pull.labels) == (4, True, ["torch"])
+    (made,) = (body for method, path, body in host.log if method == "POST" and path.endswith(("pulls", "requests")))
+    assert made.get("remove_source_branch") is (True if forge == "gitlab" else None)
     assert pull.reviewers == (["42"] if forge == "gitlab" else ["ada"])
     assert bot.run(slug).said["operation"] == "unchanged"
     commit(repo, "main", {"src/more.py": EXACT})
