@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.bot.conftest import Bot
 from tests.bot.host import TOKEN, Fault, Host
 from tests.bot.repositories import commit
 from tests.run.commands import EXACT
-from xf2sdpa.bot import git
+from xf2sdpa.bot import git, web
 from xf2sdpa.bot.model import BRANCH
 from xf2sdpa.bot.remotes import place_of
 from xf2sdpa.bot.secret import Secret
@@ -159,6 +160,17 @@ def test_a_push_whose_answer_is_lost_is_one_push(host: Host, bot: Bot, after: bo
     told = bot.run(SLUG)
     assert (told.status, told.said["commit"]) == (0, repo.tip(BRANCH)), told.err
     assert repo.git("rev-list", "--count", f"main..{BRANCH}") == "1"
+
+
+def test_a_push_that_arrived_is_one_though_nobody_answers_any_more(
+    host: Host, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = host.seed(SLUG, {"a.py": EXACT})
+    host.faults.append(Fault("POST", "git-receive-pack$", 0, after=True))
+    again = Fault("GET", "service=git-receive-pack", 503)
+    monkeypatch.setattr(web, "sleep", lambda _: host.faults.append(replace(again)))
+    told = bot.run(SLUG)
+    assert (told.status, told.said["operation"], len(repo.pulls)) == (0, "created", 1), told.err
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
