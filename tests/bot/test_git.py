@@ -122,6 +122,25 @@ def test_git_has_no_home_among_the_files(tmp_path: Path, monkeypatch: pytest.Mon
         assert home == tmp_path / ".git", "where no file of a repository can be"
 
 
+@pytest.mark.parametrize(
+    "case", [("git version 2.25.1", "git 2.25 is too old"), ("nonsense", "is too old"), ("", "cannot be run")]
+)
+def test_a_git_that_will_not_do(
+    host: Host, bot: Bot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: tuple[str, str]
+) -> None:
+    said, told_as = case
+    host.seed(SLUG, {"a.py": EXACT})
+    folder = tmp_path / "old"
+    folder.mkdir()
+    if said:
+        (folder / "git").write_text(f"#!/bin/sh\necho {said}\n")
+        (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    told = bot.run(SLUG)
+    assert told.status == 2
+    assert told_as in told.err
+
+
 # -- a forge that fails for a moment --------------------------------------------------------------------
 
 

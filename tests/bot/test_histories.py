@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import pytest
 from tests.bot.conftest import AUTHOR, ROOT, Bot
 from tests.bot.host import TOKEN, Host
 from tests.bot.repositories import CLEAN, Pull, Repo, commit
-from tests.run.commands import EXACT, LEFT, PLAIN
+from tests.run.commands import COMPAT, EXACT, LEFT, PLAIN
 from xf2sdpa.bot.model import BRANCH
 
 SLUG = "owner/name"
@@ -95,6 +96,24 @@ def test_a_merge_that_was_reverted_while_its_branch_remains(host: Host, bot: Bot
     told = bot.run(SLUG)
     assert (told.status, told.said["operation"], told.said["number"]) == (0, "created", 2), told.err
     assert repo.git("rev-parse", f"{BRANCH}^") == repo.tip("main")
+
+
+def test_a_repository_that_names_its_objects_by_sha_256(host: Host, bot: Bot) -> None:
+    repo = host.seed(SLUG, {})
+    shutil.rmtree(repo.path)
+    options = ["--bare", "--object-format=sha256", "--initial-branch=main"]
+    subprocess.run(["git", "init", "-q", *options, str(repo.path)], check=True, env=CLEAN)
+    repo.git("config", "http.receivepack", "true")
+    commit(repo, "main", {**FILES, "package/__init__.py": "", "package/compat.py": COMPAT})
+    told = bot.run(SLUG)
+    assert (told.status, told.said["operation"], len(told.said["commit"])) == (0, "created", 64), told.err
+    for number in range(4):
+        commit(repo, "main", {f"notes{number}.txt": "x\n"})
+    assert bot.run(SLUG).said["operation"] == "unchanged"
+    commit(repo, "main", {"src/more.py": EXACT})
+    assert bot.run(SLUG).said["operation"] == "updated"
+    names = repo.git("diff", "--name-only", "main", BRANCH).split()
+    assert names == ["package/_attention_compat.py", "package/compat.py", "src/model.py", "src/more.py"]
 
 
 def test_a_squash_whose_branch_remains(host: Host, bot: Bot) -> None:

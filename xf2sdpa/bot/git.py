@@ -63,6 +63,8 @@ _LOST = re.compile(
     r"RPC failed|hung up|early EOF|unexpected disconnect|Empty reply|timed out|reset by peer|Recv failure"
     r"|Failed to connect|Couldn't connect|Could not resolve"
 )
+_SHA256 = 64
+"""Digits of a name by SHA-256; most repositories have SHA-1, and names of 40."""
 _HEARTBEAT = 15
 """Seconds after which it is told that git still works."""
 
@@ -100,8 +102,8 @@ class Git:
         self._options = [word for key, value in config.items() for word in ("-c", f"{key}={value}")]
         self._scope = f"{place.root}/"
 
-    def init(self) -> None:
-        """Make the repository.
+    def check(self) -> None:
+        """See to it that git can do this.
 
         Raises:
             BotError: git is absent or too old.
@@ -110,7 +112,12 @@ class Git:
         numbers = [int(part) for part in told[2].split(".")[:2] if part.isdigit()] if len(told) > 2 else []
         if tuple(numbers) < _OLDEST:
             raise BotError(f"git {'.'.join(map(str, numbers))} is too old", f"It takes {_OLDEST[0]}.{_OLDEST[1]}.")
-        self.run("init", "--quiet", "--template=", "--initial-branch=base")
+
+    def init(self, like: str = "", *, bare: bool = False, extra: Mapping[str, str] | None = None) -> None:
+        """Make a repository; it names its objects as the one that a commit is from, if one is given."""
+        options = ["--object-format=sha256"] if len(like) == _SHA256 else []
+        options += ["--bare"] if bare else ["--initial-branch=base"]
+        self.run("init", "--quiet", "--template=", *options, extra=extra)
 
     def run(
         self,

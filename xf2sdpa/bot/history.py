@@ -32,7 +32,7 @@ def holds(git: Git, url: str, *, base: str, tip: str, branch: str, commit: str) 
     options = ["--quiet", f"--shallow-exclude=refs/heads/{branch}", "--filter=tree:0", "--no-tags"]
     options += ["--no-write-fetch-head", "--no-recurse-submodules"]
     try:
-        git.run("init", "--quiet", "--bare", "--template=", extra=place)
+        git.init(tip, bare=True, extra=place)
         wanted = f"+refs/heads/{base}:refs/base"
         git.run("fetch", *options, "--", url, wanted, extra=place, to_forge=True, doing="fetching the base's history")
         listed = git.run("rev-list", "refs/base", extra=place)

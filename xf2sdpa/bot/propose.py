@@ -92,10 +92,11 @@ class Bot:
     def _worked(self, base: str, current: Request | None) -> Outcome:
         wish, url = self.wish, self.place.git_url
         git = Git(self.folder, self.place, self.secret, self.tell)
-        git.init()
+        git.check()
         scratch = Scratch(git)
         commits = Commits(git, scratch, self.place)
         heads = self._heads(git, scratch, base)
+        git.init(heads[base])
         self.tell(f"fetching {base}")
         scratch.fetch(url, list(heads.values()), list(heads))
         tip = heads.get(wish.branch, "")

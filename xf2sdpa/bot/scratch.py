@@ -41,6 +41,8 @@ class Scratch:
         self._git = git
         self._folder = git.folder
         self._laid: dict[str, _Laid] = {}
+        self._none = ""
+        """The name of no object, as long as names are there."""
         self._others: set[str] = set()
         """Names of the commit that were not laid out: links, submodules, huge files."""
 
@@ -74,6 +76,7 @@ class Scratch:
             BotError: the commit has names that git does not allow.
         """
         self._git.run("read-tree", commit)
+        self._none = "0" * len(commit)
         part: list[tuple[str, str, str]] = []
         room = _AT_ONCE
         for mode, sha, name, size in self._rows(commit):
@@ -140,7 +143,7 @@ class Scratch:
         for name, laid in self._laid.items():
             path = self._folder / name
             if not path.is_file():
-                entries.append(f"0 {'0' * 40}\t{name}")
+                entries.append(f"0 {self._none}\t{name}")
             elif _laid(path, laid.mode) != laid:
                 entries.append(f"{laid.mode} {self._stored(path)}\t{name}")
         entries += [f"100644 {self._stored(self._folder / name)}\t{name}" for name in new]
