@@ -17,8 +17,10 @@ import jsonschema
 import pytest
 
 from tests.bot.host import TOKEN, Host, serving
+from tests.bot.repositories import Pull, commit
 from tests.report.test_formats import checked
 from tests.run.commands import COMPAT, EXACT, LEFT, PLAIN
+from xf2sdpa.bot.model import BRANCH
 
 yaml = pytest.importorskip("yaml")
 
@@ -28,7 +30,7 @@ SLUG = "owner/name"
 PACKAGED = ("xf2sdpa", "pyproject.toml", "README.md", "LICENSE")
 NO_NETWORK = ("Could not find a version", "No matching distribution", "Connection", "name resolution", "Max retries")
 UPLOAD_TAKES = {"checkout_path", "sarif_file", "ref", "sha", "token", "matrix", "category", "wait-for-processing"}
-"""The inputs of github/codeql-action/upload-sarif@v3, as its action.yml has them."""
+"""The inputs of github/codeql-action/upload-sarif@v4, as its action.yml has them."""
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("git") is None, reason="needs git"),
@@ -181,17 +183,56 @@ def test_what_is_uploaded(runner: Runner) -> None:
     assert all("partialFingerprints" in result for result in run["results"]), "else its own step must make them"
 
 
-def workflows() -> list[dict[str, Any]]:
-    """The workflows that docs/hook.md shows."""
-    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/hook.md").read_text(), re.MULTILINE | re.DOTALL)
+def workflows(file: str = "docs/hook.md") -> list[dict[Any, Any]]:
+    """The workflows that a page shows."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / file).read_text(), re.MULTILINE | re.DOTALL)
     return [read for read in map(yaml.safe_load, blocks) if "jobs" in read]
+
+
+def ours(mode: str, file: str = "docs/hook.md") -> dict[str, str]:
+    """What a page tells to paste for our step, by its mode."""
+    (step,) = (
+        step
+        for flow in workflows(file)
+        for job in flow["jobs"].values()
+        for step in job["steps"]
+        if step.get("uses", "").startswith("OWNER/NAME@") and step.get("with", {}).get("mode", "check") == mode
+    )
+    return {key.replace("-", "_"): value for key, value in step.get("with", {}).items()}
+
+
+def test_the_check_that_the_page_shows(runner: Runner) -> None:
+    (runner.project / "src").mkdir()
+    (runner.project / "src" / "left.py").write_text(LEFT)
+    done = runner.run("Check", **ours("check"))
+    assert done.returncode == 1, done.stdout
+    assert "::warning title=xf2sdpa (XF208),file=src/left.py,line=5," in done.stdout, "--strict"
+    assert "file=model.py" not in done.stdout, "only src"
+
+
+def test_the_fix_that_the_page_shows(runner: Runner, forge: Host) -> None:
+    repo = forge.seed(SLUG, {"src/model.py": EXACT})
+    done = runner.run("Open a pull request", token=TOKEN, **ours("fix"))
+    assert done.returncode == 0, done.stdout
+    (pull,) = repo.pulls
+    assert (pull.draft, pull.labels) == (True, ["torch"])
+
+
+def test_the_check_that_readme_shows(runner: Runner) -> None:
+    done = runner.run("Check", **ours("check", "README.md"))
+    assert done.returncode == 1, done.stdout
+    assert "::warning title=xf2sdpa (XF101),file=model.py,line=7," in done.stdout
+    assert runner.summary.startswith("### xf2sdpa\n\n")
+    (flow,) = workflows("README.md")
+    assert flow["permissions"] == {"contents": "read"}
+    assert flow[True] == "pull_request", "what YAML makes of `on`"
 
 
 def test_what_the_page_shows_fits_the_action() -> None:
     uses = [step for flow in workflows() for job in flow["jobs"].values() for step in job["steps"]]
-    ours = [step for step in uses if step["uses"].startswith("OWNER/NAME@")]
-    assert [step["with"]["mode"] for step in ours] == ["check", "fix"]
-    assert all(step["with"].keys() <= action()["inputs"].keys() for step in ours)
+    shown = [step for step in uses if step["uses"].startswith("OWNER/NAME@")]
+    assert [step["with"]["mode"] for step in shown] == ["check", "fix"]
+    assert all(step["with"].keys() <= action()["inputs"].keys() for step in shown)
     permissions = [flow["permissions"] for flow in workflows()]
     assert permissions[0]["security-events"] == "write"
     assert permissions[1] == {"contents": "write", "pull-requests": "write"}
@@ -221,6 +262,40 @@ def test_a_check_that_cannot_begin(runner: Runner) -> None:
     assert done.returncode == 2
     assert runner.outputs == {"exit-status": "2"}
     assert "No such option" in done.stdout
+
+
+def test_a_check_that_cannot_begin_shows_nothing_of_the_one_before(runner: Runner) -> None:
+    assert runner.run("Check").returncode == 1
+    for file in ("output", "summary"):
+        (runner.folder / file).unlink()
+    done = runner.run("Check", args="--no-such-option")
+    assert (done.returncode, runner.outputs, runner.summary) == (2, {"exit-status": "2"}, "")
+    assert "::warning" not in done.stdout
+
+
+def test_options_for_another_report_do_not_mix_ours_up(runner: Runner) -> None:
+    done = runner.run("Check", args="--output-format diff")
+    assert done.returncode == 1, done.stdout
+    assert "--- a/model.py" in done.stdout
+    checked("sarif", Path(runner.outputs["sarif"]).read_text())
+    assert runner.summary.startswith("### xf2sdpa\n\n")
+    assert "::warning title=xf2sdpa (XF101),file=model.py,line=7," in done.stdout
+
+
+@pytest.mark.parametrize("step", ["Check", "Open a pull request"])
+def test_no_paths_are_those_of_the_configuration(runner: Runner, forge: Host, step: str) -> None:
+    table = '[tool.xf2sdpa]\npaths = ["src"]\n'
+    repo = forge.seed(SLUG, {"src/m.py": EXACT, "model.py": EXACT, "pyproject.toml": table})
+    (runner.project / "src").mkdir()
+    (runner.project / "src" / "m.py").write_text(EXACT)
+    (runner.project / "pyproject.toml").write_text(table)
+    done = runner.run(step, paths="", token=TOKEN)
+    if step == "Check":
+        assert "::warning title=xf2sdpa (XF101),file=src/m.py,line=7," in done.stdout
+        assert "file=model.py" not in done.stdout
+    else:
+        assert done.returncode == 0, done.stdout
+        assert repo.git("diff", "--name-only", "main", BRANCH) == "src/m.py"
 
 
 def test_a_check_that_forbids(runner: Runner) -> None:
@@ -295,12 +370,46 @@ def test_a_fix_opens_a_pull_request_and_then_leaves_it(runner: Runner, forge: Ho
     assert (done.returncode, runner.outputs["operation"], len(repo.pulls)) == (0, "unchanged", 1)
 
 
+@pytest.mark.parametrize("name", ["GITEA_ACTIONS", "FORGEJO_ACTIONS"])
+def test_a_fix_on_the_runner_of_another_forge(runner: Runner, forge: Host, name: str) -> None:
+    """Gitea's and Forgejo's runners set GitHub's variables, and one of their own."""
+    repo = forge.seed(SLUG, {"src/model.py": EXACT})
+    runner.environment |= {name: "true", "GITHUB_API_URL": f"{forge.base}/api/v1"}
+    done = runner.run("Open a pull request", token=TOKEN)
+    assert (done.returncode, len(repo.pulls)) == (0, 1), done.stdout
+    assert all(path.startswith("/api/v1/") for path in forge.asked("POST"))
+
+
 def test_a_dry_run_opens_nothing(runner: Runner, forge: Host) -> None:
     repo = forge.seed(SLUG, {"src/model.py": EXACT})
     done = runner.run("Open a pull request", token=TOKEN, dry_run="true")
     assert done.returncode == 0, done.stdout + done.stderr
     assert repo.pulls == []
     assert runner.outputs["operation"] == "planned"
+
+
+@pytest.mark.parametrize(
+    ("files", "state", "operation"),
+    [({"plain.py": PLAIN}, "open", "nothing to do"), ({"model.py": EXACT}, "closed", "declined")],
+)
+def test_a_fix_that_need_not_be_says_which_it_was(
+    runner: Runner, forge: Host, files: dict[str, str], state: str, operation: str
+) -> None:
+    repo = forge.seed(SLUG, files)
+    if state == "closed":
+        repo.pulls.append(Pull(1, BRANCH, "main", "old", "", state=state))
+    done = runner.run("Open a pull request", token=TOKEN)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert runner.outputs["operation"] == operation
+    assert f"Pull request: {operation}" in runner.summary
+
+
+def test_a_fix_that_leaves_a_persons_branch_alone_says_so(runner: Runner, forge: Host) -> None:
+    repo = forge.seed(SLUG, {"model.py": EXACT})
+    commit(repo, BRANCH, {"mine.py": PLAIN})
+    done = runner.run("Open a pull request", token=TOKEN)
+    assert (done.returncode, runner.outputs["operation"]) == (0, "left alone"), done.stdout
+    assert "failed" not in runner.summary
 
 
 def test_a_fix_that_fails_says_so(runner: Runner, forge: Host) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.notebooks import book, code, sources
-from tests.run.commands import COMPAT, EXACT, EXACT_AFTER, PLAIN
+from tests.run.commands import ASSUMED, COMPAT, EXACT, EXACT_AFTER, LEFT, PLAIN
 
 yaml = pytest.importorskip("yaml")
 
@@ -45,7 +46,9 @@ def hooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, folder / name)
-    return repository(folder)
+    repository(folder)
+    git(folder, "tag", "v0.1.0")  # which the page names
+    return folder
 
 
 @pytest.fixture
@@ -115,13 +118,11 @@ def test_the_hook_rewrites_by_try_repo(project: Path, hooks: Path, runner: Runne
     assert git(project, "status", "--short").split("\n") == [" M model.py", ""]
 
 
-def test_the_hook_takes_notebooks(project: Path, hooks: Path, environment: dict[str, str]) -> None:
+def test_the_hook_takes_notebooks(project: Path, hooks: Path, runner: Runner) -> None:
     notebook = project / "demo.ipynb"
     notebook.write_text(book(code(*EXACT.split("\n"))))
     git(project, "add", "-A")
-    status, told = pre_commit(
-        project, environment, "try-repo", str(hooks), "xf2sdpa", "--files", "demo.ipynb", "--verbose"
-    )
+    status, told = runner.call(project, "try-repo", str(hooks), "xf2sdpa", "--files", "demo.ipynb", "--verbose")
     assert status == 1, told
     assert "demo.ipynb:cell 1:7:12: XF101 exact" in told
     assert sources(notebook) == [EXACT_AFTER]
@@ -186,39 +187,106 @@ def test_what_is_staged(project: Path, hooks: Path, runner: Runner) -> None:
     assert status == 0, f"a comment allows it: {told}"
 
 
-def test_a_part_of_a_file_is_staged(project: Path, hooks: Path, runner: Runner) -> None:
+@pytest.mark.parametrize("far", [True, False])
+def test_a_part_of_a_file_is_staged(project: Path, hooks: Path, runner: Runner, far: bool) -> None:
+    """The staged part is rewritten; where what is not staged is too near for that, both runners take it back."""
     configured(project, hooks, "xf2sdpa")
     git(project, "add", "-A")
-    (project / "part.py").write_text(EXACT)
+    more = "# A line.\n" * (9 if far else 0)
+    (project / "part.py").write_text(EXACT + more)
     git(project, "add", "part.py")
-    rest = EXACT + "\n\nREST = 1\n"
+    rest = EXACT + more + "REST = 1\n"
     (project / "part.py").write_text(rest)
     status, told = runner.run(project, "--files", "plain.py")
     assert status == 0, told
     status, told = runner.run(project)
     assert status == 1, told
-    # What was not staged comes back after the hook: its change of the lines is put on top, or rolled back over it.
-    assert (project / "part.py").read_text() in (EXACT_AFTER + "\n\nREST = 1\n", rest), told
-    assert git(project, "show", ":part.py") == EXACT
+    assert (project / "part.py").read_text() == (EXACT_AFTER + more + "REST = 1\n" if far else rest), told
+    assert git(project, "show", ":part.py") == EXACT + more
 
 
 def test_a_merge(project: Path, hooks: Path, runner: Runner) -> None:
+    """Of a merge, what somebody had to bring together is looked at, and what comes as it was is not."""
     configured(project, hooks, "xf2sdpa")
     git(project, "add", "-A")
     git(project, "commit", "-q", "-m", "hooks")
     git(project, "checkout", "-q", "-b", "side")
-    (project / "side.py").write_text(EXACT)
     (project / "plain.py").write_text(PLAIN + "# side\n")
+    (project / "both.py").write_text("# side\n")
     git(project, "add", "-A")
     git(project, "commit", "-q", "-m", "side")
     git(project, "checkout", "-q", "-")
     (project / "plain.py").write_text(PLAIN + "# main\n")
-    git(project, "commit", "-q", "-a", "-m", "main")
+    (project / "both.py").write_text("# main\n")
+    git(project, "add", "-A")
+    git(project, "commit", "-q", "-m", "main")
     with pytest.raises(subprocess.CalledProcessError):
         git(project, "merge", "-q", "side")
     (project / "plain.py").write_text(PLAIN + "# both\n")
+    (project / "both.py").write_text(EXACT)
     git(project, "add", "-A")
     status, told = runner.run(project)
-    assert status in (0, 1), told
+    assert status == 1, told
+    assert (project / "both.py").read_text() == EXACT_AFTER, "a hit in what was brought together"
     assert (project / "plain.py").read_text() == PLAIN + "# both\n"
     assert (project / "model.py").read_text() == EXACT, "what the merge does not change is not looked at"
+    git(project, "add", "-A")
+    assert runner.run(project)[0] == 0
+    git(project, "commit", "-q", "--no-edit")
+    assert git(project, "show", "HEAD:both.py") == EXACT_AFTER
+
+
+# -- what the page shows --------------------------------------------------------------------------------
+
+
+def shown(word: str) -> str:
+    """The configuration of pre-commit that docs/hook.md shows, by a word of it."""
+    blocks = re.findall(r"^```yaml\n(repos:.*?^```)", (ROOT / "docs/hook.md").read_text(), re.MULTILINE | re.DOTALL)
+    (found,) = (block for block in blocks if word in block)
+    return str(found).removesuffix("```")
+
+
+def test_the_lines_that_the_page_shows(project: Path, hooks: Path, runner: Runner) -> None:
+    (project / ".pre-commit-config.yaml").write_text(shown("- id: xf2sdpa\n```").replace("XF2SDPA_URL", str(hooks)))
+    git(project, "add", "-A")
+    status, told = runner.run(project, "--all-files")
+    assert (status, (project / "model.py").read_text()) == (1, EXACT_AFTER), told
+
+
+def test_the_options_that_the_page_shows(project: Path, hooks: Path, runner: Runner) -> None:
+    """They end with `--`, as else a file could be called like one."""
+    (project / ".pre-commit-config.yaml").write_text(shown("args:").replace("XF2SDPA_URL", str(hooks)))
+    for name, text in {"--check.py": EXACT, "assumed.py": ASSUMED}.items():
+        (project / name).write_text(text)
+    git(project, "add", "-A")
+    status, told = runner.run(project, "--all-files")
+    assert status == 1, told
+    assert (project / "--check.py").read_text() == EXACT_AFTER
+    assert (project / "assumed.py").read_text() == ASSUMED, "--only exact"
+
+
+def test_what_is_forbidden(project: Path, hooks: Path, runner: Runner) -> None:
+    """A call that cannot be rewritten is forbidden as one that can, and the check lets it pass."""
+    for name in ("model.py", "needs_helper.py"):
+        (project / name).unlink()
+    (project / "left.py").write_text(LEFT)
+    configured(project, hooks, "xf2sdpa", "xf2sdpa-check", "xf2sdpa-forbid")
+    git(project, "add", "-A")
+    assert runner.run(project, "xf2sdpa", "--all-files")[0] == 0
+    assert runner.run(project, "xf2sdpa-check", "--all-files")[0] == 0
+    status, told = runner.run(project, "xf2sdpa-forbid", "--all-files")
+    assert status == 1
+    assert "left.py:5:12: XF208 left" in told
+
+
+def test_what_a_hook_installs_is_small(project: Path, hooks: Path, environment: dict[str, str]) -> None:
+    status, told = pre_commit(project, environment, "try-repo", str(hooks), "xf2sdpa-check", "--files", "plain.py")
+    assert status == 0, told
+    folders = list(Path(environment["PRE_COMMIT_HOME"]).glob("repo*/py_env*/lib/python*/site-packages"))
+    assert folders
+    for folder in folders:
+        there = {file.name.partition("-")[0].lower() for file in folder.glob("*.dist-info")}
+        assert there - {"pip", "setuptools", "wheel", "tomli"} <= {"xf2sdpa", "click", "libcst", "pyyaml", "pyyaml_ft"}
+        pip = folder / "pip"
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and pip not in file.parents)
+        assert size < 60_000_000, "services that run hooks refuse large ones"

@@ -73,7 +73,7 @@ def commit(repo: Repo, branch: str, files: Mapping[str, str | bytes | None], mes
     if tip:
         repo.git("read-tree", tip, **index)
     entries = [
-        f"0 {'0' * 40}\t{name}" if content is None else f"100644 {_stored(repo, content)}\t{name}"
+        f"0 {'0' * len(tip)}\t{name}" if content is None else f"100644 {_stored(repo, content)}\t{name}"
         for name, content in files.items()
     ]
     subprocess.run(
@@ -91,7 +91,8 @@ def _stored(repo: Repo, content: str | bytes) -> str:
     """A blob, written as git would: a process each takes most of a test's time."""
     data = content.encode() if isinstance(content, str) else content
     whole = b"blob %d\0%b" % (len(data), data)
-    name = hashlib.sha1(whole).hexdigest()
+    is_sha1 = "sha256" not in (repo.path / "config").read_text()
+    name = (hashlib.sha1 if is_sha1 else hashlib.sha256)(whole).hexdigest()
     path = repo.path / "objects" / name[:2] / name[2:]
     path.parent.mkdir(exist_ok=True)
     if not path.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -79,6 +80,21 @@ def test_every_section_says_its_part(host: Host, bot: Bot) -> None:
     assert "git revert" in again
     assert "not opened again" in again
     assert "# xf2sdpa: ignore" in again
+
+
+def test_the_lines_to_run_again_are_words_of_a_shell(host: Host, bot: Bot) -> None:
+    """Whatever the branch is called; and a name and a password in the address are not among them."""
+    repo = host.seed(SLUG, PROJECT)
+    branch = "it's;$(id)&`id`"
+    address = f"{host.base.replace('//', '//ada:pa55@')}/{SLUG}.git"
+    told = bot.run(SLUG, "--remote", address, "--branch", branch, "--", "--only", "exact", "src")
+    assert told.status == 0, told.err
+    text = repo.pulls[0].body
+    (again, alone) = re.findall(r"^```sh\n(.*)\n(.*)\n```$", text, re.MULTILINE)[0]
+    assert shlex.split(again)[-6:] == ["--branch", branch, "--", "--only", "exact", "src"]
+    assert shlex.split(alone) == ["xf2sdpa", "rewrite", "--only", "exact", "src"]
+    assert "pa55" not in text + told.out + told.err
+    assert "ada" not in again
 
 
 def test_messages_that_went_are_left_to_nobody(host: Host, bot: Bot) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,11 @@ from tests.bot.conftest import Bot
 from tests.bot.host import Host
 from tests.bot.repositories import CLEAN, commit
 from tests.run.commands import EXACT
-from xf2sdpa.bot.model import BRANCH
+from xf2sdpa.bot import scratch
+from xf2sdpa.bot.git import Git
+from xf2sdpa.bot.model import BRANCH, BotError
+from xf2sdpa.bot.remotes import place_of
+from xf2sdpa.bot.scratch import Scratch
 
 SLUG = "owner/name"
 
@@ -30,6 +35,20 @@ def test_a_commit_signed_with_an_ssh_key(host: Host, bot: Bot, tmp_path: Path) -
     assert bot.run(SLUG, "--sign", str(key), "--sign-format", "ssh").said["operation"] == "unchanged"
     commit(repo, "main", {"b.py": EXACT})
     assert bot.run(SLUG, "--sign", str(key), "--sign-format", "ssh").said["operation"] == "updated"
+
+
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="needs gpg")
+def test_a_commit_signed_with_a_gpg_key(host: Host, bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = host.seed(SLUG, {"a.py": EXACT})
+    with tempfile.TemporaryDirectory() as home:  # a short name: gpg-agent listens at a socket in it
+        monkeypatch.setenv("GNUPGHOME", home)
+        gpg = ["gpg", "--batch", "--quiet", "--passphrase", ""]
+        subprocess.run([*gpg, "--quick-generate-key", "A Bot <bot@example.com>", "ed25519"], check=True)
+        told = bot.run(SLUG, "--sign", "bot@example.com")
+        assert told.status == 0, told.err
+        repo.git("verify-commit", BRANCH, GNUPGHOME=home)
+        assert bot.run(SLUG, "--sign", "bot@example.com").said["operation"] == "unchanged"
+        subprocess.run(["gpgconf", "--kill", "all"], check=False)
 
 
 def test_a_key_that_is_not_there(host: Host, bot: Bot, tmp_path: Path) -> None:
@@ -86,3 +105,19 @@ def test_modes_stay_modes(host: Host, bot: Bot) -> None:
     repo.git("update-ref", "refs/heads/main", repo.git("commit-tree", repo.git("write-tree", **index), "-m", "x"))
     bot.run(SLUG)
     assert repo.git("ls-tree", BRANCH, "run.py").startswith("100755")
+
+
+@pytest.mark.parametrize("name", ["/x.py", "../x.py", "./x.py", "a//x.py", "a/../x.py"])
+def test_a_new_file_is_never_passed_over(tmp_path: Path, name: str) -> None:
+    """Git leaves out a name that it does not like, and says so only to a person."""
+    ours = Git(tmp_path, place_of("https://github.com/owner/name", {}), None, [].append)
+    ours.init()
+    with pytest.raises(BotError, match="would be new"):
+        Scratch(ours).tree([name])
+
+
+def test_a_huge_file_stays_as_it_was(host: Host, bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "LARGEST", 1_000)
+    repo = host.seed(SLUG, {"a.py": EXACT, "huge.py": EXACT + "# A line.\n" * 200})
+    assert bot.run(SLUG).status == 0
+    assert repo.git("diff", "--name-only", "main", BRANCH) == "a.py"

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.bot.conftest import ROOT, environment
+from tests.bot.conftest import ROOT, Bot, environment
 from tests.bot.host import TOKEN, Host
-from tests.bot.repositories import Repo
+from tests.bot.repositories import Repo, commit
 from tests.run.commands import EXACT
 from xf2sdpa.bot.command import command
 from xf2sdpa.bot.model import BRANCH
@@ -127,8 +127,33 @@ def test_many_repositories(desk: Desk) -> None:
     assert len(desk.repo.pulls) == 1
 
 
+def test_every_block_is_tried() -> None:
+    """Those that the tests above name by a word; the titles of blocks would be one more thing to keep."""
+    source = Path(__file__).read_text("utf-8")
+    words = [word.encode().decode("unicode_escape") for word in re.findall(r'blocks\("\w+", "(.*?)"\)', source)]
+    assert [text for _, text in BLOCKS if not any(word in text for word in words)] == []
+
+
 def test_every_option_is_described() -> None:
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
     assert options - {"--output-format"} <= set(re.findall(r"--[a-z-]+", TEXT))
     described = set(re.findall(r"`(--[a-z-]+)", TEXT.partition("| option | |")[2].partition("\n\n")[0]))
     assert described <= options
+
+
+@pytest.mark.parametrize("options", [[], ["--", "--jobs", "1"], ["--", "--only", "exact", "src"], ["--", "--", "src"]])
+@pytest.mark.parametrize("table", ["", '[tool.xf2sdpa]\npaths = ["src"]\n'])
+def test_the_lines_of_the_request_itself(desk: Desk, options: list[str], table: str) -> None:
+    """What its text says for a person who wants to run it again, pasted into a working copy."""
+    if table:
+        commit(desk.repo, "main", {"pyproject.toml": table})
+        desk.type("git pull -q")
+    bot = Bot(desk.host)
+    assert bot.run(SLUG, *options).said["operation"] == "created"
+    (again, alone) = re.findall(r"^```sh\n(.*)\n(.*)\n```$", desk.repo.pulls[0].body, re.MULTILINE)[0]
+    (told,) = desk.type(again)
+    assert told.startswith("unchanged: "), told
+    desk.type(alone)
+    wanted = desk.repo.git("diff", "main", BRANCH)
+    done = subprocess.run(["git", "diff"], cwd=desk.place, env=desk.around, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == wanted != ""

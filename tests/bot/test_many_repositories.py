@@ -12,7 +12,7 @@ import pytest
 
 from tests.bot.conftest import Bot, environment
 from tests.bot.host import TOKEN, Host
-from tests.bot.repositories import commit
+from tests.bot.repositories import CLEAN, commit
 from tests.run.commands import ASSUMED, COMPAT, EXACT, LEFT, PLAIN
 from xf2sdpa.bot.model import BRANCH
 
@@ -84,18 +84,27 @@ def test_all_repos(host: Host, bot: Bot, tmp_path: Path, path: str) -> None:
 
 
 def test_multi_gitter(host: Host, tmp_path: Path, path: str) -> None:
-    """What multi-gitter's `print` does: the script, in a clone of each repository."""
+    """What multi-gitter's `print` does: the script, in a clone of each repository.
+
+    The clone has one commit, and the token in its remote's address; `REPOSITORY` names it.
+    """
     around = environment(path, tmp_path)
-    for slug, runs in (("owner/exact0", (["--dry-run"], [])), ("owner/nothing", ([],))):
+    for slug, runs in (("owner/exact0", (["--dry-run"], [], [])), ("owner/nothing", ([],))):
         host.seed(slug, CONTENTS[slug])
-        clone = host.clone(slug, tmp_path / slug.partition("/")[2])
+        clone = tmp_path / slug.partition("/")[2]
+        address = f"{host.base.replace('//', f'//oauth2:{TOKEN}@')}/{slug}.git"
+        subprocess.run(["git", "clone", "-q", "--depth=1", address, str(clone)], check=True, env=CLEAN)
         words = ["--api", f"{host.base}/api/v3", "--author", "A Bot <bot@example.com>"]
+        told = []
         for options in runs:
             done = subprocess.run(
                 [EXAMPLES / "multi_gitter.sh", *words, *options],
                 cwd=clone, env={**around, "REPOSITORY": slug}, capture_output=True, text=True, check=True,
             )  # fmt: skip
             assert len(host.repos[slug].pulls) == (slug != "owner/nothing" and not options)
-        assert done.stdout.startswith(("created: ", "nothing to do: "))
+            assert TOKEN not in done.stdout + done.stderr
+            told.append(done.stdout.partition(":")[0])
+        assert told[1:] == ["created", "unchanged"] if slug != "owner/nothing" else told == ["nothing to do"]
+        assert not any(TOKEN in pull.body for pull in host.repos[slug].pulls)
         status = subprocess.run(["git", "status", "--short"], cwd=clone, env=around, capture_output=True, check=True)
         assert status.stdout == b"", "multi-gitter itself finds nothing to commit"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.bot.conftest import AUTHOR, Bot
+from tests.bot.doubles.github import LONGEST
 from tests.bot.host import TOKEN, Fault, Host
 from tests.bot.repositories import Pull, commit
 from tests.run.commands import COMPAT, EXACT, EXACT_AFTER, LEFT, PLAIN
 from xf2sdpa.bot import git, propose
+from xf2sdpa.bot.body import BEGIN, END
+from xf2sdpa.bot.forges.base import NewRequest
 from xf2sdpa.bot.model import BRANCH, TITLE
 
 SLUG = "owner/name"
@@ -46,6 +51,8 @@ def test_on_the_other_forges(host: Host, forge: str) -> None:
     assert (told.status, told.said["operation"], told.said["warnings"]) == (0, "created", []), told.err
     pull = repo.pulls[-1]
     assert (pull.number, pull.draft, pull.labels) == (4, True, ["torch"])
+    (made,) = (body for method, path, body in host.log if method == "POST" and path.endswith(("pulls", "requests")))
+    assert made.get("remove_source_branch") is (True if forge == "gitlab" else None)
     assert pull.reviewers == (["42"] if forge == "gitlab" else ["ada"])
     assert bot.run(slug).said["operation"] == "unchanged"
     commit(repo, "main", {"src/more.py": EXACT})
@@ -160,6 +167,39 @@ def test_words_of_a_person_stay_in_the_text(host: Host, bot: Bot) -> None:
     commit(repo, "main", {"src/even_more.py": EXACT})
     bot.run(SLUG)
     assert pull.body == "All mine."
+
+
+@pytest.mark.parametrize("words", [20_000, 58_000])
+def test_long_words_of_a_person_leave_less_room_for_ours(host: Host, bot: Bot, words: int) -> None:
+    repo = host.seed(SLUG, FILES)
+    bot.run(SLUG)
+    pull = repo.pulls[0]
+    pull.body = f"{'Ada. ' * (words // 5)}{pull.body}\nAda: thanks."
+    assert len(pull.body) <= LONGEST, "what a person was able to save"
+    commit(repo, "main", {f"src/{'long_' * 20}{number}.py": EXACT for number in range(150)})
+    told = bot.run(SLUG)
+    assert (told.status, told.said["operation"]) == (0, "updated"), told.err
+    assert len(pull.body) <= LONGEST
+    assert pull.body.startswith("Ada. Ada. ")
+    assert pull.body.endswith("-->\nAda: thanks.")
+    assert pull.body.count("<!-- xf2sdpa: ") == 2
+    assert "**151 call sites**" in pull.body
+    assert "Not shown here, for the length: " in pull.body
+    assert bot.run(SLUG).said["operation"] == "unchanged"
+
+
+def test_words_of_a_person_that_leave_no_room_at_all(host: Host, bot: Bot) -> None:
+    repo = host.seed(SLUG, FILES)
+    bot.run(SLUG)
+    pull = repo.pulls[0]
+    pull.body = f"{'x' * 63_000}{BEGIN}\nshort\n{END}"
+    before = pull.body
+    commit(repo, "main", {"src/more.py": EXACT})
+    told = bot.run(SLUG)
+    assert (told.status, told.said["operation"], pull.body) == (0, "updated", before), told.err
+    assert "the request's text was not brought up to date: what people wrote leaves no room" in told.err
+    assert told.said["warnings"] == [line.partition("warning: ")[2] for line in told.err.splitlines() if "warn" in line]
+    assert bot.run(SLUG, "--dry-run").status == 0
 
 
 def test_where_nothing_is_to_be_done_nothing_is_opened(host: Host, bot: Bot) -> None:
@@ -280,6 +320,32 @@ def test_a_protected_branch(host: Host, bot: Bot) -> None:
     assert repo.pulls == []
 
 
+@pytest.mark.parametrize(
+    ("said", "told_as"),
+    [
+        ("GitLab: You are not allowed to push code to protected branches on this project.", "is protected"),
+        ("Gitea: Not allowed to push to protected branch xf2sdpa/torch-sdpa", "is protected"),
+        ("Forgejo: branch xf2sdpa/torch-sdpa is protected from force push", "is protected"),
+        ("error: GH013: Repository rule violations found for refs/heads/x.", "is protected"),
+        ("refusing to allow a GitHub App to create a workflow without `workflows` permission", "change workflows"),
+        ("refusing to allow an OAuth App to update workflow `x.yml` without `workflow` scope", "change workflows"),
+        ("fatal: you are out of space", "was not taken: fatal: you are out of space"),
+        ("\x1b[31m::error::\u202e" + "x" * 1000, "was not taken: \\x1b[31m::error::"),
+    ],
+)
+def test_a_push_that_the_forge_refuses(host: Host, bot: Bot, said: str, told_as: str) -> None:
+    repo = host.seed(SLUG, FILES)
+    hook = repo.path / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 1\n")
+    hook.chmod(0o755)
+    told = bot.run(SLUG)
+    assert told.status == 2
+    assert told_as in told.err
+    assert "\x1b" not in told.err
+    assert not [line for line in told.err.splitlines() if line.startswith("::") or len(line) > 600]
+
+
 def test_git_refuses_where_the_api_does_not(host: Host, bot: Bot) -> None:
     host.seed(SLUG, FILES)
     host.faults.append(Fault("GET", "service=git-receive-pack", 403))
@@ -311,14 +377,53 @@ def test_a_server_error_is_tried_again(host: Host, bot: Bot, bare: list[float]) 
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("status", [0, 500])
+@pytest.mark.parametrize("forge", ["github", "gitlab", "gitea"])
 def test_a_request_that_may_have_been_opened_is_not_opened_twice(
-    host: Host, bot: Bot, status: int, after: bool
+    host: Host, forge: str, status: int, after: bool
 ) -> None:
     repo = host.seed(SLUG, FILES)
-    host.faults.append(Fault("POST", r"/pulls$", status, after=after))
-    told = bot.run(SLUG)
+    host.faults.append(Fault("POST", r"/(pulls|merge_requests)$", status, after=after))
+    told = Bot(host, forge).run(SLUG)
     assert (told.status, told.said["operation"], len(repo.pulls)) == (0, "created", 1), told.err
-    assert len([path for path in host.asked("POST") if path.endswith("/pulls")]) == (1 if after else 2)
+    asked = [path for path in host.asked("POST") if path.endswith(("/pulls", "/merge_requests"))]
+    assert len(asked) == (1 if after else 2)
+
+
+@pytest.mark.parametrize("forge", ["github", "gitlab", "gitea"])
+def test_somebody_else_opens_it_first(host: Host, forge: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forge says that there is one already (422, 409): it is found, and no reason to fail."""
+    repo = host.seed(SLUG, FILES)
+    bot = Bot(host, forge)
+    real = propose.Bot._opened
+
+    def late(self: propose.Bot, new: NewRequest) -> object:
+        repo.pulls.append(Pull(1, BRANCH, "main", "of another run", new.body))
+        return real(self, new)
+
+    monkeypatch.setattr(propose.Bot, "_opened", late)
+    told = bot.run(SLUG)
+    assert (told.status, told.said["number"], len(repo.pulls)) == (0, 1, 1), told.err
+
+
+@pytest.mark.parametrize(
+    ("forge", "headers"),
+    [
+        ("gitlab", {"RateLimit-Remaining": "0", "RateLimit-Reset": "{now}"}),
+        ("gitea", {"Retry-After": "3"}),
+        ("github", {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "{now}"}),
+        ("gitlab", {}),
+    ],
+)
+def test_rate_limits_as_each_forge_tells_them(
+    host: Host, bare: list[float], forge: str, headers: dict[str, str]
+) -> None:
+    repo = host.seed(SLUG, FILES)
+    given = {name: value.format(now=int(time.time()) + 20) for name, value in headers.items()}
+    host.faults.append(Fault("GET", r"/(pulls|merge_requests)\?", 429, given, {"message": "slow down"}))
+    assert Bot(host, forge).run(SLUG).said["operation"] == "created"
+    (waited,) = bare
+    assert waited == 3.0 if "Retry-After" in headers else waited == 60.0 if not headers else 10 < waited <= 21
+    assert len(repo.pulls) == 1
 
 
 def test_the_connection_is_lost_after_the_push(host: Host, bot: Bot) -> None:

@@ -45,6 +45,8 @@ def test_ways_to_write_one_repository(remote: str) -> None:
             ("gitea", "https://c.example/git/api/v1", "o/n"),
         ),
         ("git@c.example:o/n", "https://c.example/git/api/v1", "", ("gitea", "https://c.example/git/api/v1", "o/n")),
+        ("http://[::1]:80/o/n", "http://[::1]:80/api/v1", "", ("gitea", "http://[::1]:80/api/v1", "o/n")),
+        ("ssh://git@[::1]/o/n", "http://[::1]:80/api/v1", "", ("gitea", "http://[::1]:80/api/v1", "o/n")),
         ("http://127.0.0.1:80/o/n", "http://127.0.0.1:80/api/v1", "", ("gitea", "http://127.0.0.1:80/api/v1", "o/n")),
     ],
 )

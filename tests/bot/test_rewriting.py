@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.bot.conftest import Bot
 from tests.bot.host import Host
-from tests.run.commands import ASSUMED, EXACT
+from tests.run.commands import ASSUMED, BROKEN, COMPAT, EXACT, LEFT
 from xf2sdpa.bot.model import BRANCH
 
 SLUG = "owner/name"
+PROGRAM = EXACT + '\n\nif __name__ == "__main__":\n    attend(1)\n'
+SOURCES = {"__init__": "", "a": EXACT, "b": PROGRAM, "c": COMPAT, "left": LEFT, "broken": BROKEN}
 
 
 @pytest.mark.parametrize(
@@ -58,3 +61,21 @@ def test_a_path_that_is_not_there(host: Host, bot: Bot, monkeypatch: pytest.Monk
     assert (told.status, repo.pulls) == (2, [])
     assert "here_only.py: does not exist" in told.err
     assert Path.cwd() == tmp_path
+
+
+def test_the_folder_of_the_run_is_nowhere(host: Host, bot: Bot) -> None:
+    """By configured paths too, with all that a text may name: a helper module, requirement files, what is left."""
+    table = '[tool.xf2sdpa]\npaths = ["src", "demo.ipynb"]\n'
+    cell = {"cell_type": "code", "metadata": {}, "source": EXACT, "outputs": [], "execution_count": None}
+    notebook = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}, indent=1)
+    files: dict[str, str | bytes] = {f"src/{name}.py": text for name, text in SOURCES.items()}
+    files |= {"pyproject.toml": table, "requirements.txt": "torch>=1.13\nxformers\n", "demo.ipynb": notebook}
+    files |= {"Dockerfile": "RUN pip install xformers", "other.py": EXACT}
+    repo = host.seed(SLUG, files)
+    told = bot.run(SLUG)
+    assert told.status == 0, told.err
+    changed = repo.git("diff", "--name-only", "main", BRANCH).split("\n")
+    assert set(changed) == {"src/_attention_compat.py", "src/a.py", "src/b.py", "src/c.py", "demo.ipynb"}
+    assert "/xf2sdpa-" not in repo.pulls[0].body
+    assert "/xf2sdpa-" not in repo.git("diff", "main", BRANCH)
+    assert bot.run(SLUG).said["operation"] == "unchanged"

@@ -111,3 +111,62 @@ def test_a_token_is_not_cut_in_two() -> None:
     with answering(422, {}, data) as (api, _), pytest.raises(ForgeError) as raised:
         client(api).get("/x")
     assert TOKEN[:5] not in raised.value.message
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_what_is_for_this_machine_goes_to_no_proxy(
+    host: Host, bot: Bot, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Plain http is for this machine alone: a proxy would read the token."""
+    repo = host.seed("owner/name", {"a.py": EXACT})
+    with answering(500, {}, b"") as (elsewhere, heard):
+        monkeypatch.setenv(name, elsewhere)
+        told = bot.run("owner/name")
+    assert (told.status, heard, len(repo.pulls)) == (0, [], 1), told.err
+
+
+@pytest.mark.parametrize(
+    "document",
+    [[], {}, "x", 1, None, {"default_branch": None}, {"default_branch": 3}],
+)
+@pytest.mark.parametrize("forge", ["github", "gitlab", "gitea"])
+def test_an_answer_of_another_form_is_told(host: Host, forge: str, document: object) -> None:
+    repo = host.seed("owner/name", {"a.py": EXACT})
+    host.faults.append(Fault("GET", r"/(owner/name|owner%2Fname)$", 200, document=document))
+    told = Bot(host, forge).run("owner/name")
+    assert (told.status, repo.pulls) == (2, [])
+    has_none = isinstance(document, dict) and document.get("default_branch") is None
+    assert ("has no default branch" if has_none else "the forge's answer is not of the form") in told.err
+
+
+@pytest.mark.parametrize("document", [{}, "x", None, [{}], [1], [{"state": "open"}]])
+@pytest.mark.parametrize("forge", ["github", "gitlab", "gitea"])
+def test_a_list_of_another_form_is_told(host: Host, forge: str, document: object) -> None:
+    repo = host.seed("owner/name", {"a.py": EXACT})
+    host.faults.append(Fault("GET", r"/(pulls|merge_requests)\?", 200, document=document, times=9))
+    told = Bot(host, forge).run("owner/name")
+    if document is None:  # as good as an empty list
+        assert (told.status, len(repo.pulls)) == (0, 1), told.err
+    else:
+        assert (told.status, repo.pulls) == (2, [])
+        assert "the forge's answer is not of the form that its description has" in told.err
+
+
+@pytest.mark.parametrize("after", ["\u00b2", "-1", "1e9", "Wed, 21 Oct 2026 07:28:00 GMT", "9" * 400])
+def test_an_odd_time_to_wait_is_none(bare: list[float], after: str) -> None:
+    with answering(429, {"Retry-After": after}, b"{}") as (api, _), pytest.raises(ForgeError, match="429"):
+        client(api).get("/x")
+    assert sum(bare) <= web.PATIENCE
+
+
+def test_an_answer_that_means_harm_is_shown_and_does_nothing(host: Host, bot: Bot) -> None:
+    host.seed("owner/name", {"a.py": EXACT})
+    evil = 'https://x.example/\x1b[31m\n::error::\u202e"><script>'
+    pull = {"number": 1, "html_url": evil, "state": "open", "base": {"ref": "main"}, "body": evil}
+    host.faults.append(Fault("POST", r"/pulls$", 201, document=pull, times=2))
+    for json_too in (True, False):
+        told = bot.run("owner/name", json_too=json_too)
+        assert told.status == 0, told.err
+        assert "\x1b" not in told.out + told.err
+        assert "\u202e" not in told.out + told.err
+        assert not [line for line in (told.out + told.err).splitlines() if line.lstrip().startswith("::")]

@@ -15,6 +15,7 @@ from lxml import etree
 
 from tests.cases import all_cases
 from tests.run.commands import ASSUMED, BROKEN, COMPAT, EXACT, EXACT_AFTER, LEFT, PLAIN, rewrite, write
+from xf2sdpa.report import sarif
 from xf2sdpa.report.changes import hunks, split_lines, widened
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -260,6 +261,19 @@ def test_levels(folder: Path) -> None:
     assert {p["severity"] for p in report("gitlab", "--check", "exact.py")} == {"info"}, "somebody asked to leave it"
 
 
+def test_no_more_results_than_code_scanning_takes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (whole,) = report("sarif", "--check", ".")["runs"]
+    assert "invocations" not in whole
+    assert len(whole["results"]) > 3
+    monkeypatch.setattr(sarif, "MOST", 2)
+    (run,) = report("sarif", "--check", ".")["runs"]
+    assert [result["ruleId"] for result in run["results"]] == [r["ruleId"] for r in whole["results"][:2]]
+    assert run["results"][0]["level"] == "error", "the worst first"
+    (told,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert f"{len(whole['results']) - 2} more results" in told["message"]["text"]
+    assert {rule["id"] for rule in run["tool"]["driver"]["rules"]} == {result["ruleId"] for result in run["results"]}
+
+
 def test_junit_counts(folder: Path) -> None:
     suites = report("junit", "--check", "--flags", "off", ".")
     assert suites.get("errors") == "1" == str(len(suites.findall(".//error")))
@@ -341,6 +355,23 @@ def test_a_diff_is_applied_by_others(folder: Path, tool: list[str]) -> None:
     (folder / "_attention_compat.py").unlink()
     rewrite(".")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == applied
+
+
+def test_configured_paths_are_told_as_seen_from_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those that are typed are: a diff with names from the root of the disk is of no use to anybody."""
+    (folder / "src" / "deep").mkdir(parents=True)
+    (folder / "src" / "m.py").write_text(EXACT)
+    (folder / "pyproject.toml").write_text('[tool.xf2sdpa]\npaths = ["src"]\n')
+    for place, seen in ((folder, "src/m.py"), (folder / "src", "m.py"), (folder / "src" / "deep", "../m.py")):
+        monkeypatch.chdir(place)
+        told = json.loads(rewrite("--check", "--output-format", "json").stdout)
+        assert [file["path"] for file in told["files"]] == [seen]
+        assert rewrite("--check").stdout.startswith(f"{seen}:7:12: XF101")
+        assert rewrite("--show-files").stdout == f"{seen}\n"
+    monkeypatch.chdir(folder)
+    (folder / "all.diff").write_text(rewrite("--check", "--output-format", "diff").stdout)
+    subprocess.run(["git", "apply", "all.diff"], check=True)
+    assert (folder / "src" / "m.py").read_text() == EXACT_AFTER
 
 
 # -- names of other people's making ---------------------------------------------------------------------

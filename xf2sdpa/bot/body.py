@@ -20,6 +20,8 @@ from xf2sdpa.report.shown import plain_code
 BEGIN = "<!-- xf2sdpa: begin; what stands outside of these two lines is kept -->"
 END = "<!-- xf2sdpa: end -->"
 _ELSEWHERE = "`xf2sdpa rewrite --diff .` on the base branch lists all."
+LEAST = 4_000
+"""Characters that a text must have room for, to say anything."""
 _SHORT = 160
 """Characters of an expression in the table."""
 _LISTED = 60
@@ -52,6 +54,7 @@ class Material:
         naming: files that still name xformers, with how many lines.
         wish: the options.
         own: what a person types to run the bot again, save for what follows `--`.
+        words: options and paths of the rewrite.
     """
 
     report: dict[str, Any]
@@ -60,6 +63,7 @@ class Material:
     naming: Sequence[tuple[str, int]]
     wish: Wish
     own: Sequence[str]
+    words: Sequence[str] = (".",)
 
 
 def render(material: Material, limit: int) -> str:
@@ -95,6 +99,17 @@ def merged(old: str, new: str) -> str:
     if begin < 0 or end < begin:
         return old
     return old[:begin] + new + old[end + len(END) :]
+
+
+def kept(old: str) -> int:
+    """How many characters of a request's text are a person's."""
+    return len(merged(old, ""))
+
+
+def linked(old: str) -> str:
+    """The commit that links of a request's text lead to; empty if there is none."""
+    found = re.search(r"/([0-9a-f]{40,64})/", old[max(old.find(BEGIN), 0) :])
+    return found[1] if found else ""
 
 
 def _why(report: dict[str, Any]) -> str:
@@ -289,7 +304,7 @@ def _how(material: Material) -> str:
     """How to run it again, undo it, and be left alone."""
     tail = ["--", *material.wish.arguments] if material.wish.arguments else []
     again = " ".join(shlex.quote(word) for word in [*material.own, *tail])
-    alone = " ".join(shlex.quote(word) for word in ["xf2sdpa", "rewrite", *(material.wish.arguments or ["."])])
+    alone = " ".join(shlex.quote(word) for word in ["xf2sdpa", "rewrite", *material.words])
     return f"""
 ### Run again, undo, ignore
 

@@ -21,6 +21,7 @@ from xf2sdpa.files.plain import plain, plain_json
 # ruff: noqa: PLC0415
 
 if TYPE_CHECKING:
+    from xf2sdpa.bot.forges.base import Forge
     from xf2sdpa.bot.propose import Bot
     from xf2sdpa.bot.remotes import Place
     from xf2sdpa.bot.secret import Secret
@@ -93,21 +94,21 @@ def _bot(arguments: tuple[str, ...], options: dict[str, Any], folder: Path) -> B
             f"Set {' or '.join(secret.VARIABLES[place.forge])}, or let a credential helper of git's know one.",
         )
     tell = _silent if options["quiet"] else _tell
-    forge, client = _forge(place, token, tell)
-    return Bot(place, forge, client, token, _wish(arguments, options, empty), _own(options), work, tell)
+    forge = _forge(place, token, tell)
+    return Bot(place, forge, token, _wish(arguments, options, empty), _own(options), work, tell)
 
 
-def _forge(place: Place, token: Secret | None, tell: Any) -> tuple[Any, Any]:
+def _forge(place: Place, token: Secret | None, tell: Callable[[str], None]) -> Forge:
     from xf2sdpa.bot.forges import gitea, github, gitlab
     from xf2sdpa.bot.web import Client
 
-    module, kind = {
-        "github": (github, github.GitHub),
-        "gitlab": (gitlab, gitlab.GitLab),
-        "gitea": (gitea, gitea.Gitea),
-    }[place.forge]
-    client = Client(place.api, module.headers(token.reveal() if token else ""), token, tell)
-    return kind(client, place.slug), client
+    known: dict[str, tuple[Callable[[str], dict[str, str]], Callable[[Client, str], Forge]]] = {
+        "github": (github.headers, github.GitHub),
+        "gitlab": (gitlab.headers, gitlab.GitLab),
+        "gitea": (gitea.headers, gitea.Gitea),
+    }
+    headers, kind = known[place.forge]
+    return kind(Client(place.api, headers(token.reveal() if token else ""), token, tell), place.slug)
 
 
 def _wish(arguments: tuple[str, ...], options: dict[str, Any], folder: Path) -> Wish:

@@ -124,7 +124,7 @@ def _refusal(error: GitError, branch: str) -> BotError:
             f"{branch} is protected, so it cannot be pushed to{because}",
             "Choose another branch with --branch, or have the rule let it through.",
         )
-    if "workflow" in low and "scope" in low:
+    if "workflow" in low and ("scope" in low or "permission" in low):
         return BotError(f"{branch} was not taken{because}", "The token needs the right to change workflows.")
     if "403" in low or "permission" in low or "denied" in low:
         return BotError(

@@ -9,8 +9,9 @@ name, and is told of the token in its environment, where only the user's own pro
 from __future__ import annotations
 
 import os
+import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 from xf2sdpa.bot.model import BotError
 from xf2sdpa.bot.remotes import Place
 from xf2sdpa.bot.secret import Secret
+from xf2sdpa.bot.web import pause
 from xf2sdpa.files.plain import plain
 
 _LET_IN = frozenset(
@@ -56,6 +58,13 @@ _OURS = {
 }
 _OLDEST = (2, 31)
 """Since then configuration can be handed over in the environment."""
+_STATUS = re.compile(r"returned error: (\d{3})")
+_LOST = re.compile(
+    r"RPC failed|hung up|early EOF|unexpected disconnect|Empty reply|timed out|reset by peer|Recv failure"
+    r"|Failed to connect|Couldn't connect|Could not resolve"
+)
+_SHA256 = 64
+"""Digits of a name by SHA-256; most repositories have SHA-1, and names of 40."""
 _HEARTBEAT = 15
 """Seconds after which it is told that git still works."""
 
@@ -88,13 +97,13 @@ class Git:
         self._secret = secret
         self._tell = tell
         config = dict(_OURS)
-        if urlsplit(place.root).scheme == "http":  # to this machine itself: `remotes` sees to that
-            config["protocol.http.allow"] = "always"
+        if urlsplit(place.root).scheme == "http":  # to this machine itself, `remotes` sees to that: by no proxy
+            config |= {"protocol.http.allow": "always", "http.proxy": ""}
         self._options = [word for key, value in config.items() for word in ("-c", f"{key}={value}")]
         self._scope = f"{place.root}/"
 
-    def init(self) -> None:
-        """Make the repository.
+    def check(self) -> None:
+        """See to it that git can do this.
 
         Raises:
             BotError: git is absent or too old.
@@ -103,7 +112,12 @@ class Git:
         numbers = [int(part) for part in told[2].split(".")[:2] if part.isdigit()] if len(told) > 2 else []
         if tuple(numbers) < _OLDEST:
             raise BotError(f"git {'.'.join(map(str, numbers))} is too old", f"It takes {_OLDEST[0]}.{_OLDEST[1]}.")
-        self.run("init", "--quiet", "--template=", "--initial-branch=base")
+
+    def init(self, like: str = "", *, bare: bool = False, extra: Mapping[str, str] | None = None) -> None:
+        """Make a repository; it names its objects as the one that a commit is from, if one is given."""
+        options = ["--object-format=sha256"] if len(like) == _SHA256 else []
+        options += ["--bare"] if bare else ["--initial-branch=base"]
+        self.run("init", "--quiet", "--template=", *options, extra=extra)
 
     def run(
         self,
@@ -125,9 +139,20 @@ class Git:
             with_keys: whether it signs, and so needs the user's keys.
 
         Raises:
-            GitError: it fails; what it says is in there.
+            GitError: it fails, after it was tried again where that may help; what it says is in there.
         """
         environment = self._environment(to_forge=to_forge, with_keys=with_keys) | dict(extra or {})
+        number = 0
+        while True:
+            try:
+                return self._once(arguments, data, environment, doing)
+            except GitError as error:
+                if not (to_forge and _may_pass(error.said) and pause(number)):
+                    raise
+                self._tell(f"{error.message}; trying again")
+            number += 1
+
+    def _once(self, arguments: Sequence[str], data: bytes, environment: Mapping[str, str], doing: str) -> bytes:
         command = ["git", *self._options, *arguments]
         # A file, no pipe: where `communicate` is asked a second time, it no longer feeds a pipe (seen in Python 3.11).
         with TemporaryFile() as given:
@@ -168,7 +193,7 @@ class Git:
     def _environment(self, *, to_forge: bool, with_keys: bool) -> dict[str, str]:
         let_in = _LET_IN | _FOR_KEYS if with_keys else _LET_IN
         kept = {name: value for name, value in os.environ.items() if name in let_in}
-        kept.setdefault("HOME", str(self.folder))
+        kept.setdefault("HOME", str(self.folder / ".git"))  # where no file of the repository can be
         kept |= {
             "LC_ALL": "C",
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -192,6 +217,12 @@ class Git:
     def _shown(self, text: str) -> str:
         hidden = self._secret.hidden_in(text) if self._secret else text
         return "\n".join(map(plain, hidden.splitlines()))
+
+
+def _may_pass(said: str) -> bool:
+    """Whether git failed as the forge did, or the way to it; a push has its lease, so it is never made twice."""
+    status = _STATUS.search(said)
+    return status[1] == "429" or status[1] >= "500" if status else bool(_LOST.search(said))
 
 
 def _first(said: str) -> str:

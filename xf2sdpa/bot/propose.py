@@ -7,20 +7,20 @@ commit, the request by its branch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xf2sdpa.bot import body
+from xf2sdpa.bot import body, history
 from xf2sdpa.bot.commits import Commits
 from xf2sdpa.bot.forges.base import Forge, NewRequest
 from xf2sdpa.bot.git import Git
 from xf2sdpa.bot.model import BotError, Identity, Operation, Outcome, Repository, Request, State, Wish
 from xf2sdpa.bot.remotes import Place
-from xf2sdpa.bot.rewriting import rewritten
+from xf2sdpa.bot.rewriting import rewritten, words_for
 from xf2sdpa.bot.scratch import Scratch
 from xf2sdpa.bot.secret import Secret
-from xf2sdpa.bot.web import Client, ForgeError
+from xf2sdpa.bot.web import ForgeError, pause
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,6 @@ class Bot:
     Attributes:
         place: the repository.
         forge: its forge.
-        client: what the forge is talked to by.
         secret: the token; None is enough for --dry-run on what is public.
         wish: the options.
         own: the command line that makes this run, for the request's text.
@@ -40,7 +39,6 @@ class Bot:
 
     place: Place
     forge: Forge
-    client: Client
     secret: Secret | None
     wish: Wish
     own: Sequence[str]
@@ -85,6 +83,8 @@ class Bot:
                 "It needs the right to write contents and pull requests. A workflow of a fork never has it.",
             )
         base = self.wish.base or repository.default_branch
+        if not base:
+            raise BotError(f"{name} has no default branch: is it empty?", "Name the base with --base.")
         if base == self.wish.branch:
             raise BotError(f"{base} is the base: the request needs a branch of its own", "Name it with --branch.")
         return base
@@ -92,14 +92,11 @@ class Bot:
     def _worked(self, base: str, current: Request | None) -> Outcome:
         wish, url = self.wish, self.place.git_url
         git = Git(self.folder, self.place, self.secret, self.tell)
-        git.init()
+        git.check()
         scratch = Scratch(git)
         commits = Commits(git, scratch, self.place)
-        for name in (base, wish.branch):
-            _check_name(git, name)
-        heads = scratch.heads(url, [base, wish.branch])
-        if base not in heads:
-            raise BotError(f"{self.place.slug} has no branch {base}")
+        heads = self._heads(git, scratch, base)
+        git.init(heads[base])
         self.tell(f"fetching {base}")
         scratch.fetch(url, list(heads.values()), list(heads))
         tip = heads.get(wish.branch, "")
@@ -110,18 +107,22 @@ class Bot:
 
         scratch.lay_out(heads[base])
         self.tell("rewriting")
-        report = rewritten(self.folder, wish.arguments)
+        words = words_for(self.folder, wish.arguments)
+        report = rewritten(self.folder, words)
         tree = scratch.tree([helper["path"] for helper in report["helpers"] if helper["new"]])
         if not scratch.changes(heads[base], tree):
             return Outcome(Operation.NOTHING, _nothing(report, current), wish.branch, base, request=current)
         is_there = bool(tip) and commits.is_same_change(tip, parent, heads[base], tree)
-        commit, on = tip, parent
+        if is_there and current is None:  # whatever became of the branch, a new request begins at the base as it is
+            is_there = parent == heads[base]
+        elif is_there:
+            is_there = history.holds(git, url, base=base, tip=heads[base], branch=wish.branch, commit=parent)
+        commit = tip
         if not is_there:
-            on = heads[base]
             identity = wish.identity or Identity("xf2sdpa", "xf2sdpa@localhost")
-            commit = commits.make(tree, on, message(wish, identity, report), identity, wish.signing)
-        material = body.Material(report, self.place, on, scratch.naming(tree, "xformers"), wish, self.own)
-        text = body.render(material, self.forge.limit)
+            commit = commits.make(tree, heads[base], message(wish, identity, report), identity, wish.signing)
+        naming = scratch.naming(tree, "xformers")
+        text = self._text(body.Material(report, self.place, heads[base], naming, wish, self.own, words), current)
         outcome = Outcome(Operation.UNCHANGED, "the request says it all already", wish.branch, base, commit, current)
         if wish.dry_run:
             outcome.operation = Operation.PLANNED
@@ -135,6 +136,32 @@ class Bot:
         self._ask(outcome, text)
         return outcome
 
+    def _heads(self, git: Git, scratch: Scratch, base: str) -> dict[str, str]:
+        """The commits that the base is at, and our branch, if there is one."""
+        branch = self.wish.branch
+        for name in (base, branch):
+            _check_name(git, name)
+        above = _above(branch)
+        heads = scratch.heads(self.place.git_url, [base, branch, *above])
+        if base not in heads:
+            raise BotError(f"{self.place.slug} has no branch {base}")
+        if taken := next((name for name in above if name in heads), ""):
+            raise BotError(f"{branch} cannot be made: there is a branch {taken}", "Choose another name with --branch.")
+        return heads
+
+    def _text(self, material: body.Material, current: Request | None) -> str:
+        """The text, as long as what people wrote into the request leaves room for; empty if it leaves none."""
+        old = _with(current, "") if current else ""
+        room = min(self.forge.most - body.kept(old), self.forge.limit)
+        if room < body.LEAST:
+            return ""
+        # Its links lead to a commit of the base: where all else stays as it is, so do they.
+        for commit in (body.linked(old), material.commit):
+            text = body.render(replace(material, commit=commit), room)
+            if current and _with(current, text) == old:
+                break
+        return text
+
     def _ask(self, outcome: Outcome, text: str) -> None:
         """Open the request, or give the open one its new text."""
         if outcome.request is None:
@@ -145,8 +172,12 @@ class Bot:
             outcome.operation, outcome.reason = Operation.CREATED, "the request was opened"
             self._decorate(outcome)
             return
-        wanted = body.merged(outcome.request.body.replace("\r\n", "\n"), text)
-        if wanted != outcome.request.body.replace("\r\n", "\n"):
+        if not text:
+            said = "the request's text was not brought up to date: what people wrote leaves no room"
+            outcome.warnings.append(said)
+            return
+        wanted = _with(outcome.request, text)
+        if wanted != _with(outcome.request, ""):
             self.forge.rewrite_body(outcome.request, wanted)
             if outcome.operation is Operation.UNCHANGED:
                 outcome.operation, outcome.reason = Operation.UPDATED, "the request's text was brought up to date"
@@ -162,7 +193,7 @@ class Bot:
                     found = [request for request in self.forge.requests(new.branch) if request.state is State.OPEN]
                     if found:
                         return found[0]
-                if not (error.is_unsure and self.client.pause(tries)):
+                if not (error.is_unsure and pause(tries)):
                     raise
                 tries += 1
 
@@ -196,9 +227,15 @@ class Bot:
         sections = {
             "the commit": made,
             "the diff": scratch.difference(f"{outcome.commit}^", outcome.commit),
-            "the text": body.merged(request.body, text) if request else text,
+            "the text": _with(request, text) if request else text,
         }
         return "\n".join([*lines, *(f"\n--- {name} ---\n{shown.rstrip()}" for name, shown in sections.items())]) + "\n"
+
+
+def _with(request: Request, text: str) -> str:
+    """The whole text of a request, with ours in it; as it is, if there is none of ours."""
+    old = request.body.replace("\r\n", "\n")  # as a browser sends it
+    return body.merged(old, text) if text else old
 
 
 def message(wish: Wish, identity: Identity, report: dict[str, Any]) -> str:
@@ -219,6 +256,12 @@ def _nothing(report: dict[str, Any], current: Request | None) -> str:
     if failed:
         said += f", and {failed} {'file' if failed == 1 else 'files'} could not be worked on"
     return f"{said}; request {current.number} is open and may be closed" if current else said
+
+
+def _above(branch: str) -> list[str]:
+    """The names that no branch may have besides this one: git keeps branches as files in folders."""
+    parts = branch.split("/")
+    return ["/".join(parts[:number]) for number in range(1, len(parts))]
 
 
 def _check_name(git: Git, name: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from xf2sdpa.bot.model import BotError
 
@@ -87,8 +87,8 @@ def place_of(remote: str, environment: Mapping[str, str], *, forge: str = "", ap
     for address in (root, api):
         _refuse_in_clear(address)
     own = urlsplit(root)
-    meant = own.hostname if parsed.is_ssh else own.netloc
-    if parsed.host != (meant or "").lower():
+    meant = _named_host(own) if parsed.is_ssh else own.netloc
+    if parsed.host != meant.lower():
         raise BotError(
             f"the remote is on {parsed.host}, the API on {own.netloc}: a token for one host does not go to another"
         )
@@ -96,11 +96,17 @@ def place_of(remote: str, environment: Mapping[str, str], *, forge: str = "", ap
     return Place(forge, root, api.rstrip("/"), slug)
 
 
+def _named_host(split: SplitResult) -> str:
+    """The host of an address without its port; one of IPv6 in brackets, as it stands there."""
+    host = split.hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
 def _parsed(remote: str) -> _Remote:
     if "://" in remote:
         try:
             split = urlsplit(remote)
-            port, host = split.port, split.hostname or ""
+            port, host = split.port, _named_host(split)
         except ValueError:
             split, port, host = urlsplit(""), None, ""
         if split.scheme in ("https", "http", "ssh", "git+ssh") and _HOST.fullmatch(host):
@@ -154,7 +160,7 @@ def _found(remote: _Remote, environment: Mapping[str, str], forge: str) -> tuple
 def _is_on(server: str, remote: _Remote) -> bool:
     split = urlsplit(server)
     return bool(server) and remote.host in (
-        (split.hostname or "").lower() if remote.is_ssh else "",
+        _named_host(split).lower() if remote.is_ssh else "",
         split.netloc.lower(),
     )
 

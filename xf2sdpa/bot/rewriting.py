@@ -50,7 +50,17 @@ def checked(arguments: Sequence[str]) -> None:
             raise BotError(f"after --, for `xf2sdpa rewrite`: {path} is not below the top of the repository")
 
 
-def rewritten(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
+def words_for(folder: Path, arguments: Sequence[str]) -> list[str]:
+    """Options and paths of the rewrite: where nobody says where to work, all of a folder.
+
+    Raises:
+        BotError: the project's configuration is wrong.
+    """
+    says_where = command.make_context("rewrite", list(arguments)).params["paths"] or _has_paths(folder)
+    return [*arguments, *(() if says_where else (".",))]
+
+
+def rewritten(folder: Path, words: Sequence[str]) -> dict[str, Any]:
     """Rewrite the files below a folder, and return the report, whose paths begin there.
 
     Raises:
@@ -58,9 +68,6 @@ def rewritten(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
     """
     if not list_files([str(folder)], include=(*INCLUDE, PATTERN)):  # for a person the wrong folder; here nothing to do
         return {"files": [], "helpers": []}
-    words = list(arguments)
-    if not command.make_context("rewrite", list(words)).params["paths"] and not _has_paths(folder):
-        words.append(".")
     with _inside(folder), _caught() as printed:
         status: int | str | None = 0
         try:

@@ -8,6 +8,7 @@ there at all, and goes into the new tree as it was.
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ class Scratch:
         self._git = git
         self._folder = git.folder
         self._laid: dict[str, _Laid] = {}
+        self._none = ""
+        """The name of no object, as long as names are there."""
         self._others: set[str] = set()
         """Names of the commit that were not laid out: links, submodules, huge files."""
 
@@ -73,6 +76,7 @@ class Scratch:
             BotError: the commit has names that git does not allow.
         """
         self._git.run("read-tree", commit)
+        self._none = "0" * len(commit)
         part: list[tuple[str, str, str]] = []
         room = _AT_ONCE
         for mode, sha, name, size in self._rows(commit):
@@ -128,16 +132,18 @@ class Scratch:
             new: names of files that were made; what else lies in the folder is none of the commit's.
 
         Raises:
-            BotError: a new file would take the place of what was not laid out, such as a link.
+            BotError: a new file would take the place of what was not laid out, such as a link, or is no name in it.
         """
         for name in new:
+            if posixpath.isabs(name) or posixpath.normpath(name) != name:  # git would pass it over in silence
+                raise BotError(f"{name} would be new, and is no name of a file in the repository")
             if not self._is_free(name):
                 raise BotError(f"{name} would be new, but the repository has a link or something else in its place")
         entries = []
         for name, laid in self._laid.items():
             path = self._folder / name
             if not path.is_file():
-                entries.append(f"0 {'0' * 40}\t{name}")
+                entries.append(f"0 {self._none}\t{name}")
             elif _laid(path, laid.mode) != laid:
                 entries.append(f"{laid.mode} {self._stored(path)}\t{name}")
         entries += [f"100644 {self._stored(self._folder / name)}\t{name}" for name in new]

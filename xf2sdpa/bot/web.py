@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from time import sleep
 from time import time as now
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from xf2sdpa import __version__
 from xf2sdpa.bot.model import BotError
@@ -36,6 +36,14 @@ _ADVICE = {
     403: "May the token do that? It needs the right to write contents and pull requests.",
     404: "Is the name right, and may the token see it?",
 }
+
+
+def pause(number: int) -> bool:
+    """Wait before trying again; False if it was tried often enough."""
+    if number >= len(PAUSES):
+        return False
+    sleep(PAUSES[number])
+    return True
 
 
 class ForgeError(BotError):
@@ -87,7 +95,9 @@ class Client:
         self._secret = secret
         self._tell = tell
         self._patience = PATIENCE
-        self._open = urllib.request.build_opener(_NoRedirects()).open
+        # Plain http is for this machine itself: a proxy, which the environment may name, would be somebody else.
+        proxies = [urllib.request.ProxyHandler({})] if urlsplit(api).scheme == "http" else []
+        self._open = urllib.request.build_opener(_NoRedirects(), *proxies).open
 
     def get(self, path: str, **query: str | int) -> Any:
         """What is at a path.
@@ -105,13 +115,6 @@ class Client:
         """Change what is at a path, by PATCH or PUT."""
         return self._made(method, path, body, again=True)
 
-    def pause(self, number: int) -> bool:
-        """Wait before trying again; False if it was tried often enough."""
-        if number >= len(PAUSES):
-            return False
-        sleep(PAUSES[number])
-        return True
-
     def _made(self, method: str, path: str, body: Mapping[str, Any] | None, *, again: bool) -> Any:
         number = 0
         while True:
@@ -124,11 +127,11 @@ class Client:
                 if wait is not None:
                     self._wait_for_the_limit(wait, error)
                     continue
-                if not (again and error.status >= 500 and self.pause(number)):
+                if not (again and error.status >= 500 and pause(number)):
                     raise error from None
             except (OSError, http.client.HTTPException) as failure:
                 error = ForgeError(f"{method} {self._shown(path)}: no answer: {self._shown(str(failure))}", 0)
-                if not (again and self.pause(number)):
+                if not (again and pause(number)):
                     raise error from None
             number += 1
             self._tell(f"{error.message}; trying again")
@@ -179,11 +182,11 @@ class Client:
         if answer.code not in (403, 429):
             return None
         after = answer.headers.get("Retry-After", "")
-        if after.isdigit():
+        if _is_number(after):
             return float(after)
         for kind in ("X-RateLimit", "RateLimit"):
             reset = answer.headers.get(f"{kind}-Reset", "")
-            if answer.headers.get(f"{kind}-Remaining") == "0" and reset.isdigit():
+            if answer.headers.get(f"{kind}-Remaining") == "0" and _is_number(reset):
                 return max(0.0, float(reset) - now()) + 1
         return 60.0 if answer.code == 429 else None
 
@@ -197,6 +200,11 @@ class Client:
         self._patience -= max(1.0, seconds)
         self._tell(f"waiting {seconds:.0f} s for the forge's rate limit")
         sleep(seconds)
+
+
+def _is_number(said: str) -> bool:
+    """Whether a header is a number of seconds that can be: `isdigit` alone takes a superscript for one."""
+    return said.isascii() and said.isdigit() and len(said) < 16
 
 
 def _sentences(told: Any, depth: int = 4) -> list[str]:

@@ -29,7 +29,8 @@ def render(run: Run, _: Pin | None, *, written: bool) -> str:
 
 def document(run: Run, *, written: bool) -> dict[str, Any]:
     """The log as plain data; what this run has solved is no result any more."""
-    told = problems(run, written=written)[:MOST]
+    every = problems(run, written=written)
+    told = every[:MOST]
     codes = sorted({entry.code for entry in told if entry.code})
     fixes = {} if written else {str(result.path): result for result in fixable(run)}
     results = []
@@ -46,8 +47,17 @@ def document(run: Run, *, written: bool) -> dict[str, Any]:
                 },
                 "columnKind": "unicodeCodePoints",
                 "results": results,
+                **({"invocations": [_cut_off(len(every) - len(told))]} if len(every) > len(told) else {}),
             }
         ],
+    }
+
+
+def _cut_off(number: int) -> dict[str, Any]:
+    said = f"{number:,} more results, none worse than these, are left out: code scanning takes {MOST:,}."
+    return {
+        "executionSuccessful": True,
+        "toolExecutionNotifications": [{"level": "warning", "message": {"text": said}}],
     }
 
 

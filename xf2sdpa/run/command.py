@@ -237,7 +237,7 @@ def _chosen(paths: tuple[str, ...], settings: Settings) -> list[str | Path]:
     from xf2sdpa.run.refused import refuse_ways_out
 
     base = settings.file.parent if settings.file else Path()
-    chosen: list[str | Path] = list(paths) or [base / path for path in settings.paths]
+    chosen: list[str | Path] = [*(paths or (os.path.relpath(base / path) for path in settings.paths))]
     if settings.file and not paths:
         refuse_ways_out(settings.file, "paths", chosen)
     if not chosen:

@@ -49,7 +49,8 @@ def new_pull(repo: Repo, head: str, base: str, title: str, body: str, *, draft: 
     """Make a request, as a forge would: from a branch that is there, not twice."""
     if any(pull.state == "open" and (pull.head, pull.base) == (head, base) for pull in repo.pulls):
         raise taken
-    if not repo.tip(head) or not repo.tip(base) or repo.tip(head) == repo.tip(base):
+    # A branch without a commit that its base does not have is refused, too.
+    if not repo.tip(head) or not repo.tip(base) or not repo.git("rev-list", "-1", head, "--not", base):
         errors = [{"resource": "PullRequest", "field": "head", "code": "invalid"}]
         raise Refused(422, {"message": "Validation Failed", "errors": errors})
     repo.pulls.append(Pull(len(repo.pulls) + 1, head, base, title, body, draft))

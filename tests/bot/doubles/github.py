@@ -20,6 +20,8 @@ from tests.bot.repositories import Pull, Repo
 if TYPE_CHECKING:
     from tests.bot.host import Host
 
+LONGEST = 65_536
+
 
 def _pull(host: Host, repo: Repo, pull: Pull) -> dict[str, Any]:
     owner = repo.slug.partition("/")[0]
@@ -71,14 +73,18 @@ def _label(host: Host, target: str, body: Any) -> tuple[int, Any]:
     return 200, [{"id": 1, "name": name} for name in body["labels"]]
 
 
+def _update(host: Host, target: str, body: Any) -> tuple[int, Any]:
+    if len(body.get("body", "")) > LONGEST:
+        said = f"body is too long (maximum is {LONGEST} characters)"
+        raise Refused(422, {"message": "Validation Failed", "errors": [{"code": "custom", "message": said}]})
+    return 200, _pull(host, repo_at(host, target), edited(host, target, body, "body"))
+
+
 ANSWERS: dict[str, Answer] = {
     "repos/get": lambda host, target, _: (200, repository_as_json(repo_at(host, target))),
     "pulls/list": _list,
     "pulls/create": _create,
-    "pulls/update": lambda host, target, body: (
-        200,
-        _pull(host, repo_at(host, target), edited(host, target, body, "body")),
-    ),
+    "pulls/update": _update,
     "pulls/request-reviewers": _review,
     "issues/add-labels": _label,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xf2sdpa.bot.forges.base import NewRequest
+from xf2sdpa.bot.forges.base import NewRequest, rows, understood
 from xf2sdpa.bot.forges.github_like import GitHubLike, request_of
 from xf2sdpa.bot.model import BotError, Request
 
@@ -20,6 +20,7 @@ def headers(token: str) -> dict[str, str]:
     return {"Authorization": f"token {token}"} if token else {}
 
 
+@understood
 class Gitea(GitHubLike):
     """A repository on Gitea or Forgejo."""
 
@@ -30,7 +31,7 @@ class Gitea(GitHubLike):
         """
         found: list[dict[str, Any]] = []
         for page in range(1, _PAGES + 1):
-            told = self._client.get(f"{self._path}/pulls", state="all", page=page, limit=_PAGE)
+            told = rows(self._client.get(f"{self._path}/pulls", state="all", page=page, limit=_PAGE))
             if not told:
                 return [_request(pull) for pull in sorted(found, key=lambda pull: -int(pull["number"]))]
             found += [pull for pull in told if _is_from(pull, branch)]
@@ -44,7 +45,7 @@ class Gitea(GitHubLike):
 
     def label(self, request: Request, labels: Sequence[str]) -> None:
         """Add labels that the repository has: they go by their numbers."""
-        told = self._client.get(f"{self._path}/labels", limit=_PAGE)
+        told = rows(self._client.get(f"{self._path}/labels", limit=_PAGE))
         numbers = {label["name"]: label["id"] for label in told}
         if missing := [name for name in labels if name not in numbers]:
             raise BotError(f"the repository has no label {', '.join(missing)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xf2sdpa.bot.forges.base import NewRequest
+from xf2sdpa.bot.forges.base import NewRequest, rows, understood
 from xf2sdpa.bot.forges.github_like import GitHubLike, request_of
 from xf2sdpa.bot.model import Request
 from xf2sdpa.bot.web import Client
@@ -17,6 +17,7 @@ def headers(token: str) -> dict[str, str]:
     return {**known, "Authorization": f"Bearer {token}"} if token else known
 
 
+@understood
 class GitHub(GitHubLike):
     """A repository on GitHub."""
 
@@ -31,7 +32,7 @@ class GitHub(GitHubLike):
         """All requests that were ever made from a branch of this repository, the newest first."""
         head = f"{self._slug.partition('/')[0]}:{branch}"
         told = self._client.get(f"{self._path}/pulls", head=head, state="all", per_page=100)
-        return [_request(pull) for pull in told if self._is_from(pull["head"], branch, head)]
+        return [_request(pull) for pull in rows(told) if self._is_from(pull["head"], branch, head)]
 
     def _is_from(self, head: dict[str, Any], branch: str, label: str) -> bool:
         """Whether a request comes from the branch: a filter that GitHub does not understand it ignores."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from xf2sdpa.bot.forges.base import told_apart
+from xf2sdpa.bot.forges.base import told_apart, word
 from xf2sdpa.bot.model import Repository, Request, State
 from xf2sdpa.bot.web import Client
 
@@ -15,6 +15,7 @@ class GitHubLike:
     """A repository below `/repos/`, whose requests are pulls."""
 
     limit = 60_000
+    most = 65_000
     """GitHub takes 65,536 characters, which it counts in a way of its own."""
 
     def __init__(self, client: Client, slug: str) -> None:
@@ -24,9 +25,9 @@ class GitHubLike:
     def repository(self) -> Repository:
         """What the repository is, and what the token may do with it."""
         told = self._client.get(self._path)
-        parent = (told.get("parent") or {}).get("full_name") or "another repository"
+        parent = word(told.get("parent") or {}, "full_name") or "another repository"
         return Repository(
-            default_branch=told["default_branch"],
+            default_branch=word(told, "default_branch"),
             can_push=self._can_push(told.get("permissions")),
             archived=bool(told.get("archived")),
             parent=parent if told.get("fork") else "",
@@ -51,4 +52,4 @@ class GitHubLike:
 def request_of(pull: dict[str, Any], *, merged: bool) -> Request:
     """A pull as a request."""
     state = State.OPEN if pull["state"] == "open" else State.MERGED if merged else State.CLOSED
-    return Request(pull["number"], pull["html_url"], state, pull["base"]["ref"], pull.get("body") or "")
+    return Request(int(pull["number"]), word(pull, "html_url"), state, word(pull["base"], "ref"), word(pull, "body"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from xf2sdpa.bot.forges.base import NewRequest
+from xf2sdpa.bot.forges.base import NewRequest, rows, understood, word
 from xf2sdpa.bot.model import BotError, Repository, Request, State
 from xf2sdpa.bot.web import Client
 
@@ -21,10 +21,13 @@ def headers(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
+@understood
 class GitLab:
     """A project on GitLab."""
 
-    limit = 200_000  # of 1,048,576; nobody reads more
+    limit = 200_000  # nobody reads more
+    most = 1_000_000
+    """GitLab takes 1,048,576 characters."""
 
     def __init__(self, client: Client, slug: str) -> None:
         self._client = client
@@ -36,10 +39,10 @@ class GitLab:
         rights = told.get("permissions")
         levels = [access["access_level"] for access in (rights or {}).values() if access]
         return Repository(
-            default_branch=told["default_branch"],
+            default_branch=word(told, "default_branch"),
             can_push=max(levels, default=0) >= _DEVELOPER if levels else None,
             archived=bool(told.get("archived")),
-            parent=(told.get("forked_from_project") or {}).get("path_with_namespace", ""),
+            parent=word(told.get("forked_from_project") or {}, "path_with_namespace"),
         )
 
     def requests(self, branch: str) -> list[Request]:
@@ -47,7 +50,7 @@ class GitLab:
         told = self._client.get(f"{self._path}/merge_requests", source_branch=branch, state="all", per_page=100)
         return [
             _request(merge)
-            for merge in told
+            for merge in rows(told)
             if merge["source_branch"] == branch and merge["source_project_id"] == merge["target_project_id"]
         ]
 
@@ -74,7 +77,7 @@ class GitLab:
         """Ask people for a review: they go by their numbers."""
         numbers = []
         for name in people:
-            told = self._client.get("/users", username=name)
+            told = rows(self._client.get("/users", username=name))
             if not told:
                 raise BotError(f"there is no user {name}")
             numbers.append(told[0]["id"])
@@ -86,4 +89,5 @@ class GitLab:
 
 def _request(merge: dict[str, Any]) -> Request:
     state = _STATES.get(merge["state"], State.CLOSED)
-    return Request(merge["iid"], merge["web_url"], state, merge["target_branch"], merge.get("description") or "")
+    base, text = word(merge, "target_branch"), word(merge, "description")
+    return Request(int(merge["iid"]), word(merge, "web_url"), state, base, text)
