@@ -29,6 +29,7 @@ from xf2sdpa.bench.model import Result, ShapeResult, forward_time
 from xf2sdpa.bench.report import json as report
 from xf2sdpa.bench.report import tables
 from xf2sdpa.bench.report.markdown import escaped, table_lines
+from xf2sdpa.timing.kernels import family_of
 
 RESULTS = ROOT / "benchmarks" / "results"
 RUNS = {"H200": "h200_bench.json", "H100": "h100_bench.json"}
@@ -118,6 +119,8 @@ def speed(main: Result, results: dict[str, Document]) -> str:
         wrapped(_apart(apart, newer)),
         "\n".join(table_lines(_turns(apart, newer))),
         *map(wrapped, _lessons(apart, newer)),
+        wrapped("Why those below 1.0 are there: the time in kernels alone, by `benchmarks/shapes.py` (cuDNN 9.19):"),
+        "\n".join(wrapped(escaped(why), bullet=True) for why in _reasons(apart, newer, shapes)),
         "## Windows by `use_flex()`",
         wrapped(_windows(windows)),
     ]
@@ -263,8 +266,8 @@ def _shapes(run: Result, shapes: Document) -> str:
 
 _OTHERS = (
     "What another form of torch would give there (`benchmarks/alternatives.py`, H200; xformers' time over "
-    "it, forward / forward and backward). None is taken: the helper compiles nothing behind a program's back, and "
-    "cuDNN's ragged kernel builds its plan anew in each call."
+    "it, forward / forward and backward). None is taken unasked: the helper compiles nothing behind a program's back "
+    "(`use_flex()` asks for it), and cuDNN's ragged kernel builds its plan anew in each call."
 )
 
 
@@ -349,6 +352,20 @@ def _lessons(apart: Document, newer: Document) -> Iterator[str]:
         for row in masked
     ]
     yield f"Masked calls by torch's own function and by the helper's guarded one, ms: {'; '.join(cells)}."
+
+
+def _reasons(apart: Document, newer: Document, shapes: Document) -> Iterator[str]:
+    """For each row below 1.0: whose kernels are faster, by how much; or that it is the host that is slower."""
+    measured = {row["name"]: row for row in shapes["rows"]}
+    for way in ("fwd", "fwd+bwd"):
+        names = dict.fromkeys(name for document in (apart, newer) for name in document[way]["below 1.0"])
+        for name in names:
+            seen = measured[name][way]
+            old, new = seen["xformers"], seen[measured[name]["emitted"]]
+            ratio = new["kernel_ratio"]
+            families = " against ".join(family_of(side["kernel"]) or "another kernel" for side in (old, new))
+            level = "" if ratio < 1 else ", so what varies is the host"
+            yield f"{name}, {way}: {ratio:.2f} ({families}){level}"
 
 
 def _windows(windows: Document) -> str:
