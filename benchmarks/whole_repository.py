@@ -5,7 +5,7 @@
 Both only say what they would change. django-upgrade (`pip install django-upgrade`) parses every file and rewrites by
 tokens; it is given the Python files that this tool would look at. The two take turns; figures are processor seconds of
 the whole process, which other programs on the machine disturb less than the time that passes. Limit: once
-django-upgrade's time on each folder (exit status 1 beyond it).
+django-upgrade's time on each folder (exit status 1 beyond it). A folder without Python files is passed over.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def main() -> int:
 def measure(folder: Path, rounds: int, environment: Mapping[str, str]) -> int:
     files = [str(Path(file).resolve()) for file in list_files([folder]) if file.endswith(".py")]
     size = sum(Path(file).stat().st_size for file in files)
-    print(f"\n{folder.name}: {len(files)} Python files, {size / 1e6:.1f} MB")
+    print(f"\n{folder.name}: {len(files)} Python files, {size / 1e6:.1f} MB", flush=True)
+    if not files:
+        return 0
     commands = {
         THEIRS: [sys.executable, "-m", "django_upgrade", "--check", "--target-version", "4.2", *files],
         # a release to write for: a project held to an older torch is an error, after all the work
