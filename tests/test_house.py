@@ -28,6 +28,12 @@ def test_no_rule_imports_another() -> None:
     assert [a for a in house.arrows(MODULES) if house.room(a.source) == "rules" and a.target.startswith("rules.")] == []
 
 
+def test_every_rule_has_a_file_of_tests() -> None:
+    rules = {module.removeprefix("rules.") for module in MODULES if module.startswith("rules.")}
+    tested = {file.stem.removeprefix("test_") for file in (Path(__file__).parent / "rules").glob("test_*.py")}
+    assert tested == rules
+
+
 def test_an_arrow_that_is_turned_round_is_seen() -> None:
     turned = {**MODULES, "rulekit.draft": "from xf2sdpa.rewrite.engine import rewrite_text\n"}
     assert house.upward(turned) == [Arrow("rulekit.draft", "rewrite.engine")]
@@ -46,4 +52,5 @@ def test_contributing_shows_this_map() -> None:
 
 def test_no_file_is_too_long_to_be_one_thing() -> None:
     lines = {module: text.count("\n") for module, text in MODULES.items()}
+    lines |= {str(file): file.read_text("utf-8").count("\n") for file in Path(__file__).parent.rglob("*.py")}
     assert {module: count for module, count in lines.items() if count > 450} == {}
