@@ -63,6 +63,18 @@ EMITTED = {
         ("left XF201",),
         same=True,
     ),
+    "on another path, of what is bound in the statement to a copy of itself": Case(
+        shaped(
+            "if c:", "    b, n, h, d = q.shape", call="[q := q.clone(), xops.memory_efficient_attention(q, k, v)][1]"
+        ),
+        ("left XF201",),
+        same=True,
+    ),
+    "on another path, of a copy without a name": Case(
+        shaped("if c:", "    b, n, h, d = q.shape", call="xops.memory_efficient_attention(q.clone(), k, v)"),
+        ("left XF201",),
+        same=True,
+    ),
     "on another path, of what has two dimensions here": Case(
         shaped("if c:", "    b, n, h, d = q.shape", "q = q.view(b, c)"), ("left XF201",), same=True
     ),
