@@ -49,6 +49,11 @@ EMITTED = {
         has=("import torch\n\n\ndef run(x):\n    return torch.unbind(x, 2)\n",),
         helper=True,
     ),
+    "a call of unbind that a comment leaves": Case(
+        "from xformers.ops import unbind\n\nfirst, second = unbind(1 + x, 1)  # xf2sdpa: ignore\n",
+        same=True,
+        helper=True,
+    ),
     "unbind that a comment leaves": Case(
         "from xformers.ops import unbind\n\nTABLE = [unbind]  # xf2sdpa: ignore\n", same=True, helper=True
     ),

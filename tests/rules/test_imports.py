@@ -65,6 +65,25 @@ EMITTED = {
     "a default that stood in": Case(
         imported("xops = None\n" + TRIED.format("pass")), ("finding XF140",), lacks=("xops",), helper=True
     ),
+    "of a switch's question, in a branch that goes on": Case(
+        "from diffusers import UNet2DConditionModel\n\nunet = UNet2DConditionModel.from_pretrained(path)\n"
+        "if args.fast:\n    from diffusers.utils.import_utils import is_xformers_available\n\n    set_up(unet)\n"
+        "    if is_xformers_available():\n        unet.enable_xformers_memory_efficient_attention()\n",
+        ("finding XF140",),
+        has=("if args.fast:\n    set_up(unet)\n",),
+        lacks=("is_xformers_available",),
+    ),
+    "of a question, in a branch that goes on": Case(
+        DONE.replace(
+            "import torch\n",
+            "import torch\nif torch.cuda.is_available():\n    import importlib.util\n\n    set_up()\n"
+            "    FAST = importlib.util.find_spec('xformers') is not None\n",
+        ),
+        ("finding XF140",),
+        has=("if torch.cuda.is_available():\n    set_up()\n    FAST = True\n",),
+        lacks=("importlib",),
+        helper=True,
+    ),
     "still used": Case(attend(mea() + ", xops.SparseCSRTensor"), ("finding XF401",), "xops is still used"),
     "used by what is left": Case(attend(mea("attn_bias=bias")), ("finding XF401",), "xops is still used", same=True),
     "a guard that sets a flag": Case(
@@ -124,6 +143,16 @@ NEAR_MISSES = {
     "a package of the project": Case(imported("from .xformers import ops as xops\n"), same=True),
 }
 STAYING = {
+    "tried beside another, without a helper": Case(
+        imported("try:\n    import json\n    import xformers.ops as xops\nexcept ImportError:\n    setup()\n"),
+        ("finding XF401",),
+        has=("    import xformers.ops as xops\n", "setup()"),
+    ),
+    "tried beside another that is counted, without a helper": Case(
+        imported("n = 0\ntry:\n    import json\n    import xformers.ops as xops\nexcept ImportError:\n    n += 1\n"),
+        ("finding XF401",),
+        has=("    import xformers.ops as xops\n", "n += 1"),
+    ),
     "listed in __all__": Case(DONE + "\n\n__all__ = ['xops']\n", ("finding XF401",)),
     "read by a string": Case(DONE + "\n\nx = getattr(f, 'xops')\n", ("finding XF401",)),
     "handed on": Case(DONE, ("finding XF401",), handed_on=frozenset({"xops"})),
