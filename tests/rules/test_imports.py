@@ -84,6 +84,52 @@ EMITTED = {
         lacks=("importlib",),
         helper=True,
     ),
+    "some of several in a guard that does more": Case(
+        imported(
+            "try:\n    from xformers.ops import SparseCSRTensor, memory_efficient_attention\n\n    register()\n"
+            "except ImportError:\n    set_up()\n"
+        ).replace("xops.", "")
+        + "\n\nx = SparseCSRTensor\n",
+        ("finding XF140",),
+        has=("    from xformers.ops import SparseCSRTensor\n\n    register()\n",),
+        helper=True,
+    ),
+    "a name that is asked for by its failing": Case(
+        imported("try:\n    xops\nexcept NameError:\n    import xformers.ops as xops\n"),
+        ("finding XF140",),
+        lacks=("try", "NameError"),
+    ),
+    "a branch of which only its else is left": Case(
+        imported(CHOSEN.replace("xops = None", "set_up()").replace("has_xformers", "n")),
+        ("finding XF140",),
+        has=("if not n:\n    set_up()\n",),
+        lacks=("xops",),
+        helper=True,
+    ),
+    "a branch of which only its elif is left": Case(
+        imported("if n:\n    import xformers.ops as xops\nelif m:\n    set_up()\n"),
+        ("finding XF140",),
+        has=("elif m:\n    set_up()\n",),
+        lacks=("import xformers",),
+        helper=True,
+    ),
+    "a branch of which nothing is left": Case(
+        imported("if n:\n    import xformers.ops as xops\n"), ("finding XF140",), lacks=("if n", "xops"), helper=True
+    ),
+    "a branch whose condition does something": Case(
+        imported("if n():\n    import xformers.ops as xops\n"),
+        ("finding XF140",),
+        has=("if n():\n    pass\n",),
+        helper=True,
+    ),
+    "a default that is read before": Case(
+        imported("memory_efficient_attention = None\nprint(memory_efficient_attention)\n" + THEIRS, DYNAMIC).replace(
+            "xops.", ""
+        ),
+        ("finding XF140",),
+        has=("memory_efficient_attention = None\nprint(memory_efficient_attention)\n", OURS),
+        helper=True,
+    ),
     "still used": Case(attend(mea() + ", xops.SparseCSRTensor"), ("finding XF401",), "xops is still used"),
     "used by what is left": Case(attend(mea("attn_bias=bias")), ("finding XF401",), "xops is still used", same=True),
     "a guard that sets a flag": Case(
