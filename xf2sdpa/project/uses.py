@@ -2,8 +2,8 @@
 
 A name is followed by the places that hold what it stands for: variables by their scope, attributes and parameters by
 their name, whatever object they belong to. So too many places count, never too few; and what gets to a place that is
-not followed makes the answer unknown. How often a thing must be called is its level: 1 for a function, a method or an
-object of a class, whose call is one that is asked for; 2 for a class, a `partial` of it, or what returns its objects.
+not followed makes the answer unknown. A thing's level says how many calls lead to the one that is asked for: 1 for a
+function, a method or an object of a class; 2 for a class, a `partial` of it, or what returns its objects.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Imports go whose last readers went: `logging` of a dropped message, `importlib.util` of an answered question.
 
-Only modules that messages, guards and questions are made of, or names that were called, of a module that is imported
-for others as well; and only imports that something read before.
+Only imports that something read before, and of two kinds: modules that serve messages, guards and questions, and
+functions that were only called, of a module from which other names are imported still.
 """
 
 from __future__ import annotations
