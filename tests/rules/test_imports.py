@@ -221,6 +221,34 @@ STAYING = {
 }
 
 
+BY_NAME = {
+    "an item": "globals()['xops']",
+    "an item, perhaps": "globals().get('xops')",
+    "an item, or something else": "vars().get('xops', None)",
+    "an item that is taken out": "locals().pop('xops')",
+    "an item of a module": "vars(module)['xops']",
+    "an item of its dictionary": "module.__dict__['xops']",
+    "an item of its dictionary, perhaps": "module.__dict__.get('xops')",
+    "an attribute": "operator.attrgetter('xops')(module)",
+    "an attribute of an attribute": "attrgetter('xops.memory_efficient_attention')(module)",
+}
+NOT_BY_NAME = {
+    "an item of something else": "settings['xops']",
+    "an item of something else, perhaps": "settings.get('xops')",
+    "a value": "globals().get(f, 'xops')",
+}
+
+
+@pytest.mark.parametrize("read", BY_NAME.values(), ids=list(BY_NAME))
+def test_an_import_stays_that_is_read_by_its_name(read: str) -> None:
+    holds(Case(f"{DONE}\n\nx = {read}\n", ("finding XF401",), has=("import xformers.ops as xops\n",)))
+
+
+@pytest.mark.parametrize("read", NOT_BY_NAME.values(), ids=list(NOT_BY_NAME))
+def test_an_import_goes_whose_name_is_another_word(read: str) -> None:
+    holds(Case(f"{DONE}\n\nx = {read}\n", ("finding XF140",), lacks=("import xformers",)))
+
+
 @by_name(STAYING)
 def test_an_import_that_somebody_reads_stays(case: Case) -> None:
     holds(case)
