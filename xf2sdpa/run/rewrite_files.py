@@ -192,7 +192,7 @@ def _with_helper(
     results.update({result.path: result for result in run_jobs([jobs[user] for user in users], options.jobs)})
     for user in users:
         if user not in modules and not options.new_files:
-            _tell_of_waiting(results[user], asked[user], names=jobs[user].options.settings.selects(WAITS))
+            _tell_of_waiting(results[user], asked[user], names=not jobs[user].options.settings.ignores(WAITS))
     for copy, short in fitted:
         for user, names in short.items():
             results[user].findings.append(_lacking(user, copy.path, names))

@@ -1,4 +1,4 @@
-"""What a run tells of its files, under codes that are selected."""
+"""What a run tells of its files: all that nobody asked to ignore."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ _ALWAYS = (FindingKind.DONE, FindingKind.ERROR)
 
 
 def leave_untold(run: Run, settings: Settings) -> None:
-    """Take away what is told under other codes; the last step, as findings say until then what needs xformers."""
+    """Take away what is told under ignored codes, as `FileDraft.report` does for rules.
+
+    The last step, as findings say until then what needs xformers. `select` only chooses what is done.
+    """
     for result in run.results:
-        result.findings = [f for f in result.findings if f.kind in _ALWAYS or settings.selects(f.code)]
+        result.findings = [f for f in result.findings if f.kind in _ALWAYS or not settings.ignores(f.code)]
     run.results = [result for result in run.results if result.sites or result.findings or result.changed]
