@@ -95,6 +95,7 @@ def test_no_helper_goes_into_a_notebook_where_that_is_not_selected() -> None:
 @pytest.mark.parametrize(("how", "goes"), [(("--ignore", "XF170"), False), (("--select", "XF10"), False), ((), True)])
 def test_requirement_files_are_edited_only_where_that_is_selected(how: tuple[str, ...], goes: bool) -> None:
     write(Path(), {"model.py": EXACT, "requirements.txt": "torch>=2.0\nxformers==0.0.22\n"})
-    output = rewrite("-v", *how, ".").output
+    report = rewrite("--output-format", "json", "--check", *how, ".").output
+    rewrite(*how, ".")
     assert ("xformers" not in Path("requirements.txt").read_text("utf-8")) == goes
-    assert ("requirements.txt:2:1: XF170 changed xformers==0.0.22 goes" in output) == goes
+    assert ('"XF170"' in report) == goes
