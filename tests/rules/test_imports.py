@@ -130,6 +130,14 @@ EMITTED = {
         has=("memory_efficient_attention = None\nprint(memory_efficient_attention)\n", OURS),
         helper=True,
     ),
+    "repeated in a function": Case(
+        "from xformers.ops import memory_efficient_attention\n\n\ndef attend(q, k, v, bias):\n"
+        "    from xformers.ops import memory_efficient_attention\n\n"
+        "    return memory_efficient_attention(q, k, v, attn_bias=bias)\n",
+        ("finding XF140",),
+        has=(f"{OURS}\n\ndef attend(q, k, v, bias):\n    return memory",),
+        helper=True,
+    ),
     "still used": Case(attend(mea() + ", xops.SparseCSRTensor"), ("finding XF401",), "xops is still used"),
     "used by what is left": Case(attend(mea("attn_bias=bias")), ("finding XF401",), "xops is still used", same=True),
     "a guard that sets a flag": Case(
