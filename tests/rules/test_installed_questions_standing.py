@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rules.common import Case, attend, holds, mea
+from tests.rules.common import HELPER, Case, attend, holds, mea
 from tests.rules.test_installed_questions import FOUND, OURS, asked
+from xf2sdpa.rewrite.engine import rewrite_with
+from xf2sdpa.rewrite.options import Options
+from xf2sdpa.settings import Settings
 
 SHOWN_OR_UNREAD = {
     "printed": "print(importlib.util.find_spec('xformers'))",
@@ -56,3 +59,50 @@ SHOWN = "version('xformers') if HAS_XFORMERS else"
 def test_a_release_that_is_not_only_shown_is_named(line: str) -> None:
     head = f"from importlib.metadata import version\n{OURS}HAS_XFORMERS = True\n"
     holds(Case(asked(line, head=head), ("finding XF403",), has=(f"{line}\n",), helper=True))
+
+
+FUNCTION = "def other():\n    return 1\n\n\ndef found():\n    return importlib.util.find_spec('xformers')\n\n\n"
+OWN = {
+    "asked for its truth": ("if found():\n    f(1)\nelse:\n    f(2)", "f(1)\n"),
+    "asked for None": ("F = found() is None", "F = False\n"),
+    "held against None as an equal": ("F = found() == None", "F = found() == None\n"),
+    "held against something else": ("F = found() is 3", "F = found() is 3\n"),
+    "given something": ("F = found(1) is None", "F = found(1) is None\n"),
+    "stored": ("g = found\nF = found() is None", "g = found\nF = found() is None\n"),
+    "shown": ("F = found() is None, found()", "F = found() is None, found()\n"),
+    "named in __all__": ("F = found() is None\n__all__ = ['found']", "F = found() is None\n"),
+}
+
+
+@pytest.mark.parametrize(("line", "new"), OWN.values(), ids=list(OWN))
+def test_a_function_that_only_looks_it_up_goes_if_all_ask_so(line: str, new: str) -> None:
+    case = Case(asked(*(FUNCTION + line).split("\n")), helper=True)
+    result = holds(case).new
+    assert new in result
+    assert ("def found" in result) == (new.rstrip("\n") in line and new != "f(1)\n")
+    assert "def other" in result
+
+
+def test_a_function_that_is_handed_on_stays() -> None:
+    case = Case(asked(*f"{FUNCTION}F = found() is None".split("\n")), helper=True, handed_on=frozenset({"found"}))
+    assert "def found" in holds(case).new
+
+
+@pytest.mark.parametrize(
+    ("asking", "new"), [({".utils.there": True}, "FAST = True\n"), ({}, "FAST = there('xformers')\n")]
+)
+def test_a_function_of_another_file_that_says_whether_it_is_there(asking: dict[str, bool], new: str) -> None:
+    text = asked("FAST = there('xformers')", head=f"from .utils import there\n{OURS}")
+    result = rewrite_with(text, "model.py", Options(Settings(), compat=HELPER, asking=asking))
+    assert new in result.new
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "FAST = package_available('xformers.ops (fast)')",
+        "if 'xformers' in names:\n    print(packages_distributions())",
+    ],
+)
+def test_a_word_that_is_looked_up_nowhere(line: str) -> None:
+    holds(Case(asked(*line.split("\n")), has=(f"{line}\n",), helper=True), never=("XF142", "XF403"))
