@@ -292,6 +292,12 @@ EMITTED |= {
         lacks=("def found",),
         helper=True,
     ),
+    "by a function that nothing calls": Case(
+        asked("def found():", "    return importlib.util.find_spec('xformers')"),
+        ("finding XF142",),
+        has=("    return True\n",),
+        helper=True,
+    ),
     "by a function that is used for more": Case(
         asked(
             "def found():",
@@ -349,6 +355,9 @@ NEAR_MISSES = {
     ),
     "a list that nothing goes through": Case(
         asked("NAMES = ['xformers', 'numba']", "print(NAMES)"), has=("['xformers', 'numba']",), helper=True
+    ),
+    "a list that nothing reads": Case(
+        asked("NAMES = ['xformers', 'numba']"), has=("['xformers', 'numba']",), helper=True
     ),
     "a name among other words": Case(asked("print('xformers is fast')"), has=("xformers is fast",), helper=True),
     "a function that asks for nothing": Case(asked("install('xformers')"), has=("install('xformers')",), helper=True),
