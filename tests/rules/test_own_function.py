@@ -223,6 +223,9 @@ WITH_MORE = {
     "a name for the error": "try:\n" + IMPORT + "except ImportError as error:\n" + OWN,
     "two handlers": "try:\n" + IMPORT + "except ImportError:\n" + OWN + "except OSError:\n    raise\n",
     "an elif": FIND + "if find_spec('xformers'):\n" + IMPORT + "elif F:\n" + OWN,
+    "no handler": "try:\n" + IMPORT + "finally:\n    print(1)\n",
+    "no else": FIND + "if find_spec('xformers'):\n" + IMPORT,
+    "no import": FIND + "if find_spec('xformers'):\n    pass\nelse:\n" + OWN + IMPORT[4:],
     "more than the import": FIND + "if find_spec('xformers'):\n" + IMPORT + "    register()\nelse:\n" + OWN,
 }
 
