@@ -239,6 +239,14 @@ def test_whether_the_module_is_there(old: str, new: str) -> None:
     holds(Case(text, has=(f"return {new}, Lower",), helper=True))
 
 
+@pytest.mark.parametrize(
+    "question", ["SwiGLU is not None", "SwiGLU is None", "None is SwiGLU", "SwiGLU is x", "SwiGLU is None is x"]
+)
+def test_a_name_of_the_helper_is_asked_for_as_before(question: str) -> None:
+    text = use(f"return {question}, SwiGLU(n, n)", head=HEAD.replace("fmha", "SwiGLU"))
+    holds(Case(text, has=(f"return {question}, SwiGLU(n, n)", f"{FROM}SwiGLU\n"), helper=True))
+
+
 def test_a_module_that_is_handed_on_is_no_finding() -> None:
     result = holds(Case(use("return n(xops, fmha), xops.LowerTriangularMask()"), helper=True))
     assert "XF402" not in {finding.code for finding in result.findings}
