@@ -4,7 +4,7 @@
 
 Runs the tests of these rooms (or those named) under coverage, prints each file with what is left of it, and exits with
 1 if there is any. A line or branch that cannot be reached says so: `# pragma: no cover - why`, `# pragma: no branch -
-why`; without the reason the words do not count (pyproject.toml). Takes some twenty minutes on one core.
+why`; without the reason the words do not count (pyproject.toml). Takes some ten minutes on one core.
 """
 
 from __future__ import annotations

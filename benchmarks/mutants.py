@@ -1,13 +1,16 @@
 """Rules with one small fault each, and whether the tests notice.
 
-    python benchmarks/mutants.py [RULE …] [--tests PATH …] [--again FILE] [--out FILE] [--store FOLDER] [--jobs N]
-        [--budget SECONDS]
+    python benchmarks/mutants.py [RULE …] [--every N] [--tests PATH …] [--again] [--record FILE] [--store FOLDER]
+        [--jobs N] [--budget SECONDS]
 
 mutmut (`pip install mutmut`) makes the faults, one at a time, from the functions of `xf2sdpa/rules`. The tests are
 collected once; each fault is put into a fork of that process, which runs those tests that reach the faulty line, the
-rule's own first, until one fails. `--again` takes only what a file written by `--out` calls survived, `--store` keeps
-the faults and which test runs which line, for a second run over the same rules, `--budget` is the processor time that a
-fault has to be noticed in. Prints each survivor, then how many there were; exits with 1 if there is any.
+rule's own first, until one fails. `--every N` takes the first, the N-th after it and so on of each rule's faults, in
+the order of its file. `--record` writes into a file (benchmarks/results/mutants.json) how many of each rule's faults
+were tried and noticed, and those that were not, with what is said there of why; `--again` takes only these. `--store`
+keeps the faults and which test runs which line, for a second run over the same rules, `--budget` is the processor time
+that a fault has to be noticed in. Prints each survivor, then how many of how many faults were tried; exits with 1 if
+there is one without a reason.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType
@@ -47,9 +50,12 @@ class Mutant:
     old: str
     new: str
     source: str = field(repr=False)
+    number: int = 1
+    """Which of those that read the same in their function."""
 
     def __str__(self) -> str:
-        return f"{self.rule}.{self.function}: {self.old or '(nothing)'} -> {self.new or '(nothing)'}"
+        told = f"{self.rule}.{self.function}: {self.old or '(nothing)'} -> {self.new or '(nothing)'}"
+        return told if self.number == 1 else f"{told} ({self.number})"
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:
@@ -61,6 +67,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
     lines = code.splitlines()
     plain = {f.name: f for f in ast.parse(text).body if isinstance(f, ast.FunctionDef)}
     functions = {f.name: f for f in ast.parse(code).body if isinstance(f, ast.FunctionDef)}
+    alike: dict[str, int] = {}
     for name, node in functions.items():
         whole, mark, number = name.rpartition("__mutmut_")
         if not mark or number == "orig":
@@ -75,7 +82,9 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
         line = plain[function].lineno + start
         parts = [part for part in ast.walk(plain[function]) if isinstance(part, ast.stmt) and part.lineno <= line]
         around = [part.lineno for part in parts if line <= (part.end_lineno or 0)]
-        yield Mutant(path.stem, function, max(around, default=line), *said, source="\n".join(new))
+        mutant = Mutant(path.stem, function, max(around, default=line), said[0], said[1], source="\n".join(new))
+        alike[str(mutant)] = alike.get(str(mutant), 0) + 1
+        yield replace(mutant, number=alike[str(mutant)])
 
 
 def _differing(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
@@ -101,8 +110,8 @@ def put_in(mutant: Mutant) -> None:
 class Plugin:
     """Runs the collected tests as often as there are mutants, each time in a fork."""
 
-    def __init__(self, mutants: Sequence[Mutant], jobs: int, out: Path | None, store: Path, budget: float) -> None:
-        self.mutants, self.jobs, self.out, self.store, self.budget = mutants, jobs, out, store, budget
+    def __init__(self, mutants: Sequence[Mutant], jobs: int, store: Path, budget: float) -> None:
+        self.mutants, self.jobs, self.store, self.budget = mutants, jobs, store, budget
         self.failed = False
         self.fates: dict[Mutant, str] = {}
 
@@ -165,9 +174,6 @@ class Plugin:
         self.fates[mutant] = fate
         if fate != "killed":
             print(f"{fate}: {mutant}", flush=True)
-        if self.out:
-            with self.out.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps([fate, str(mutant)]) + "\n")
 
 
 def _turn(test: str, mutant: Mutant) -> int:
@@ -211,10 +217,42 @@ def _record(items: Mapping[str, pytest.Item], folder: Path) -> NoReturn:
     os._exit(0)
 
 
-def survivors(path: Path) -> set[str]:
-    """The mutants that a file written by --out does not call killed."""
-    entries = map(json.loads, path.read_text("utf-8").splitlines())
-    return {name for fate, name in entries if fate != "killed"}
+class Record:
+    """What is known of the rules' faults: how many there are, were tried and noticed, and those that were not."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        stored = json.loads(path.read_text("utf-8")) if path is not None and path.exists() else {}
+        self.rules: dict[str, dict[str, int]] = stored.get("rules", {})
+        self.left: dict[str, dict[str, str]] = {entry["fault"]: entry for entry in stored.get("left", ())}
+
+    def take(self, mutants: Sequence[Mutant], tried: Mapping[Mutant, str], *, again: bool) -> None:
+        """Add a run: of all faults, those that were tried, each with its fate; `again` if they were left before."""
+        for rule in {mutant.rule for mutant in tried}:
+            fates = {str(mutant): fate for mutant, fate in tried.items() if mutant.rule == rule}
+            if not again:
+                count = sum(mutant.rule == rule for mutant in mutants)
+                self.rules[rule] = {"faults": count, "tried": len(fates), "noticed": 0}
+            before = {fault: entry for fault, entry in self.left.items() if fault.partition(".")[0] == rule}
+            kept = {fault: entry for fault, entry in before.items() if again and fault not in fates}
+            left = (fault for fault, fate in fates.items() if fate != "killed")
+            kept |= {fault: {"fault": fault, **before.get(fault, {}), "fate": fates[fault]} for fault in left}
+            self.left = {fault: entry for fault, entry in self.left.items() if fault not in before} | kept
+            self.rules[rule]["noticed"] = self.rules[rule]["tried"] - len(kept)
+
+    def write(self) -> None:
+        """Store it, the rules in the order of their names."""
+        if self.path is not None:
+            left = sorted(self.left.values(), key=lambda entry: entry["fault"])
+            whole = {"rules": dict(sorted(self.rules.items())), "left": left}
+            self.path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+    def __str__(self) -> str:
+        faults, tried, noticed = (sum(r[key] for r in self.rules.values()) for key in ("faults", "tried", "noticed"))
+        reasons = sum("why" in entry for entry in self.left.values())
+        return (
+            f"{tried} of {faults} faults tried: {noticed} noticed, {len(self.left)} not, {reasons} of these explained"
+        )
 
 
 def _all_mutants(store: Path) -> list[Mutant]:
@@ -227,25 +265,29 @@ def _all_mutants(store: Path) -> list[Mutant]:
 
 
 def main() -> int:
-    """Print the survivors; 1 if there are any."""
+    """Print the survivors; 1 if there is any without a reason."""
     parser = argparse.ArgumentParser()
     parser.add_argument("rules", nargs="*")
-    parser.add_argument("--again", type=Path)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--record", type=Path)
     parser.add_argument("--store", type=Path, default=Path(tempfile.mkdtemp()))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--budget", type=float, default=600)
     parser.add_argument("--tests", nargs="+", default=TESTS)
     asked = parser.parse_args()
-    mutants = [mutant for mutant in _all_mutants(asked.store) if not asked.rules or mutant.rule in asked.rules]
+    everything = _all_mutants(asked.store)
+    record = Record(asked.record)
+    rules = set(asked.rules) or {mutant.rule for mutant in everything}
+    mutants = [m for rule in sorted(rules) for m in [m for m in everything if m.rule == rule][:: asked.every]]
     if asked.again:
-        again = survivors(asked.again)
-        mutants = [mutant for mutant in mutants if str(mutant) in again]
-    plugin = Plugin(mutants, asked.jobs, asked.out, asked.store, asked.budget)
+        mutants = [m for m in everything if str(m) in record.left and m.rule in rules]
+    plugin = Plugin(mutants, asked.jobs, asked.store, asked.budget)
     pytest.main(["-q", "-p", "no:cacheprovider", "-s", "--no-header", *asked.tests], plugins=[plugin])
-    counted = Counter(plugin.fates.values())
-    print(f"{len(mutants)} mutants:", ", ".join(f"{count} {fate}" for fate, count in counted.most_common()))
-    return 0 if set(counted) <= {"killed"} else 1
+    record.take(everything, plugin.fates, again=asked.again)
+    record.write()
+    print(record)
+    return int(any("why" not in entry for entry in record.left.values()))
 
 
 if __name__ == "__main__":

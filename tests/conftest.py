@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import warnings
 
@@ -11,6 +12,8 @@ os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="xf2sdpa-state-")  # no journal of a test among the user's own
 
 from hypothesis import HealthCheck, Phase, settings
+
+_STATE = os.environ["XDG_STATE_HOME"]
 
 warnings.filterwarnings("ignore", module=r"xformers(\.|$)")
 
@@ -24,3 +27,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 settings.load_profile("xf2sdpa")
+
+
+def pytest_unconfigure() -> None:
+    """Remove the folder of this process, at its end."""
+    shutil.rmtree(_STATE, ignore_errors=True)

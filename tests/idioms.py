@@ -1,7 +1,7 @@
 """What people write, one row each, and which fixture stands for it: `python -m tests.idioms`.
 
-Prints the rows without a fixture, and the ids in fixtures that are no row. Exit status 1 if a row of this
-issue has none, or an id is unknown. `--all` prints every row with its fixtures.
+Prints the rows without a fixture, and the ids in fixtures that are no row. Exit status 1 if a row has none that is not
+tested elsewhere, or an id is unknown. `--all` prints every row with its fixtures.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 
 from tests.cases import all_cases
 
-NEXT = "issue 3"  # the compat module, masks as objects, guards, the whole project
-ELSEWHERE = "a later issue"  # what is no attention call in a Python file
+PROJECTS = "tests/run, tests/kinds, tests/compat"  # the helper module, masks as objects, guards, whole projects
+OTHERS = "tests/rules, tests/uninstall, tests/run"  # what is no attention call in a Python file
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way in which real code uses xformers; `later` names the issue that deals with it, if another."""
+    """One way in which real code uses xformers; `elsewhere` names what tries it out, if no fixture does."""
 
     id: str
     text: str
-    later: str = ""
+    elsewhere: str = ""
 
 
 ROWS = (
@@ -49,7 +49,7 @@ ROWS = (
     Row("rank/f-string-einops", "a pattern put together when it runs"),
     Row("rank/5d-grouped", "grouped queries, five dimensions"),
     Row("rank/output-unsqueeze", "the result is taken apart again by unsqueeze, reshape and permute"),
-    Row("rank/probe", "a trial call on random literals inside a try, to see if it works", NEXT),
+    Row("rank/probe", "a trial call on random literals inside a try, to see if it works", PROJECTS),
     Row("rank/heads-first-fed", "heads-first tensors given as they are: attention over heads"),
     # The bias
     Row("masks/none", "no mask argument"),
@@ -66,10 +66,10 @@ ROWS = (
     Row("masks/tensor-built", "a tensor made in the function"),
     Row("masks/tensor-padded-slice", "a tensor padded to a multiple of 8 and cut back"),
     Row("masks/bottom-right", "causal from the bottom right"),
-    Row("masks/made-in-another-file", "made in one module, used and split in another", NEXT),
-    Row("masks/isinstance", "`isinstance(mask, …)` chooses the path", NEXT),
-    Row("masks/annotation", "mask classes in annotations only", NEXT),
-    Row("masks/local-window", "local windows, causal or not", NEXT),
+    Row("masks/made-in-another-file", "made in one module, used and split in another", PROJECTS),
+    Row("masks/isinstance", "`isinstance(mask, …)` chooses the path", PROJECTS),
+    Row("masks/annotation", "mask classes in annotations only", PROJECTS),
+    Row("masks/local-window", "local windows, causal or not", PROJECTS),
     # The call
     Row("calls/full-path", "`xformers.ops.memory_efficient_attention`"),
     Row("calls/xops", "`xops.memory_efficient_attention`"),
@@ -97,8 +97,8 @@ ROWS = (
     Row("calls/value-assigned", "the function as a value: in a name or a table"),
     Row("calls/value-compared", "the function compared with None"),
     Row("calls/value-passed", "the function handed to a timer with its arguments"),
-    Row("calls/value-from-another-file", "the function imported from a file that assigned it", NEXT),
-    Row("calls/op-replaced", "the op itself replaced by another function", NEXT),
+    Row("calls/value-from-another-file", "the function imported from a file that assigned it", PROJECTS),
+    Row("calls/op-replaced", "the op itself replaced by another function", PROJECTS),
     Row("calls/other-library", "another library's function of that name"),
     Row("calls/local-function", "a function of the file of that name"),
     Row("calls/method-of-that-name", "a method of that name, or nearly"),
@@ -143,28 +143,28 @@ ROWS = (
     Row("imports/mslk", "`mslk.attention.fmha`"),
     Row("imports/swiglu", "something that is no attention"),
     Row("imports/getattr", "a module still reached by getattr"),
-    Row("imports/unbind", "`xformers.ops.unbind`", NEXT),
-    Row("imports/indexed-add", "`scaled_index_add`, `index_select_cat`", NEXT),
-    Row("imports/private", "private names, contexts, backward by hand", NEXT),
-    Row("imports/profiler", "the profiler, a loss", NEXT),
+    Row("imports/unbind", "`xformers.ops.unbind`", PROJECTS),
+    Row("imports/indexed-add", "`scaled_index_add`, `index_select_cat`", PROJECTS),
+    Row("imports/private", "private names, contexts, backward by hand", PROJECTS),
+    Row("imports/profiler", "the profiler, a loss", PROJECTS),
     # Guards
     Row("guards/none", "no guard"),
     Row("guards/try-flag", "try, except ImportError, a flag"),
     Row("guards/bare-except", "the same with a bare except"),
     Row("guards/try-with-more", "a try that guards other imports too"),
     Row("guards/inside-a-function", "imported inside a function"),
-    Row("guards/script-switch", "in a training script, with a version check and a warning", NEXT),
-    Row("guards/else-none", "`if is_xformers_available(): import … else: … = None`", NEXT),
-    Row("guards/environment", "an environment variable, then a try", NEXT),
-    Row("guards/find-spec", "`find_spec`, a version from the metadata, `not in globals()`", NEXT),
-    Row("guards/flag-in-another-file", "the flag is read in another file", NEXT),
-    Row("guards/super-forward", "without the flag, the parent's forward runs", NEXT),
+    Row("guards/script-switch", "in a training script, with a version check and a warning", PROJECTS),
+    Row("guards/else-none", "`if is_xformers_available(): import … else: … = None`", PROJECTS),
+    Row("guards/environment", "an environment variable, then a try", PROJECTS),
+    Row("guards/find-spec", "`find_spec`, a version from the metadata, `not in globals()`", PROJECTS),
+    Row("guards/flag-in-another-file", "the flag is read in another file", PROJECTS),
+    Row("guards/super-forward", "without the flag, the parent's forward runs", PROJECTS),
     # Around it
     Row("around/ignore-comment", "a line marked `# xf2sdpa: ignore`"),
-    Row("around/diffusers-switch", "methods that switch xformers on or off", ELSEWHERE),
-    Row("around/diffusers-processor", "attention processor classes", ELSEWHERE),
-    Row("around/notebook", "calls and install lines in notebooks", ELSEWHERE),
-    Row("around/requirements", "requirement files of every kind", ELSEWHERE),
+    Row("around/diffusers-switch", "methods that switch xformers on or off", OTHERS),
+    Row("around/diffusers-processor", "attention processor classes", OTHERS),
+    Row("around/notebook", "calls and install lines in notebooks", OTHERS),
+    Row("around/requirements", "requirement files of every kind", OTHERS),
     # The text itself
     Row("text/crlf", "Windows newlines"),
     Row("text/no-final-newline", "no newline at the end"),
@@ -187,11 +187,11 @@ def main(arguments: list[str]) -> int:
     missing = [row for row in ROWS if row.id not in found]
     unknown = sorted(found.keys() - {row.id for row in ROWS})
     for row in ROWS if "--all" in arguments else missing:
-        print(f"{row.id:34} {', '.join(found.get(row.id, [row.later or 'NO FIXTURE']))}  ({row.text})")
+        print(f"{row.id:34} {', '.join(found.get(row.id, [row.elsewhere or 'NO FIXTURE']))}  ({row.text})")
     for name in unknown:
         print(f"{name:34} is no row, but named in {', '.join(found[name])}")
-    open_rows = [row for row in missing if not row.later]
-    print(f"{len(ROWS)} rows, {len(ROWS) - len(missing)} with a fixture, {len(missing) - len(open_rows)} later")
+    open_rows = [row for row in missing if not row.elsewhere]
+    print(f"{len(ROWS)} rows, {len(ROWS) - len(missing)} with a fixture, {len(missing) - len(open_rows)} elsewhere")
     return 1 if open_rows or unknown else 0
 
 

@@ -160,6 +160,7 @@ def test_several_go_at_once() -> None:
         ("if old:\n    a\nelif b:\n    c\n    \nd\n", "new = 2", "new = 2\n\nd\n"),
         ('if old:\n    a\n    \n"x"; b\n', "new = 2", 'new = 2\n\n"x"; b\n'),
         ("if old: a\nb\n", "new = 2", "new = 2\nb\n"),
+        ("if old:\n    match a:\n        case 1:\n            c\n            \nb\n", "new = 2", "new = 2\n\nb\n"),
         ("if old:\r\n    a\r\n    \r\nb\r\n", "new = 2", "new = 2\r\n\r\nb\r\n"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`--flags` as a user meets it: sets, names, configuration, reports, standing blocks, settings of the user's."""
+"""`--flags` as a user meets it: sets, names, reasons, configuration, reports."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from tests.flags.programs import NETS, PROGRAMS
+from tests.flags.planned import BENCHMARK, HALF, MARK, TF32, TRAIN, WITHOUT_CONVOLUTION, rewrite, train
+from tests.flags.programs import NETS
 from tests.projects import harness
-from xf2sdpa.cli import cli
 from xf2sdpa.files.listing import list_files
 from xf2sdpa.flags import table
 from xf2sdpa.run.options import RunOptions
@@ -18,24 +17,7 @@ from xf2sdpa.run.rewrite_files import rewrite_files
 from xf2sdpa.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-MARK = "# xf2sdpa: H200 flags"
-TRAIN = PROGRAMS["main guard"][1]
-TF32, BENCHMARK = "set_float32_matmul_precision", "cudnn.benchmark"
 MIGRATED = "def f(x):\n    return x\n"
-
-
-def rewrite(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(cli, ["rewrite", "--jobs", "1", *map(str, arguments)])
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return harness.write(tmp_path, {**NETS, "train.py": TRAIN})
-
-
-def train(root: Path) -> str:
-    return (root / "train.py").read_text()
-
 
 # -- what is wanted ----------------------------------------------------------------------------------
 
@@ -190,9 +172,6 @@ def test_a_named_file_that_does_not_parse_is_an_error(root: Path) -> None:
 
 # -- reasons -----------------------------------------------------------------------------------------
 
-WITHOUT_CONVOLUTION = NETS["nets/model.py"].replace("nn.Conv1d(5, 5, 1)", "nn.Identity()")
-HALF = TRAIN.replace("    record(Net()(", "    net = Net().half().eval()\n    record(net(")
-
 
 def test_without_a_convolution_cudnn_benchmark_is_not_set(root: Path) -> None:
     (root / "nets/model.py").write_text(WITHOUT_CONVOLUTION)
@@ -236,83 +215,6 @@ def test_a_reason_that_goes_takes_the_flag_along(root: Path) -> None:
     assert BENCHMARK not in train(root)
 
 
-# -- many entry points -------------------------------------------------------------------------------
-
-
-def programs(root: Path, count: int, text: str = TRAIN) -> list[Path]:
-    (root / "train.py").unlink(missing_ok=True)
-    files = [root / "scripts" / f"train_{number:02}.py" for number in range(count)]
-    harness.write(root, {file.relative_to(root).as_posix(): text for file in files})
-    return files
-
-
-@pytest.mark.parametrize(("count", "edited"), [(3, 3), (4, 0), (50, 0)])
-def test_at_most_three_files_are_edited_unasked(count: int, edited: int, root: Path) -> None:
-    files = programs(root, count)
-    output = rewrite(root).output
-    assert sum(MARK in file.read_text() for file in files) == edited
-    told = [line for line in output.splitlines() if "XF508" in line]
-    assert told == (
-        []
-        if edited
-        else [
-            f"XF508: {count} entry points would get H200 flags, and more than 3 are not edited unasked: "
-            f"name those that shall, --flags-in {files[0]} (may be repeated)."
-        ]
-    )
-    assert output.count("XF50") == (edited or 1)
-
-
-OTHERS = ("aaa.py", "bench_a/run.py", "zoo/deep/train.py", "apply.py", "trainers.py")
-
-
-@pytest.mark.parametrize(
-    ("names", "named"),
-    [
-        ((), "zoo/deep/train.py"),
-        (("tools/train_net.py",), "tools/train_net.py"),
-        (("tools/train_net.py", "z/main.py"), "tools/train_net.py"),
-        (("tools/demo.py", "zz_2/app.py", "main2.py"), "main2.py"),
-        (("tools/Fine-Tune_lora.py", "scripts/a_train.py"), "tools/Fine-Tune_lora.py"),
-        (("inference.py", "demo.py"), "demo.py"),
-    ],
-)
-def test_of_many_the_likeliest_is_named(names: tuple[str, ...], named: str, root: Path) -> None:
-    (root / "train.py").unlink()
-    harness.write(root, dict.fromkeys((*OTHERS, *names), TRAIN))
-    assert f"--flags-in {root / named} (may be" in rewrite(root).output
-
-
-def test_programs_without_a_reason_do_not_count(root: Path) -> None:
-    (root / "nets/model.py").write_text(WITHOUT_CONVOLUTION)
-    programs(root, 50, HALF)
-    harness.write(root, {"train.py": TRAIN})
-    assert "XF508" not in rewrite(root).output
-    assert TF32 in train(root)
-
-
-def test_of_many_those_that_are_named_get_flags(root: Path) -> None:
-    first, second, *others = programs(root, 50)
-    output = rewrite(root, "--flags-in", first, "--flags-in", second).output
-    assert "XF508" not in output
-    assert all(MARK in file.read_text() for file in (first, second))
-    assert not any(MARK in file.read_text() for file in others)
-
-
-def test_of_many_those_that_have_a_block_keep_it_up_to_date(root: Path) -> None:
-    first, *others = programs(root, 5)
-    rewrite(root, "--flags-in", first)
-    harness.write(root, {"nets/attention.py": NETS["nets/attention.py"]})
-    assert "XF502 flags   now cudnn-benchmark" in rewrite(root, "--flags", "safe").output
-    assert TF32 not in first.read_text()
-    assert not any(MARK in file.read_text() for file in others)
-
-
-def test_how_many_there_are_is_not_said_where_the_code_is_ignored(root: Path) -> None:
-    programs(root, 5)
-    assert "XF508" not in rewrite("--ignore", "XF508", root).output
-
-
 # -- configuration -----------------------------------------------------------------------------------
 
 
@@ -335,127 +237,3 @@ def test_a_word_that_is_none_is_refused(words: str, said: str, root: Path) -> No
     assert result.exit_code == 2
     assert said in result.output
     assert train(root) == TRAIN
-
-
-# -- blocks that a person edited ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("words", ["off", "safe", "h200"])
-def test_an_edited_block_stays_and_is_reported(words: str, root: Path) -> None:
-    rewrite(root)
-    edited = train(root).replace("benchmark = True", "benchmark = False")
-    (root / "train.py").write_text(edited)
-    (root / "nets/attention.py").write_text(NETS["nets/attention.py"])
-    result = rewrite(root, "--flags", words)
-    assert "XF505 flags   the block was edited by hand" in result.output
-    assert train(root) == edited
-
-
-END = "# xf2sdpa: end of H200 flags\n"
-WAY_OUT = "the block lost its last line, so it stays as it is: put `# xf2sdpa: end of H200 flags` back"
-
-
-@pytest.mark.parametrize("arguments", [["--flags", "off"], ["--flags-in", "train.py"], ["--device", "any"]])
-def test_a_block_without_its_last_line_stays_and_is_reported(
-    arguments: list[str], root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(root)
-    rewrite(".")
-    whole = train(root)
-    damaged = whole.replace(END, "")
-    assert damaged != whole
-    (root / "train.py").write_text(damaged)
-    result = rewrite(".", *arguments)
-    assert f"train.py:7:1: XF505 flags   {WAY_OUT}" in result.output
-    assert "settled already" not in result.output
-    assert train(root) == damaged
-    (root / "train.py").write_text(whole)
-    rewrite(".", "--flags", "off")
-    assert train(root) == TRAIN
-
-
-def test_a_block_without_its_first_line_stays_and_is_reported(root: Path) -> None:
-    rewrite(root)
-    damaged = re.sub(f"{MARK}.*\n", "", train(root))
-    (root / "train.py").write_text(damaged)
-    result = rewrite(root, "--flags-in", root / "train.py")
-    assert "train.py:9:1: XF505 flags   the block lost its first line" in result.output
-    assert train(root) == damaged
-
-
-def test_a_file_that_only_quotes_the_mark_gets_no_block(root: Path) -> None:
-    quoting = f'import torch\n\nMARK = "{MARK}"\nBLOCK = """\n{MARK} 0a1b2c3d\n"""\n'
-    harness.write(root, {"quoting.py": quoting})
-    rewrite(root)
-    assert MARK in train(root)
-    assert "quoting.py" not in rewrite(root, "--flags", "off").output
-    assert (root / "quoting.py").read_text() == quoting
-
-
-# -- what the user sets ------------------------------------------------------------------------------
-
-
-def test_what_the_program_sets_is_left_to_it_and_reported(root: Path) -> None:
-    text = TRAIN.replace("def main", "torch.backends.cuda.matmul.allow_tf32 = False\n\n\ndef main")
-    (root / "train.py").write_text(text)
-    result = rewrite(root)
-    assert "XF501 flags   cudnn-benchmark: has a main guard" in result.output
-    assert "    left to you: tf32: train.py:8: torch.backends.cuda.matmul.allow_tf32 = False\n" in result.output
-    assert TF32 not in train(root)
-    assert BENCHMARK in train(root)
-
-
-def test_a_module_that_it_imports_counts(root: Path) -> None:
-    harness.write(root, {"record.py": NETS["record.py"] + "\n\ntorch.backends.cudnn.benchmark = False\n"})
-    assert "left to you: cudnn-benchmark: record.py:9: " in rewrite(root).output
-    assert BENCHMARK not in train(root)
-
-
-def test_our_own_helper_module_is_no_setting_of_theirs(root: Path) -> None:
-    harness.write(
-        root,
-        {
-            "nets/attention.py": "import xformers.ops as xops\n\n\ndef attend(x, mask=None):\n"
-            "    return xops.memory_efficient_attention(x, x, x, attn_bias=mask, op=xops.MemoryEfficientAttentionOp)\n"
-            "\n\ndef fast(x, bias):\n"
-            "    return xops.memory_efficient_attention_forward(x, x, x, attn_bias=bias)\n"
-        },
-    )
-    rewrite(root, "--flags", "h200,avoid-recompile")
-    (copy,) = root.rglob("_attention_compat.py")
-    assert "sdpa_kernel(" in copy.read_text()
-    first = train(root)
-    assert "AVOID_RECOMPILE" in first
-    again = rewrite(root, "--flags", "h200,avoid-recompile")
-    assert "XF50" not in again.output
-    assert train(root) == first
-    assert rewrite("--check", root, "--flags", "h200,avoid-recompile").exit_code == 0
-
-
-def test_where_everything_is_set_no_block_is_made(root: Path) -> None:
-    harness.write(
-        root,
-        {
-            "record.py": NETS["record.py"]
-            + "\n\ntorch.backends.fp32_precision = 'ieee'\ntorch.backends.cudnn.benchmark = True\n"
-        },
-    )
-    assert "No H200 flag for 1 entry point: no reason, or settled there" in rewrite("--check", root).output
-    result = rewrite("-v", root)
-    assert train(root) == TRAIN
-    assert "train.py:1:1: XF504 flags   nothing set: has a main guard" in result.output
-    assert "    left to you: tf32: record.py:9: torch.backends.fp32_precision = 'ieee'\n" in result.output
-
-
-def test_the_two_precision_apis_are_never_mixed(root: Path) -> None:
-    text = TRAIN.replace("def main", "torch.backends.cuda.matmul.fp32_precision = 'tf32'\n\n\ndef main")
-    (root / "train.py").write_text(text)
-    rewrite(root)
-    assert TF32 not in train(root)
-
-
-def test_a_setting_added_later_takes_the_flag_out(root: Path) -> None:
-    rewrite(root)
-    (root / "train.py").write_text(train(root) + "    torch.backends.cudnn.deterministic = True\n")
-    assert "XF502 flags   now tf32" in rewrite(root).output
-    assert BENCHMARK not in train(root)

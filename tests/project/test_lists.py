@@ -151,6 +151,15 @@ def test_lists_are_followed_so_far_and_no_farther(length: int, given: str, known
     assert asked(tmp_path, more=listing + chain(length, given)) is known
 
 
+@pytest.mark.parametrize(("length", "known"), [(3, False), (30, False)])
+def test_a_list_that_many_functions_hand_on_comes(length: int, known: bool, tmp_path: Path) -> None:
+    """Farther than it is followed, a function may return whatever it is given."""
+    listing = LISTS.partition("\n\ndef f(")[0].format(annotation="", test="isinstance(x, list)", before="pass")
+    links = "".join(f"\n\ndef h{n}(x):\n    return h{n - 1}(x)\n" for n in range(1, length))
+    handing = f"\n\ndef h0(x):\n    return x\n{links}\n\ndef f(x):\n    return Listed()(h{length - 1}({{}}))\n"
+    assert asked(tmp_path, more=listing + handing.format("[x]")) is known
+
+
 INNER = """\
 
 
@@ -175,7 +184,8 @@ class Listed(nn.Module):
         return self.attn(x)
 
 
-def f(batch{more}):
+def f(batch, *rest):
+    {more}
     return Wrapped()(batch)
 """
 
@@ -183,10 +193,15 @@ def f(batch{more}):
 @pytest.mark.parametrize(
     ("annotation", "body", "more", "known"),
     [
-        ("", "x = x * 2\n        return (lambda: self.inner(x))()", "", True),
-        ("", "x = [x]\n        return (lambda: self.inner(x))()", "", False),
-        (": nn.Tensor", "return self.inner(x)", "", True),
-        (": nn.Tensor", "return self.inner(x)", ", *rest):\n    Wrapped()(*rest)\n    return Wrapped()([batch]", False),
+        ("", "x = x * 2\n        return (lambda: self.inner(x))()", "pass", True),
+        ("", "x = [x]\n        return (lambda: self.inner(x))()", "pass", False),
+        (": nn.Tensor", "return self.inner(x)", "pass", True),
+        (": nn.Tensor", "return self.inner(x)", "Wrapped()([batch])", False),
+        (": nn.Tensor", "return self.inner(x)", "Wrapped()(*rest)", True),
+        (": nn.Tensor", "return self.inner(x)", "Wrapped()(*rest), Wrapped()([batch])", False),
+        (": nn.Tensor", "return self.inner(x)", "rest[0].module = Wrapped()", True),
+        (": nn.Tensor", "return self.inner(x)", "Wrapped()()", True),
+        ("", "return self.inner(x)", "Wrapped()(*rest)", False),
     ],
 )
 def test_where_a_value_is_read(annotation: str, body: str, more: str, known: bool, tmp_path: Path) -> None:

@@ -101,6 +101,16 @@ FOLLOWED = {
     "an object in an annotation, which nobody reads": "other: MemEff() = None",
     "the type of something that has no name": "print(type(rest[0]()) is MemEff)",
     "a function for all parts, which does nothing with them": "self.apply(lambda part: None)",
+    "a function for all parts, with something more": "def touch(n, part):\n            part.eval(n)\n\n"
+    "        self.apply(partial(touch, 1))",
+    "a method of a library's class for all parts": "self.apply(self._init_weights)",
+    "a method of its own for all parts": "class A:\n            def touch(self, part):\n                part.eval()\n\n"
+    "        self.apply(A().touch)",
+    "one of two for all parts": "self.apply(print if rest else lambda part: None)",
+    "a partial of nothing": "self.apply(partial(**rest))",
+    "a function of torch's for all parts": "import torch\n        self.apply(torch.nn.init.zeros_)",
+    "an image": "rest[0].apply(rest[0].sharpen(1))",
+    "an autograd function": "Square.apply(rest[0])",
     "a function with more than one argument": "self.apply(print, 1)",
     "words about parts alone": "print('children', 'apply')  # modules",
     "a method of its base besides the forward": "class A(MemEff):\n            def forward(self, x):\n"
@@ -110,6 +120,8 @@ FOLLOWED = {
     "a question about its parts": "print(self.attn.children, '.children()')",
 }
 UNKNOWN = {
+    "a library's function for all parts": "import library\n        self.apply(library.prepare)",
+    "a class that is registered": "@library.kind\n        class A(MemEff):\n            pass",
     "put into what a call returns": "self.many().append(MemEff())",
     "given by a keyword that no function has": "print(lambda call: call(nothing=MemEff))",
     "the base of a class made of an object": "class A(self.attn): pass",
@@ -172,6 +184,37 @@ PASSED = {
         "    def go(self, x, m):\n        return self[0](x, m)\n\n\nmore = More(MemEff())\n"
     ),
     "by a function for all parts": "\n\ndef f(net, x, m):\n    net.apply(lambda part: part(x, m))\n",
+    "by a function for all parts, partly filled": (
+        "\n\ndef call(x, m, part):\n    part(x, m)\n\n\n"
+        "def f(net, x, m):\n    net.apply(partial(partial(call, x), m))\n"
+    ),
+    "by a lambda for all parts, partly filled": (
+        "\n\ndef f(net, x, m):\n    net.apply(partial(lambda x, part: part(x, m), x))\n"
+    ),
+    "by a static method for all parts": (
+        "\n\nclass A:\n    @staticmethod\n    def call(part):\n        part(1, 2)\n\n\n"
+        "def f(net):\n    net.apply(A.call)\n"
+    ),
+    "by a function for all parts, of unknown arguments": "\n\ndef f(net, given):\n    net.apply(partial(*given))\n",
+    "by a function for all parts, in a variable": (
+        "\n\ndef f(net, x, m):\n    call = lambda part: part(x, m)\n    net.apply(call)\n"
+    ),
+    "by a function for all parts, in an attribute": (
+        "\n\ndef f(net, x, m):\n    net.call = lambda part: part(x, m)\n    net.apply(net.call)\n"
+    ),
+    "by a function for all parts, out of a table": (
+        "\n\ndef f(net, x, m):\n    net.apply([lambda part: part(x, m)][0])\n"
+    ),
+    "by a function for all parts, made by another": (
+        "\n\ndef made(x, m):\n    return lambda part: part(x, m)\n\n\ndef f(net, x, m):\n    net.apply(made(x, m))\n"
+    ),
+    "by an object for all parts": (
+        "\n\nclass A:\n    def __call__(self, part):\n        part(1, 2)\n\n\ndef f(net):\n    net.apply(A())\n"
+    ),
+    "by one of two functions for all parts": (
+        "\n\ndef f(net, x, m):\n    net.apply(print if x else lambda part: part(x, m))\n"
+    ),
+    "by a function of any number of parts": "\n\ndef f(net, x, m):\n    net.apply(lambda *parts: parts[0](x, m))\n",
     "by a default": "\n\ndef f(x, m, *, part=MemEff(), other: MemEff = 1) -> MemEff:\n    return part(x, m)\n",
     "by one of its own kind": (
         "\n\nclass A(MemEff):\n    @classmethod\n    def made(cls, x, m):\n        return cls()(x, m)\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,9 @@ from xf2sdpa.flags import table
 from xf2sdpa.model import SiteClass
 from xf2sdpa.rewrite import pages
 from xf2sdpa.rewrite.registry import all_rules
+
+WORDS = Path(__file__).parent / "words.txt"
+TESTS = sorted(Path(__file__).parents[1].rglob("test_*.py"))
 
 
 def test_explain_without_a_code_lists_them_all() -> None:
@@ -30,11 +34,19 @@ def test_explain(code: str) -> None:
     assert call("explain", code.lower()).output == result.output
 
 
-def test_a_retired_code_says_so() -> None:
-    result = call("explain", "XF121")
+@pytest.mark.parametrize("code", pages.retired_codes())
+def test_a_retired_code_says_so(code: str) -> None:
+    result = call("explain", code)
     assert result.exit_code == 0
-    assert result.output.startswith("XF121: retired (")
-    assert "Nothing is reported under XF121 any more" in " ".join(result.output.split())
+    assert result.output.startswith(f"{code}: retired (")
+    assert f"Nothing is reported under {code} any more" in " ".join(result.output.split())
+    assert code not in pages.all_codes()
+
+
+def test_every_code_is_named_by_a_test() -> None:
+    """Those of most rules stand in the sentences that their cases bring out; the others are of runs and projects."""
+    said = WORDS.read_text("utf-8") + "".join(file.read_text("utf-8") for file in TESTS)
+    assert [code for code in pages.all_codes() if code not in said] == []
 
 
 @pytest.mark.parametrize("code", pages.all_codes())

@@ -25,6 +25,14 @@ ANSWERED = {
         f"def f():\n    if {THERE}:\n        return 1\n    return 2\n",
         "def f():\n    return 1\n",
     ),
+    "what makes a generator stays in an expression": (
+        f"def f():\n    return 1 if {THERE} else (yield 2)\n",
+        "def f():\n    return 1 if True else (yield 2)\n",
+    ),
+    "what makes a variable one of the function stays in an expression": (
+        f"y = 0\n\n\ndef f():\n    x = (y := 1) if {MISSING} else 2\n    return [x, y]\n",
+        "    x = (y := 1) if False else 2\n    return [x, y]\n",
+    ),
     "what makes a generator stays": (
         f"def f():\n    if {THERE}:\n        return 1\n    yield 2\n",
         "def f():\n    return 1\n    yield 2\n",

@@ -388,6 +388,26 @@ try:
 except ImportError:
     FAST = False
 """,
+        """\
+class Off(Exception): pass
+try:
+    if OFF:
+        raise ImportError
+    IMPORT
+    FAST = True
+except Off:
+    FAST = None
+except ImportError:
+    FAST = False
+""",
+        """\
+import math
+FAST = False
+with suppress(ImportError, AttributeError):
+    IMPORT
+    SCALE = math.pi
+    FAST = True
+""",
     ],
 )
 def test_what_does_more_keeps_its_frame(old: str) -> None:
@@ -399,6 +419,24 @@ def test_what_does_more_loses_its_frame_where_nothing_can_fail() -> None:
     assert guard_in(f"class A:\n{inside}") == "class A:\n    FAST = True\n"
     asked = "if find_spec('xformers') is None:\n    FAST = False\nelse:\n    IMPORT\n    FAST = True\n"
     assert guard_in(asked) == "OURS\nFAST = True\n"
+
+
+def test_a_setting_goes_on_where_nothing_catches_what_it_may_raise() -> None:
+    old = "import math\nFAST = False\nwith suppress(ImportError):\n    IMPORT\n    SCALE = math.pi\n    FAST = True\n"
+    assert guard_in(old) == "import math\nOURS\nSCALE = math.pi\nFAST = True\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "new"),
+    [
+        ("'off'", "OURS\n\nFAST = not OFF\n"),
+        ("count()", "if not OFF:\n    OURS\n    FAST = True\nelse:\n    FAST = False\n    why = count()\n"),
+    ],
+)
+def test_what_nobody_reads_goes_with_its_handler_if_it_does_nothing(value: str, new: str) -> None:
+    guard = "try:\n    if OFF:\n        raise ImportError\n    IMPORT\n    FAST = True\n"
+    handler = f"except ImportError:\n    FAST = False\n    why = {value}\n"
+    assert guard_in(f"OFF = other()\n{guard}{handler}") == f"OFF = other()\n{new}"
 
 
 @pytest.mark.parametrize("body", ["x.y = 1", "x[0] = 1", "x.y += 1", "x.kind = 'xformers'", "x.enable_xformers()"])

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from xf2sdpa.model import FileResult
+from xf2sdpa.model import FileResult, FindingKind
 from xf2sdpa.rewrite.engine import rewrite_text
+from xf2sdpa.rewrite.pages import all_codes
 from xf2sdpa.rewrite.registry import all_rules
 from xf2sdpa.rulekit.rule import Rule
 from xf2sdpa.settings import Settings
 
 HELPER = "_attention_compat"
+KNOWN = frozenset(all_codes())
 IMPORTS = "import torch\nimport torch.nn.functional as F\nimport xformers.ops as xops\n"
 
 
@@ -86,10 +88,22 @@ def told(result: FileResult) -> dict[str, list[str]]:
     return found
 
 
+def assert_sound(result: FileResult) -> None:
+    """Check that all that is told has a code that is listed, and words; and that what keeps xformers says so."""
+    notes = [note for site in result.sites for note in site.notes]
+    for entry in (*result.sites, *result.findings, *notes):
+        assert entry.code in KNOWN, entry
+        assert isinstance(entry.message, str), entry
+        assert isinstance(entry.advice, str), entry
+    assert all(isinstance(finding.kind, FindingKind) for finding in result.findings)
+    assert all(isinstance(sentence, str) for site in result.sites for sentence in site.assumptions)
+
+
 def holds(case: Case, never: tuple[str, ...] = ()) -> FileResult:
     """Check that a case holds, and that none of some codes is told."""
     result = rewritten(case)
     assert not result.failed, result.findings
+    assert_sound(result)
     found = told(result)
     assert set(case.told) <= set(found), (found, result.new)
     assert not {entry for entry in found if entry.partition(" ")[2] in never}, found

@@ -34,6 +34,14 @@ EMITTED = {
     "a flag": Case(
         tried("FAST = True"), ("finding XF141",), "it set stays", has=(f"{OURS}\nFAST = True\n",), helper=True
     ),
+    "a flag by a NameError": Case(
+        f"try:\n{IMPORT}except ImportError:\n    pass\n\ntry:\n    memory_efficient_attention\n    FAST = True\n"
+        f"except NameError:\n    FAST = False\n{USE}",
+        ("finding XF141",),
+        has=(OURS, "FAST = True\n"),
+        lacks=("try", "NameError"),
+        helper=True,
+    ),
     "a flag set in an else": Case(
         tried(more="else:\n    FAST = True\n"), ("finding XF141",), has=(f"{OURS}\nFAST = True\n",), helper=True
     ),

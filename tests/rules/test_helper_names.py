@@ -8,7 +8,11 @@ import pytest
 
 from tests import oracle
 from tests.projects.harness import assert_equal, execute, installed, rewrite, tree, write
-from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
+from tests.rules.common import HELPER, Case, by_name, codes_in, examples_hold, holds, rule
+from xf2sdpa.model import FileResult, FindingKind
+from xf2sdpa.rewrite.engine import rewrite_with
+from xf2sdpa.rewrite.options import Options
+from xf2sdpa.settings import Settings
 
 HEAD = "import torch\nimport xformers.ops as xops\nfrom xformers.ops import fmha\n\n\ndef run(x, bias, n):\n"
 WITHOUT_TORCH = "from torch import nn\nfrom xformers.ops import unbind\n\n\ndef run(x, n):\n"
@@ -47,6 +51,11 @@ EMITTED = {
         "import torch\n\ntry:\n    from xformers.ops import unbind\nexcept ImportError:\n    unbind = None\n\n\n"
         "def run(x):\n    if unbind is None:\n        return x.unbind(2)\n    return unbind(x, 2)\n",
         has=("import torch\n\n\ndef run(x):\n    return torch.unbind(x, 2)\n",),
+        helper=True,
+    ),
+    "a call of unbind that a comment leaves": Case(
+        "from xformers.ops import unbind\n\nfirst, second = unbind(1 + x, 1)  # xf2sdpa: ignore\n",
+        same=True,
         helper=True,
     ),
     "unbind that a comment leaves": Case(
@@ -230,9 +239,59 @@ def test_whether_the_module_is_there(old: str, new: str) -> None:
     holds(Case(text, has=(f"return {new}, Lower",), helper=True))
 
 
+@pytest.mark.parametrize(
+    "question", ["SwiGLU is not None", "SwiGLU is None", "None is SwiGLU", "SwiGLU is x", "SwiGLU is None is x"]
+)
+def test_a_name_of_the_helper_is_asked_for_as_before(question: str) -> None:
+    text = use(f"return {question}, SwiGLU(n, n)", head=HEAD.replace("fmha", "SwiGLU"))
+    holds(Case(text, has=(f"return {question}, SwiGLU(n, n)", f"{FROM}SwiGLU\n"), helper=True))
+
+
 def test_a_module_that_is_handed_on_is_no_finding() -> None:
     result = holds(Case(use("return n(xops, fmha), xops.LowerTriangularMask()"), helper=True))
     assert "XF402" not in {finding.code for finding in result.findings}
+
+
+WHY = "a call of the operator stays in other.py"
+
+
+def with_masks_that_stay(text: str, **more: object) -> FileResult:
+    options = Options(Settings(), compat=HELPER, masks_stay=WHY, **more)  # type: ignore[arg-type]
+    result = rewrite_with(text, "model.py", options)
+    assert not result.failed, result.findings
+    return result
+
+
+def test_masks_that_must_stay_are_named_once_where_the_first_is_used() -> None:
+    line = "return xops.LowerTriangularMask(), fmha.BlockDiagonalMask.from_seqlens(n)"
+    result = with_masks_that_stay(use("n = xops.unbind(x, 1)", line))
+    assert f"    n = torch.unbind(x, 1)\n    {line}\n" in result.new
+    (finding,) = [f for f in result.findings if f.code == "XF413"]
+    assert finding.message == f"xformers.ops.fmha.BlockDiagonalMask.from_seqlens stays with xformers: {WHY}"
+    assert finding.advice == (
+        "Let the rewrite have that call, or pass it None or a tensor; or rewrite all files of the project at once."
+    )
+    assert (finding.kind, finding.span.line) == (FindingKind.KEEPS, 8)
+
+
+def test_a_mask_that_must_stay_and_is_only_handed_on_is_named_at_its_import() -> None:
+    text = "import torch\nfrom xformers.ops import LowerTriangularMask, SwiGLU, unbind\n\nunbind(torch.ones(2), 0)\n"
+    result = with_masks_that_stay(text, handed_on=frozenset({"LowerTriangularMask", "SwiGLU"}))
+    (finding,) = [f for f in result.findings if f.code == "XF413"]
+    assert (finding.message, finding.span.line) == (f"xformers.ops.LowerTriangularMask stays with xformers: {WHY}", 2)
+    alone = with_masks_that_stay(text.replace("LowerTriangularMask, ", ""), handed_on=frozenset({"SwiGLU"}))
+    assert "XF413" not in {finding.code for finding in alone.findings}
+
+
+def test_what_is_no_mask_is_named_all_the_same() -> None:
+    result = with_masks_that_stay(use("return xops.LowerTriangularMask(), xops.SparseCSRTensor, xops.SwiGLU(n, n)"))
+    assert {finding.code for finding in result.findings} >= {"XF413", "XF402"}
+    assert "xops.LowerTriangularMask(), xops.SparseCSRTensor, SwiGLU(n, n)" in result.new
+
+
+def test_a_name_that_a_comment_leaves_brings_no_import_of_the_helper() -> None:
+    line = "return xops.SwiGLU(n, n), xops.LowerTriangularMask()  # xf2sdpa: ignore"
+    holds(Case(use("a = xops.index_select_cat(n, n)", line), has=(f"{FROM}index_select_cat\n", line), helper=True))
 
 
 MADE = "mask = xops.LowerTriangularMask()"
@@ -244,6 +303,8 @@ CALLED = "xops.memory_efficient_attention(x, x, x, attn_bias=mask).flatten(2)"
     [
         ((MADE, f"n({CALLED})", f"return {CALLED}"), ""),
         ((MADE, f"n({CALLED})", f"return {CALLED}, mask"), "    mask = LowerTriangularMask()\n"),
+        (("mask = xops.unbind(x)", f"n({CALLED})", f"return {CALLED}"), "    mask = torch.unbind(x)\n"),
+        (("x.mask = xops.LowerTriangularMask()", "return x.mask"), "    x.mask = LowerTriangularMask()\n"),
         ((MADE, "return x"), "    mask = LowerTriangularMask()\n"),
         ((f"other = {MADE}", f"n({CALLED})", f"return {CALLED}, other"), "    other = mask = LowerTriangularMask()\n"),
         (("global mask", MADE, f"n({CALLED})", f"return {CALLED}"), "    mask = LowerTriangularMask()\n"),

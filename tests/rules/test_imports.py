@@ -65,6 +65,79 @@ EMITTED = {
     "a default that stood in": Case(
         imported("xops = None\n" + TRIED.format("pass")), ("finding XF140",), lacks=("xops",), helper=True
     ),
+    "of a switch's question, in a branch that goes on": Case(
+        "from diffusers import UNet2DConditionModel\n\nunet = UNet2DConditionModel.from_pretrained(path)\n"
+        "if args.fast:\n    from diffusers.utils.import_utils import is_xformers_available\n\n    set_up(unet)\n"
+        "    if is_xformers_available():\n        unet.enable_xformers_memory_efficient_attention()\n",
+        ("finding XF140",),
+        has=("if args.fast:\n    set_up(unet)\n",),
+        lacks=("is_xformers_available",),
+    ),
+    "of a question, in a branch that goes on": Case(
+        DONE.replace(
+            "import torch\n",
+            "import torch\nif torch.cuda.is_available():\n    import importlib.util\n\n    set_up()\n"
+            "    FAST = importlib.util.find_spec('xformers') is not None\n",
+        ),
+        ("finding XF140",),
+        has=("if torch.cuda.is_available():\n    set_up()\n    FAST = True\n",),
+        lacks=("importlib",),
+        helper=True,
+    ),
+    "some of several in a guard that does more": Case(
+        imported(
+            "try:\n    from xformers.ops import SparseCSRTensor, memory_efficient_attention\n\n    register()\n"
+            "except ImportError:\n    set_up()\n"
+        ).replace("xops.", "")
+        + "\n\nx = SparseCSRTensor\n",
+        ("finding XF140",),
+        has=("    from xformers.ops import SparseCSRTensor\n\n    register()\n",),
+        helper=True,
+    ),
+    "a name that is asked for by its failing": Case(
+        imported("try:\n    xops\nexcept NameError:\n    import xformers.ops as xops\n"),
+        ("finding XF140",),
+        lacks=("try", "NameError"),
+    ),
+    "a branch of which only its else is left": Case(
+        imported(CHOSEN.replace("xops = None", "set_up()").replace("has_xformers", "n")),
+        ("finding XF140",),
+        has=("if not n:\n    set_up()\n",),
+        lacks=("xops",),
+        helper=True,
+    ),
+    "a branch of which only its elif is left": Case(
+        imported("if n:\n    import xformers.ops as xops\nelif m:\n    set_up()\n"),
+        ("finding XF140",),
+        has=("elif m:\n    set_up()\n",),
+        lacks=("import xformers",),
+        helper=True,
+    ),
+    "a branch of which nothing is left": Case(
+        imported("if n:\n    import xformers.ops as xops\n"), ("finding XF140",), lacks=("if n", "xops"), helper=True
+    ),
+    "a branch whose condition does something": Case(
+        imported("if n():\n    import xformers.ops as xops\n"),
+        ("finding XF140",),
+        has=("if n():\n    pass\n",),
+        helper=True,
+    ),
+    "a default that is read before": Case(
+        imported("memory_efficient_attention = None\nprint(memory_efficient_attention)\n" + THEIRS, DYNAMIC).replace(
+            "xops.", ""
+        ),
+        ("finding XF140",),
+        has=("memory_efficient_attention = None\nprint(memory_efficient_attention)\n", OURS),
+        helper=True,
+    ),
+    "repeated in a function": Case(
+        "from xformers.ops import memory_efficient_attention\n\n\ndef attend(q, k, v, bias):\n"
+        "    from xformers.ops import memory_efficient_attention\n\n"
+        "    return memory_efficient_attention(q, k, v, attn_bias=bias)\n",
+        ("finding XF140",),
+        has=(f"{OURS}\n\ndef attend(q, k, v, bias):\n    return memory",),
+        helper=True,
+    ),
     "still used": Case(attend(mea() + ", xops.SparseCSRTensor"), ("finding XF401",), "xops is still used"),
     "used by what is left": Case(attend(mea("attn_bias=bias")), ("finding XF401",), "xops is still used", same=True),
     "a guard that sets a flag": Case(
@@ -124,6 +197,16 @@ NEAR_MISSES = {
     "a package of the project": Case(imported("from .xformers import ops as xops\n"), same=True),
 }
 STAYING = {
+    "tried beside another, without a helper": Case(
+        imported("try:\n    import json\n    import xformers.ops as xops\nexcept ImportError:\n    setup()\n"),
+        ("finding XF401",),
+        has=("    import xformers.ops as xops\n", "setup()"),
+    ),
+    "tried beside another that is counted, without a helper": Case(
+        imported("n = 0\ntry:\n    import json\n    import xformers.ops as xops\nexcept ImportError:\n    n += 1\n"),
+        ("finding XF401",),
+        has=("    import xformers.ops as xops\n", "n += 1"),
+    ),
     "listed in __all__": Case(DONE + "\n\n__all__ = ['xops']\n", ("finding XF401",)),
     "read by a string": Case(DONE + "\n\nx = getattr(f, 'xops')\n", ("finding XF401",)),
     "handed on": Case(DONE, ("finding XF401",), handed_on=frozenset({"xops"})),
@@ -144,6 +227,34 @@ STAYING = {
         has=("xops",),
     ),
 }
+
+
+BY_NAME = {
+    "an item": "globals()['xops']",
+    "an item, perhaps": "globals().get('xops')",
+    "an item, or something else": "vars().get('xops', None)",
+    "an item that is taken out": "locals().pop('xops')",
+    "an item of a module": "vars(module)['xops']",
+    "an item of its dictionary": "module.__dict__['xops']",
+    "an item of its dictionary, perhaps": "module.__dict__.get('xops')",
+    "an attribute": "operator.attrgetter('xops')(module)",
+    "an attribute of an attribute": "attrgetter('xops.memory_efficient_attention')(module)",
+}
+NOT_BY_NAME = {
+    "an item of something else": "settings['xops']",
+    "an item of something else, perhaps": "settings.get('xops')",
+    "a value": "globals().get(f, 'xops')",
+}
+
+
+@pytest.mark.parametrize("read", BY_NAME.values(), ids=list(BY_NAME))
+def test_an_import_stays_that_is_read_by_its_name(read: str) -> None:
+    holds(Case(f"{DONE}\n\nx = {read}\n", ("finding XF401",), has=("import xformers.ops as xops\n",)))
+
+
+@pytest.mark.parametrize("read", NOT_BY_NAME.values(), ids=list(NOT_BY_NAME))
+def test_an_import_goes_whose_name_is_another_word(read: str) -> None:
+    holds(Case(f"{DONE}\n\nx = {read}\n", ("finding XF140",), lacks=("import xformers",)))
 
 
 @by_name(STAYING)

@@ -11,6 +11,10 @@ OURS = "import xformers.ops as xops\n\n"
 HEAD = f"import importlib.util\n\n{OURS}"
 
 
+FOUND = "importlib.util.find_spec('xformers') is not None"
+BY_NAME = "importlib.util.find_spec(name)"
+
+
 def asked(*lines: str, head: str = HEAD) -> str:
     return head + "".join(f"{line}\n" for line in lines) + USE
 
@@ -216,7 +220,130 @@ EMITTED = {
         helper=True,
     ),
 }
+EMITTED |= {
+    "to switch another library on": Case(
+        asked(f"if {FOUND}:", "    unet.enable_xformers_memory_efficient_attention()"),
+        ("finding XF403",),
+        "to decide whether another library uses it",
+        has=(f"if {FOUND}:\n",),
+        helper=True,
+    ),
+    "to install it": Case(
+        asked("if importlib.util.find_spec('xformers') is None:", "    run_pip('install xformers')"),
+        ("finding XF403",),
+        "to install it",
+        helper=True,
+    ),
+    "by a parameter that it is the default of": Case(
+        asked("def there(kind, name='xformers'):", f"    return {BY_NAME}"),
+        ("finding XF403",),
+        has=(BY_NAME,),
+        helper=True,
+    ),
+    "by a parameter with a name that it is the default of": Case(
+        asked("def there(kind, *, other, name='xformers'):", f"    return {BY_NAME}"), ("finding XF403",), helper=True
+    ),
+    "by a parameter that is held against it": Case(
+        asked("def there(name):", "    if name == 'xformers':", f"        return {BY_NAME}"),
+        ("finding XF403",),
+        helper=True,
+    ),
+    "by a variable": Case(asked("name = 'xformers'", f"FAST = {BY_NAME}"), ("finding XF403",), helper=True),
+    "by a variable, and a word of another package": Case(
+        asked("print('numba.core')", "name = 'xformers'", f"FAST = {BY_NAME}"), ("finding XF403",), helper=True
+    ),
+    "in an assignment that is only asked": Case(
+        asked("if (spec := importlib.util.find_spec('xformers')) is not None:", "    print(spec is None)"),
+        ("finding XF142",),
+        lacks=("find_spec",),
+        helper=True,
+    ),
+    "in an assignment that is used": Case(
+        asked("if (spec := importlib.util.find_spec('xformers')) is not None:", "    print(spec.origin)"),
+        ("finding XF403",),
+        helper=True,
+    ),
+    "in an assignment that is handed to a function": Case(
+        asked("print(spec := importlib.util.find_spec('xformers'))"), ("finding XF403",), helper=True
+    ),
+    "with an annotation": Case(
+        asked("spec: object = importlib.util.find_spec('xformers')", "FAST = spec is not None"),
+        ("finding XF142",),
+        has=("spec: object = True\n",),
+        helper=True,
+    ),
+    "for two variables": Case(asked("a = b = importlib.util.find_spec('xformers')"), ("finding XF403",), helper=True),
+    "held against something else": Case(
+        asked("FAST = importlib.util.find_spec('xformers') == 3"), ("finding XF403",), helper=True
+    ),
+    "held against two": Case(
+        asked("FAST = importlib.util.find_spec('xformers') is not None is not False"), ("finding XF403",), helper=True
+    ),
+    "by a function that is called like a question": Case(
+        asked("def has_it():", "    return importlib.util.find_spec('xformers')", "", "", "FAST = has_it()"),
+        ("finding XF142",),
+        has=("    return True\n",),
+        helper=True,
+    ),
+    "by a function whose answer is only asked for": Case(
+        asked("def found():", "    return importlib.util.find_spec('xformers')", "", "", "FAST = found() is None"),
+        ("finding XF142",),
+        has=("FAST = False\n",),
+        lacks=("def found",),
+        helper=True,
+    ),
+    "by a function that nothing calls": Case(
+        asked("def found():", "    return importlib.util.find_spec('xformers')"),
+        ("finding XF142",),
+        has=("    return True\n",),
+        helper=True,
+    ),
+    "by a function that is used for more": Case(
+        asked(
+            "def found():",
+            "    return importlib.util.find_spec('xformers')",
+            "",
+            "",
+            "FAST = found() is None",
+            "f(found)",
+        ),
+        ("finding XF142",),
+        has=("FAST = found() is None\n", "    return True\n"),
+        helper=True,
+    ),
+    "by a loop over a list with an annotation": Case(
+        asked("NAMES: list = ['xformers']", "for name in NAMES:", f"    {BY_NAME}"), ("finding XF403",), helper=True
+    ),
+    "by a comprehension in a call": Case(
+        asked("names = ['xformers']", f"f(1, [{BY_NAME} for name in names])"), ("finding XF403",), helper=True
+    ),
+    "by a loop that waits": Case(
+        asked("async def f():", "    async for name in ('xformers',):", f"        {BY_NAME}"),
+        ("finding XF403",),
+        helper=True,
+    ),
+    "in a condition, among all packages": Case(
+        asked("if 'xformers' in packages_distributions():", "    print(1)"), ("finding XF403",), helper=True
+    ),
+}
 NEAR_MISSES = {
+    "a method that is called so": Case(
+        asked("FAST = self.find_spec('xformers') is not None"), has=("self.find_spec('xformers') is not",), helper=True
+    ),
+    "a function of the file that is called so": Case(
+        asked("def find_spec(name):", "    return name", "", "", "FAST = find_spec('xformers') is not None"),
+        has=("FAST = find_spec('xformers') is not None\n",),
+        helper=True,
+    ),
+    "a parameter beside one that it is the default of": Case(
+        asked("def there(other, name='numba', more='xformers'):", f"    return {BY_NAME}"), has=(BY_NAME,), helper=True
+    ),
+    "a loop that looks nothing up": Case(
+        asked("for name in ('xformers', 'numba'):", "    print(name)"), has=("('xformers', 'numba')",), helper=True
+    ),
+    "a loop beside a list": Case(
+        asked("NAMES = ['xformers']", "for name in ('numba',):", f"    {BY_NAME}"), has=("['xformers']",), helper=True
+    ),
     "of another package": Case(
         asked("FAST = importlib.util.find_spec('numba') is not None"), has=("find_spec('numba')",), helper=True
     ),
@@ -228,6 +355,9 @@ NEAR_MISSES = {
     ),
     "a list that nothing goes through": Case(
         asked("NAMES = ['xformers', 'numba']", "print(NAMES)"), has=("['xformers', 'numba']",), helper=True
+    ),
+    "a list that nothing reads": Case(
+        asked("NAMES = ['xformers', 'numba']"), has=("['xformers', 'numba']",), helper=True
     ),
     "a name among other words": Case(asked("print('xformers is fast')"), has=("xformers is fast",), helper=True),
     "a function that asks for nothing": Case(asked("install('xformers')"), has=("install('xformers')",), helper=True),
@@ -307,24 +437,6 @@ def test_a_flag_that_the_guard_behind_it_sets_is_set_once(flag: str, times: int,
     new = holds(Case(text, ("finding XF142",), helper=True)).new
     assert new.count(" = True") + new.count("FAST = OTHER") == times, new
     assert ("find_spec" in new) == asked_again
-
-
-SHOWN = "version('xformers') if HAS_XFORMERS else"
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        f"x = {SHOWN} 'none'",
-        f"f({SHOWN} 'none', {SHOWN} 'none')",
-        f"f({SHOWN} 1)",
-        f"f({SHOWN} '')",
-        f"f({SHOWN} g())",
-    ],
-)
-def test_a_release_that_is_not_only_shown_is_named(line: str) -> None:
-    head = f"from importlib.metadata import version\n{OURS}HAS_XFORMERS = True\n"
-    holds(Case(asked(line, head=head), ("finding XF403",), has=(f"{line}\n",), helper=True))
 
 
 def test_a_flag_is_kept_where_it_is_no_repetition() -> None:

@@ -29,6 +29,13 @@ def test_a_layout_is_told_of(query: str, layout: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("query", ["q.to('cuda')", 'q.to("cuda")'])
+def test_strings_in_an_input_are_no_comment(query: str) -> None:
+    assert layouts_told(INPUTS.format(query, "  # BNHD  ")) == [
+        "line 8: the comment `# BNHD` speaks of the layout before the rewrite"
+    ]
+
+
 @pytest.mark.parametrize("comment", ["", "  # the query", "  # see f(a, b)", "  # TODO: drop", "  # noqa: E501"])
 def test_another_comment_is_not(comment: str) -> None:
     assert layouts_told(INPUTS.format("q", comment)) == []

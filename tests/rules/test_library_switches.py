@@ -8,7 +8,9 @@ import pytest
 
 from tests.projects.harness import rewrite, write
 from xf2sdpa.model import FileResult, FindingKind
-from xf2sdpa.rewrite.engine import rewrite_text
+from xf2sdpa.rewrite.engine import rewrite_text, rewrite_with
+from xf2sdpa.rewrite.options import Options
+from xf2sdpa.settings import Settings
 
 FROM = "from diffusers.models.attention_processor import XFormersCrossAttnProcessor\n\n\ndef main(unet, flag):\n    "
 METHOD = "class Mine(Base):\n    def forward(self, q):\n        return self.{}\n"
@@ -166,3 +168,28 @@ def test_a_method_that_a_class_of_the_project_hands_down_is_its_own(
     report = rewrite(".").output
     assert "pk/other.py:7:20: XF411" in report
     assert "pk/more.py" not in report.partition("Only named:")[0]
+
+
+@pytest.mark.parametrize(("held", "kept"), [((0, 12), True), ((0, 13), False), ((0, 14), False), (None, False)])
+def test_a_switch_stays_for_a_diffusers_that_is_too_old(held: tuple[int, int] | None, kept: bool) -> None:
+    text = (
+        "from diffusers import UNet2DConditionModel\n\nunet = UNet2DConditionModel.from_pretrained(path)\n"
+        "unet.enable_xformers_memory_efficient_attention()\n"
+    )
+    result = rewrite_with(text, "model.py", Options(Settings(), diffusers=held))
+    assert ("enable_xformers" in result.new) is kept
+    told = [(finding.message, finding.advice) for finding in result.findings if finding.code == "XF411"]
+    assert len(told) == kept
+    for message, advice in told:
+        assert "0.12" in message
+        assert advice == "Let the project have diffusers 0.13 or newer, and run again."
+
+
+def test_what_is_to_be_deleted_begins_with_the_outermost_question() -> None:
+    text = (
+        "def f(net):\n    if net:\n        if is_xformers_available():\n            if is_xformers_available():\n"
+        "                net.enable_xformers_memory_efficient_attention()\n"
+    )
+    result = rewrite_with(text, "model.py", Options(Settings()))
+    (advice,) = [finding.advice for finding in result.findings if finding.code == "XF411"]
+    assert "with lines 3 to 5, which ask for xformers first" in advice

@@ -5,6 +5,8 @@ Which parameters these are is asked of whole projects, in `tests/run/test_never_
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.rules.common import attend, rule
@@ -24,12 +26,18 @@ def rewritten(program: str, known: Known = KNOWN, **more: object) -> FileResult:
     return result
 
 
+def said_in(text: str) -> str:
+    """A text whose strings stand in one line each."""
+    return re.sub(r'"\s+"', "", text)
+
+
 def test_the_check_stands_before_the_call() -> None:
     result = rewritten(attend(CALL.format("bias"), "# why", "y = 1"))
     assert "    y = 1\n    if bias is not None:\n        raise NotImplementedError(" in result.new
     (site,) = result.sites
     assert (site.kind.value, site.code) == ("assumed", "XF101")
     assert "nothing in this project passes bias to attend" in site.assumptions
+    assert '"bias must be None here: nothing in this project passed one (xf2sdpa)"' in said_in(result.new)
     assert [note.code for note in site.notes] == ["XF307"]
     assert all(way in site.notes[0].advice for way in ("--style compat", "--only exact"))
     assert "attn_mask" not in result.new
@@ -70,6 +78,8 @@ def test_calls_that_pass_one_but_are_not_reached_are_named(calls: list[tuple[int
     known = {("attend", "bias"): tuple(unreached(line, name, for_list=lists) for line, name, lists in calls)}
     result = rewritten(attend(CALL.format("bias")), known)
     assert assumed in result.sites[0].assumptions
+    uncalled = {name for _, name, lists in calls if not lists}
+    assert f"nothing in this project called {'it' if len(uncalled) == 1 else 'them'}" in said_in(result.new)
     assert max(map(len, result.new.splitlines())) <= 88  # of no configuration
 
 

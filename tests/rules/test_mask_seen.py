@@ -62,6 +62,7 @@ def test_a_rank_that_always_came_is_taken_behind_a_check(rank: int, code: str) -
         (BARE, 2, False),
         (NO_PLACE, 4, False),
         (BARE.replace("return ", "return (q := c) is q or "), 4, False),
+        (BARE.replace("return ", "return [q := c, ").rstrip("\n") + "][1]\n", 4, False),
         (MASKED.replace("attn_bias=bias", "attn_bias=bias * 1"), 4, False),
         (BARE.replace("attention(q, k", "attention(q * 1, k"), 4, False),
         (KNOWN_TO_BE_FLAT, 4, False),

@@ -7,6 +7,8 @@ import torch
 
 from tests.rules.common import Case, attend, by_name, codes_in, examples_hold, holds, mea, rule
 from xf2sdpa import compat
+from xf2sdpa.analysis.values import Rank, Tensor, told_by_callers
+from xf2sdpa.model import FileResult
 from xf2sdpa.rewrite.engine import rewrite_with
 from xf2sdpa.rewrite.options import Options
 from xf2sdpa.settings import Settings
@@ -34,6 +36,9 @@ EMITTED = {
     ),
     "three on four": Case(masked(THREE), ("left XF212",), "a mask with 3 dimensions on 4-D inputs", same=True),
     "four on three": Case(masked(FOUR, rank=3), ("left XF212",), "a mask with 4 dimensions on 3-D inputs"),
+    "four or None on three": Case(
+        masked("m", f"m = {FOUR} if c else None", rank=3), ("left XF212",), "a mask with 4 dimensions on 3-D inputs"
+    ),
     "learned": Case(
         masked("m", "m = table[c].view(b, 4, n, n)"), ("left XF225",), "the mask may be learned", same=True
     ),
@@ -146,3 +151,35 @@ def test_a_mask_with_the_heads_in_its_batch_does_what_the_helper_does() -> None:
     for program in (old, now):
         with pytest.raises((RuntimeError, ValueError)):
             program["attend"](q, k, v, bias[:3], 1, 0)
+
+
+def by_callers(call: str) -> FileResult:
+    """The result where nothing but the callers shows a mask's rank."""
+    told = Tensor(Rank(4), given=frozenset({told_by_callers("attend for mask", 4)}))
+    program = attend(call, given="q, k, v, mask, c")
+    result = rewrite_with(program, "model.py", Options(Settings(), passed={("attend", "mask"): told}))
+    assert not result.failed, result.findings
+    return result
+
+
+def test_a_mask_that_only_the_callers_show_is_checked() -> None:
+    result = by_callers(mea("attn_bias=mask"))
+    (site,) = result.sites
+    assert site.kind.value == "assumed"
+    assert "every call in this project passes 4 dimensions to attend for mask" in site.assumptions
+    assert "    if mask is not None and mask.ndim != 4:\n        raise NotImplementedError(" in result.new
+    assert '"mask must have 4 dimensions here, as all callers passed (xf2sdpa)"' in result.new
+
+
+@pytest.mark.parametrize(
+    "call",
+    [mea("attn_bias=mask * 1"), f"[c := mask, {mea('attn_bias=c')}][1]", f"(lambda: {mea('attn_bias=mask')})()"],
+    ids=["no variable", "bound in the statement", "in a lambda"],
+)
+def test_without_a_check_the_callers_prove_nothing_of_a_mask(call: str) -> None:
+    result = by_callers(call)
+    (site,) = result.sites
+    assert (site.kind.value, site.code) == ("left", "XF212")
+    assert site.message == "only the callers show the mask's dimensions, and no check can stand here"
+    assert site.advice == "Give the mask the form (batch, heads, queries, keys)."
+    assert result.new == result.old

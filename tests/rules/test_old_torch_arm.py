@@ -282,3 +282,44 @@ def test_every_code_is_told_somewhere() -> None:
 
 def test_the_examples_hold() -> None:
     examples_hold("old_torch_arm")
+
+
+TWO = """\
+import torch.nn.functional as F
+
+if hasattr(F, "scaled_dot_product_attention"):
+    MODE = MASKS = "torch"
+else:
+    try:
+        import xformers.ops
+
+        MODE = "xformers"
+    except ImportError:
+        MODE = "plain"
+    try:
+        from xformers.ops import LowerTriangularMask
+
+        MASKS = LowerTriangularMask
+        print(LowerTriangularMask)
+    except ImportError:
+        MASKS = "plain"
+
+
+def attend(q, k, v):
+    if MODE == "xformers":
+        return xformers.ops.memory_efficient_attention(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v)
+"""
+
+
+def test_every_guard_in_such_an_arm_becomes_what_it_does_without_xformers() -> None:
+    new = new_text(TWO)
+    assert 'else:\n    MODE = "plain"\n    MASKS = "plain"\n' in new
+    assert "xformers.ops" not in new
+
+
+def test_a_guard_whose_import_is_read_elsewhere_stays() -> None:
+    result = rewrite_text(f"{TWO}\n\nx = LowerTriangularMask\n", compat="_attention_compat")
+    assert not result.failed
+    assert "    try:\n        from _attention_compat import LowerTriangularMask\n" in result.new
+    assert 'else:\n    MODE = "plain"\n    try:' in result.new

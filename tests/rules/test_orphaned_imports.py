@@ -62,6 +62,27 @@ EMITTED |= {
         helper=True,
     ),
 }
+EMITTED |= {
+    "in a branch that goes on": Case(
+        f"import xformers.ops as xops\n\nif n:\n    import importlib.util\n\n    set_up()\n    F = {ASKED}\n{USE}",
+        ("finding XF146",),
+        has=("if n:\n    set_up()\n    F = True\n",),
+        helper=True,
+    ),
+    "in a function that goes on": Case(
+        f"import xformers.ops as xops\n\n\ndef f():\n    import importlib.util\n\n    return {ASKED}\n{USE}",
+        ("finding XF146",),
+        has=("def f():\n    return True\n",),
+        helper=True,
+    ),
+    "of a package's __init__.py, which read it": Case(
+        guarded("import logging\n", "logging.info('slow')"),
+        ("finding XF146",),
+        lacks=("logging",),
+        helper=True,
+        path="pkg/__init__.py",
+    ),
+}
 SAID = "logging.info('slow')"
 NEAR_MISSES = {
     "a module that is imported for itself": Case(
@@ -86,6 +107,18 @@ NEAR_MISSES = {
     "its failing matters": Case(
         guarded("try:\n    import logging\nexcept ImportError:\n    logging = None\n", SAID),
         has=("    import logging\n",),
+        helper=True,
+    ),
+    "its failing matters, beside something else": Case(
+        "import xformers.ops as xops\n\ntry:\n    import importlib_metadata\n\n    set_up()\n"
+        "    F = importlib_metadata.version('xformers') is not None\nexcept ImportError:\n    F = False\n" + USE,
+        has=("    import importlib_metadata\n",),
+        helper=True,
+    ),
+    "its failing is suppressed": Case(
+        f"import xformers.ops as xops\n\nwith suppress(ImportError):\n    import importlib.util\n\n    set_up()\n"
+        f"    F = {ASKED}\n{USE}",
+        has=("    import importlib.util\n", "    F = True\n"),
         helper=True,
     ),
     "an attribute of a class": Case(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from xf2sdpa.model import FileResult, SiteClass
-from xf2sdpa.rewrite.engine import rewrite_text
+from xf2sdpa.rewrite.engine import rewrite_text, rewrite_with
+from xf2sdpa.rewrite.options import Options
+from xf2sdpa.settings import Settings
 
 TEXT = """\
 import torch.nn.functional as F
@@ -169,6 +171,8 @@ FITTING = {
     "a kernel, which it need not read": ("p=0.0", "p=0.0, op=None", "(q, k, v, op=None)", True),
     "a name that it does not know": ("p=0.0", "p=0.0", "(q, k, v, scale=1.0)", False),
     "too little": ("attn_bias=None", "attn_bias", "(q, k, v)", False),
+    "unpacked, though all are named": ("p=0.0", "p=0.0", "(q, *k, v)", False),
+    "all that it reads, and a kernel": ("p=0.0", "p=0.0, op=None", "(q, k, v, mask, op=None)", True),
 }
 
 
@@ -176,3 +180,68 @@ FITTING = {
 def test_what_fits(old: str, new: str, call: str, fits: bool) -> None:
     text = TEXT.replace(old, new, 1).replace(CALL, CALL.replace("(q, k, v)", call))
     assert ([site.code for site in rewritten(text=text).sites] == ["XF163"]) is fits
+
+
+IMPORTED = """\
+import torch
+
+try:
+    from xformers.ops import memory_efficient_attention
+except ImportError:
+    from .own import attend_plainly as memory_efficient_attention
+
+
+def attend(q, k, v, mask):
+    return memory_efficient_attention(q, k, v)
+"""
+THERE = "def attend_plainly(q, k, v, attn_bias=None):\n    return F.scaled_dot_product_attention(q, k, v, attn_bias)\n"
+NO_CALL = THERE.replace("    return F.scaled", "    'As scaled_dot_product_attention().'\n    return F.un_scaled")
+OTHERS = {
+    "it is seen": ("", {".own.attend_plainly": THERE}, True),
+    "it is that of another file": ("", {"own.attend_plainly": THERE}, False),
+    "it is not seen": ("", {}, False),
+    "it only speaks of SDPA": ("", {".own.attend_plainly": NO_CALL.replace("un_scaled_dot", "plain")}, False),
+    "it needs xformers": ("", {".own.attend_plainly": THERE.replace("    ret", "    import xformers\n    ret")}, False),
+    "it must be given more": ("", {".own.attend_plainly": THERE.replace("attn_bias=None", "attn_bias")}, False),
+    "it is imported by a whole path": ("from .own ", {"own.attend_plainly": THERE}, True),
+    "it is imported from the package": ("from .own ", {".attend_plainly": THERE}, True),
+}
+
+
+@pytest.mark.parametrize(("old", "own", "takes"), OTHERS.values(), ids=list(OTHERS))
+def test_one_of_another_file_takes_over_where_it_is_seen(old: str, own: dict[str, str], takes: bool) -> None:
+    new = "from own " if "own.attend_plainly" in own else "from . "
+    text = IMPORTED.replace(old, new, 1) if old else IMPORTED
+    result = rewrite_with(text, "model.py", Options(Settings(), compat="_attention_compat", own_functions=own))
+    assert ([site.code for site in result.sites] == ["XF163"]) is takes
+    assert ("from xformers.ops import" in result.new or "_attention_compat import" in result.new) is not takes
+
+
+WITH_MORE = {
+    "finally": "try:\n" + IMPORT + "except ImportError:\n" + OWN + "finally:\n    print(1)\n",
+    "an else": "try:\n" + IMPORT + "except ImportError:\n" + OWN + "else:\n    print(1)\n",
+    "a name for the error": "try:\n" + IMPORT + "except ImportError as error:\n" + OWN,
+    "two handlers": "try:\n" + IMPORT + "except ImportError:\n" + OWN + "except OSError:\n    raise\n",
+    "an elif": FIND + "if find_spec('xformers'):\n" + IMPORT + "elif F:\n" + OWN,
+    "no handler": "try:\n" + IMPORT + "finally:\n    print(1)\n",
+    "no else": FIND + "if find_spec('xformers'):\n" + IMPORT,
+    "no import": FIND + "if find_spec('xformers'):\n    pass\nelse:\n" + OWN + IMPORT[4:],
+    "more than the import": FIND + "if find_spec('xformers'):\n" + IMPORT + "    register()\nelse:\n" + OWN,
+}
+
+
+@pytest.mark.parametrize("guard", WITH_MORE.values(), ids=list(WITH_MORE))
+def test_what_does_more_than_choose_is_no_choice(guard: str) -> None:
+    result = rewritten(text="import torch.nn.functional as F\n" + guard + ATTEND)
+    assert "XF163" not in [site.code for site in result.sites]
+
+
+@pytest.mark.parametrize("above", ["", "\n", "\n\n"])
+def test_two_blank_lines_stand_above_the_function(above: str) -> None:
+    new = rewritten("\n\ntry", f"\n{above}try").new
+    assert "import torch.nn.functional as F\n\n\n# ours\ndef memory" in new
+
+
+def test_a_name_that_is_handed_on_keeps_its_choice() -> None:
+    options = Options(Settings(), compat="_attention_compat", handed_on=frozenset({"memory_efficient_attention"}))
+    assert [site.code for site in rewrite_with(TEXT, "model.py", options).sites] != ["XF163"]

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.rules.common import Case, attend, by_name, codes_in, examples_hold, holds, rule
+from xf2sdpa.analysis.values import Rank, Tensor, told_by_callers
+from xf2sdpa.model import FileResult
+from xf2sdpa.rewrite.engine import rewrite_with
+from xf2sdpa.rewrite.options import Options
+from xf2sdpa.settings import Settings
 
 
 def shaped(*lines: str, call: str = "xops.memory_efficient_attention(q, k, v)") -> str:
@@ -53,6 +60,18 @@ EMITTED = {
     ),
     "on another path, of what is bound in the statement": Case(
         shaped("if c:", "    b, n, h, d = q.shape", call="[q := bias, xops.memory_efficient_attention(q, k, v)][1]"),
+        ("left XF201",),
+        same=True,
+    ),
+    "on another path, of what is bound in the statement to a copy of itself": Case(
+        shaped(
+            "if c:", "    b, n, h, d = q.shape", call="[q := q.clone(), xops.memory_efficient_attention(q, k, v)][1]"
+        ),
+        ("left XF201",),
+        same=True,
+    ),
+    "on another path, of a copy without a name": Case(
+        shaped("if c:", "    b, n, h, d = q.shape", call="xops.memory_efficient_attention(q.clone(), k, v)"),
         ("left XF201",),
         same=True,
     ),
@@ -112,3 +131,48 @@ def test_every_code_is_told_somewhere() -> None:
 
 def test_the_examples_hold() -> None:
     examples_hold("rank")
+
+
+CALL = "xops.memory_efficient_attention({}, {}, {})"
+
+
+def by_callers(call: str, rank: int = 4) -> FileResult:
+    """The result where nothing but the callers shows a rank: that of k."""
+    told = Tensor(Rank(rank), given=frozenset({told_by_callers("attend for k", rank)}))
+    result = rewrite_with(shaped(call=call), "model.py", Options(Settings(), passed={("attend", "k"): told}))
+    assert not result.failed, result.findings
+    return result
+
+
+@pytest.mark.parametrize(("rank", "code"), [(4, "XF101"), (3, "XF102")])
+@pytest.mark.parametrize(
+    ("given", "checked"), [(("q", "k", "v"), "q"), (("q * 1", "k", "v"), "k"), (("q * 1", "k * 1", "v"), "v")]
+)
+def test_what_only_the_callers_show_is_checked_on_the_first_variable(
+    given: tuple[str, ...], checked: str, rank: int, code: str
+) -> None:
+    result = by_callers(CALL.format(*given), rank)
+    (site,) = result.sites
+    assert (site.kind.value, site.code) == ("assumed", code)
+    assert f"every call in this project passes {rank} dimensions to attend for k" in site.assumptions
+    assert f"    if {checked}.ndim != {rank}:\n        raise NotImplementedError(" in result.new
+    assert f'"{checked} must have {rank} dimensions here, as all callers passed (xf2sdpa)"' in result.new
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        CALL.format("q * 1", "k * 1", "v * 1"),
+        f"[q := bias, {CALL.format('q', 'k', 'v')}][1]",
+        f"[{CALL.format('q', 'k', 'v')} for _ in '1'][0]",
+    ],
+    ids=["no variable", "a variable that is bound in the statement", "in a comprehension"],
+)
+def test_without_a_check_the_callers_prove_nothing(call: str) -> None:
+    result = by_callers(call)
+    (site,) = result.sites
+    assert (site.kind.value, site.code) == ("left", "XF201")
+    assert site.message == "only the callers show the dimensions, and no check can stand before the call"
+    told = "Give query, key or value a name in a statement of its own, for a check of the dimensions before it."
+    assert site.advice == told
+    assert result.new == result.old

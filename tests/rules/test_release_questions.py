@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
+from xf2sdpa.rewrite.engine import rewrite_with
+from xf2sdpa.rewrite.options import Options
+from xf2sdpa.settings import Settings
 
 USE = "\n\ndef attend(q, k, v, bias):\n    return xops.memory_efficient_attention(q, k, v, attn_bias=bias)\n"
 HEAD = "import xformers\nimport xformers.ops as xops\n\n"
@@ -118,7 +123,60 @@ EMITTED = {
         helper=True,
     ),
 }
+EMITTED |= {
+    "beside a string that asks nothing": Case(
+        asked(f"FLAG = {V} < '0.0.20'", "print('xformers' == f())"),
+        ("finding XF143",),
+        has=("FLAG = False\n", "print('xformers' == f())\n"),
+        helper=True,
+    ),
+    "a variable that is kept, and one that is not": Case(
+        asked(f"A = {V}", f"B = {V}", "FLAG = A < '0.0.20'", "print(B)"),
+        ("finding XF143",),
+        has=("FLAG = False\n",),
+        lacks=("A =", "B ="),
+        helper=True,
+    ),
+    "a branch of two that is taken": Case(
+        asked(f"if {V} > '0.0.20':", "    f(1)", "else:", "    f(2)"),
+        ("finding XF143",),
+        has=("f(1)\n",),
+        lacks=("f(2)", "if"),
+        helper=True,
+    ),
+    "an assertion that always fails": Case(
+        asked(f"assert {V} < '0.0.20', 'x'", f"FLAG = {V} < '0.0.20'"),
+        same=False,
+        has=("assert False, 'x'\nFLAG = False\n",),
+        helper=True,
+    ),
+}
+OTHERS = "if is_xformers_available():\n    {}\n    net.enable_xformers_memory_efficient_attention()"
+PLAINLY = f"import xformers\n    if {V} == '0.0.16':\n        print('old')"
 NEAR_MISSES = {
+    "got from the globals": Case(
+        asked("FLAG = globals().get('xops') is not None", f"OTHER = {V} < '0.0.20'"),
+        has=("globals().get('xops')", "import xformers.ops as xops\n", f"OTHER = {V} < '0.0.20'\n"),
+        helper=True,
+    ),
+    "what decides about another library": Case(
+        asked(f"if {V} > '0.0.16':", "    net.enable_xformers_memory_efficient_attention()"),
+        has=(f"if {V} > '0.0.16':\n",),
+        helper=True,
+    ),
+    "a guard about something else": Case(
+        asked(SHOWN.replace("is_xformers_available()", "c"), head="import xformers.ops as xops\n\n"),
+        has=(f"    R = {V}\nelse:\n    R = 'N/A'\n",),
+        helper=True,
+    ),
+    "shown in two variables": Case(
+        asked(SHOWN.replace(f"R = {V}", f"R = S = {V}") + ", f(S)", head="import xformers.ops as xops\n\n"),
+        has=(f"R = S = {V}",),
+        helper=True,
+    ),
+    "shown, with two defaults": Case(
+        asked("R = 'none'", SHOWN, head="import xformers.ops as xops\n\n"), has=(f"R = {V}",), helper=True
+    ),
     "whether it is there": Case(asked("FLAG = xops is not None"), has=("FLAG = True\n",), helper=True),
     "of another package": Case(
         asked("FLAG = numba.__version__ < '2'", head="import numba\n" + HEAD), has=("numba.__version__ <",), helper=True
@@ -157,6 +215,36 @@ NEAR_MISSES = {
         "from xformers.ops.fmha import _x\n" + asked(f"FLAG = {V} < '0.0.20'"), same=True, helper=True
     ),
 }
+
+
+@pytest.mark.parametrize(("lines", "handed_on", "stays"), [(PLAINLY, (), False), (PLAINLY, ("xformers",), True)])
+def test_an_import_in_a_branch_for_another_library(lines: str, handed_on: tuple[str, ...], stays: bool) -> None:
+    case = Case(
+        asked(OTHERS.format(lines), head="import xformers.ops as xops\n\n"), helper=True, handed_on=frozenset(handed_on)
+    )
+    assert ("import xformers\n" in holds(case).new) is stays
+
+
+SHARED = (
+    "from . import shared\n\n{}\n\n\ndef attend(q, k, v):\n    b, n, h, d = q.shape\n"
+    "    return shared.xops.memory_efficient_attention(q, k, v).flatten(2)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "new"),
+    [
+        ("FLAG = shared.xops is not None", "FLAG = True\n"),
+        ("f(shared.xops)", "f(shared.xops)\n"),
+        ("FLAG = shared.other is not None", "FLAG = shared.other is not None\n"),
+    ],
+)
+def test_a_module_that_another_file_hands_on(line: str, new: str) -> None:
+    meanings = {".shared.xops": "xformers.ops"}
+    options = Options(Settings(), compat="_attention_compat", meanings=meanings)
+    result = rewrite_with(SHARED.format(line), "model.py", options)
+    assert not result.failed, result.findings
+    assert new in result.new
 
 
 @by_name(EMITTED)

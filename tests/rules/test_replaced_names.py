@@ -51,6 +51,15 @@ def test_what_another_file_replaces(program: str, replaced: str, told: str) -> N
         assert f"from {HELPER} import memory_efficient_attention" in result.new
 
 
+def test_without_a_helper_the_call_stays_by_its_name() -> None:
+    options = Options(Settings(), replaced=frozenset({"memory_efficient_attention"}))
+    result = rewrite_with(BY_NAME, "net.py", options)
+    (site,) = result.sites
+    assert (site.kind, site.code) == (SiteClass.LEFT, "XF223")
+    assert site.message == "another file puts something else in the place of memory_efficient_attention"
+    assert result.new == BY_NAME
+
+
 EMITTED = {
     "compared with None": Program(ASKED.format("xops is None"), ("left XF224",), "may put something else", same=True),
     "negated": Program(ASKED.format("not xops"), ("left XF224",), same=True),
@@ -85,7 +94,7 @@ def test_a_near_miss_goes_elsewhere(case: Program) -> None:
 
 
 def test_every_code_is_told_somewhere() -> None:
-    assert set(rule("replaced_names").codes) <= codes_in(EMITTED) | {"XF223"}  # which is the reason of a XF161
+    assert set(rule("replaced_names").codes) <= codes_in(EMITTED) | {"XF223"}  # which needs another file
 
 
 def test_the_examples_hold() -> None:

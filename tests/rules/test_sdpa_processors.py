@@ -105,3 +105,19 @@ def test_a_release_without_them_keeps_all(tmp_path: Path) -> None:
 
 def test_its_example() -> None:
     examples_hold("sdpa_processors")
+
+
+@pytest.mark.parametrize("arguments", ["op", "op, attention_op=None"])
+def test_what_is_given_by_its_place_is_a_kernel_of_xformers(arguments: str) -> None:
+    """SDPA's processor takes no argument there, so nothing is exchanged."""
+    text = FROM.format("XFormersAttnProcessor") + f"proc = XFormersAttnProcessor({arguments})\n"
+    assert rewrite_text(text, compat="_attention_compat").new == text
+
+
+def test_a_class_that_is_listed_in_all_stays_imported() -> None:
+    text = (
+        FROM.format("XFormersAttnProcessor") + "__all__ = ['XFormersAttnProcessor']\nproc = XFormersAttnProcessor()\n"
+    )
+    new = rewrite_text(text, compat="_attention_compat").new
+    assert "proc = AttnProcessor2_0()\n" in new
+    assert "XFormersAttnProcessor" in new.partition("__all__")[0]

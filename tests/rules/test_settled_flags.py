@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.rules.common import Case, by_name, codes_in, examples_hold, holds, rule
+import pytest
+
+from tests.rules.common import HELPER, Case, by_name, codes_in, examples_hold, holds, rule
+from xf2sdpa.rewrite.engine import rewrite_with
+from xf2sdpa.rewrite.options import Options
+from xf2sdpa.settings import Settings
 
 HEAD = "import os\n\nimport torch.nn.functional as F\n\n"
 GUARD = "try:\n    import xformers.ops as xops\n\n    {0} = True\nexcept ImportError:\n    {0} = False\n"
@@ -121,8 +126,36 @@ KEPT = {
         has=("assert FAST",),
         helper=True,
     ),
+    "bound by an import": Case(
+        program("assert FAST", after="from os import sep as FAST\n"), has=("assert FAST",), helper=True
+    ),
+    "bound by a function": Case(
+        program("assert FAST", after="\n\ndef FAST():\n    pass\n"), has=("assert FAST",), helper=True
+    ),
+    "bound in the guard by an import": Case(
+        program("assert FAST", guard=GUARD.replace("    {0} = True", "    from os import sep as FAST\n    {0} = True")),
+        has=("assert FAST",),
+        helper=True,
+    ),
+    "stored by its name": Case(
+        program("assert FAST", after="globals()['FAST'] = os.sep\n"), has=("assert FAST",), helper=True
+    ),
+    "stored as a keyword": Case(
+        program("assert FAST", after="vars().update(FAST=0)\n"), has=("assert FAST",), helper=True
+    ),
+    "in a branch of the module": Case(
+        program("assert FAST", after="if os.sep:\n    FAST = True\n"), has=("assert FAST",), helper=True
+    ),
     "no rewrite": Case("FAST = True\n\n\ndef f():\n    assert FAST\n", same=True),
 }
+
+
+@pytest.mark.parametrize("name", ["FAST", "OTHER"])
+def test_a_flag_that_another_file_replaces_is_asked_on(name: str) -> None:
+    text = program("assert FAST", before="FAST = False\n", guard=PLAIN)
+    result = rewrite_with(text, "model.py", Options(Settings(), compat=HELPER, replaced=frozenset({name})))
+    assert ("assert FAST" in result.new) is (name == "FAST")
+    assert ("FAST = False\n" in result.new) is (name == "FAST")
 
 
 @by_name(EMITTED)

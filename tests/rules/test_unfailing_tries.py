@@ -50,6 +50,8 @@ LEFT = {
     "another package is looked up": Case(
         program(LOOK_UP, "T = importlib.metadata.version('triton')"), has=("except importlib",)
     ),
+    "what an import runs": Case(program(LOOK_UP, "import plugins"), has=("except importlib",)),
+    "what a loop runs": Case(program(LOOK_UP, "for part in parts:\n        pass"), has=("except importlib",)),
     "a function that may look one up": Case(program(LOOK_UP, "look()"), has=("except importlib",)),
     "the error itself": Case(
         program(LOOK_UP, "if torch.__version__ < '2':\n        raise importlib.metadata.PackageNotFoundError"),

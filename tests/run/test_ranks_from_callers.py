@@ -100,6 +100,13 @@ TOLD = {
     "through a module": PROJECT
     | {"model.py": MODEL.replace("from ops import attend", "import ops").replace(CALL, f"ops.{CALL}")},
     "as a method": PROJECT | {"model.py": IN_A_CLASS, "ops.py": METHOD},
+    "as a static method": PROJECT
+    | {"model.py": IN_A_CLASS, "ops.py": METHOD.replace("    def", "    @staticmethod\n    def").replace("self, ", "")},
+    "as a static method of the class": PROJECT
+    | {
+        "model.py": IN_A_CLASS.replace("Ops().", "Ops."),
+        "ops.py": METHOD.replace("    def", "    @staticmethod\n    def").replace("self, ", ""),
+    },
 }
 PARTIAL = """\
 from functools import partial

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.run.commands import EXACT, configured, rewrite, run, write
+from xf2sdpa.rewrite.pages import retired_codes
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,18 @@ def test_a_suppression_comment_of_another_code_is_told(tmp_path: Path) -> None:
 )
 def test_rule_selection(file: Path, option: str, code: str, kind: str) -> None:
     assert kind in rewrite("--check", option, code, file).output
+
+
+@pytest.mark.parametrize("code", retired_codes())
+def test_a_retired_code_is_accepted_and_said_to_do_nothing(code: str, tmp_path: Path) -> None:
+    warning = f"warning: {code} is retired and does nothing here; `xf2sdpa explain {code}` says why\n"
+    write(tmp_path, model=EXACT)
+    result = rewrite("--check", "--ignore", code, tmp_path)
+    assert warning in result.output
+    assert "XF101 exact" in result.output
+    configured(tmp_path, f'ignore = ["{code}"]')
+    assert warning in rewrite("--check", tmp_path).output
+    assert "is retired" not in rewrite("--check", "--ignore", "XF102", tmp_path).output
 
 
 def test_a_beginning_that_no_code_has_names_those_there_are(file: Path) -> None:

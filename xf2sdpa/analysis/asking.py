@@ -1,7 +1,7 @@
 """Functions that are given the name of a package and say whether it can be imported, and do nothing else.
 
 Such a function is run here, statement by statement, once as if the package were there and once as if it were missing.
-Only what such functions are made of is known; at anything else the answer is that nobody knows.
+Only what such functions are made of is known; anything else in one makes the answer unknown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The checks that a rewrite writes into code where breaking an assumption would be silent, and how to know them again.
+"""The checks that a rewrite writes into code, so that no assumption breaks in silence; and how a later run knows them.
 
 A check is `if attn_bias is not None: raise NotImplementedError("… (xf2sdpa)")`. It is no `assert`, for `python -O`
 drops those.

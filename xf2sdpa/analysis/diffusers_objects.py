@@ -1,10 +1,14 @@
 """Which expressions are models and pipelines of diffusers, as far as one file shows.
 
-An object is one if a class of diffusers makes it (`UNet2DConditionModel.from_pretrained(…)`, `AutoencoderKL(…)`), if
-it is annotated as one, is a part of one (`pipe.unet`), is handed through (`pipe.to(device)`, `prepare(unet)`), is
-what a function of the file returns, alone or in a row, or a property, is a field that is annotated as one, or is what
-all calls in a program pass for a parameter. A variable must be one wherever it is bound; a class that the project
-defines, or keeps a copy of, makes none.
+An expression is one if it is
+
+* made by a class of diffusers: `UNet2DConditionModel.from_pretrained(…)`, `AutoencoderKL(…)`;
+* annotated as such a class, as a variable, a parameter or a field;
+* a part of one, `pipe.unet`, or one handed through, `pipe.to(device)`, `prepare(unet)`;
+* returned by a function or a property of the file, alone or in a row;
+* what all calls in a program pass for a parameter.
+
+A variable must be one wherever it is bound. A class that the project defines, or keeps a copy of, makes none.
 """
 
 from __future__ import annotations

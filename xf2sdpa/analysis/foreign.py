@@ -1,4 +1,4 @@
-"""Where other libraries are told to use xformers, or shown a stand-in for it: what they do then is not the project's.
+"""Where code tells another library to use xformers, or gives it a stand-in for it.
 
 A library that is switched on imports xformers itself. What decides about such a switch must give the same answers
 after a rewrite as before it, with xformers and without it.

@@ -1,7 +1,7 @@
 """What a tensor mask is made of: may it be learned, and may it close whole rows.
 
-Asked of the code around a call, all assignments of a variable together, whatever the order: what is not plainly made of
-constants, comparisons and sizes may be either. A name or attribute that speaks of a mask or of padding is not learned.
+All assignments of a variable in the code around a call count, whatever their order. A mask that is not plainly made of
+constants, comparisons and sizes may be learned, and may close rows. What is called a mask or padding is not learned.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What is passed for a parameter of a function that only its own file calls.
 
-Asked of programs: a module with a main guard may be trusted to be run, and not to be imported by others who call its
-functions with what they have. A function whose name goes anywhere but into calls, or that another file of the project
-takes, is not followed.
+Only in programs: a module with a main guard is run, and hardly imported by somebody who calls its functions with other
+things. A function is not followed if its name is used for anything but calls, or if another file of the project
+imports it.
 """
 
 from __future__ import annotations

@@ -43,14 +43,12 @@ def blank_lines(node: Any) -> list[cst.EmptyLine]:
 def blank_end(node: Any) -> list[cst.EmptyLine]:
     """The blank lines at the end of a compound statement: those that hold spaces belong to the block above them."""
     parts = [getattr(node, name, None) for name in ("body", "orelse", "finalbody")]
-    handlers = [*getattr(node, "handlers", ())][-1:]
-    last = next((part for part in (parts[2], parts[1], *handlers, parts[0]) if part is not None), None)
-    while last is not None and not isinstance(last, cst.IndentedBlock):
+    several = [*getattr(node, "handlers", ()), *getattr(node, "cases", ())][-1:]
+    last = next(part for part in (parts[2], parts[1], *several, parts[0]) if part is not None)
+    while not isinstance(last, cst.IndentedBlock):
         last = getattr(last, "orelse", None) or getattr(last, "body", None)
         if not isinstance(last, cst.CSTNode):
             return []
-    if last is None:
-        return []
     end = list(itertools.takewhile(lambda line: line.comment is None, reversed(last.footer)))
     inner = blank_end(last.body[-1]) if len(end) == len(last.footer) and last.body else []
     return [*inner, *(cst.EmptyLine(indent=False, newline=line.newline) for line in end)]

@@ -1,7 +1,7 @@
 """Statements that no edit touches are hidden from LibCST, each behind a name on a line of its own, and put back after.
 
-LibCST is slow, takes a thousand bytes a byte, refuses some valid files, and dies over long chains of operators. What it
-need not see costs nothing of that, and cannot change.
+LibCST is slow, takes a thousand bytes of memory for one of text, refuses some valid files, and dies over long chains of
+operators. What it need not see costs nothing of that, and cannot change.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a project's files show that a copy of the helper must hold, besides the names that they import.
 
-A method is kept where anything in the project may read it of an object, in a comment even. Tensor masks are, unless
-each call of the operator shows that it passes none. Without `GROUPS` five-dimensional inputs work as well, only with a
-copy of what their heads share.
+A method is kept if its name stands behind a dot anywhere in the project, be it in a comment. The code for
+tensor masks is kept unless each call of the operator shows that it passes none. The code for `GROUPS` only saves a
+copy: without it five-dimensional inputs work as well.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What all callers in a project pass for a parameter, as far as the project shows it.
 
-Asked for one thing: may a mask that a function takes as a parameter be something other than None? A call counts as
-none where it stands in a method that nothing calls, or on a path for lists where no list comes. What is found is true
-of this project only; so it is an assumption, and the rewritten code checks it.
+The question is always the same: may a mask that a function takes as a parameter be something other than None? A call
+does not count if it is never reached: in a method that nothing calls, or on a path for lists where no list comes. What
+is found is true of this project only; so it is an assumption, and the rewritten code checks it.
 """
 
 from __future__ import annotations

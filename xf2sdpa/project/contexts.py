@@ -1,4 +1,4 @@
-"""What becomes of a class, a function or an object where it is read: one method a kind of syntax around it.
+"""What becomes of a class, a function or an object where it is read: one method for each kind of syntax around it.
 
 Each says whether it can follow the thing there; what none can follow makes the whole answer unknown.
 """

@@ -1,7 +1,7 @@
-"""Classes of a project that are diffusers' but for what the project adds, as each file imports them.
+"""Classes of a project that derive from diffusers' classes, by the names under which each file imports them.
 
 `class Pipeline(DiffusionPipeline)` has diffusers' switch to xformers and passes it on to its parts. If no file of the
-project has code of its own behind such a switch, what holds for diffusers' objects holds for this one's.
+project has code of its own behind such a switch, objects of the class are treated as diffusers' own.
 """
 
 from __future__ import annotations

@@ -110,10 +110,10 @@ class Lists:
     def _is_certainly_given_list(self, file: Parsed, function: FunctionNode, parameter: str) -> bool:
         """Whether a call that is seen passes what is a list, though the parameter is annotated as a tensor."""
         try:
-            given = [(call, argument_of(call, function, parameter)) for call in self.calls_of(file, function)]
+            calls = self.calls_of(file, function)
         except Unknowable:
             return False
-        return any(argument is not None and _is_list(call.file, argument) for call, argument in given)
+        return any(_is_list(call.file, argument) for call in calls for argument in _seen_in(call, function, parameter))
 
     def _is_settled_before(self, file: Parsed, function: FunctionNode, node: ast.Name, depth: int) -> bool:
         """Whether a parameter is no list any more where it is read: assigned anew, or lists have left the function."""
@@ -199,9 +199,9 @@ class Lists:
         return self._passed_on[id(function)]
 
     def _parameters_in(self, file: Parsed, function: FunctionNode, node: ast.expr | None, depth: int) -> set[str]:
-        """The parameters of a function that an expression in it may be."""
+        """The parameters of a function that an expression in it may be; all of them where it is followed no farther."""
         if node is None or depth > LONGEST:
-            return set()
+            return set() if node is None else set(parameters_of(function))
         further: list[ast.expr | None] = []
         found = set()
         if isinstance(node, ast.IfExp | ast.BoolOp):
@@ -243,6 +243,15 @@ class Lists:
             for klass in home.classes.get(name, ())
             for method in klass.body
         )
+
+
+def _seen_in(call: Call, function: FunctionNode, parameter: str) -> list[ast.expr]:
+    """What a call passes for a parameter, if anything, as far as it is seen."""
+    try:
+        argument = argument_of(call, function, parameter)
+    except Unknowable:
+        return []
+    return [] if argument is None else [argument]
 
 
 def _reaches(file: Parsed, statement: ast.stmt, place: ast.expr | ast.stmt, function: FunctionNode) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a module itself gets anywhere, so that what it binds may be read by any name.
+"""Whether a module object is handed to code that may read any name of it.
 
 `import ops` and `ops.attend` is how a module is read; `pick(ops, name)`, `vars(ops)`, `inspect.getmembers(ops)` and
 `globals().get(name)` are not followed.

@@ -1,4 +1,4 @@
-"""The words by which a notebook may mean something outside it: what it defines and calls itself is its own."""
+"""The words of a notebook that may be names of things outside it; what it defines and calls itself is its own."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Mask objects must be xformers' own while its operator may be handed them: where that is so, once files are rewritten.
+"""Where mask objects must stay xformers' own after the rewrite, as a call of its operator stays and takes no others.
 
-`attention.py` keeps `memory_efficient_attention(q, k, v, attn_bias=bias)`, because a comment asks for it or because the
-run had only `block.py`, and that makes the masks. The operator takes no classes but its own. How a mask gets from file
-to file (by attributes, caches, functions of others) is not followed: all masks stay while one call may be handed one.
+`block.py` makes masks, and `attention.py` keeps `memory_efficient_attention(q, k, v, attn_bias=bias)`: a comment asks
+for it, or the run was not given that file. How a mask gets from file to file (by attributes, caches, functions of
+others) is not followed: all masks of the project stay as long as one such call may be handed one.
 
 A question for a mask's class, `isinstance(bias, BlockDiagonalMask)`, likewise needs the masks and the class to come
 from one place.

@@ -1,4 +1,4 @@
-"""Which functions of other files ask whether a package is there, by its name: what a file's calls of them mean."""
+"""What it means to call a function of another file with a package's name: whether it only says that it is there."""
 
 from __future__ import annotations
 

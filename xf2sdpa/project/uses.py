@@ -2,8 +2,8 @@
 
 A name is followed by the places that hold what it stands for: variables by their scope, attributes and parameters by
 their name, whatever object they belong to. So too many places count, never too few; and what gets to a place that is
-not followed makes the answer unknown. How often a thing must be called is its level: 1 for a function, a method or an
-object of a class, whose call is one that is asked for; 2 for a class, a `partial` of it, or what returns its objects.
+not followed makes the answer unknown. A thing's level says how many calls lead to the one that is asked for: 1 for a
+function, a method or an object of a class; 2 for a class, a `partial` of it, or what returns its objects.
 """
 
 from __future__ import annotations
@@ -102,22 +102,56 @@ class Uses(Contexts):
             Unknowable: it is a function that is not seen.
         """
         before = 0
-        if isinstance(function, ast.Call) and file.names.resolve(function.func) == "functools.partial":
-            before, function = len(function.args) - 1, function.args[0]
-        if isinstance(function, ast.Lambda):
-            for argument in function.args.args[:1]:
-                self._hold(file, argument.arg, file.names.scopes[id(function)], 1)
-        name, dotted = called_name(function), file.names.resolve(function) or ""
-        if is_parameter(file, function) and not _is_class(of):
-            raise Unknowable(f"{file.path}:{function.lineno} lets {name} have all parts of a module")
-        if not name or self._is_foreign(file, dotted):
-            if dotted and dotted.partition(".")[0] not in _NO_FRIENDS_OF_MODULES:
-                raise Unknowable(f"{file.path}:{function.lineno} lets {dotted} have all parts of a module")
-            return
-        for home, found in ((h, f) for h in self.index.holding(name) for f in h.functions.get(name, ())):
-            listed = [*found.args.posonlyargs, *found.args.args][int(home.owner(found) is not None) + before :]
-            for argument in listed[:1]:
+        while isinstance(function, ast.Call) and file.names.resolve(function.func) == "functools.partial":
+            if not function.args:
+                return  # which Python refuses
+            before, function = before + len(function.args) - 1, function.args[0]
+        for home, found in self._taking_parts(file, of, function):
+            listed = [*found.args.posonlyargs, *found.args.args]
+            left = listed[int(bool(listed) and listed[0].arg in ("self", "cls")) + before :]
+            if not left and found.args.vararg:
+                raise Unknowable(
+                    f"{file.path}:{function.lineno} lets *{found.args.vararg.arg} have all parts of a module"
+                )
+            for argument in left[:1]:
                 self._hold(home, argument.arg, home.names.scopes[id(found)], 1)
+
+    def _taking_parts(
+        self, file: Parsed, of: ast.expr, function: ast.expr
+    ) -> list[tuple[Parsed, FunctionNode | ast.Lambda]]:
+        """The functions that an expression given to `apply` may stand for; none where it is a harmless library's."""
+        if isinstance(function, ast.Lambda):
+            return [(file, function)]
+        if isinstance(function, ast.IfExp):
+            return [f for arm in (function.body, function.orelse) for f in self._taking_parts(file, of, arm)]
+        name, dotted = called_name(function), file.names.resolve(function) or ""
+        unseen = Unknowable(f"{file.path}:{function.lineno} lets {ast.unparse(function)} have all parts of a module")
+        if is_parameter(file, function) and not _is_class(of):
+            raise unseen
+        if self._is_foreign(file, dotted):
+            if dotted and dotted.partition(".")[0] not in _NO_FRIENDS_OF_MODULES:
+                raise unseen
+            return []
+        found: list[tuple[Parsed, FunctionNode | ast.Lambda]] = []
+        if isinstance(function, ast.Name | ast.Attribute):
+            found = [(home, f) for home in self.index.holding(name) for f in home.functions.get(name, ())]
+        if not found and not _is_class(of) and not self._is_of_a_library(file, function):
+            raise unseen
+        return found
+
+    def _is_of_a_library(self, file: Parsed, function: ast.expr) -> bool:
+        """Whether nothing in the project makes or holds what an expression stands for: it is inherited, or Python's."""
+        if isinstance(function, ast.Call):
+            name = called_name(function.func)
+            return bool(name) and not any(
+                h.functions.get(name) or h.classes.get(name) for h in self.index.holding(name)
+            )
+        if isinstance(function, ast.Name):
+            return file.names.scope_at[id(function)].owner(function.id) is None
+        if not isinstance(function, ast.Attribute):
+            return False
+        stored = (n for home in self.index.holding(function.attr) for n in home.attributes.get(function.attr, ()))
+        return not any(isinstance(node.ctx, ast.Store) for node in stored)
 
     def of_function(self, file: Parsed, node: FunctionNode) -> Uses:
         """Follow a function, or a method by its name, whatever object has it.

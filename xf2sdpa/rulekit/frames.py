@@ -1,4 +1,4 @@
-"""What is left of a guard once it is known whether its import fails: the way that it takes then."""
+"""What a guard becomes once it is known whether its import fails: the statements that run then, without the frame."""
 
 from __future__ import annotations
 

@@ -32,9 +32,13 @@ def _switches(file: FileDraft) -> frozenset[int]:
 
 
 @functools.lru_cache(maxsize=2)
-def _around_switches(file: FileDraft) -> frozenset[int]:
-    """All switches, and all that they stand in."""
-    return frozenset(id(node) for switch in _all_switches(file) for node in (switch, *file.names.ancestors(switch)))
+def _around_switches(file: FileDraft) -> dict[int, list[ast.AST]]:
+    """All that holds switches, by its id: itself a switch, or around some."""
+    found: dict[int, list[ast.AST]] = {}
+    for switch in _all_switches(file):
+        for node in (switch, *file.names.ancestors(switch)):
+            found.setdefault(id(node), []).append(switch)
+    return found
 
 
 def decides_for_others(file: FileDraft, node: ast.AST, depth: int = 0) -> bool:
@@ -87,8 +91,9 @@ def _chooses(file: FileDraft, parent: ast.AST, test: ast.AST) -> bool:
 
 
 def holds_switch(file: FileDraft, nodes: Iterable[ast.AST]) -> bool:
-    """Whether some code tells another library to use xformers."""
-    return any(id(node) in _around_switches(file) for node in nodes)
+    """Whether some code tells another library to use xformers, and goes on doing so."""
+    around = _around_switches(file)
+    return any(not file.is_gone(switch) for node in nodes for switch in around.get(id(node), ()))
 
 
 def _readers_of(file: FileDraft, statement: ast.Assign | ast.AnnAssign) -> Iterator[ast.Name]:

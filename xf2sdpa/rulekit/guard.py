@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 
 from xf2sdpa.analysis.api import NEVER_RELEASED, api_name, is_ours
+from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.analysis.imports import (
     GuardNode,
     ImportNode,
@@ -375,7 +376,7 @@ def _read_failure(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> 
         elif only_says(statement) or (guard.off is None and is_message(statement)):
             continue
         elif isinstance(statement, ast.Assign):
-            if guard.off is not None and not _is_read_later(file, statement):
+            if guard.off is not None and is_idle(statement.value) and not _is_read_later(file, statement):
                 continue
             guard.fallbacks.append(source_of(statement, file.lines))
             guard.kept.append(statement.value)

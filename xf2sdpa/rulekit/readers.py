@@ -58,8 +58,12 @@ def _looks_names_up(file: FileDraft) -> bool:
 def _names_something(file: FileDraft, node: ast.Constant) -> bool:
     for parent in file.names.ancestors(node):  # pragma: no branch - a string stands in a statement
         if isinstance(parent, ast.Call):
-            listed = isinstance(parent.func, ast.Attribute) and getattr(parent.func.value, "id", "") == "__all__"
-            return listed or getattr(parent.func, "id", "") in _TAKING_NAMES
+            of = parent.func.value if isinstance(parent.func, ast.Attribute) else None
+            looked_up = of is not None and _holds_variables(of) and node in parent.args[:1]
+            listed = getattr(of, "id", "") == "__all__" or called_name(parent.func) == "attrgetter"
+            return looked_up or listed or getattr(parent.func, "id", "") in _TAKING_NAMES
+        if isinstance(parent, ast.Subscript) and _holds_variables(parent.value):
+            return True
         if isinstance(parent, ast.Compare):
             return any(isinstance(side, ast.Call) for side in parent.comparators)
         if isinstance(parent, ast.Assign | ast.AugAssign):
@@ -70,6 +74,12 @@ def _names_something(file: FileDraft, node: ast.Constant) -> bool:
         if isinstance(parent, ast.stmt):
             break
     return False
+
+
+def _holds_variables(node: ast.expr) -> bool:
+    """Whether an expression is a dictionary of variables: `globals()`, `vars(module)`, `module.__dict__`."""
+    called = isinstance(node, ast.Call) and called_name(node.func) in ("globals", "locals", "vars")
+    return called or (isinstance(node, ast.Attribute) and node.attr == "__dict__")
 
 
 def is_compared(file: FileDraft, node: ast.expr) -> bool:

@@ -1,4 +1,4 @@
-"""Whether what is called like a flag of xformers says that it is there, and nothing else: by where it comes from."""
+"""Whether what is named like a flag (`HAS_XFORMERS`) tells only that xformers is there, by where it comes from."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a person would have read, and what goes with the code around it: each is named, with the line of the old text.
 
 A guard around the import of xformers often logs, prints or raises where xformers is missing. That would be a lie now,
-so it goes with the guard; but words that somebody wrote do not vanish without one.
+so it goes with the guard; but no words that somebody wrote go without being named in the report.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ list of tensors, for which masks are made, ever comes. Where the class or functi
 (a registry, a name in a string or in a file of settings, a library, `**kwargs`, `checkpoint(block, …)`), nothing is
 known. What holds in this project need not hold in another one that imports it, so it is an assumption, and before the
 call stands `if attn_bias is not None: raise NotImplementedError(…)`: a mask is never dropped in silence. A call that
-passes one, but where nothing comes by (a path for lists of tensors, a class that nobody makes), is named in the
+passes one but is never reached (on a path for lists of tensors, in a class that nobody makes) is named in the
 assumption and in the check. Where no statement can stand, such calls go to the helper.
 
 If a mask may come after all, `xf2sdpa rewrite --style compat` gives every call to the helper, which takes masks, and

@@ -1,7 +1,7 @@
 """Imports go whose last readers went: `logging` of a dropped message, `importlib.util` of an answered question.
 
-Only modules that messages, guards and questions are made of, or names that were called, of a module that is imported
-for others as well; and only imports that something read before.
+Only imports that something read before, and of two kinds: modules that serve messages, guards and questions, and
+functions that were only called, of a module from which other names are imported still.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+from xf2sdpa.analysis.flow import block_of
 from xf2sdpa.analysis.imports import ImportNode, alias_name, bound_name, guards_around, loads_from, scope_of, whole_name
 from xf2sdpa.edits.kinds import AddImport
 from xf2sdpa.rulekit.draft import FileDraft
@@ -62,10 +63,13 @@ def finish(file: FileDraft) -> None:
 
 
 def _stands_free(file: FileDraft, statement: ImportNode) -> bool:
-    """Whether nothing depends on the import's failing, and it makes no attribute."""
+    """Whether nothing depends on the import's failing, it makes no attribute, and no branch is left empty."""
     in_class = isinstance(scope_of(file.names, statement).node, ast.ClassDef)
     edited = any(edit.node is statement for edit in file.edits if not isinstance(edit, AddImport))
-    return not (in_class or edited or guards_around(file.names, statement))
+    guards = guards_around(file.names, statement)
+    beside = [s for s in block_of(file.names, statement) if s is not statement and not file.is_gone(s)]
+    in_branch = bool(beside) and all(isinstance(guard, ast.If) for guard in guards)
+    return not (in_class or edited or (guards and not in_branch))
 
 
 def _is_unread(file: FileDraft, statement: ImportNode, alias: ast.alias) -> bool:

@@ -63,7 +63,7 @@ def decide(draft: CallDraft) -> None:
     if site.conflict:
         advice = "Make the shapes on the way to this call agree, or assert the rank: assert query.ndim == 4."
         raise Refusal("XF202", "the code gives query, key and value different numbers of dimensions", advice)
-    rank = site.rank if site.rank in _MOVES else _supposed(draft) or _seen(draft)
+    rank = site.rank if site.rank is not None else _supposed(draft) or _seen(draft)
     if rank not in _MOVES:
         advice = "State it where the call is made, `b, n, h, d = query.shape`, or `assert query.ndim == 4`."
         raise Refusal("XF201", "the function does not show whether query, key and value are 3-D or 4-D", advice)
@@ -91,7 +91,7 @@ def _checked(draft: CallDraft, rank: int) -> bool:
 def _seen(draft: CallDraft) -> int | None:
     """The rank that came in every case of a recorded run, if a check of it can stand before the call."""
     seen, node = seen_at(draft), draft.argument("query")
-    if seen is None or seen.rank not in _MOVES or not isinstance(node, ast.Name) or draft.site.rank is not None:
+    if seen is None or seen.rank not in _MOVES or not isinstance(node, ast.Name):
         return None
     message = f"{node.id} must have {seen.rank} dimensions here, as in the recorded run"
     if not check_before(draft, node.id, f"{node.id}.ndim != {seen.rank}", message):
@@ -104,7 +104,7 @@ def _supposed(draft: CallDraft) -> int | None:
     """The rank that another path of the function states of an argument, if a check of it can stand before the call."""
     name, rank = draft.site.supposed or ("", 0)
     node = draft.argument(name)
-    if rank not in _MOVES or not isinstance(node, ast.Name) or draft.site.rank is not None:
+    if rank not in _MOVES or not isinstance(node, ast.Name):
         return None
     message = f"{node.id} must have {rank} dimensions here, as where its shape is unpacked"
     if not check_before(draft, node.id, f"{node.id}.ndim != {rank}", message):

@@ -200,7 +200,7 @@ def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
                 yield load
         elif any(id(b.value) in asking for b in bindings) and _holds(installed, load):
             yield load
-    yield from _handed_over(file)
+    yield from _of_other_files(file)
     yield from (c for c in names.calls if is_lookup(c) and called_name(c.func) == "version" and not file.is_gone(c))
     ours = _bound_to_ours(file)
     for constant in names.strings:
@@ -219,7 +219,7 @@ def _bound_to_ours(file: FileDraft) -> set[str]:
     return {name for s in scopes for name, found in s.bindings.items() if any(is_ours(b.dotted) for b in found)}
 
 
-def _handed_over(file: FileDraft) -> Iterator[ast.expr]:
+def _of_other_files(file: FileDraft) -> Iterator[ast.expr]:
     """Uses of a module of ours that another file hands on: by a star, or as an attribute of that file's module."""
     for load, dotted in file.names.from_stars():
         if dotted in MODULES | {"xformers"} and not file.is_gone(load):

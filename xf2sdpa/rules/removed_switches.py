@@ -60,7 +60,11 @@ _BACKENDS = frozenset({"set_attention_backend", "attention_backend"})
 _HARMLESS = frozenset(
     {"is_available", "hasattr", "getattr", "isinstance", "len", "bool", "str", "parse", "parse_version", "Version"}
 )
-"""Functions that only tell something, which a condition may ask."""
+"""Functions that only tell something, which a condition may ask.
+
+Not those of `makes_words`, though some are the same: what words for a person are made of is never asked for its answer.
+A condition decides something, so fewer are trusted here, and `get` only where it looks a word up.
+"""
 
 
 def finish(file: FileDraft) -> None:

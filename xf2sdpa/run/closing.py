@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from xf2sdpa.codes import REQUIREMENT
 from xf2sdpa.files.errors import DiscoverError
 from xf2sdpa.model import Bearing, Closing, Mention, Run
 from xf2sdpa.settings import Settings
@@ -29,9 +30,10 @@ def close(
         settings: as configured: where codes are left out, the run has not told all.
         done: whether what the run changes is, or will be, changed.
     """
-    edit = settings.requirements == "edit"
+    wanted = settings.requirements == "edit"
+    edit = wanted and settings.selects(REQUIREMENT)
     run.listed = []
-    if not edit and not any(map(os.path.isdir, paths)):
+    if not wanted and not any(map(os.path.isdir, paths)):
         return
     trusted = not (settings.select or settings.ignore)
     visited = {os.path.realpath(file) for file in files}

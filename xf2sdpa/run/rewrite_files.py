@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xf2sdpa.analysis.api import is_mask_class
-from xf2sdpa.codes import LACKING, RUN_CODES, WAITS
+from xf2sdpa.codes import HELPER_CELL, LACKING, RUN_CODES, WAITS
 from xf2sdpa.files.notebook import Notebook, is_notebook, read_any
 from xf2sdpa.files.source import SourceError
 from xf2sdpa.flags.plan import Wanted, add_flags
@@ -25,6 +25,7 @@ from xf2sdpa.run.matching import read_matching
 from xf2sdpa.run.notebooks import fitted, guarded, set_flags_apart, spelt_out, standing_helper, tell_by_cells
 from xf2sdpa.run.options import RunOptions
 from xf2sdpa.run.pool import run_jobs
+from xf2sdpa.run.selected import leave_untold
 from xf2sdpa.settings import Settings
 from xf2sdpa.uninstall.held_flags import hold_back
 from xf2sdpa.uninstall.notebook_installs import Wishes, settle_installs
@@ -82,6 +83,7 @@ def rewrite_files(files: Sequence[str], settings: Settings, options: RunOptions)
     seen = Project(given, near).after(results.values()) if options.around else after
     run.flags = _with_flags(run, seen, settings, options)
     _finish_notebooks(run, notebooks, after, settings, options)
+    leave_untold(run, settings)
     run.results.sort(key=lambda result: result.path)
     return run
 
@@ -190,7 +192,7 @@ def _with_helper(
     results.update({result.path: result for result in run_jobs([jobs[user] for user in users], options.jobs)})
     for user in users:
         if user not in modules and not options.new_files:
-            _tell_of_waiting(results[user], asked[user], names=jobs[user].options.settings.selects(WAITS))
+            _tell_of_waiting(results[user], asked[user], names=not jobs[user].options.settings.ignores(WAITS))
     for copy, short in fitted:
         for user, names in short.items():
             results[user].findings.append(_lacking(user, copy.path, names))
@@ -244,7 +246,8 @@ def _with_helper_in_cells(
         short = lacking(found[0], needed) if found else lacking_in(standing, needed)
         module = None if short else found[1] if found else MODULE_NAME
         if module and not found:
-            module = MODULE_NAME if options.new_files or standing is not None else None
+            may = options.new_files and jobs[path].options.settings.selects(HELPER_CELL)
+            module = MODULE_NAME if may or standing is not None else None
             helped |= {path} if module else set()
         elif module and found:
             _join(copies, found[0], path, module)
@@ -271,7 +274,7 @@ def _finish_notebooks(
     results = {result.path: result for result in run.results}
     keeping = {"--only exact": options.only_exact, "--requirements keep": settings.requirements == "keep"}
     keep = next((f"{option} asks for it" for option, given in keeping.items() if given), "")
-    wishes = Wishes(keep, settings.selects, settings.ignores)
+    wishes = Wishes(keep, settings.selects)
 
     def settled(result: FileResult, source: Notebook) -> FileResult:
         set_flags_apart(result)

@@ -10,6 +10,7 @@ from xf2sdpa.model import FileResult, Run
 from xf2sdpa.rewrite.engine import rewrite_text
 from xf2sdpa.run.matching import failed_result
 from xf2sdpa.run.notebooks import fitted, tell_by_cells
+from xf2sdpa.run.selected import leave_untold
 from xf2sdpa.settings import Settings
 
 
@@ -29,5 +30,7 @@ def rewrite_bytes(data: bytes, name: str, settings: Settings, *, only_exact: boo
     result = rewrite_text(source.text, name, settings, only_exact=only_exact)
     if isinstance(source, Notebook):
         result = fitted(result, source, helped=False)
-        tell_by_cells(Run([result]), {result.path: source})
+        run = Run([result])
+        tell_by_cells(run, {result.path: source})
+        leave_untold(run, settings)
     return result, source.encode(result.new)

@@ -31,7 +31,6 @@ class Wishes:
 
     keep: str = ""
     selects: Callable[[str], bool] = lambda _: True
-    ignores: Callable[[str], bool] = lambda _: False
 
 
 def settle_installs(
@@ -59,9 +58,8 @@ def settle_installs(
                 result.findings.append(_finding(result, places[place.number], INSTALLS, done, FindingKind.DONE))
                 named.remove(place)
     for place in named:
-        if not wishes.ignores(NOTEBOOK):
-            said = _said(place, why or "is part of a statement")
-            result.findings.append(_finding(result, places[place.number], NOTEBOOK, said, FindingKind.KEEPS))
+        said = _said(place, why or "is part of a statement")
+        result.findings.append(_finding(result, places[place.number], NOTEBOOK, said, FindingKind.KEEPS))
 
 
 def _finding(result: FileResult, place: Named, code: str, message: str, kind: FindingKind) -> Finding:

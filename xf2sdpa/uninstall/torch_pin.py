@@ -72,13 +72,7 @@ def highest_admitted(requirement: str) -> TorchVersion | None:
     >>> highest_admitted("torch>=2.0.1,<2.4")
     (2, 3)
     """
-    match = _TORCH.match(_bare(requirement))
-    if match is None:
-        return None
-    rest = match[1].partition(";")[0].strip().strip("()")
-    if rest.startswith("@"):
-        return lowest_admitted(requirement)
-    ends = [_end(clause.strip()) for clause in rest.split(",")]
+    ends = [_wheel(clause) if clause.startswith("@") else _end(clause) for clause in _clauses(requirement)]
     return min((end for end in ends if end is not None), default=None)
 
 
@@ -106,19 +100,27 @@ def lowest_admitted(requirement: str) -> TorchVersion | None:
     >>> lowest_admitted("torch[opt]>=2.0.1,<2.4; sys_platform == 'linux'")
     (2, 0)
     """
+    starts = [_wheel(clause) if clause.startswith("@") else _start(clause) for clause in _clauses(requirement)]
+    return max((start for start in starts if start is not None), default=None)
+
+
+def _clauses(requirement: str) -> list[str]:
+    """What one requirement says of torch's version, clause by clause, or `@ URL` alone; nothing for another package."""
     match = _TORCH.match(_bare(requirement))
-    if match is None:
-        return None
-    rest = match[1].partition(";")[0].strip().strip("()")
-    if rest.startswith("@"):
-        wheel = _WHEEL.search(rest)
-        return (int(wheel[1]), int(wheel[2])) if wheel else None
-    bounds = []
-    for clause in rest.split(","):
-        parts = _CLAUSE.match(clause.strip())
-        if parts and parts[1] in _LOWER_BOUNDS:
-            bounds.append((int(parts[2]), int(parts[3] or 0)))
-    return max(bounds, default=None)
+    rest = match[1].partition(";")[0].strip().strip("()") if match is not None else ""
+    return [rest] if rest.startswith("@") else [clause.strip() for clause in rest.split(",")]
+
+
+def _wheel(clause: str) -> TorchVersion | None:
+    """The version of the wheel that `@ URL` leads to; None if the URL does not say it."""
+    wheel = _WHEEL.search(clause)
+    return (int(wheel[1]), int(wheel[2])) if wheel else None
+
+
+def _start(clause: str) -> TorchVersion | None:
+    """The lowest version that one clause lets through; None if it has no lower end."""
+    parts = _CLAUSE.match(clause)
+    return (int(parts[2]), int(parts[3] or 0)) if parts and parts[1] in _LOWER_BOUNDS else None
 
 
 def _pins(folder: Path) -> Iterator[Pin]:

@@ -1,4 +1,4 @@
-"""Every form of guard, as small projects: the table behind `tests/test_project_guards.py`."""
+"""Every form of guard, as small projects: the table behind `tests/run/test_guards.py`."""
 
 from tests.projects.forms import company, flags, functions, lookups, switches
 

@@ -204,6 +204,25 @@ except ImportError:
         condition="xops is not None",
         switch=OFF,
     ),
+    one_file(
+        "switched off, something else is done",
+        """\
+import os
+
+NOTES = []
+try:
+    if os.environ.get("XFORMERS_DISABLED"):
+        raise ImportError
+    import xformers.ops as xops
+
+    AVAILABLE = True
+except ImportError:
+    AVAILABLE = False
+    noted = NOTES.append("off")
+""",
+        condition="AVAILABLE or not NOTES",
+        switch=OFF,
+    ),
     Guard(
         "a switch in another file",
         {

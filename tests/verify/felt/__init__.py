@@ -1,1 +1,1 @@
-"""A program that would notice a shadow: run by tests/verify/test_shadow.py with and without one, in its own process."""
+"""A program that would notice a shadow: run by tests/verify/shadow/ with and without one, in its own process."""
