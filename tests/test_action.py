@@ -18,7 +18,7 @@ import pytest
 
 from tests.bot.host import TOKEN, Host, serving
 from tests.bot.repositories import Pull, commit
-from tests.report.test_formats import checked
+from tests.report.forms import checked
 from tests.run.commands import COMPAT, EXACT, LEFT, PLAIN
 from xf2sdpa.bot.model import BRANCH
 
@@ -27,7 +27,7 @@ yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parent.parent
 PROJECT = {"model.py": EXACT, "plain.py": PLAIN, "needs_helper.py": COMPAT, "left.py": LEFT}
 SLUG = "owner/name"
-PACKAGED = ("xf2sdpa", "pyproject.toml", "README.md", "LICENSE")
+PACKAGED = ("xf2sdpa", "pyproject.toml", "hatch_build.py", "README.md", "LICENSE")
 NO_NETWORK = ("Could not find a version", "No matching distribution", "Connection", "name resolution", "Max retries")
 UPLOAD_TAKES = {"checkout_path", "sarif_file", "ref", "sha", "token", "matrix", "category", "wait-for-processing"}
 """The inputs of github/codeql-action/upload-sarif@v4, as its action.yml has them."""

@@ -17,7 +17,7 @@ from tests.run.commands import ASSUMED, COMPAT, EXACT, EXACT_AFTER, LEFT, PLAIN
 yaml = pytest.importorskip("yaml")
 
 ROOT = Path(__file__).parent.parent
-PACKAGED = ("xf2sdpa", "pyproject.toml", "README.md", "LICENSE", ".pre-commit-hooks.yaml")
+PACKAGED = ("xf2sdpa", "pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".pre-commit-hooks.yaml")
 NO_NETWORK = ("Could not find a version", "No matching distribution", "Connection", "name resolution", "Max retries")
 PROJECT = {"model.py": EXACT, "plain.py": PLAIN, "needs_helper.py": COMPAT, "notes.txt": "We use xformers.\n"}
 

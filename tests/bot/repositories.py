@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.run.commands import EXACT, PLAIN
+
+SLUG = "owner/name"
+FILES = {"src/model.py": EXACT, "plain.py": PLAIN, "README.md": "Needs xformers.\n"}
 CLEAN = {
     **{name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "SSH_"))},
     "GIT_CONFIG_NOSYSTEM": "1",
