@@ -29,6 +29,11 @@ SEEN = "import importlib.metadata\n\n"
 LOOKED = f"{SEEN}import xformers.ops as xops\n\nFIRST = 1\ntry:\n    release = importlib.metadata.version('xformers')\n"
 NOT_FOUND = "except importlib.metadata.PackageNotFoundError:\n    print('not found')\n"
 COUNTS = "seen = []\n\n\ndef on():\n    seen.append(1)\n    return True\n\n\n"
+EVENTS = (
+    "class Events:\n    def __init__(self):\n        self.seen = []\n\n    def info(self, text):\n"
+    "        self.seen.append(text)\n\n    warning = info\n\n\nevents = Events()\n"
+)
+TRIED = "try:\n    import xformers.ops as xops\n\n    {}\n    FAST = True\nexcept {}:\n    FAST = False\nprint(FAST)\n"
 PROGRAMS = {
     "a variable is something else before": f"{HEAD}v = '0.0.1'\nif v < '0.0.2':\n    print('one')\n"
     "v = xformers.__version__\nif v < '0.0.2':\n    print('two')\n",
@@ -79,6 +84,40 @@ PROGRAMS = {
     "import xformers.ops as xops\n\n"
     "x = 9\n\n\ndef f():\n    if find_spec('xformers'):\n        return x\n    x = 1\n    return x\n\n\n"
     "try:\n    print(f())\nexcept UnboundLocalError:\n    print('unbound')\n",
+    "a method of that name that keeps what it is told": f"{EVENTS}{TRIED.format('events.info(1)', 'ImportError')}"
+    "print(events.seen)\n",
+    "a method of that name, called a logger": f"{EVENTS.replace('events =', 'logger =')}"
+    f"{TRIED.format('logger.info(1)', 'ImportError')}print(logger.seen)\n",
+    "a method of that name, of an attribute": f"{EVENTS}class A:\n    pass\n\n\na = A()\na.log = events\n"
+    f"{TRIED.format('a.log.info(1)', 'ImportError')}print(events.seen)\n",
+    "a method of that name that is told the release": f"{HEAD}{EVENTS}events.info(xformers.__version__)\n"
+    "print(len(events.seen))\n",
+    "a method of that name, beside a handler": f"{HEAD}{EVENTS}def f():\n    try:\n        import xformers.ops\n\n"
+    "        events.info('yes')\n    except ImportError:\n        events.warning('no')\n\n\nf()\nprint(events.seen)\n",
+    "a method of that name, with a switch": f"import os\n\n{EVENTS}OFF = 'PATH' in os.environ\ntry:\n    if OFF:\n"
+    "        events.info('off')\n        raise ImportError\n    import xformers.ops as xops\n\n    FAST = True\n"
+    "except ImportError:\n    FAST = False\n    events.warning('no')\nprint(FAST, events.seen)\n"
+    "import xformers.ops as xops\n",
+    "a method of that name, where a name was never released": f"{HEAD}{EVENTS}try:\n"
+    "    from xformers.ops import cross_entropy\nexcept ImportError:\n    events.warning('no')\nprint(events.seen)\n",
+    "a method of that name, before an error": f"{FLAG}{EVENTS}def f():\n    if not FAST:\n        events.info('no')\n"
+    "        raise RuntimeError\n\n\nFAST = 0\ntry:\n    f()\nexcept RuntimeError:\n    print(events.seen)\n",
+    **{
+        f"a message that fails: {words}": f"SIZES = [1]\nNAMES = dict(a=1)\nZERO = 0\n"
+        f"{TRIED.format(f'print({words})', caught)}import xformers.ops as xops\n"
+        for words in (
+            "1 / 0",
+            "1 % ZERO",
+            "SIZES[3]",
+            "NAMES['b']",
+            "int('x')",
+            "f'{SIZES[3]}'",
+            "float('x')",
+            "2 << -1",
+        )
+        for caught in ("Exception",)
+    },
+    "a message that fails, and nothing catches it": f"{TRIED.format('print(1 / 0)', 'ImportError')}",
     "a function of that name that keeps what it is told": "seen = []\n\n\ndef warn(text):\n"
     "    seen.append(text)\n\n\ntry:\n"
     "    import xformers.ops as xops\n\n    warn('yes')\n    OK = True\nexcept ImportError:\n    warn('no')\n"

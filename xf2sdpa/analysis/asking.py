@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
-from xf2sdpa.analysis.imports import is_message
+from xf2sdpa.analysis.imports import only_says
 from xf2sdpa.analysis.names import called_name
 
 _QUESTION = re.compile(r"is_xformers\w*|has_xformers|xformers_available")
@@ -151,7 +151,7 @@ class _World:
             elif isinstance(statement, ast.Assign | ast.AnnAssign):
                 self._assign(statement, variables)
             elif isinstance(statement, ast.Expr):
-                if not (isinstance(statement.value, ast.Constant) or is_message(statement)):
+                if not (isinstance(statement.value, ast.Constant) or only_says(statement)):
                     self._value(statement.value, variables)
             elif not isinstance(statement, ast.Pass | ast.Import | ast.ImportFrom):
                 raise _Unknown

@@ -21,7 +21,6 @@ from xf2sdpa.analysis.imports import (
     is_message,
     loads_from,
     makes_words,
-    only_says,
     scope_of,
     whole_name,
 )
@@ -30,10 +29,10 @@ from xf2sdpa.analysis.names import called_name, first_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper
+from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.quoted import is_quoted
 from xf2sdpa.rulekit.readers import is_named
 from xf2sdpa.rulekit.spelling import import_line
-from xf2sdpa.rulekit.unused import only_tells
 from xf2sdpa.rulekit.where_flags_come_from import only_asks
 
 _NOT_FOUND = frozenset({"PackageNotFoundError", "DistributionNotFound"})
@@ -309,13 +308,13 @@ def _read_choice(file: FileDraft, statement: ast.If, guard: Guard, catching: ast
 
 def _read_switch(file: FileDraft, statement: ast.If, guard: Guard, catching: ast.Try) -> None:
     """`if ENABLED: import … else: raise ImportError`, or the other way round."""
-    if (off := _gives_up(statement.orelse, catching)) is not None:
+    if (off := _gives_up(file, statement.orelse, catching)) is not None:
         guard.kept.append(statement.test)
         guard.tests.append(statement.test)
         guard.condition, body = source_of(statement.test, file.lines), statement.body
         if not is_boolean(statement.test) and not isinstance(statement.test, ast.Name):
             guard.condition = f"bool({guard.condition})"
-    elif (off := _gives_up(statement.body, catching)) is not None:
+    elif (off := _gives_up(file, statement.body, catching)) is not None:
         guard.kept.append(statement.test)
         guard.tests.append(statement.test)
         guard.condition, body = negation(statement.test, file.lines), statement.orelse
@@ -325,10 +324,10 @@ def _read_switch(file: FileDraft, statement: ast.If, guard: Guard, catching: ast
     _read_body(file, body, guard, catching)
 
 
-def _gives_up(statements: list[ast.stmt], guard: ast.Try) -> ast.ExceptHandler | None:
+def _gives_up(file: FileDraft, statements: list[ast.stmt], guard: ast.Try) -> ast.ExceptHandler | None:
     """The handler that statements lead to which end with an error; without one it would stop the program."""
     last = statements[-1] if statements else None
-    if not isinstance(last, ast.Raise) or last.exc is None or not all(map(only_says, statements[:-1])):
+    if not isinstance(last, ast.Raise) or last.exc is None or not all(only_tells(file, s) for s in statements[:-1]):
         return None
     raised = called_name(last.exc.func if isinstance(last.exc, ast.Call) else last.exc)
     for handler in guard.handlers:
@@ -372,7 +371,7 @@ def _read_failure(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> 
                 guard.flags[flag] = None
         elif (name := _constant(statement, None)) is not None:
             guard.nones.append(name)
-        elif only_says(statement) or (guard.off is None and is_message(statement)):
+        elif only_tells(file, statement) or (guard.off is None and is_message(statement)):
             continue
         elif isinstance(statement, ast.Assign):
             if guard.off is not None and not _is_read_later(file, statement):

@@ -21,7 +21,6 @@ from xf2sdpa.analysis.imports import (
     guards_around,
     is_lookup,
     loads_from,
-    only_says,
     scope_of,
     serves_questions,
     whole_name,
@@ -34,6 +33,7 @@ from xf2sdpa.rulekit.answers import answer, can_be_written, can_go, is_condition
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.gates import decides_for_others
 from xf2sdpa.rulekit.helper_names import has_helper, is_switched
+from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
@@ -297,7 +297,7 @@ def _plan_rest(file: FileDraft, plan: _Plan, node: ast.expr, value: object) -> b
         plan.versions.append(statement)
         plan.settle(statement)
         return True
-    if only_says(statement) and isinstance(value, str | Release):
+    if only_tells(file, statement) and isinstance(value, str | Release):
         plan.going.append(statement)
         plan.settle(statement)
         return True

@@ -1,0 +1,38 @@
+"""Messages that may go with the code around them: what they do is known to be no more than to tell people something."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from xf2sdpa.analysis.asking import functions_of
+from xf2sdpa.analysis.imports import only_says
+from xf2sdpa.rulekit.draft import FileDraft
+
+
+def only_tells(file: FileDraft, statement: ast.stmt) -> bool:
+    """Whether a statement only says something, also by a function or a method of this file that only says something.
+
+    What another file of the project defines under such a name is not known to.
+    """
+    if not only_says(statement):
+        return False
+    function = statement.value.func  # type: ignore[attr-defined]
+    if isinstance(function, ast.Name):
+        own = functions_of(file.tree).get(function.id)
+        dotted = file.names.resolve(function)
+        return _says(own.body) if own is not None else not (dotted and file.names.is_of_project(dotted))
+    return all(_says(method.body) for method in _methods(file, function.attr))
+
+
+def _methods(file: FileDraft, name: str) -> Iterable[ast.FunctionDef]:
+    """The methods of that name of this file's classes; the object may be of any of them."""
+    inner = (s for node in file.names.parsed.of(ast.ClassDef) for s in node.body)
+    return (s for s in inner if isinstance(s, ast.FunctionDef) and s.name == name)
+
+
+def _says(body: Iterable[ast.stmt]) -> bool:
+    return all(
+        isinstance(s, ast.Pass) or only_says(s) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+        for s in body
+    )
