@@ -23,8 +23,8 @@ class Options:
     replaced: frozenset[str] = frozenset()
     """Variables of this file, imports and flags, that other files put something else in the place of."""
     elsewhere: frozenset[str] = frozenset()
-    """Names that this file binds to parts of xformers, and attributes that it gives as `op=`: those that others have
-    behind a dot, or as strings."""
+    """Names that this file binds to parts of xformers, its private flags, and attributes that it gives as `op=`: those
+    that others have behind a dot, or as strings."""
     asking: Mapping[str, bool] = field(default_factory=dict)
     """Functions of other files that are given a package's name; True for those that only say whether it is there."""
     reached: bool = False

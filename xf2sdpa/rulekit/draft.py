@@ -61,7 +61,8 @@ class FileDraft:
         compat_names: what it needs from there, by the name it is bound to.
         handed_on: names that other files of the project import from this one.
         replaced: variables of the file, imports and flags, that other files put something else in the place of.
-        elsewhere: names of ours, and attributes given as `op=`, that other files have behind a dot or as strings.
+        elsewhere: names of ours, private flags, and attributes given as `op=`, that other files have behind a dot or as
+            strings.
         asking: functions of other files that are given a package's name, by dotted path; True for those that only say
             whether it is there.
         migrated: whether some call of this file is rewritten or removed.

@@ -27,6 +27,7 @@ from xf2sdpa.analysis.imports import (
 from xf2sdpa.analysis.masks import is_boolean, negation
 from xf2sdpa.analysis.names import called_name, first_name
 from xf2sdpa.analysis.spans import source_of
+from xf2sdpa.edits.kinds import ReplaceExpression
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper
 from xf2sdpa.rulekit.messages import only_tells
@@ -219,6 +220,11 @@ def _deletes_imports(guard: Guard, statement: ast.Delete) -> bool:
 
 def _read_setting(file: FileDraft, statement: ast.Assign, guard: Guard) -> None:
     """An assignment that cannot fail goes on as it is, with a question in it answered."""
+    told = next((e for e in file.edits if isinstance(e, ReplaceExpression) and e.node is statement.value), None)
+    if told is not None and id(statement.value) not in file.answers:
+        guard.settings.append(" = ".join([*(source_of(target, file.lines) for target in statement.targets), told.text]))
+        guard.works.append(guard.settings[-1])
+        return
     if _is_idle_lookup(file, statement):
         return
     targets = all(isinstance(target, ast.Name) for target in statement.targets)

@@ -4,6 +4,10 @@ Code that works around a defect of some release, or asks whether the module coul
 globals()`), has no use for xformers beyond that. With the question answered the import can go; left standing, the
 question would raise, or turn the fast path off, once xformers is uninstalled. A file that needs xformers for something
 else keeps its questions.
+
+A public variable that holds the release (`XFORMERS_VERSION = xformers.__version__`) and that nothing in the project
+reads may be imported by other programs. It goes on saying what the code's own handler says where xformers is missing;
+where there is none, it goes, and is named (XF155).
 """
 
 from __future__ import annotations
@@ -35,12 +39,18 @@ from xf2sdpa.rulekit.gates import decides_for_others
 from xf2sdpa.rulekit.helper_names import has_helper, is_switched
 from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.off_limits import bars_helper
+from xf2sdpa.rulekit.readers import is_named
+from xf2sdpa.rulekit.releases import let_go
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.QUESTIONS
 AFTER = ("removed_switches",)
-CODES = {"XF143": "a question about the installed release is answered as the last one would"}
+CODES = {
+    "XF143": "a question about the installed release is answered as the last one would",
+    "XF155": "a variable that held xformers' release goes, which other programs may import",
+}
+NOTES = ("XF155",)
 EXAMPLES = (
     Example(
         before="""\
@@ -99,7 +109,7 @@ def finish(file: FileDraft) -> None:
     if plan is None or any(file.objection(edit, "XF143") for edit in _edits(plan)):
         return  # one question answered and another not would be worse than none
     for statement in plan.going:
-        file.drop(statement, "XF143")
+        let_go(file, statement, "XF143", "XF155")
     for guard, text in plan.shown:
         file.replace(guard, text, "XF143")
     for node, value in plan.answers.values():
@@ -328,5 +338,9 @@ def _plan_shown(file: FileDraft, plan: _Plan, assignment: ast.Assign, targets: l
 
 
 def _is_read(file: FileDraft, plan: _Plan, target: ast.Name) -> bool:
-    loads = loads_of(file.names, target.id, scope_of(file.names, file.names.statement(target)))
-    return target.id in file.handed_on or any(id(x) not in plan.settled and not file.is_gone(x) for x in loads)
+    """Whether a variable that holds the version is read, also by its name; an attribute of a class may be anywhere."""
+    scope = scope_of(file.names, file.names.statement(target))
+    if isinstance(scope.node, ast.ClassDef) or target.id in file.handed_on or is_named(file, target.id):
+        return True
+    loads = loads_of(file.names, target.id, scope)
+    return any(id(x) not in plan.settled and not file.is_gone(x) for x in loads)

@@ -18,7 +18,7 @@ from xf2sdpa.analysis.scopes import Binding
 from xf2sdpa.edits.kinds import ReplaceExpression, ReplaceStatement, Unguard
 from xf2sdpa.rulekit.answers import answer
 from xf2sdpa.rulekit.draft import FileDraft, Request
-from xf2sdpa.rulekit.readers import is_named
+from xf2sdpa.rulekit.readers import is_looked_up
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
@@ -93,7 +93,7 @@ def finish(file: FileDraft) -> None:
         for load in file.readers(name, module):
             if _refuses(file, load):
                 answer(file, load, True, "XF147")
-        if name.startswith("_") and not (file.readers(name, module) or name in file.handed_on or is_named(file, name)):
+        if name.startswith("_") and not (file.readers(name, module) or is_looked_up(file, name)):
             _drop(file, flag)
 
 

@@ -48,6 +48,10 @@ _FED = re.compile(r"op(?<!\wop)\s*=\s*self\s*\.\s*(\w+)")
 _FLAG = re.compile(r"^[ \t]*(\w+)[ \t]*=[ \t]*(True|False)\b", re.MULTILINE)
 
 
+_PRIVATE = re.compile(r"^[ \t]*(_\w+)[ \t]*=[ \t]*(?:True\b|[^\n]*(?:xformers|mslk))", re.MULTILINE)
+"""A private variable that may say whether xformers is there."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One file to rewrite, as it is handed to a process."""
@@ -113,7 +117,8 @@ def _names(project: Project, sources: Sequence[Source], *, returning: bool) -> _
     texts = {str(source.path): source.text for source in sources}
     taken = handing.taken_from([*texts])
     ours = {file: {*handing.ours(file), *(names_in(project, file) if returning else ())} for file in texts}
-    elsewhere = handing.read_elsewhere({file: ours[file] | {*_FED.findall(text)} for file, text in texts.items()})
+    asked = {file: {*_FED.findall(text), *_PRIVATE.findall(text)} for file, text in texts.items()}
+    elsewhere = handing.read_elsewhere({file: ours[file] | names for file, names in asked.items()})
     variables = {file: ours[file] | _flags(text) for file, text in texts.items()}
     replaced = Replaced(handing, project.graph, project.texts).of(variables)
 
