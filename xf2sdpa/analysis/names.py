@@ -16,7 +16,7 @@ from typing import Any
 from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.availability import asks_for_package
 from xf2sdpa.analysis.parsed import CHILD_FIELDS, Parsed, parsed
-from xf2sdpa.analysis.scopes import Binding, Scope
+from xf2sdpa.analysis.scopes import Binding, Scope, rebind_by_stars
 
 MODULES = frozenset({"xformers.ops", "xformers.ops.fmha", "mslk.attention.fmha"})
 """Modules that hold the whole API."""
@@ -32,6 +32,7 @@ class Names:
     Attributes:
         meanings: what names of other files refer to, by their path as written here: `.shared.xops` → `xformers.ops`.
         handed_on: names that other files of the project take from this one.
+        starred: what star imports bring, by the module as written, where that is a file of the project.
         own_modules: modules of the project, by the absolute paths by which this file imports them.
         module: the module's own scope.
         scopes: scope of every node that opens one, by `id(node)`.
@@ -48,10 +49,13 @@ class Names:
         own_modules: Collection[str] = (),
         subclasses: Collection[str] = (),
         handed_on: Collection[str] = (),
+        *,
+        starred: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.tree = tree
         self.meanings = meanings or {}
         self.own_modules, self.subclasses, self.handed_on = own_modules, subclasses, handed_on
+        self.starred = starred or {}
         self.module = Scope(tree, None, "")
         self.scopes: dict[int, Scope] = {id(tree): self.module}
         self.scope_at: dict[int, Scope] = {}
@@ -63,6 +67,7 @@ class Names:
         self.shared: set[tuple[int, str]] = set()
         """Variables, by `id(scope)` and name, that inner functions declare `global` or `nonlocal`."""
         _Builder(self).build(tree)
+        rebind_by_stars(self.module, self.imports, self.starred)
 
     @cached_property
     def parsed(self) -> Parsed:

@@ -35,6 +35,9 @@ class Options:
     """Whether the file is loaded by itself, without others of its project."""
     own_modules: frozenset[str] = frozenset()
     """Dotted paths, as this file writes them in its imports, that lead to files of its own project."""
+    starred: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What its star imports bring, by the module as written: names, with the path of what is imported; only of files of
+    its own project."""
     own_library: bool = False
     """Whether the library with the switches to xformers (diffusers) is part of the project: a fork holds it."""
     own_switches: bool = False

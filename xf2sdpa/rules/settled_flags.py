@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from xf2sdpa.analysis.imports import is_message
+from xf2sdpa.analysis.imports import brings_ours, is_message
 from xf2sdpa.analysis.scopes import Binding
 from xf2sdpa.edits.kinds import ReplaceExpression, ReplaceStatement, Unguard
 from xf2sdpa.rulekit.answers import answer
@@ -124,7 +124,14 @@ def _read(file: FileDraft, name: str, bindings: list[Binding]) -> _Flag | None:
     early = any(flag.defaults) and (
         max(s.lineno for s in flag.defaults) > flag.line or any(line < flag.line for line in lines)
     )
-    return None if early else flag
+    return None if early or _may_be_starred(file, flag) else flag
+
+
+def _may_be_starred(file: FileDraft, flag: _Flag) -> bool:
+    """Whether a library's star import may set a flag once more."""
+    stars = (s for s in file.names.imports if isinstance(s, ast.ImportFrom) and s.names[0].name == "*")
+    unknown = (s for s in stars if "." * s.level + (s.module or "") not in file.names.starred and not brings_ours(s))
+    return not flag.name.startswith("_") and any(s.lineno > flag.line for s in unknown)
 
 
 def _is_stored_by_name(file: FileDraft, name: str) -> bool:

@@ -26,6 +26,7 @@ from xf2sdpa.project.never_passed import NeverPassed, never_passed
 from xf2sdpa.project.questions import Questions
 from xf2sdpa.project.ranks_from_callers import FromCallers, ranks_from_callers
 from xf2sdpa.project.replaced import Replaced
+from xf2sdpa.project.stars import Stars
 from xf2sdpa.rewrite.engine import GUARD_NEEDLE, NEEDLE
 from xf2sdpa.rewrite.options import Options
 from xf2sdpa.run.options import RunOptions
@@ -114,6 +115,7 @@ def _masks(project: Project, sources: Sequence[Source], settings: Settings) -> _
 def _names(project: Project, sources: Sequence[Source], *, returning: bool) -> _Step:
     """What files hand on to one another, put in the place of one another's names, and ask one another."""
     handing, questions = HandedOn(project.graph, project.texts), Questions(project.graph, project.texts)
+    stars = Stars(project.graph, project.texts)
     texts = {str(source.path): source.text for source in sources}
     taken = handing.taken_from([*texts])
     ours = {file: {*handing.ours(file), *(names_in(project, file) if returning else ())} for file in texts}
@@ -131,6 +133,7 @@ def _names(project: Project, sources: Sequence[Source], *, returning: bool) -> _
             elsewhere=elsewhere[file],
             meanings=handing.meanings_for(file) | (meanings_in(project, file) if returning else {}),
             asking=questions.known_to(file),
+            starred=stars.known_to(file),
         )
 
     return tell
