@@ -187,7 +187,76 @@ BY_NAME = [
         other="import net\n\n\nclass Has:\n    where = net\n\n\ndef fast():\n    return Has.where._HAVE_XFORMERS\n",
     ),
 ]
-CASES = [*RELEASES, *BY_NAME]
+
+SPIED = """\
+try:
+    import xformers.ops as xops
+
+    FAST = True
+except ImportError:
+    FAST = False
+
+
+def attend(q, k, v):
+    assert FAST, "off"
+    b, n, h, d = q.shape
+    return tuple(xops.memory_efficient_attention(q, k, v).shape)
+"""
+
+
+def spied(name: str, other: str, **files: str) -> Case:
+    """A flag that a test lowers from outside, in `other`: then the project says that its fast path is off."""
+    return Case(
+        name=f"a flag lowered from outside, {name}",
+        files={"net.py": SPIED, "other.py": other, **{f"{file}.py": text for file, text in files.items()}},
+        run="import net\nimport other\nprint(net.attend(q, k, v))",
+        present="AssertionError: off",
+        absent="AssertionError: off",
+        free=True,
+    )
+
+
+SPIES = [
+    spied("by setattr", "import net\n\nsetattr(net, 'FAST', False)\n"),
+    spied("by setattr of sys.modules", "import sys\n\nsetattr(sys.modules['net'], 'FAST', False)\n"),
+    spied("by sys.modules", "import sys\n\nsys.modules['net'].FAST = False\n"),
+    spied("by a variable", "import sys\n\nhere = sys.modules['net']\nhere.FAST = False\n"),
+    spied("by import_module", "import importlib\n\nhere = importlib.import_module('net')\nhere.FAST = 0\n"),
+    spied("by the dictionary", "import net\n\nnet.__dict__['FAST'] = False\n"),
+    spied("by an update of the dictionary", "import net\n\nvars(net).update(FAST=False)\n"),
+    spied("by the globals of a function", "from net import attend\n\nattend.__globals__['FAST'] = False\n"),
+    spied("in a loop", "import net\n\nfor name in ('FAST', 'other'):\n    setattr(net, name, False)\n"),
+    spied(
+        "by a function that is given the module",
+        "import net\n\n\ndef lower(module):\n    module.FAST = False\n\n\nlower(net)\n",
+    ),
+    spied(
+        "by a fixture",
+        "import spies\n\n\ndef lower(module, patch):\n    patch.setattr(module, 'FAST', False)\n\n\n"
+        "lower(spies.net(), spies.Patch())\n",
+        spies="def net():\n    import net as found\n\n    return found\n\n\nclass Patch:\n"
+        "    def setattr(self, *given):\n        setattr(*given)\n",
+    ),
+    spied(
+        "by keywords",
+        "import net\n\n\ndef lower(target, name, value):\n    setattr(target, name, value)\n\n\n"
+        "lower(target=net, name='FAST', value=False)\n",
+    ),
+    spied(
+        "by patch.dict",
+        "from unittest import mock\n\nimport net\n\nmock.patch.dict(net.__dict__, {'FAST': False}).start()\n",
+    ),
+    spied(
+        "by patch.dict and a keyword",
+        "from unittest import mock\n\nmock.patch.dict('net.__dict__', FAST=False).start()\n",
+    ),
+    spied("by patch.multiple", "from unittest import mock\n\nmock.patch.multiple('net', FAST=False).start()\n"),
+    spied(
+        "by del",
+        "import sys\n\nsys.modules['net'].FAST = 1\ndel sys.modules['net'].FAST\nsys.modules['net'].FAST = 0\n",
+    ),
+]
+CASES = [*RELEASES, *BY_NAME, *SPIES]
 RED: dict[str, str] = {}
 
 

@@ -49,6 +49,7 @@ _FED = re.compile(r"op(?<!\wop)\s*=\s*self\s*\.\s*(\w+)")
 _FLAG = re.compile(r"^[ \t]*(\w+)[ \t]*=[ \t]*(True|False)\b", re.MULTILINE)
 
 
+_ASKED = re.compile(r"^(\w+)[ \t]*=[ \t]*(?!=)[^\n]*\b(?:find_spec|is_\w*available)\(", re.MULTILINE)
 _PRIVATE = re.compile(r"^[ \t]*(_\w+)[ \t]*=[ \t]*(?:True\b|[^\n]*(?:xformers|mslk))", re.MULTILINE)
 """A private variable that may say whether xformers is there."""
 
@@ -122,14 +123,16 @@ def _names(project: Project, sources: Sequence[Source], *, returning: bool) -> _
     asked = {file: {*_FED.findall(text), *_PRIVATE.findall(text)} for file, text in texts.items()}
     elsewhere = handing.read_elsewhere({file: ours[file] | names for file, names in asked.items()})
     variables = {file: ours[file] | _flags(text) for file, text in texts.items()}
-    replaced = Replaced(handing, project.graph, project.texts).of(variables)
+    replacing = Replaced(handing, project.graph, project.texts)
+    replaced = replacing.of(variables)
+    lowered = replacing.lowered({file: _flags(text) for file, text in texts.items()})
 
     def tell(source: Source, told: Options) -> Options:
         file = str(source.path)
         return replace(
             told,
             handed_on=taken[file],
-            replaced=replaced[file],
+            replaced=replaced[file] | lowered[file],
             elsewhere=elsewhere[file],
             meanings=handing.meanings_for(file) | (meanings_in(project, file) if returning else {}),
             asking=questions.known_to(file),
@@ -202,9 +205,10 @@ def _uses_operator(text: str) -> bool:
 
 
 def _flags(text: str) -> set[str]:
-    """The variables that a text sets to True in one place and to False in another."""
+    """The variables that a text sets to True in one place and to False in another, or to what is asked of xformers."""
     found = set(_FLAG.findall(text))
-    return {name for name, value in found if value == "True" and (name, "False") in found}
+    both = {name for name, value in found if value == "True" and (name, "False") in found}
+    return both | set(_ASKED.findall(text))
 
 
 def _helper(options: RunOptions) -> str | None:
