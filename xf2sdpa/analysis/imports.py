@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Collection
 from typing import TypeGuard
 
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.effects import may_fail
 from xf2sdpa.analysis.flow import loads_of, reached_loads
-from xf2sdpa.analysis.names import Names, called_name
+from xf2sdpa.analysis.names import Names, called_name, dotted_name
 from xf2sdpa.analysis.scopes import Scope
 
 ImportNode = ast.Import | ast.ImportFrom
@@ -118,15 +119,18 @@ def is_message(statement: ast.stmt) -> bool:
     return called_name(statement.value.func) in _SAYING
 
 
-def only_says(statement: ast.stmt) -> bool:
+def only_says(statement: ast.stmt, modules: Collection[str] = ()) -> bool:
     """Whether a statement prints, warns or logs, and nothing that its words are made of does more, or fails.
 
-    `events.info("fast")` may keep what it is told: only of a logger, by its name, is it known that it does not.
+    `events.info("fast")` may keep what it is told: only of a logger, by its name, is it known that it does not, and of
+    a function of a module, one of these names.
     """
     if not is_message(statement):
         return False
     call = statement.value  # type: ignore[attr-defined]
-    if isinstance(call.func, ast.Attribute) and not _is_sayer(call.func.value):
+    if isinstance(call.func, ast.Attribute) and not (
+        _is_sayer(call.func.value) or dotted_name(call.func.value) in modules
+    ):
         return False
     words = (call.func, *call.args, *(keyword.value for keyword in call.keywords))
     return all(map(makes_words, words)) and not any(map(may_fail, words))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable
 
 from xf2sdpa.analysis.asking import functions_of
@@ -15,7 +16,7 @@ def only_tells(file: FileDraft, statement: ast.stmt) -> bool:
 
     What another file of the project defines under such a name is not known to.
     """
-    if not only_says(statement):
+    if not only_says(statement, _modules(file)):
         return False
     function = statement.value.func  # type: ignore[attr-defined]
     if isinstance(function, ast.Name):
@@ -23,6 +24,13 @@ def only_tells(file: FileDraft, statement: ast.stmt) -> bool:
         dotted = file.names.resolve(function)
         return _says(own.body) if own is not None else not (dotted and file.names.is_of_project(dotted))
     return all(_says(method.body) for method in _methods(file, function.attr))
+
+
+@functools.lru_cache(maxsize=2)
+def _modules(file: FileDraft) -> frozenset[str]:
+    """The names by which the file has whole modules: `import threestudio`."""
+    statements = (statement for statement in file.names.imports if isinstance(statement, ast.Import))
+    return frozenset(alias.asname or alias.name for statement in statements for alias in statement.names)
 
 
 def _methods(file: FileDraft, name: str) -> Iterable[ast.FunctionDef]:

@@ -28,11 +28,14 @@ def let_go(file: FileDraft, statement: ast.stmt, code: str, note: str) -> None:
 
 
 def _public(file: FileDraft, statement: ast.stmt) -> list[str]:
-    """The variables of the module that a statement sets and that anybody may import."""
+    """The variables of the module that a statement sets for others: anybody may import them, and nothing here read them.
+
+    One that questions of this file read was made for them.
+    """
     if not isinstance(statement, ast.Assign) or file.names.function(statement) is not file.tree:
         return []
     names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
-    return [name for name in names if not name.startswith("_")]
+    return [name for name in names if not (name.startswith("_") or file.names.loads.get(name))]
 
 
 def _without(file: FileDraft, statement: ast.stmt, name: str) -> ast.Constant | None:
