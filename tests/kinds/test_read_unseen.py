@@ -256,7 +256,75 @@ SPIES = [
         "import sys\n\nsys.modules['net'].FAST = 1\ndel sys.modules['net'].FAST\nsys.modules['net'].FAST = 0\n",
     ),
 ]
-CASES = [*RELEASES, *BY_NAME, *SPIES]
+
+
+def found(name: str, head: str, asked: str, *, there: str = "ModuleSpec", gone: str = "") -> Case:
+    """A look-up whose result is an object: it stays one, with a finding, unless only its truth is asked."""
+    return Case(
+        name=f"a spec, {name}",
+        files={"net.py": f"from importlib.util import find_spec\n\n{head}\n\n{USE}"},
+        run=f"import net\nprint(type({asked}).__name__)\n",
+        present=there,
+        absent=gone or None,
+        said=() if gone else (r"^net.py:\d+:\d+: XF40[13] ",),
+    )
+
+
+SPECS = [
+    found(
+        "by a walrus that a function returns",
+        f"if (spec := find_spec('xformers')):\n    {XOPS.splitlines()[1]}\n\n\ndef show():\n    return spec\n",
+        "net.show()",
+    ),
+    found("in a public variable", f"{XOPS}\nxformers_spec = find_spec('xformers')\n", "net.xformers_spec"),
+    found(
+        "that a public function returns",
+        f"{XOPS}\n\ndef look_up():\n    return find_spec('xformers')\n",
+        "net.look_up()",
+    ),
+    found(
+        "that a function returns which is called like a question",
+        f"{XOPS}\n\ndef has_xformers():\n    return find_spec('xformers') is not None\n",
+        "net.has_xformers()",
+        there="bool",
+        gone="bool",
+    ),
+    found(
+        "in a private variable that is asked",
+        f"{XOPS}\n_spec = find_spec('xformers')\n\n\ndef fast():\n    return 'fast' if _spec else 'slow'\n",
+        "net.fast()",
+        there="str",
+        gone="str",
+    ),
+    found(
+        "in a list",
+        f"{XOPS}\n_specs = [find_spec('xformers')]\n\n\ndef first():\n    return _specs[0]\n",
+        "net.first()",
+    ),
+    found(
+        "in an attribute",
+        f"{XOPS}\n\nclass A:\n    spec = find_spec('xformers')\n",
+        "net.A.spec",
+    ),
+    found(
+        "by `or`",
+        f"{XOPS}\nspec = find_spec('xformers') or find_spec('torch')\n",
+        "net.spec",
+    ),
+    found(
+        "by `and`",
+        f"{XOPS}\nspec = find_spec('torch') and find_spec('xformers')\n",
+        "net.spec",
+    ),
+    found(
+        "as a default",
+        f"{XOPS}\n\ndef show(spec=find_spec('xformers')):\n    return spec\n",
+        "net.show()",
+    ),
+    found("printed by a lambda", f"{XOPS}\nshow = lambda: find_spec('xformers')\n", "net.show()"),
+    found("in a choice", f"{XOPS}\nspec = find_spec('xformers') if find_spec('torch') else None\n", "net.spec"),
+]
+CASES = [*RELEASES, *BY_NAME, *SPIES, *SPECS]
 RED: dict[str, str] = {}
 
 

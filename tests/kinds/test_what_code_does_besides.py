@@ -117,6 +117,19 @@ PROGRAMS = {
         )
         for caught in ("Exception",)
     },
+    **{
+        f"a probe that does more: {name}": f"import torch\n{HEAD}SEEN = [2]\n\n\ndef enable():\n    try:\n"
+        f"        {before}\n        x = torch.zeros(1, 2, 4)\n"
+        f"        _ = xops.memory_efficient_attention({tensor}, x, x)\n"
+        "    except Exception as error:\n        raise error\n    SEEN.append('on')\n\n\nenable()\nprint(SEEN)\n"
+        for name, before, tensor in (
+            ("it counts", "SEEN.append(1)", "torch.zeros(1, 2, 4)"),
+            ("it takes something", "n = SEEN.pop()", "torch.zeros(1, n, 4)"),
+            ("in its size", "n = 1", "torch.zeros(1, SEEN.pop(), 4)"),
+            ("in a condition", "if SEEN.pop():\n            n = 1", "torch.zeros(1, 2, 4)"),
+            ("it seeds", "SEEN.append(torch.manual_seed(3) is None)", "torch.zeros(1, 2, 4)"),
+        )
+    },
     "a message that fails, and nothing catches it": f"{TRIED.format('print(1 / 0)', 'ImportError')}",
     "a function of that name that keeps what it is told": "seen = []\n\n\ndef warn(text):\n"
     "    seen.append(text)\n\n\ntry:\n"

@@ -28,7 +28,7 @@ def let_go(file: FileDraft, statement: ast.stmt, code: str, note: str) -> None:
 
 
 def _public(file: FileDraft, statement: ast.stmt) -> list[str]:
-    """The variables of the module that a statement sets for others: anybody may import them, and nothing here read them.
+    """The variables of the module that a statement sets for others, as nothing here reads them and anybody may.
 
     One that questions of this file read was made for them.
     """

@@ -17,7 +17,7 @@ from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.asking import asks_for_argument, functions_of, gives_something, is_question
 from xf2sdpa.analysis.flow import block_of, loads_of
 from xf2sdpa.analysis.foreign import SWITCHES
-from xf2sdpa.analysis.imports import IMPORTING, is_lookup
+from xf2sdpa.analysis.imports import IMPORTING, is_lookup, scope_of
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.edits.kinds import ReplaceStatement
@@ -50,6 +50,7 @@ _SHOWING = re.compile(r"print|echo|write|debug|info|warn|warning|error|exception
 _LISTS = frozenset({"iter_modules", "distributions", "packages_distributions", "working_set", "walk_packages"})
 """What goes through all packages that are installed."""
 _FLAG = re.compile(r"_?(is_xformers\w*|(has|have)_xformers|xformers_(is_)?available)")
+_OBJECT = re.compile(r"^[^_].*(spec|loader|dist)$|^(spec|loader|dist)$")
 _ASKS = "this asks whether xformers is installed, and the answer is no once it is uninstalled"
 EXAMPLES = (
     Example(
@@ -234,7 +235,9 @@ def _is_only_asked(file: FileDraft, call: ast.expr, depth: int = 0) -> bool:
         function = file.names.function(parent)
         name = getattr(function, "name", "")
         calls = (file.names.parents[id(load)] for load in file.names.loads.get(name, ()))
-        return _ASKING.match(name) is not None or (depth < 3 and _are_only_asked(file, name, calls, depth))
+        own = [*calls]
+        unseen = not own and not name.startswith("_")  # whoever calls it may do more
+        return _ASKING.match(name) is not None or (not unseen and depth < 3 and _are_only_asked(file, name, own, depth))
     targets = parent.targets if isinstance(parent, ast.Assign) else [getattr(parent, "target", None)]
     target = (
         targets[0] if isinstance(parent, ast.Assign | ast.AnnAssign | ast.NamedExpr) and len(targets) == 1 else None
@@ -242,8 +245,18 @@ def _is_only_asked(file: FileDraft, call: ast.expr, depth: int = 0) -> bool:
     if not isinstance(target, ast.Name) or depth > 2:
         return False
     loads = file.names.loads.get(target.id, ())
+    if _may_be_an_object(file, target, parent):
+        return False
     inner = isinstance(parent, ast.NamedExpr) and not _is_only_asked(file, parent, depth + 1)
     return not inner and _are_only_asked(file, target.id, loads, depth)
+
+
+def _may_be_an_object(file: FileDraft, target: ast.Name, statement: ast.AST) -> bool:
+    """Whether a variable that nothing here reads is called like what a look-up gives, or is an attribute of a class."""
+    if not isinstance(statement, ast.Assign | ast.AnnAssign) or file.names.loads.get(target.id):
+        return False
+    in_class = isinstance(scope_of(file.names, statement).node, ast.ClassDef)
+    return (in_class and _FLAG.search(target.id.lower()) is None) or _OBJECT.search(target.id.lower()) is not None
 
 
 def _are_only_asked(file: FileDraft, name: str, nodes: Iterable[ast.AST], depth: int) -> bool:
