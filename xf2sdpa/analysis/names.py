@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
 from xf2sdpa.analysis.api import api_name, is_ours
-from xf2sdpa.analysis.availability import asks_for_package
+from xf2sdpa.analysis.availability import asks_for_package, depends_on_more
 from xf2sdpa.analysis.parsed import CHILD_FIELDS, Parsed, parsed
 from xf2sdpa.analysis.scopes import Binding, Scope, rebind_by_stars
 
@@ -69,7 +69,7 @@ class Names:
         _Builder(self).build(tree)
         rebind_by_stars(self.module, self.imports, self.starred)
 
-    @cached_property
+    @functools.cached_property
     def parsed(self) -> Parsed:
         """The module's tree, with its nodes."""
         return parsed(self.tree)
@@ -84,7 +84,7 @@ class Names:
         """The parent of every node, by `id(node)`."""
         return self.parsed.parents
 
-    @cached_property
+    @functools.cached_property
     def ours(self) -> frozenset[str]:
         """The names that an import of xformers binds in some scope."""
         bound = (item for scope in self.scopes.values() for item in scope.bindings.items())
@@ -138,14 +138,15 @@ class Names:
         """What a condition says where xformers is there, if it asks for nothing else; None if it may."""
         return asks_for_package(test, self._flags)
 
-    @cached_property
+    @functools.cached_property
     def _flags(self) -> dict[str, list[ast.expr | None]]:
-        """The values that each variable of the module is set to, where no function sets it."""
-        return {
-            name: [binding.value for binding in found]
-            for name, found in self.module.bindings.items()
-            if (id(self.module), name) not in self.shared
-        }
+        """The values that each flag of the module is set to, where nothing but whether xformers is there decides it."""
+        named = {name: found for name, found in self.module.bindings.items() if "xformers" in name.lower()}
+        flags: dict[str, list[ast.expr | None]] = {n: [b.value for b in found] for n, found in named.items()}
+        for asks in [functools.partial(asks_for_package, flags=flags)] * 2:  # a flag may hang on another one
+            for name in [n for n in flags if any(depends_on_more(self.ancestors(b.node), asks) for b in named[n])]:
+                del flags[name]
+        return flags
 
     def _is_other_arm(self, binding: Binding, owner: Scope, name: str) -> bool:
         """Whether a binding stands in the arm without xformers of an `if` that imports the name in the other."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import itertools
 
 from xf2sdpa.analysis.asking import functions_of
+from xf2sdpa.analysis.availability import depends_on_more
 from xf2sdpa.analysis.names import first_name
 from xf2sdpa.analysis.scopes import Binding
 from xf2sdpa.rulekit.draft import FileDraft
@@ -33,18 +35,26 @@ def only_asks(file: FileDraft, test: ast.expr) -> bool:
     if not isinstance(test, ast.Name):  # an attribute of a module, but not of an object
         return all(binding.dotted for binding in bindings)
     chosen = bool(bindings) and all(isinstance(b.value, ast.Constant) and not b.value.value for b in bindings)
-    return not chosen and all(map(_may_be_flag, bindings))
+    scope = owner.node if owner is not None else file.tree
+    return not chosen and all(_may_be_flag(file, binding, scope) for binding in bindings)
 
 
-def _may_be_flag(binding: Binding) -> bool:
-    if binding.dotted:
-        return True
+def _may_be_flag(file: FileDraft, binding: Binding, scope: ast.AST) -> bool:
+    around = itertools.takewhile(lambda parent: parent is not scope, file.names.ancestors(binding.node))
+    if depends_on_more(around, file.names.asks_for_package):
+        return False
     value = binding.value
     if not isinstance(value, ast.expr):
-        return False
-    if isinstance(value, ast.BoolOp):
-        return all(map(_speaks_of_us, value.values))
-    return not _has_others(ast.unparse(value))
+        return bool(binding.dotted)
+    parts = value.values if isinstance(value, ast.BoolOp) else [value]
+    return all(isinstance(part, ast.Constant) or _asks_for_us(file, part) for part in parts)
+
+
+def _asks_for_us(file: FileDraft, value: ast.expr) -> bool:
+    """Whether a value speaks of xformers alone, by itself or by a function of the file that gives it."""
+    function = value.func if isinstance(value, ast.Call) else None
+    own = functions_of(file.tree).get(function.id) if isinstance(function, ast.Name) else None
+    return _speaks_of_us(ast.Module(own.body, []) if own is not None else value)
 
 
 def _speaks_of_us(node: ast.AST) -> bool:

@@ -57,7 +57,8 @@ _MADE_UP = frozenset({"torch.randn", "torch.rand", "torch.zeros", "torch.ones", 
 _COMPUTING = frozenset(
     {"to", "cuda", "cpu", "half", "float", "bfloat16", "type", "device", "requires_grad_", "sum", "mean", "backward",
      "clone", "contiguous", "transpose", "permute", "view", "reshape", "unsqueeze", "squeeze", "is_available",
-     "is_floating_point", "synchronize", "getattr", "hasattr", "isinstance", "len", "dict", "tuple", "list", "int"}
+     "is_xformers_available",
+     "synchronize", "getattr", "hasattr", "isinstance", "len", "dict", "tuple", "list", "int"}
 )  # fmt: skip
 """What a probe may call besides."""
 
@@ -79,7 +80,7 @@ def decide(draft: CallDraft) -> None:
     draft.kind, draft.code = SiteClass.REMOVED, "XF150"
     draft.message = "a probe of whether xformers works"
     if any(draft.file.names.resolve(part.func) in _DRAWN for part in ast.walk(guard) if isinstance(part, ast.Call)):
-        draft.message += "; it drew random numbers, so that what is drawn behind it is another one with the same seed"
+        draft.message += "; it drew random numbers, so that a seeded program draws others after it"
     raise Settled
 
 
