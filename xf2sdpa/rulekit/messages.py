@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable
 
 from xf2sdpa.analysis.asking import functions_of
-from xf2sdpa.analysis.imports import only_says
+from xf2sdpa.analysis.imports import ImportNode, brings_ours, guards_around, only_says
 from xf2sdpa.rulekit.draft import FileDraft
 
 
@@ -43,4 +43,16 @@ def _says(body: Iterable[ast.stmt]) -> bool:
     return all(
         isinstance(s, ast.Pass) or only_says(s) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
         for s in body
+    )
+
+
+def only_warns(file: FileDraft, statement: ImportNode) -> bool:
+    """Whether an import that nothing reads stands in a `try` of its own that only says something if it fails."""
+    around = reversed(guards_around(file.names, statement))
+    guard = next((node for node in around if isinstance(node, ast.Try)), None)
+    if guard is None or guard.finalbody:
+        return False
+    handled = [s for handler in guard.handlers for s in handler.body]
+    return all(map(brings_ours, guard.body)) and all(
+        isinstance(s, ast.Pass) or only_tells(file, s) for s in (*guard.orelse, *handled)
     )
