@@ -130,6 +130,32 @@ PROGRAMS = {
             ("it seeds", "SEEN.append(torch.manual_seed(3) is None)", "torch.zeros(1, 2, 4)"),
         )
     },
+    "a look-up of the file's own": f"{HEAD}def find_spec(name):\n    return None\n\n\n"
+    "print(find_spec('xformers') is not None)\n",
+    "a version of the file's own": f"{HEAD}def version(name):\n    return f'own {{name}}'\n\n\n"
+    f"MINE = version('xformers')\n"
+    "print(MINE == 'own xformers', version('xformers') < '1')\n",
+    "an import by the file's own function": f"{HEAD}seen = []\n\n\ndef import_module(name):\n"
+    f"    seen.append(name)\n\n\n"
+    "try:\n    import_module('xformers')\n    OK = True\nexcept ImportError:\n    OK = False\nprint(seen, OK)\n",
+    "a look-up by a finder of the file's own": f"{HEAD}class Finder:\n    seen = []\n\n    def find_spec(self, name):\n"
+    "        self.seen.append(name)\n\n\nprint(Finder().find_spec('xformers') is None, Finder.seen)\n"
+    "finder = Finder()\nprint(finder.find_spec('xformers') is None, Finder.seen)\n",
+    "a look-up by another finder": f"import importlib.machinery\n\n{HEAD}"
+    "print(importlib.machinery.BuiltinImporter.find_spec('xformers') is None)\n",
+    "a look-up that is a parameter": f"{HEAD}def f(find_spec):\n    return find_spec('xformers') is None\n\n\n"
+    "print(f(lambda name: None))\n",
+    "a question of the file's own that counts": f"{HEAD}seen = []\n\n\ndef is_xformers_available():\n"
+    f"    seen.append(1)\n"
+    "    return True\n\n\ndef f():\n    if is_xformers_available():\n        import xformers\n    return seen\n\n\n"
+    "print(f())\n",
+    "a question of the file's own, counted by another": f"{HEAD}seen = []\n\n\ndef count():\n    seen.append(1)\n"
+    "    return True\n\n\ndef is_xformers_available():\n    return count()\n\n\nif is_xformers_available():\n"
+    "    import xformers\nprint(seen)\n",
+    "a word for the one that is there": f"{HEAD}impl = (xops and 'fast') or 'slow'\n"
+    f"print(globals().get('im' + 'pl'))\n",
+    "a word for the one that is there, by a choice": f"{HEAD}impl = 'fast' if xops else 'slow'\n"
+    "print(globals().get('im' + 'pl'))\n",
     "a message that fails, and nothing catches it": f"{TRIED.format('print(1 / 0)', 'ImportError')}",
     "a function of that name that keeps what it is told": "seen = []\n\n\ndef warn(text):\n"
     "    seen.append(text)\n\n\ntry:\n"

@@ -17,13 +17,13 @@ from xf2sdpa.analysis.imports import (
     ImportNode,
     bound_name,
     brings_ours,
-    is_lookup,
     is_message,
     loads_from,
     makes_words,
     scope_of,
     whole_name,
 )
+from xf2sdpa.analysis.lookups import looks_up
 from xf2sdpa.analysis.masks import is_boolean, negation
 from xf2sdpa.analysis.names import called_name, first_name
 from xf2sdpa.analysis.spans import source_of
@@ -34,7 +34,7 @@ from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.quoted import is_quoted
 from xf2sdpa.rulekit.readers import is_named
 from xf2sdpa.rulekit.spelling import import_line
-from xf2sdpa.rulekit.where_flags_come_from import only_asks
+from xf2sdpa.rulekit.where_flags_come_from import does_more, only_asks
 
 _NOT_FOUND = frozenset({"PackageNotFoundError", "DistributionNotFound"})
 _AVAILABLE = re.compile(r"xformers\w*(avail|found|there|works|import)|(has|have|is|got)_?(xformers|xops)")
@@ -85,7 +85,7 @@ def _is_idle_lookup(file: FileDraft, statement: ast.stmt) -> bool:
     value = statement.value if isinstance(statement, ast.Assign | ast.Expr) else None
     if isinstance(statement, ast.Expr) and isinstance(value, ast.Name):
         return is_ours(file.names.resolve(value))  # a NameError would say that it is not there
-    if not (isinstance(value, ast.Call) and is_lookup(value)):
+    if not (isinstance(value, ast.Call) and looks_up(file.names, value)):
         return False
     targets = statement.targets if isinstance(statement, ast.Assign) else []
     return all(isinstance(t, ast.Name) and not file.is_read(t.id, statement) for t in targets)
@@ -165,14 +165,14 @@ def _read_condition(file: FileDraft, node: ast.If) -> bool:
     What a person chose (`args.xformers`, an environment variable) keeps its say; False where that is not certain.
     """
     test = node.test
-    if isinstance(test, ast.Compare) and isinstance(test.left, ast.Call) and is_lookup(test.left):
+    if isinstance(test, ast.Compare) and isinstance(test.left, ast.Call) and looks_up(file.names, test.left):
         if isinstance(test.ops[0], ast.IsNot):
             return True
         raise NotAGuard
-    if isinstance(test, ast.Call) and is_lookup(test):
+    if isinstance(test, ast.Call) and looks_up(file.names, test):
         return True
     word = called_name(test.func if isinstance(test, ast.Call) else test).lower()
-    if isinstance(test, ast.Name) and _is_chosen(file, test):
+    if (isinstance(test, ast.Name) and _is_chosen(file, test)) or does_more(file, test):
         raise NotAGuard
     if not (_AVAILABLE.search(word) or _WANTED.search(word)):
         raise NotAGuard

@@ -7,10 +7,13 @@ import itertools
 
 from xf2sdpa.analysis.asking import functions_of
 from xf2sdpa.analysis.availability import depends_on_more
-from xf2sdpa.analysis.names import first_name
+from xf2sdpa.analysis.imports import is_lookup, makes_words
+from xf2sdpa.analysis.names import called_name, first_name
 from xf2sdpa.analysis.scopes import Binding
 from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.messages import only_tells
 
+_DEEPEST = 2
 _OTHERS = ("cuda", "environ", "getenv", "args", "config", "cfg", "mps", "capability")
 """Words of what has a say besides: a device, a setting, a person."""
 
@@ -37,6 +40,34 @@ def only_asks(file: FileDraft, test: ast.expr) -> bool:
     chosen = bool(bindings) and all(isinstance(b.value, ast.Constant) and not b.value.value for b in bindings)
     scope = owner.node if owner is not None else file.tree
     return not chosen and all(_may_be_flag(file, binding, scope) for binding in bindings)
+
+
+def does_more(file: FileDraft, test: ast.expr) -> bool:
+    """Whether a condition calls a function of the file that may do something besides asking."""
+    calls = (part for part in ast.walk(test) if isinstance(part, ast.Call))
+    return any(_acts(file, call.func.id) for call in calls if isinstance(call.func, ast.Name))
+
+
+def _acts(file: FileDraft, name: str, depth: int = 0) -> bool:
+    function = functions_of(file.tree).get(name)
+    if function is None or depth > _DEEPEST:
+        return False
+    parts = [part for statement in function.body for part in ast.walk(statement)]
+    told = {
+        id(inner) for part in parts if isinstance(part, ast.stmt) and only_tells(file, part) for inner in ast.walk(part)
+    }
+    for part in parts:
+        if isinstance(part, ast.Attribute | ast.Subscript) and not isinstance(part.ctx, ast.Load):
+            return True
+        if isinstance(part, ast.Global | ast.Nonlocal | ast.Yield | ast.YieldFrom | ast.Await | ast.Raise):
+            return True
+        if isinstance(part, ast.Call) and id(part) not in told and not makes_words(part):
+            own = isinstance(part.func, ast.Name) and part.func.id in functions_of(file.tree)
+            if own and not _acts(file, called_name(part.func), depth + 1):
+                continue
+            if own or not is_lookup(part):
+                return True
+    return False
 
 
 def _may_be_flag(file: FileDraft, binding: Binding, scope: ast.AST) -> bool:

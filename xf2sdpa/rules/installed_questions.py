@@ -17,7 +17,8 @@ from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.asking import asks_for_argument, functions_of, gives_something, is_question
 from xf2sdpa.analysis.flow import block_of, loads_of
 from xf2sdpa.analysis.foreign import SWITCHES
-from xf2sdpa.analysis.imports import IMPORTING, is_lookup, scope_of
+from xf2sdpa.analysis.imports import IMPORTING, scope_of
+from xf2sdpa.analysis.lookups import is_own, looks_up
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.edits.kinds import ReplaceStatement
@@ -110,7 +111,7 @@ def _settle_own(file: FileDraft) -> None:
     """
     functions = functions_of(file.tree)
     for name, function in functions.items():
-        looks = any(isinstance(part, ast.Call) and is_lookup(part) for part in ast.walk(function))
+        looks = any(isinstance(part, ast.Call) and looks_up(file.names, part) for part in ast.walk(function))
         if not looks or file.is_gone(function) or not gives_something(function, functions):
             continue
         loads = file.readers(name, file.names.module)
@@ -173,8 +174,8 @@ def _name_standing(file: FileDraft) -> None:
 def _name(file: FileDraft, node: ast.expr, message: str, advice: str) -> None:
     """Name a question; where it is asked for another library's switch, what to do is said there."""
     choice = next((p for p in file.names.ancestors(node) if isinstance(p, ast.If | ast.stmt)), None)
-    parts = ast.walk(choice) if isinstance(choice, ast.If) else ()
-    switched = [part.lineno for part in parts if isinstance(part, ast.Call) and _is_switch(part)]
+    calls = (p for p in ast.walk(choice) if isinstance(p, ast.Call)) if isinstance(choice, ast.If) else ()
+    switched = [call.lineno for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in SWITCHES]
     if switched:
         message, advice = f"{message}; it goes with the switch of another library in line {min(switched)}", ""
     file.report(node, "XF403", message, advice, FindingKind.KEEPS)
@@ -186,11 +187,6 @@ def _what_hangs_on(file: FileDraft, node: ast.expr) -> str:
     if isinstance(choice, ast.If):
         return f"Lines {choice.lineno} to {choice.end_lineno} hang on it: keep of them what is to run without xformers."
     return "Say what the code should do without xformers."
-
-
-def _is_switch(call: ast.Call) -> bool:
-    """Whether a call tells another library to use xformers."""
-    return isinstance(call.func, ast.Attribute) and call.func.attr in SWITCHES
 
 
 def _is_shown(file: FileDraft, node: ast.expr) -> bool:
@@ -393,7 +389,7 @@ def _looks_up_a_variable(file: FileDraft, body: ast.AST, depth: int = 0) -> bool
 def _show_as_missing(file: FileDraft, call: ast.Call) -> None:
     """Show `version("xformers") if HAS_XFORMERS else "none"`, a text for people, as where xformers is missing."""
     choice = next((p for p in file.names.ancestors(call) if isinstance(p, ast.IfExp | ast.stmt)), None)
-    if not (is_lookup(call) and called_name(call.func) != "find_spec" and isinstance(choice, ast.IfExp)):
+    if not (looks_up(file.names, call) and called_name(call.func) != "find_spec" and isinstance(choice, ast.IfExp)):
         return
     test = choice.test.func if isinstance(choice.test, ast.Call) else choice.test
     instead = choice.orelse.value if isinstance(choice.orelse, ast.Constant) else None
@@ -410,7 +406,7 @@ def _show_as_missing(file: FileDraft, call: ast.Call) -> None:
 def _asks(file: FileDraft, call: ast.Call) -> bool:
     """A question that cannot be answered here: `is_xformers_available()` of another file, `version("xformers")`."""
     name = called_name(call.func)
-    if is_lookup(call) and name not in ("find_spec", *IMPORTING):  # who imports by a string is named for that (XF405)
+    if looks_up(file.names, call) and name not in ("find_spec", *IMPORTING):  # who imports by a string: XF405
         return True
     return is_question(call) and not _is_own(file, call.func)
 
@@ -428,14 +424,15 @@ def _asks_for_us(file: FileDraft, call: ast.Call) -> bool:
     if not (isinstance(first, ast.Constant) and isinstance(first.value, str) and is_ours(first.value)):
         return False
     dotted = file.names.resolve(call.func) or ""
-    finds = dotted.rpartition(".")[2] == "find_spec" or (not dotted and _finds(file, call.func))
+    finds = (dotted.rpartition(".")[2] == "find_spec" and not is_own(file.names, call.func)) or (
+        not dotted and _finds(file, call.func)
+    )
     return finds or file.asking.get(dotted) is True or _own_asks(file, call)
 
 
 def _finds(file: FileDraft, function: ast.expr) -> bool:
     """Whether a function is called `find_spec`, where it is not seen from where, and it is not the project's own."""
-    own = isinstance(function, ast.Attribute) and getattr(function.value, "id", "") in ("self", "cls")
-    return called_name(function) == "find_spec" and not own and not _is_own(file, function)
+    return called_name(function) == "find_spec" and not is_own(file.names, function)
 
 
 def _own_asks(file: FileDraft, call: ast.Call) -> bool:

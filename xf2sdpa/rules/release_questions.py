@@ -13,6 +13,7 @@ where there is none, it goes, and is named (XF155).
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -23,13 +24,13 @@ from xf2sdpa.analysis.imports import (
     bound_name,
     brings_ours,
     guards_around,
-    is_lookup,
     loads_from,
     scope_of,
     serves_questions,
     whole_name,
 )
 from xf2sdpa.analysis.installed import Installed, Present, Release, Unanswered
+from xf2sdpa.analysis.lookups import looks_up
 from xf2sdpa.analysis.names import MODULES, called_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.edits.kinds import NodeEdit, Replaceable, ReplaceExpression, ReplaceStatement
@@ -211,7 +212,7 @@ def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
         elif any(id(b.value) in asking for b in bindings) and _holds(installed, load):
             yield load
     yield from _handed_over(file)
-    yield from (c for c in names.calls if is_lookup(c) and called_name(c.func) == "version" and not file.is_gone(c))
+    yield from (c for c in names.calls if _asks_for_version(file, c) and not file.is_gone(c))
     ours = _bound_to_ours(file)
     for constant in names.strings:
         parent = names.parents[id(constant)]
@@ -245,13 +246,18 @@ def _handed_over(file: FileDraft) -> Iterator[ast.expr]:
                     break
 
 
+@functools.lru_cache(maxsize=2)
 def _asking(file: FileDraft) -> set[int]:
     """The `id`s of all nodes in which the version of xformers is read."""
     names = file.names
-    found: list[ast.expr] = [c for c in names.calls if is_lookup(c) and called_name(c.func) == "version"]
+    found: list[ast.expr] = [c for c in names.calls if _asks_for_version(file, c)]
     read = (node for node in names.parsed.of(ast.Attribute) if node.attr == "__version__")
     found += (node for node in read if is_ours(names.resolve(node)))
     return {id(around) for node in found for around in (node, *names.ancestors(node))}
+
+
+def _asks_for_version(file: FileDraft, call: ast.Call) -> bool:
+    return looks_up(file.names, call) and called_name(call.func) == "version"
 
 
 def _holds(installed: Installed, load: ast.Name) -> bool:
@@ -303,7 +309,8 @@ def _plan_rest(file: FileDraft, plan: _Plan, node: ast.expr, value: object) -> b
     if isinstance(node, ast.Constant):
         return True  # a string that asks nothing
     statement = file.names.statement(node)
-    if isinstance(value, str | Release) and isinstance(statement, ast.Assign) and statement.value is node:
+    is_version = isinstance(value, str | Release) and id(node) in _asking(file)
+    if is_version and isinstance(statement, ast.Assign) and statement.value is node:
         plan.versions.append(statement)
         plan.settle(statement)
         return True
