@@ -127,6 +127,9 @@ for builtins.OFF in (False, True):
     except RuntimeError as error:
         print(error)
 """
+HIDDEN = RUN.replace('("options"', '("xformers", "xformers.ops", "options"').replace(
+    "print(error)", "print(error)\n    sys.modules.pop('xformers', None)"
+)
 
 
 def option(name: str, files: dict[str, str]) -> Case:
@@ -153,6 +156,26 @@ CASES = [
         )
         for how, sets in SETS.items()
         for what, use in USES.items()
+    ),
+    *(
+        Case(
+            name=f"hidden, {name}",
+            files={
+                "options.py": OPTIONS,
+                "net.py": f"import sys\nfrom unittest import mock\n\n{HEAD}if args.disable_xformers:\n    {hides}\n"
+                f"{GUARD}\n\n{USES['an arm']}",
+            },
+            run=HIDDEN,
+            present="fast\nslow",
+            said=(r"^net.py:\d+:\d+: XF401 ", r"^net.py:\d+:\d+: XF409 "),
+        )
+        for name, hides in (
+            ("by a store", "sys.modules['xformers'] = None"),
+            ("by a default", "sys.modules.setdefault('xformers', None)"),
+            ("by an update", "sys.modules.update({'xformers': None})"),
+            ("by a patch", "mock.patch.dict(sys.modules, {'xformers': None}).start()"),
+            ("by a patch of a name", "mock.patch.dict('sys.modules', {'xformers': None}).start()"),
+        )
     ),
 ]
 RED: dict[str, str] = {}

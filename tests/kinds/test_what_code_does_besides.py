@@ -130,6 +130,8 @@ PROGRAMS = {
             ("it seeds", "SEEN.append(torch.manual_seed(3) is None)", "torch.zeros(1, 2, 4)"),
         )
     },
+    "a question inside an f-string": f"from importlib.util import find_spec\n\n{HEAD}"
+    "print(f\"{find_spec('xformers') is not None}\", f\"{'yes' if xformers.__version__ else 'no'}\")\n",
     "a look-up of the file's own": f"{HEAD}def find_spec(name):\n    return None\n\n\n"
     "print(find_spec('xformers') is not None)\n",
     "a version of the file's own": f"{HEAD}def version(name):\n    return f'own {{name}}'\n\n\n"

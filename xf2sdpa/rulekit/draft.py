@@ -204,6 +204,10 @@ class FileDraft:
             return Note(NOT_SELECTED, f"left alone: {code} is not selected")
         if self.comments.forbid(edit.node, code):
             return Note(IGNORED, "left alone, as the comment asks")
+        if isinstance(edit.node, ast.expr) and any(
+            isinstance(p, ast.JoinedStr) for p in self.names.ancestors(edit.node)
+        ):
+            return Note(IGNORED, "left alone, as it stands inside an f-string")  # where in its text, no tree says
         if self._left and self._touches_what_is_left(edit):
             return Note(IGNORED, "left alone, as it belongs to a call that is left")
         return None

@@ -25,7 +25,7 @@ from xf2sdpa.edits.kinds import ReplaceStatement
 from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.answers import answer, is_condition
 from xf2sdpa.rulekit.draft import FileDraft
-from xf2sdpa.rulekit.gates import decides_an_install, decides_for_others
+from xf2sdpa.rulekit.gates import decides_an_install, decides_for_others, hides_package
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.readers import is_named
 from xf2sdpa.rulekit.rule import Example
@@ -84,7 +84,7 @@ def finish(file: FileDraft) -> None:
     """Answer what is asked, once no import of ours is left."""
     if _still_imports(file):
         return
-    if file.compat is None or bars_helper(file) or not (file.migrated or file.compat_names):
+    if file.compat is None or hides_package(file) or bars_helper(file) or not (file.migrated or file.compat_names):
         _name_standing(file)
         return
     for call in file.names.calls:
@@ -100,8 +100,8 @@ def finish(file: FileDraft) -> None:
         elif decides_an_install(file, call):
             message = "this asks whether xformers is installed, to install it"
             file.report(call, "XF403", message, "It can go with the install: nothing here needs xformers any more.")
-        else:
-            _settle(file, call)
+        elif not _settle(file, call):
+            _name(file, call, _ASKS, _what_hangs_on(file, call))
 
 
 def _settle_own(file: FileDraft) -> None:
@@ -260,20 +260,16 @@ def _are_only_asked(file: FileDraft, name: str, nodes: Iterable[ast.AST], depth:
     return name not in file.handed_on and all(_is_only_asked(file, node, depth + 1) for node in expressions)
 
 
-def _settle(file: FileDraft, call: ast.Call) -> None:
-    """Answer one question: `find_spec("xformers") is not None`, or the look-up where its truth is asked."""
+def _settle(file: FileDraft, call: ast.Call) -> bool:
+    """Answer one question: `find_spec("xformers") is not None`, or the look-up where its truth is asked; if it can."""
     parent = file.names.parents[id(call)]
     if isinstance(parent, ast.Compare) and len(parent.ops) == 1 and isinstance(parent.ops[0], ast.Is | ast.IsNot):
         value = isinstance(parent.ops[0], ast.IsNot)
         said = _is_said_again(file, parent, value)
-        if said is not None:
-            file.drop(said, "XF142")
-        else:
-            answer(file, parent, value, "XF142")
-    elif isinstance(parent, ast.Call) and called_name(parent.func) == "bool":
-        answer(file, parent, True, "XF142")
-    else:
-        answer(file, call, True, "XF142")
+        return file.drop(said, "XF142") if said is not None else answer(file, parent, value, "XF142")
+    if isinstance(parent, ast.Call) and called_name(parent.func) == "bool":
+        return answer(file, parent, True, "XF142")
+    return answer(file, call, True, "XF142")
 
 
 def _is_said_again(file: FileDraft, question: ast.expr, answer: bool) -> ast.stmt | None:

@@ -36,7 +36,7 @@ from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.edits.kinds import NodeEdit, Replaceable, ReplaceExpression, ReplaceStatement
 from xf2sdpa.rulekit.answers import answer, can_be_written, can_go, is_condition
 from xf2sdpa.rulekit.draft import FileDraft
-from xf2sdpa.rulekit.gates import decides_for_others
+from xf2sdpa.rulekit.gates import decides_for_others, hides_package
 from xf2sdpa.rulekit.helper_names import has_helper, is_switched
 from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.off_limits import bars_helper
@@ -106,7 +106,7 @@ def finish(file: FileDraft) -> None:
     """Answer all questions of a file, if it needs xformers for nothing else."""
     if not file.may_lose_imports or bars_helper(file) or not (file.migrated or file.compat_names or file.migrating):
         return
-    plan = _planned(file)
+    plan = None if hides_package(file) else _planned(file)
     if plan is None or any(file.objection(edit, "XF143") for edit in _edits(plan)):
         return  # one question answered and another not would be worse than none
     for statement in plan.going:
