@@ -32,6 +32,7 @@ except ImportError:
 """
 UNDER = GUARD.replace("\n", "\n    ").rstrip(" ")
 FURTHER = UNDER.replace("\n", "\n    ").rstrip(" ")
+TRIED = "    try:\n        import xformers.ops as xops\n    except ImportError:\n        pass\n"
 FIRST = "    import xformers\n"
 EITHER = GUARD.replace("ImportError", "(ImportError, AssertionError)")
 HEAD = "from options import args\n\n"
@@ -156,6 +157,79 @@ CASES = [
         )
         for how, sets in SETS.items()
         for what, use in USES.items()
+    ),
+    *(
+        Case(
+            name=f"a module as a flag, {name}{more}",
+            files={
+                "options.py": OPTIONS,
+                "net.py": f"{HEAD}{sets}\n\ndef attend(q, k, v{more}):\n{shape}    if {asked}:\n        return 'slow'\n"
+                f"    xops.memory_efficient_attention(q, k, v{given})\n    return 'fast'\n",
+            },
+            run=RUN,
+            present="fast\nslow",
+            said=(r"^net.py:\d+:\d+: XF401 ",),
+        )
+        for name, sets, asked in (
+            ("None", f"xops = None\nif not args.disable_xformers:\n{TRIED}", "xops is None"),
+            ("its truth", f"xops = None\nif not args.disable_xformers:\n{TRIED}", "not xops"),
+            ("a variable", f"WANTED = args.xformers\nxops = None\nif WANTED:\n{TRIED}", "xops is None"),
+            ("globals", "if not args.disable_xformers:\n    import xformers.ops as xops\n", "'xops' not in globals()"),
+        )
+        for more, given, shape in (("", "", "    b, n, h, d = q.shape\n"), (", bias=None", ", attn_bias=bias", ""))
+        if name != "globals" or not more
+    ),
+    *(
+        Case(
+            name=f"a question that is none, {name}",
+            files={"net.py": f"{sets}\n\n{USES['a mode'].replace('XFORMERS_AVAILABLE', asked)}"},
+            run="import net\nprint(net.attend(q, k, v))",
+            present="slow",
+            absent="slow",
+        )
+        for name, sets, asked in (
+            ("a lambda", "has_xformers = lambda: False\n", "has_xformers()"),
+            (
+                "a partial",
+                "import functools\n\nhas_xformers = functools.partial(lambda on: on, False)\n",
+                "has_xformers()",
+            ),
+            (
+                "a method",
+                "class A:\n    def has_xformers(self):\n        return False\n\n\na = A()\n",
+                "a.has_xformers()",
+            ),
+            (
+                "decorated",
+                "def never(function):\n    return lambda: False\n\n\n@never\ndef is_xformers_available():\n"
+                "    import xformers\n\n    return True\n",
+                "is_xformers_available()",
+            ),
+            (
+                "defined again",
+                "def is_xformers_available():\n    import xformers\n\n    return True\n\n\n"
+                "is_xformers_available = bool\n",
+                "is_xformers_available()",
+            ),
+            (
+                "for something else, too",
+                "from importlib.util import find_spec\n\n\ndef is_xformers_available():\n"
+                "    return find_spec('xformers') is not None and find_spec('no_such_thing') is not None\n",
+                "is_xformers_available()",
+            ),
+            (
+                "by another import, too",
+                "def is_xformers_available():\n    try:\n        import xformers\n        import no_such_thing\n\n"
+                "        return True\n    except ImportError:\n        return False\n",
+                "is_xformers_available()",
+            ),
+            (
+                "for another package",
+                "from importlib.util import find_spec\n\n"
+                "XFORMERS_TRITON_AVAILABLE = find_spec('no_such_thing') is not None\n",
+                "XFORMERS_TRITON_AVAILABLE",
+            ),
+        )
     ),
     *(
         Case(

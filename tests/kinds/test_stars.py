@@ -138,6 +138,14 @@ CASES = [
         printed="(1, 5, 3, 8)",
         stays=True,
     ),
+    star(
+        "another operator behind, and the helper's", f"import xformers.ops\n{STAR}",
+        "def memory_efficient_attention(q, k, v):\n    return q[:1]\n",
+        f"{CALLED}\nprint(tuple(net.theirs(q, k, v).shape))", f"{SHAPE}\n(1, 5, 3, 8)",
+        use="def attend(q, k, v, bias=None):\n"
+        "    return xformers.ops.memory_efficient_attention(q, k, v, attn_bias=bias)\n\n\n"
+        "def theirs(q, k, v):\n    return memory_efficient_attention(q, k, v)\n",
+    ),
     star("the same operator behind", f"{OWN}{STAR}", OWN, use=OWN_USE),
     star("the same module behind", f"{XOPS}{STAR}", f"{XOPS}\n\n{USE.replace('attend', 'other')}"),
 ]  # fmt: skip

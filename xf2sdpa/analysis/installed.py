@@ -213,7 +213,8 @@ class Installed:
             scopes = (self.names.module, self.names.scopes[id(self.names.function(node))])
             bindings = [binding for s in scopes for binding in s.bindings.get(name.value, ())]
             deleted = self.names.deletions.get(name.value, ())
-            known = any(is_ours(binding.dotted) for binding in bindings) and not deleted
+            switched = self._is_switched(ast.Name(name.value, ast.Load()))
+            known = any(is_ours(binding.dotted) for binding in bindings) and not deleted and not switched
         else:
             known = self._is_loaded_here(place, name, node)
         if not known:

@@ -34,11 +34,9 @@ from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.quoted import is_quoted
 from xf2sdpa.rulekit.readers import is_named
 from xf2sdpa.rulekit.spelling import import_line
-from xf2sdpa.rulekit.where_flags_come_from import does_more, only_asks
+from xf2sdpa.rulekit.where_flags_come_from import AVAILABLE, does_more, only_asks
 
 _NOT_FOUND = frozenset({"PackageNotFoundError", "DistributionNotFound"})
-_AVAILABLE = re.compile(r"xformers\w*(avail|found|there|works|import)|(has|have|is|got)_?(xformers|xops)")
-"""What is called like this says whether xformers is there."""
 _WANTED = re.compile(r"xformers\w*enabled|use_?(xformers|xops)")
 """What is called like this may say as well whether a person wants it."""
 
@@ -174,9 +172,9 @@ def _read_condition(file: FileDraft, node: ast.If) -> bool:
     word = called_name(test.func if isinstance(test, ast.Call) else test).lower()
     if (isinstance(test, ast.Name) and _is_chosen(file, test)) or does_more(file, test):
         raise NotAGuard
-    if not (_AVAILABLE.search(word) or _WANTED.search(word)):
+    if not (AVAILABLE.search(word) or _WANTED.search(word)):
         raise NotAGuard
-    return _AVAILABLE.search(word) is not None and only_asks(file, test)
+    return AVAILABLE.search(word) is not None and only_asks(file, test)
 
 
 def _is_chosen(file: FileDraft, name: ast.Name) -> bool:
