@@ -283,6 +283,52 @@ CASES = [
         "xops.memory_efficient_attention = functools.wraps(xops.memory_efficient_attention)(lambda *a: a)",
     ),
     replaced("replaced by setattr", "setattr(xops, 'memory_efficient_attention', functools.partial(print))"),
+    *(
+        Case(
+            name=f"a guard that only warns, {name}",
+            files={"app.py": f"import sys\n\n{text}\n\ndef main():\n    return 'done'\n"},
+            run="import app\nprint(app.main())",
+            present="done",
+            absent=printed,
+            same=("app.py",),
+            said=(r"^xformers can be uninstalled: yes", r"^app\.py:\d+:\d+: XF401 note "),
+        )
+        for name, text, printed in (
+            ("by print", "try:\n    import xformers\nexcept ImportError:\n    print('slow')\n", "slow\ndone"),
+            ("by nothing", "try:\n    import xformers\nexcept ImportError:\n    pass\n", "done"),
+            (
+                "under a release of torch",
+                "if sys.version_info < (2, 0):\n    try:\n        import xformers\n    except ImportError:\n"
+                "        print('slow', file=sys.stderr)\n",
+                "done",
+            ),
+            (
+                "with an else",
+                "try:\n    import xformers\nexcept ImportError:\n    print('slow')\nelse:\n    print('', end='')\n",
+                "slow\ndone",
+            ),
+        )
+    ),
+    *(
+        Case(
+            name=f"a guard that does more than warn: {name}",
+            files={"app.py": text},
+            said=(r"^xformers can be uninstalled: no",),
+        )
+        for name, text in (
+            ("it stops", "try:\n    import xformers\nexcept ImportError:\n    raise SystemExit('no')\n"),
+            ("it sets a flag", "try:\n    import xformers\nexcept ImportError:\n    SLOW = True\n"),
+            (
+                "it leaves",
+                "def f():\n    try:\n        import xformers\n    except ImportError:\n        return\n    print(1)\n",
+            ),
+            ("it guards more", "try:\n    import xformers\n    import triton\nexcept ImportError:\n    print('no')\n"),
+            (
+                "it binds a name",
+                "try:\n    import xformers\nexcept ImportError:\n    print('no')\nprint('xformers' in globals())\n",
+            ),
+        )
+    ),
     done("op=None with a shape", OP, "(assumed|exact)"),
     done("a name, op=None", NAME.format("", ", op=None"), "compat"),
     done("a name, op=None, with a shape", NAME.format("    b, n, h, d = q.shape\n", ", op=None"), "(assumed|exact)"),

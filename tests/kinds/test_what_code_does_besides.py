@@ -29,6 +29,11 @@ SEEN = "import importlib.metadata\n\n"
 LOOKED = f"{SEEN}import xformers.ops as xops\n\nFIRST = 1\ntry:\n    release = importlib.metadata.version('xformers')\n"
 NOT_FOUND = "except importlib.metadata.PackageNotFoundError:\n    print('not found')\n"
 COUNTS = "seen = []\n\n\ndef on():\n    seen.append(1)\n    return True\n\n\n"
+EVENTS = (
+    "class Events:\n    def __init__(self):\n        self.seen = []\n\n    def info(self, text):\n"
+    "        self.seen.append(text)\n\n    warning = info\n\n\nevents = Events()\n"
+)
+TRIED = "try:\n    import xformers.ops as xops\n\n    {}\n    FAST = True\nexcept {}:\n    FAST = False\nprint(FAST)\n"
 PROGRAMS = {
     "a variable is something else before": f"{HEAD}v = '0.0.1'\nif v < '0.0.2':\n    print('one')\n"
     "v = xformers.__version__\nif v < '0.0.2':\n    print('two')\n",
@@ -79,6 +84,81 @@ PROGRAMS = {
     "import xformers.ops as xops\n\n"
     "x = 9\n\n\ndef f():\n    if find_spec('xformers'):\n        return x\n    x = 1\n    return x\n\n\n"
     "try:\n    print(f())\nexcept UnboundLocalError:\n    print('unbound')\n",
+    "a method of that name that keeps what it is told": f"{EVENTS}{TRIED.format('events.info(1)', 'ImportError')}"
+    "print(events.seen)\n",
+    "a method of that name, called a logger": f"{EVENTS.replace('events =', 'logger =')}"
+    f"{TRIED.format('logger.info(1)', 'ImportError')}print(logger.seen)\n",
+    "a method of that name, of an attribute": f"{EVENTS}class A:\n    pass\n\n\na = A()\na.log = events\n"
+    f"{TRIED.format('a.log.info(1)', 'ImportError')}print(events.seen)\n",
+    "a method of that name that is told the release": f"{HEAD}{EVENTS}events.info(xformers.__version__)\n"
+    "print(len(events.seen))\n",
+    "a method of that name, beside a handler": f"{HEAD}{EVENTS}def f():\n    try:\n        import xformers.ops\n\n"
+    "        events.info('yes')\n    except ImportError:\n        events.warning('no')\n\n\nf()\nprint(events.seen)\n",
+    "a method of that name, with a switch": f"import os\n\n{EVENTS}OFF = 'PATH' in os.environ\ntry:\n    if OFF:\n"
+    "        events.info('off')\n        raise ImportError\n    import xformers.ops as xops\n\n    FAST = True\n"
+    "except ImportError:\n    FAST = False\n    events.warning('no')\nprint(FAST, events.seen)\n"
+    "import xformers.ops as xops\n",
+    "a method of that name, where a name was never released": f"{HEAD}{EVENTS}try:\n"
+    "    from xformers.ops import cross_entropy\nexcept ImportError:\n    events.warning('no')\nprint(events.seen)\n",
+    "a method of that name, before an error": f"{FLAG}{EVENTS}def f():\n    if not FAST:\n        events.info('no')\n"
+    "        raise RuntimeError\n\n\nFAST = 0\ntry:\n    f()\nexcept RuntimeError:\n    print(events.seen)\n",
+    **{
+        f"a message that fails: {words}": f"SIZES = [1]\nNAMES = dict(a=1)\nZERO = 0\n"
+        f"{TRIED.format(f'print({words})', caught)}import xformers.ops as xops\n"
+        for words in (
+            "1 / 0",
+            "1 % ZERO",
+            "SIZES[3]",
+            "NAMES['b']",
+            "int('x')",
+            "f'{SIZES[3]}'",
+            "float('x')",
+            "2 << -1",
+        )
+        for caught in ("Exception",)
+    },
+    **{
+        f"a probe that does more: {name}": f"import torch\n{HEAD}SEEN = [2]\n\n\ndef enable():\n    try:\n"
+        f"        {before}\n        x = torch.zeros(1, 2, 4)\n"
+        f"        _ = xops.memory_efficient_attention({tensor}, x, x)\n"
+        "    except Exception as error:\n        raise error\n    SEEN.append('on')\n\n\nenable()\nprint(SEEN)\n"
+        for name, before, tensor in (
+            ("it counts", "SEEN.append(1)", "torch.zeros(1, 2, 4)"),
+            ("it takes something", "n = SEEN.pop()", "torch.zeros(1, n, 4)"),
+            ("in its size", "n = 1", "torch.zeros(1, SEEN.pop(), 4)"),
+            ("in a condition", "if SEEN.pop():\n            n = 1", "torch.zeros(1, 2, 4)"),
+            ("it seeds", "SEEN.append(torch.manual_seed(3) is None)", "torch.zeros(1, 2, 4)"),
+        )
+    },
+    "a question inside an f-string": f"from importlib.util import find_spec\n\n{HEAD}"
+    "print(f\"{find_spec('xformers') is not None}\", f\"{'yes' if xformers.__version__ else 'no'}\")\n",
+    "a look-up of the file's own": f"{HEAD}def find_spec(name):\n    return None\n\n\n"
+    "print(find_spec('xformers') is not None)\n",
+    "a version of the file's own": f"{HEAD}def version(name):\n    return f'own {{name}}'\n\n\n"
+    f"MINE = version('xformers')\n"
+    "print(MINE == 'own xformers', version('xformers') < '1')\n",
+    "an import by the file's own function": f"{HEAD}seen = []\n\n\ndef import_module(name):\n"
+    f"    seen.append(name)\n\n\n"
+    "try:\n    import_module('xformers')\n    OK = True\nexcept ImportError:\n    OK = False\nprint(seen, OK)\n",
+    "a look-up by a finder of the file's own": f"{HEAD}class Finder:\n    seen = []\n\n    def find_spec(self, name):\n"
+    "        self.seen.append(name)\n\n\nprint(Finder().find_spec('xformers') is None, Finder.seen)\n"
+    "finder = Finder()\nprint(finder.find_spec('xformers') is None, Finder.seen)\n",
+    "a look-up by another finder": f"import importlib.machinery\n\n{HEAD}"
+    "print(importlib.machinery.BuiltinImporter.find_spec('xformers') is None)\n",
+    "a look-up that is a parameter": f"{HEAD}def f(find_spec):\n    return find_spec('xformers') is None\n\n\n"
+    "print(f(lambda name: None))\n",
+    "a question of the file's own that counts": f"{HEAD}seen = []\n\n\ndef is_xformers_available():\n"
+    f"    seen.append(1)\n"
+    "    return True\n\n\ndef f():\n    if is_xformers_available():\n        import xformers\n    return seen\n\n\n"
+    "print(f())\n",
+    "a question of the file's own, counted by another": f"{HEAD}seen = []\n\n\ndef count():\n    seen.append(1)\n"
+    "    return True\n\n\ndef is_xformers_available():\n    return count()\n\n\nif is_xformers_available():\n"
+    "    import xformers\nprint(seen)\n",
+    "a word for the one that is there": f"{HEAD}impl = (xops and 'fast') or 'slow'\n"
+    f"print(globals().get('im' + 'pl'))\n",
+    "a word for the one that is there, by a choice": f"{HEAD}impl = 'fast' if xops else 'slow'\n"
+    "print(globals().get('im' + 'pl'))\n",
+    "a message that fails, and nothing catches it": f"{TRIED.format('print(1 / 0)', 'ImportError')}",
     "a function of that name that keeps what it is told": "seen = []\n\n\ndef warn(text):\n"
     "    seen.append(text)\n\n\ntry:\n"
     "    import xformers.ops as xops\n\n    warn('yes')\n    OK = True\nexcept ImportError:\n    warn('no')\n"

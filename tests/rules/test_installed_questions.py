@@ -328,7 +328,9 @@ EMITTED |= {
 }
 NEAR_MISSES = {
     "a method that is called so": Case(
-        asked("FAST = self.find_spec('xformers') is not None"), has=("self.find_spec('xformers') is not",), helper=True
+        asked("class A:", "    def fast(self):", "        return self.find_spec('xformers') is not None"),
+        has=("self.find_spec('xformers') is not",),
+        helper=True,
     ),
     "a function of the file that is called so": Case(
         asked("def find_spec(name):", "    return name", "", "", "FAST = find_spec('xformers') is not None"),

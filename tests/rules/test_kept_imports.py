@@ -54,6 +54,26 @@ EMITTED = {
         ("finding XF401",),
         "the guard around it decides which path runs",
     ),
+    "a guard that only warns": Case(
+        TRIED.format("print('no xformers')"), ("finding XF401",), "without it this says so", same=True, helper=True
+    ),
+    "a guard that passes": Case(
+        TRIED.format("pass"), ("finding XF401",), "without it this says so", same=True, helper=True
+    ),
+    "a guard that stops the program": Case(
+        TRIED.format("raise SystemExit('no xformers')"),
+        ("finding XF401",),
+        "decides which path runs",
+        same=True,
+        helper=True,
+    ),
+    "a guard that counts": Case(
+        "seen = []\n" + TRIED.format("seen.append(1)"),
+        ("finding XF401",),
+        "decides which path runs",
+        same=True,
+        helper=True,
+    ),
     "a guard whose import is used": Case(
         imported(TRIED.format("xops = None")) + "\n\nx = xops and xops.SparseCSRTensor\n",
         ("finding XF401",),

@@ -69,6 +69,7 @@ def use(unet):
         unet.enable_xformers_memory_efficient_attention()
 """
 EMITTED = {
+    "one that draws": Case(probe(TRIED), ("removed XF150",), "it drew random numbers", lacks=("try", "xops")),
     "one alone": Case(probe(TRIED), ("removed XF150",), "a probe of whether", lacks=("try", "xops")),
     "its result kept": Case(probe(f"_ = {TRIED}"), ("removed XF150",), lacks=("try",)),
     "of tensors with names": Case(

@@ -46,6 +46,14 @@ EMITTED = {
         lacks=("RELEASE",),
         helper=True,
     ),
+    "a public variable that nothing reads": Case(
+        asked(f"RELEASE = {V}"),
+        ("finding XF155", "finding XF143"),
+        "RELEASE, which held xformers' release, goes",
+        lacks=("RELEASE",),
+        helper=True,
+    ),
+    "a private one": Case(asked(f"_RELEASE = {V}"), ("finding XF143",), lacks=("RELEASE",), helper=True),
     "a branch that is never taken": Case(
         asked(f"if {V} < '0.0.20':", "    print('old')"), ("finding XF143",), lacks=("print", "if"), helper=True
     ),

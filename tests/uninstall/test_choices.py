@@ -7,7 +7,7 @@ from pathlib import PurePath
 import pytest
 
 from xf2sdpa.model import Bearing
-from xf2sdpa.uninstall.choices import kind_of, said_in
+from xf2sdpa.uninstall.choices import entry_points, kind_of, said_in
 
 OPTION = "enable_xformers_memory_efficient_attention"
 
@@ -143,3 +143,13 @@ def test_what_needs_it(kind: str, line: str) -> None:
 def test_a_variable_is_a_choice_and_the_name_of_a_report_is_none(line: str, bearing: Bearing) -> None:
     (said,) = said_in("CI", f"{line}\n")
     assert said.bearing is bearing
+
+
+def test_entry_points_are_names_of_the_projects_own() -> None:
+    text = (
+        '[project]\nname = "xformers-tools"\n[project.entry-points."pk.backends"]\nxformers = "pk.backend"\n'
+        '[project.entry-points]\n"pk.more" = { xformers = "pk.backend:attend" }\n[project.scripts]\n'
+        'xformers-bench = "pk:main"\n[tool.poetry.plugins."pk.backends"]\n'
+        'xformers = "pk.backend"\n[tool.poetry.dependencies]\nxformers = "*"\n'
+    )
+    assert entry_points(text) == {4, 6, 8, 10}

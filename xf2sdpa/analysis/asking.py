@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
-from xf2sdpa.analysis.imports import is_message
+from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.imports import only_says
 from xf2sdpa.analysis.names import called_name
 
 _QUESTION = re.compile(r"is_xformers\w*|has_xformers|xformers_available")
@@ -66,6 +68,17 @@ def gives_something(function: ast.FunctionDef, others: Mapping[str, ast.Function
     return (found is True or found is _THERE) and missed is None
 
 
+def asks_alone(function: ast.FunctionDef, others: Mapping[str, ast.FunctionDef]) -> bool:
+    """Whether a function says yes where xformers is there and no where it is not, whatever else there is."""
+    try:
+        found = _World(others, there=True).called(function, [])
+        missed = _World(others, there=False).called(function, [])
+    except (_Unknown, _Missing):
+        return False
+    plain = all(called_name(getattr(d, "func", d)) in ("cache", "lru_cache") for d in function.decorator_list)
+    return plain and bool(found) and not missed
+
+
 def looks_up_its_argument(function: ast.AST) -> bool:
     """Whether something asks, in whatever way, for a package whose name it does not write out."""
     calls = (node for node in ast.walk(function) if isinstance(node, ast.Call) and node.args)
@@ -89,6 +102,8 @@ _CAUGHT = frozenset(
     }
 )
 """Handlers that a missing package leads to, whichever look-up it is."""
+_PRESENT = sys.stdlib_module_names | {"torch", "packaging", "importlib_metadata", "pkg_resources"}
+"""Packages that are there in any case."""
 _DEEPEST = 3
 
 
@@ -151,10 +166,19 @@ class _World:
             elif isinstance(statement, ast.Assign | ast.AnnAssign):
                 self._assign(statement, variables)
             elif isinstance(statement, ast.Expr):
-                if not (isinstance(statement.value, ast.Constant) or is_message(statement)):
+                if not (isinstance(statement.value, ast.Constant) or only_says(statement)):
                     self._value(statement.value, variables)
-            elif not isinstance(statement, ast.Pass | ast.Import | ast.ImportFrom):
+            elif isinstance(statement, ast.Import | ast.ImportFrom):
+                self._import(statement)
+            elif not isinstance(statement, ast.Pass):
                 raise _Unknown
+
+    def _import(self, statement: ast.Import | ast.ImportFrom) -> None:
+        named = [statement.module or ""] if isinstance(statement, ast.ImportFrom) else [a.name for a in statement.names]
+        if any(is_ours(name) for name in named) and not self._there:
+            raise _Missing
+        if not {name.partition(".")[0] for name in named if not is_ours(name)} <= _PRESENT:
+            raise _Unknown
 
     def _try(self, guard: ast.Try, variables: dict[str, object]) -> None:
         if guard.finalbody:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from xf2sdpa.analysis.api import is_ours
 
@@ -34,6 +34,25 @@ def asks_for_package(test: ast.expr, flags: Mapping[str, Sequence[ast.expr | Non
         is_flag = "xformers" in name and "use" not in name and bool(values) and depth < _DEEPEST
         return True if is_flag and all(_is_flags_value(value, flags, depth) for value in values) else None
     return True if _finds_spec(test) else None
+
+
+def depends_on_more(around: Iterable[ast.AST], asks: Callable[[ast.expr], bool | None]) -> bool:
+    """Whether a statement runs by what a person, a setting or a device says, and not only by whether xformers is there.
+
+    Args:
+        around: all that it stands in, as far as the scope of what it sets.
+        asks: what a condition says where xformers is there; None if it may ask for more.
+    """
+    for node in around:
+        if isinstance(node, ast.If | ast.While) and asks(node.test) is None:
+            return True
+        if isinstance(node, ast.For | ast.AsyncFor | ast.match_case | ast.FunctionDef | ast.AsyncFunctionDef):
+            return True
+        if isinstance(node, ast.Try | ast.With):  # `if OFF: raise ImportError` above the import
+            parts = (part for statement in node.body for part in ast.walk(statement))
+            if any(isinstance(part, ast.Raise | ast.Assert) for part in parts):
+                return True
+    return False
 
 
 def _is_flags_value(value: ast.expr | None, flags: Mapping[str, Sequence[ast.expr | None]], depth: int) -> bool:

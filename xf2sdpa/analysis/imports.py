@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Collection
 from typing import TypeGuard
 
 from xf2sdpa.analysis.api import is_ours
+from xf2sdpa.analysis.effects import may_fail
 from xf2sdpa.analysis.flow import loads_of, reached_loads
-from xf2sdpa.analysis.names import Names, called_name
+from xf2sdpa.analysis.names import Names, called_name, dotted_name
 from xf2sdpa.analysis.scopes import Scope
 
 ImportNode = ast.Import | ast.ImportFrom
@@ -19,6 +22,8 @@ _ASKING = frozenset({"warnings", "packaging", "importlib", "importlib_metadata",
 _SAYING = frozenset(
     {"print", "warn", "warning", "info", "debug", "error", "exception", "warning_once", "print_exc", "print_exception"}
 )
+_SAYERS = re.compile(r"log|warn|console|accelerator|rank_?zero|tqdm|traceback", re.IGNORECASE)
+"""What an object is called that tells people what its methods are told; any other may keep it, or count."""
 _WORDING = frozenset(
     {"format", "join", "str", "repr", "len", "type", "upper", "lower", "strip", "getattr", "hasattr", "colored", "get",
      "getenv", "getLogger", "get_logger", "format_exc", "exc_info", "version", "basename", "dirname", "abspath",
@@ -114,12 +119,26 @@ def is_message(statement: ast.stmt) -> bool:
     return called_name(statement.value.func) in _SAYING
 
 
-def only_says(statement: ast.stmt) -> bool:
-    """Whether a statement prints, warns or logs, and nothing that its words are made of does something besides."""
+def only_says(statement: ast.stmt, modules: Collection[str] = ()) -> bool:
+    """Whether a statement prints, warns or logs, and nothing that its words are made of does more, or fails.
+
+    `events.info("fast")` may keep what it is told: only of a logger, by its name, is it known that it does not, and of
+    a function of a module, one of these names.
+    """
     if not is_message(statement):
         return False
     call = statement.value  # type: ignore[attr-defined]
-    return all(map(makes_words, (call.func, *call.args, *(keyword.value for keyword in call.keywords))))
+    if isinstance(call.func, ast.Attribute) and not (
+        _is_sayer(call.func.value) or dotted_name(call.func.value) in modules
+    ):
+        return False
+    words = (call.func, *call.args, *(keyword.value for keyword in call.keywords))
+    return all(map(makes_words, words)) and not any(map(may_fail, words))
+
+
+def _is_sayer(node: ast.expr) -> bool:
+    name = called_name(node.func if isinstance(node, ast.Call) else node)
+    return _SAYERS.search(name) is not None
 
 
 def makes_words(expression: ast.expr) -> bool:

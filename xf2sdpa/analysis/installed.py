@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 
 from xf2sdpa.analysis.api import ATTENTION, is_ours
 from xf2sdpa.analysis.flow import block_of
-from xf2sdpa.analysis.imports import brings_ours, is_lookup
+from xf2sdpa.analysis.imports import brings_ours
+from xf2sdpa.analysis.lookups import looks_up
 from xf2sdpa.analysis.names import MODULES, Names, called_name, first_name
 
 LAST_RELEASE = "0.0.35"
@@ -155,7 +156,7 @@ class Installed:
 
     def _of_Call(self, node: ast.Call, local: Mapping[str, object]) -> object:  # noqa: N802
         name = called_name(node.func)
-        if is_lookup(node):
+        if looks_up(self.names, node):
             if name not in ("version", "find_spec"):
                 raise Unanswered
             self.asked = True
@@ -212,7 +213,8 @@ class Installed:
             scopes = (self.names.module, self.names.scopes[id(self.names.function(node))])
             bindings = [binding for s in scopes for binding in s.bindings.get(name.value, ())]
             deleted = self.names.deletions.get(name.value, ())
-            known = any(is_ours(binding.dotted) for binding in bindings) and not deleted
+            switched = self._is_switched(ast.Name(name.value, ast.Load()))
+            known = any(is_ours(binding.dotted) for binding in bindings) and not deleted and not switched
         else:
             known = self._is_loaded_here(place, name, node)
         if not known:

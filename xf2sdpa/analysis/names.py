@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
 from xf2sdpa.analysis.api import api_name, is_ours
-from xf2sdpa.analysis.availability import asks_for_package
+from xf2sdpa.analysis.availability import asks_for_package, depends_on_more
 from xf2sdpa.analysis.parsed import CHILD_FIELDS, Parsed, parsed
-from xf2sdpa.analysis.scopes import Binding, Scope
+from xf2sdpa.analysis.scopes import Binding, Scope, rebind_by_stars
 
 MODULES = frozenset({"xformers.ops", "xformers.ops.fmha", "mslk.attention.fmha"})
 """Modules that hold the whole API."""
@@ -32,6 +32,7 @@ class Names:
     Attributes:
         meanings: what names of other files refer to, by their path as written here: `.shared.xops` → `xformers.ops`.
         handed_on: names that other files of the project take from this one.
+        starred: what star imports bring, by the module as written, where that is a file of the project.
         own_modules: modules of the project, by the absolute paths by which this file imports them.
         module: the module's own scope.
         scopes: scope of every node that opens one, by `id(node)`.
@@ -48,10 +49,13 @@ class Names:
         own_modules: Collection[str] = (),
         subclasses: Collection[str] = (),
         handed_on: Collection[str] = (),
+        *,
+        starred: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.tree = tree
         self.meanings = meanings or {}
         self.own_modules, self.subclasses, self.handed_on = own_modules, subclasses, handed_on
+        self.starred = starred or {}
         self.module = Scope(tree, None, "")
         self.scopes: dict[int, Scope] = {id(tree): self.module}
         self.scope_at: dict[int, Scope] = {}
@@ -63,8 +67,9 @@ class Names:
         self.shared: set[tuple[int, str]] = set()
         """Variables, by `id(scope)` and name, that inner functions declare `global` or `nonlocal`."""
         _Builder(self).build(tree)
+        rebind_by_stars(self.module, self.imports, self.starred)
 
-    @cached_property
+    @functools.cached_property
     def parsed(self) -> Parsed:
         """The module's tree, with its nodes."""
         return parsed(self.tree)
@@ -79,7 +84,7 @@ class Names:
         """The parent of every node, by `id(node)`."""
         return self.parsed.parents
 
-    @cached_property
+    @functools.cached_property
     def ours(self) -> frozenset[str]:
         """The names that an import of xformers binds in some scope."""
         bound = (item for scope in self.scopes.values() for item in scope.bindings.items())
@@ -133,14 +138,15 @@ class Names:
         """What a condition says where xformers is there, if it asks for nothing else; None if it may."""
         return asks_for_package(test, self._flags)
 
-    @cached_property
+    @functools.cached_property
     def _flags(self) -> dict[str, list[ast.expr | None]]:
-        """The values that each variable of the module is set to, where no function sets it."""
-        return {
-            name: [binding.value for binding in found]
-            for name, found in self.module.bindings.items()
-            if (id(self.module), name) not in self.shared
-        }
+        """The values that each flag of the module is set to, where nothing but whether xformers is there decides it."""
+        named = {name: found for name, found in self.module.bindings.items() if "xformers" in name.lower()}
+        flags: dict[str, list[ast.expr | None]] = {n: [b.value for b in found] for n, found in named.items()}
+        for asks in [functools.partial(asks_for_package, flags=flags)] * 2:  # a flag may hang on another one
+            for name in [n for n in flags if any(depends_on_more(self.ancestors(b.node), asks) for b in named[n])]:
+                del flags[name]
+        return flags
 
     def _is_other_arm(self, binding: Binding, owner: Scope, name: str) -> bool:
         """Whether a binding stands in the arm without xformers of an `if` that imports the name in the other."""

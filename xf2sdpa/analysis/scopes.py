@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -51,3 +52,22 @@ class Scope:
                 return scope
             scope = scope.parent
         return None
+
+
+def rebind_by_stars(
+    module: Scope, imports: Iterable[ast.Import | ast.ImportFrom], starred: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Bind once more what a module has bound above a star import that brings something else of that name.
+
+    Args:
+        module: the module's scope.
+        imports: its import statements.
+        starred: what is known of star imports, by the module as written: names and what they refer to.
+    """
+    for statement in imports:
+        if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
+            brought = starred.get("." * statement.level + (statement.module or ""), {})
+            for name in brought.keys() & module.bindings.keys():
+                above = [b for b in module.bindings[name] if getattr(b.node, "lineno", 0) < statement.lineno]
+                if any((binding.dotted or "") != brought[name] or not brought[name] for binding in above):
+                    module.bind(name, Binding(statement, dotted=brought[name] or None))

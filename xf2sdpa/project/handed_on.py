@@ -47,6 +47,8 @@ def bindings_of_ours(text: str) -> dict[str, str]:
 
 _READ = re.compile(r"""(?:\.\s*|["'])(\w+)""")
 """A word behind a dot, or at the beginning of a string."""
+ANY = "*"
+"""Stands for each private name of a file that another one looks up by names that it computes."""
 _ATTRIBUTE = re.compile(r"\.(\w+)")
 
 
@@ -174,9 +176,10 @@ def _attributes(text: str, module: str) -> set[str]:
     name = re.escape(module)
     if "attr(" in text:
         found |= set(re.findall(rf"""\b(?:get|has|set|del)attr\(\s*{name}\s*,\s*["'](\w+)["']""", text))
+        found |= {ANY for _ in re.finditer(rf"""\b(?:get|has)attr\(\s*{name}\s*,\s*(?!["']\w+["'])""", text)}
     listed = "dir(" in text or "vars(" in text
     if "__dict__" in found or (listed and re.search(rf"\b(?:dir|vars)\(\s*{name}\s*\)", text)):
-        found |= set(re.findall(r"""["'](\w+)["']""", text))
+        found |= {ANY, *re.findall(r"""["'](\w+)["']""", text)}
     return found
 
 

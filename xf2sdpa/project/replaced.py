@@ -20,6 +20,9 @@ PATCHING = frozenset({"patch", "object", "setattr", "delattr", "multiple"})
 """Functions that put something in the place of an attribute."""
 _THEN = re.compile(r"""\s*(?:["',:)]|$|=(?!=))""", re.MULTILINE)
 """What stands behind a variable that is replaced, where a dot or a quote stands before it."""
+_STORED = re.compile(r"\s*=(?!=)")
+_CHANGING = re.compile(r"\b(?:update|dict|multiple)\((?:.*,)?\s*$")
+"""What changes dictionaries by keywords."""
 _LISTED = re.compile(r"\b(?:del|multiple)\b")
 """Behind these in a line, any word may be one."""
 _CALLED = re.compile(rf"\b(?:{'|'.join(sorted(PATCHING))})\s*\(")
@@ -50,6 +53,20 @@ class Replaced:
                 for target, name in self._in(file):
                     if target != file and name in wanted.get(target, ()):
                         found[target].add(name)
+        return {file: frozenset(names) for file, names in found.items()}
+
+    def lowered(self, flags: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
+        """Those of some flags, by file, that another file may set, whatever it reaches their module by.
+
+        `sys.modules["net"].FAST = False`, `setattr(module, name, 0)` for names in a list, `vars(net).update(FAST=0)`:
+        a store behind any dot but that of `self`, a string that is the name, a keyword of what changes dictionaries.
+        """
+        found: dict[str, set[str]] = {file: set() for file in flags}
+        words = sorted({word for names in flags.values() for word in names})
+        for file, text in self._texts.items() if words else ():
+            here = {word for word in words if word in text and _may_lower(text, word)}
+            for other in flags if here else ():
+                found[other] |= here.intersection(flags[other]) if other != file else set()
         return {file: frozenset(names) for file, names in found.items()}
 
     def _wanted_by(self, file: str, asked: Mapping[str, frozenset[str]], words: frozenset[str]) -> frozenset[str]:
@@ -92,6 +109,21 @@ class Replaced:
         module = self._graph.module(file, 0, path) if path.replace(".", "").isidentifier() else None
         if module is not None:
             yield module, name
+
+
+def _may_lower(text: str, word: str) -> bool:
+    """Whether a text may set a variable of another module that is called so."""
+    for end in ends_of(word, text):
+        start = end - len(word)
+        before = text[text.rfind("\n", 0, start) + 1 : start]
+        if before.endswith(('"', "'")) and text[end : end + 1] == before[-1]:
+            return True
+        stored = _STORED.match(text, end) is not None or _LISTED.search(before) is not None
+        if before.endswith(".") and stored and not before.endswith(("self.", "cls.")):
+            return True
+        if stored and _CHANGING.search(before) is not None:
+            return True
+    return False
 
 
 def _may_replace(text: str, word: str) -> bool:

@@ -80,7 +80,8 @@ def _look(
 def _opened(text: str, path: str, options: Options, *, probes_stay: bool) -> FileDraft:
     tree = _parse(text)
     handed_on = options.handed_on | options.replaced
-    attributes = ClassAttributes(Names(tree, options.meanings, options.own_modules, options.subclasses, handed_on))
+    told = options.meanings, options.own_modules, options.subclasses, handed_on
+    attributes = ClassAttributes(Names(tree, *told, starred=options.starred))
     return FileDraft(
         path,
         text,

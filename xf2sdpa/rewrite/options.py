@@ -23,8 +23,8 @@ class Options:
     replaced: frozenset[str] = frozenset()
     """Variables of this file, imports and flags, that other files put something else in the place of."""
     elsewhere: frozenset[str] = frozenset()
-    """Names that this file binds to parts of xformers, and attributes that it gives as `op=`: those that others have
-    behind a dot, or as strings."""
+    """Names that this file binds to parts of xformers, its private flags, and attributes that it gives as `op=`: those
+    that others have behind a dot, or as strings."""
     asking: Mapping[str, bool] = field(default_factory=dict)
     """Functions of other files that are given a package's name; True for those that only say whether it is there."""
     reached: bool = False
@@ -35,6 +35,9 @@ class Options:
     """Whether the file is loaded by itself, without others of its project."""
     own_modules: frozenset[str] = frozenset()
     """Dotted paths, as this file writes them in its imports, that lead to files of its own project."""
+    starred: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What its star imports bring, by the module as written: names, with the path of what is imported; only of files of
+    its own project."""
     own_library: bool = False
     """Whether the library with the switches to xformers (diffusers) is part of the project: a fork holds it."""
     own_switches: bool = False

@@ -61,7 +61,8 @@ class FileDraft:
         compat_names: what it needs from there, by the name it is bound to.
         handed_on: names that other files of the project import from this one.
         replaced: variables of the file, imports and flags, that other files put something else in the place of.
-        elsewhere: names of ours, and attributes given as `op=`, that other files have behind a dot or as strings.
+        elsewhere: names of ours, private flags, and attributes given as `op=`, that other files have behind a dot or as
+            strings.
         asking: functions of other files that are given a package's name, by dotted path; True for those that only say
             whether it is there.
         migrated: whether some call of this file is rewritten or removed.
@@ -203,6 +204,10 @@ class FileDraft:
             return Note(NOT_SELECTED, f"left alone: {code} is not selected")
         if self.comments.forbid(edit.node, code):
             return Note(IGNORED, "left alone, as the comment asks")
+        if isinstance(edit.node, ast.expr) and any(
+            isinstance(p, ast.JoinedStr) for p in self.names.ancestors(edit.node)
+        ):
+            return Note(IGNORED, "left alone, as it stands inside an f-string")  # where in its text, no tree says
         if self._left and self._touches_what_is_left(edit):
             return Note(IGNORED, "left alone, as it belongs to a call that is left")
         return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 
-from xf2sdpa.analysis.imports import ImportNode, guards_around, only_says
+from xf2sdpa.analysis.imports import ImportNode, guards_around
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.edits.kinds import TakeHandler, Unguard
 from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.messages import only_tells
 
 
 def take_out(file: FileDraft, statement: ImportNode, code: str) -> bool:
@@ -91,7 +92,7 @@ def take_handler(file: FileDraft, guard: ast.Try, code: str) -> bool:
         return False
     kept = []
     for statement in guard.handlers[0].body:
-        if isinstance(statement, ast.Pass) or only_says(statement):
+        if isinstance(statement, ast.Pass) or only_tells(file, statement):
             file.drop(statement, code)
         else:
             kept.append(statement)

@@ -7,6 +7,7 @@ import functools
 import re
 from collections.abc import Iterable, Iterator
 
+from xf2sdpa.analysis import lookups
 from xf2sdpa.analysis.api import api_name
 from xf2sdpa.analysis.flow import block_of, loads_of
 from xf2sdpa.analysis.foreign import LEAVING, is_own, switches
@@ -109,17 +110,23 @@ def _calls_of_function(file: FileDraft, statement: ast.stmt) -> Iterator[ast.Cal
     yield from (call for call in file.names.calls if isinstance(call.func, ast.Name) and call.func.id == name)
 
 
+@functools.lru_cache(maxsize=2)
+def hides_package(file: FileDraft) -> tuple[ast.expr | ast.stmt, ...]:
+    """Where the file makes imports of xformers fail: whoever asks for it there asks for that, too."""
+    return tuple(lookups.hides_package(file.names))
+
+
 # -- guards ------------------------------------------------------------------------------------------
 
 
 def is_others_matter(file: FileDraft, guard: GuardNode) -> bool:
     """Whether a guard around an import of ours is about something else than the project's own attention.
 
-    It holds a switch of another library, or sets a flag that decides about one. Or it only asks whether xformers is
-    there (nothing reads what it imports, it sets no flag), and acts on others where it is not, or speaks for a part of
-    xformers that stays in use here.
+    The file hides xformers at times. It holds a switch of another library, or sets a flag that decides about one. Or it
+    only asks whether xformers is there (nothing reads what it imports, it sets no flag), and acts on others where it is
+    not, or speaks for a part of xformers that stays in use here.
     """
-    if holds_switch(file, [guard]) or any(_acts_on_others(file, s) for s in _body(guard)):
+    if hides_package(file) or holds_switch(file, [guard]) or any(_acts_on_others(file, s) for s in _body(guard)):
         return True
     flags = list(_flags(guard))
     if any(decides_for_others(file, load) for name in flags for load in _loads(file, guard, name)):

@@ -18,28 +18,26 @@ from xf2sdpa.analysis.imports import (
     ImportNode,
     bound_name,
     brings_ours,
-    is_lookup,
     is_message,
     loads_from,
     makes_words,
-    only_says,
     scope_of,
     whole_name,
 )
+from xf2sdpa.analysis.lookups import looks_up
 from xf2sdpa.analysis.masks import is_boolean, negation
 from xf2sdpa.analysis.names import called_name, first_name
 from xf2sdpa.analysis.spans import source_of
+from xf2sdpa.edits.kinds import ReplaceExpression
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import has_helper
+from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.quoted import is_quoted
 from xf2sdpa.rulekit.readers import is_named
 from xf2sdpa.rulekit.spelling import import_line
-from xf2sdpa.rulekit.unused import only_tells
-from xf2sdpa.rulekit.where_flags_come_from import only_asks
+from xf2sdpa.rulekit.where_flags_come_from import AVAILABLE, does_more, only_asks
 
 _NOT_FOUND = frozenset({"PackageNotFoundError", "DistributionNotFound"})
-_AVAILABLE = re.compile(r"xformers\w*(avail|found|there|works|import)|(has|have|is|got)_?(xformers|xops)")
-"""What is called like this says whether xformers is there."""
 _WANTED = re.compile(r"xformers\w*enabled|use_?(xformers|xops)")
 """What is called like this may say as well whether a person wants it."""
 
@@ -86,7 +84,7 @@ def _is_idle_lookup(file: FileDraft, statement: ast.stmt) -> bool:
     value = statement.value if isinstance(statement, ast.Assign | ast.Expr) else None
     if isinstance(statement, ast.Expr) and isinstance(value, ast.Name):
         return is_ours(file.names.resolve(value))  # a NameError would say that it is not there
-    if not (isinstance(value, ast.Call) and is_lookup(value)):
+    if not (isinstance(value, ast.Call) and looks_up(file.names, value)):
         return False
     targets = statement.targets if isinstance(statement, ast.Assign) else []
     return all(isinstance(t, ast.Name) and not file.is_read(t.id, statement) for t in targets)
@@ -166,18 +164,18 @@ def _read_condition(file: FileDraft, node: ast.If) -> bool:
     What a person chose (`args.xformers`, an environment variable) keeps its say; False where that is not certain.
     """
     test = node.test
-    if isinstance(test, ast.Compare) and isinstance(test.left, ast.Call) and is_lookup(test.left):
+    if isinstance(test, ast.Compare) and isinstance(test.left, ast.Call) and looks_up(file.names, test.left):
         if isinstance(test.ops[0], ast.IsNot):
             return True
         raise NotAGuard
-    if isinstance(test, ast.Call) and is_lookup(test):
+    if isinstance(test, ast.Call) and looks_up(file.names, test):
         return True
     word = called_name(test.func if isinstance(test, ast.Call) else test).lower()
-    if isinstance(test, ast.Name) and _is_chosen(file, test):
+    if (isinstance(test, ast.Name) and _is_chosen(file, test)) or does_more(file, test):
         raise NotAGuard
-    if not (_AVAILABLE.search(word) or _WANTED.search(word)):
+    if not (AVAILABLE.search(word) or _WANTED.search(word)):
         raise NotAGuard
-    return _AVAILABLE.search(word) is not None and only_asks(file, test)
+    return AVAILABLE.search(word) is not None and only_asks(file, test)
 
 
 def _is_chosen(file: FileDraft, name: ast.Name) -> bool:
@@ -221,6 +219,11 @@ def _deletes_imports(guard: Guard, statement: ast.Delete) -> bool:
 
 def _read_setting(file: FileDraft, statement: ast.Assign, guard: Guard) -> None:
     """An assignment that cannot fail goes on as it is, with a question in it answered."""
+    told = next((e for e in file.edits if isinstance(e, ReplaceExpression) and e.node is statement.value), None)
+    if told is not None and id(statement.value) not in file.answers:
+        guard.settings.append(" = ".join([*(source_of(target, file.lines) for target in statement.targets), told.text]))
+        guard.works.append(guard.settings[-1])
+        return
     if _is_idle_lookup(file, statement):
         return
     targets = all(isinstance(target, ast.Name) for target in statement.targets)
@@ -310,13 +313,13 @@ def _read_choice(file: FileDraft, statement: ast.If, guard: Guard, catching: ast
 
 def _read_switch(file: FileDraft, statement: ast.If, guard: Guard, catching: ast.Try) -> None:
     """`if ENABLED: import … else: raise ImportError`, or the other way round."""
-    if (off := _gives_up(statement.orelse, catching)) is not None:
+    if (off := _gives_up(file, statement.orelse, catching)) is not None:
         guard.kept.append(statement.test)
         guard.tests.append(statement.test)
         guard.condition, body = source_of(statement.test, file.lines), statement.body
         if not is_boolean(statement.test) and not isinstance(statement.test, ast.Name):
             guard.condition = f"bool({guard.condition})"
-    elif (off := _gives_up(statement.body, catching)) is not None:
+    elif (off := _gives_up(file, statement.body, catching)) is not None:
         guard.kept.append(statement.test)
         guard.tests.append(statement.test)
         guard.condition, body = negation(statement.test, file.lines), statement.orelse
@@ -326,10 +329,10 @@ def _read_switch(file: FileDraft, statement: ast.If, guard: Guard, catching: ast
     _read_body(file, body, guard, catching)
 
 
-def _gives_up(statements: list[ast.stmt], guard: ast.Try) -> ast.ExceptHandler | None:
+def _gives_up(file: FileDraft, statements: list[ast.stmt], guard: ast.Try) -> ast.ExceptHandler | None:
     """The handler that statements lead to which end with an error; without one it would stop the program."""
     last = statements[-1] if statements else None
-    if not isinstance(last, ast.Raise) or last.exc is None or not all(map(only_says, statements[:-1])):
+    if not isinstance(last, ast.Raise) or last.exc is None or not all(only_tells(file, s) for s in statements[:-1]):
         return None
     raised = called_name(last.exc.func if isinstance(last.exc, ast.Call) else last.exc)
     for handler in guard.handlers:
@@ -373,7 +376,7 @@ def _read_failure(file: FileDraft, statements: list[ast.stmt], guard: Guard) -> 
                 guard.flags[flag] = None
         elif (name := _constant(statement, None)) is not None:
             guard.nones.append(name)
-        elif only_says(statement) or (guard.off is None and is_message(statement)):
+        elif only_tells(file, statement) or (guard.off is None and is_message(statement)):
             continue
         elif isinstance(statement, ast.Assign):
             if guard.off is not None and is_idle(statement.value) and not _is_read_later(file, statement):

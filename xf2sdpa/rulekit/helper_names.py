@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 
 from xf2sdpa.analysis.api import is_mask_class, is_ours
+from xf2sdpa.analysis.availability import depends_on_more
 from xf2sdpa.analysis.names import first_name
 from xf2sdpa.edits.kinds import ArgumentEdit, CallEdit
 from xf2sdpa.helper.text import MODULE_NAME, PACKAGE_NAME, exported
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.replaced import is_replaced
 from xf2sdpa.rulekit.spelling import SDPA
+from xf2sdpa.rulekit.where_flags_come_from import may_be_chosen
 
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _GUARDED = (f"{MODULE_NAME}.{SDPA}", f"{PACKAGE_NAME}.{SDPA}")
 SWITCH = re.compile(r"enable_xformers_memory_efficient_attention\(|set_use_memory_efficient_attention_xformers\(")
 
@@ -22,12 +26,13 @@ def is_switched(file: FileDraft, load: ast.Name) -> bool:
 
     Then being None still means something.
     """
-    if is_replaced(file, load):
+    scope = file.names.scope_at.get(id(load))  # none of a name that stands in a string
+    if scope is not None and is_replaced(file, load):
         return True
-    owner = file.names.scope_at[id(load)].owner(load.id)
-    nodes = [binding.node for binding in owner.bindings[load.id]] if owner else []
-    guards = {id(p): p for node in nodes for p in file.names.ancestors(node) if isinstance(p, ast.Try)}
-    return any(isinstance(part, ast.Raise) for guard in guards.values() for s in guard.body for part in ast.walk(s))
+    owner = (scope or file.names.module).owner(load.id)
+    nodes = [binding.node for binding in owner.bindings[load.id] if is_ours(binding.dotted)] if owner else []
+    around = [itertools.takewhile(lambda p: not isinstance(p, _SCOPES), file.names.ancestors(node)) for node in nodes]
+    return any(depends_on_more(p, lambda test: None if may_be_chosen(file, test) else True) for p in around)
 
 
 def has_helper(file: FileDraft, api: str | None) -> bool:
@@ -53,12 +58,19 @@ def helper_name(file: FileDraft, chain: ast.expr, api: str) -> str:
     local = api
     scope = file.names.scope_at.get(id(first_name(chain)), file.names.module)
     taken = scope.owner(local)
+    if taken is None and _is_starred(file, local):
+        local = f"compat_{local}"
     if taken is not None:
         ours = all(is_ours(binding.dotted) or binding.is_fallback for binding in taken.bindings[local])
         while not ours and scope.owner(local) is not None:
             local = f"compat_{local}"
     file.compat_names[local] = api
     return local
+
+
+def _is_starred(file: FileDraft, name: str) -> bool:
+    """Whether a star import brings something of the project's own of a name."""
+    return any(name in brought and not is_ours(brought[name]) for brought in file.names.starred.values())
 
 
 def guarded_name(file: FileDraft, call: ast.Call) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.edits.kinds import CallEdit, ReplaceExpression, ReplaceStatement
+from xf2sdpa.project.handed_on import ANY
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.quoted import is_quoted, quoted_types
 
@@ -31,6 +32,50 @@ def is_attribute(file: FileDraft, name: str) -> bool:
 def is_named(file: FileDraft, name: str) -> bool:
     """Whether a string that stays is a name where it stands: `__all__`, `"xops" in globals()`, `getattr(m, "xops")`."""
     return any(not file.is_gone(constant) for constant in _naming(file).get(name, ()))
+
+
+def is_looked_up(file: FileDraft, name: str) -> bool:
+    """Whether a variable of the module may be read by its name, in any file, by one that is computed as well."""
+    handed = name in file.handed_on or ANY in file.handed_on or name in file.elsewhere
+    return handed or is_named(file, name) or _computes_names(file)
+
+
+@functools.lru_cache(maxsize=2)
+def _computes_names(file: FileDraft) -> bool:
+    """Whether the file reads variables of its module by names that it computes: `globals()[f"_HAVE_{kind}"]`."""
+    names = file.names
+    for word in ("globals", "locals", "vars", "dir", "eval", "exec"):
+        for call in (names.parents[id(load)] for load in names.loads.get(word, ())):
+            first = call.args[0] if isinstance(call, ast.Call) and call.args else None
+            inner = word == "locals" and names.function(call) is not file.tree
+            other = word in ("vars", "dir") and first is not None and not _is_own_module(first)
+            plain = word in ("eval", "exec") and isinstance(first, ast.Constant)
+            if not (inner or other or plain or _is_given_a_name(file, call)):
+                return True
+    return any(_is_own_module(node) and not _is_given_a_name(file, node) for node in names.parsed.of(ast.Subscript))
+
+
+def _is_own_module(node: ast.AST) -> bool:
+    """`sys.modules[__name__]`, or its dictionary."""
+    node = node.value if isinstance(node, ast.Attribute) and node.attr == "__dict__" else node
+    return isinstance(node, ast.Subscript) and getattr(node.slice, "id", "") == "__name__"
+
+
+def _is_given_a_name(file: FileDraft, node: ast.AST) -> bool:
+    """Whether variables are looked up by a plain string, as attributes, or not at all: `globals()["X"]`."""
+    parent = file.names.parents[id(node)]
+    if isinstance(parent, ast.Attribute):
+        if parent.attr == "__dict__":
+            return _is_given_a_name(file, parent)
+        called = file.names.parents[id(parent)]
+        taken = called.args[:1] if isinstance(called, ast.Call) and called.func is parent else []
+        return _is_own_module(node) or (bool(taken) and isinstance(taken[0], ast.Constant)) or parent.attr == "update"
+    if isinstance(parent, ast.Call) and called_name(parent.func) in _TAKING_NAMES and len(parent.args) > 1:
+        return isinstance(parent.args[1], ast.Constant)
+    if isinstance(parent, ast.Call) and called_name(parent.func) == "vars":
+        return _is_given_a_name(file, parent)
+    inside = isinstance(parent, ast.Compare) and isinstance(parent.left, ast.Constant)
+    return inside or (isinstance(parent, ast.Subscript) and isinstance(parent.slice, ast.Constant))
 
 
 @functools.lru_cache(maxsize=2)
@@ -57,13 +102,15 @@ def _looks_names_up(file: FileDraft) -> bool:
 
 def _names_something(file: FileDraft, node: ast.Constant) -> bool:
     for parent in file.names.ancestors(node):  # pragma: no branch - a string stands in a statement
-        if isinstance(parent, ast.Call):
-            of = parent.func.value if isinstance(parent.func, ast.Attribute) else None
-            looked_up = of is not None and _holds_variables(of) and node in parent.args[:1]
-            listed = getattr(of, "id", "") == "__all__" or called_name(parent.func) == "attrgetter"
-            return looked_up or listed or getattr(parent.func, "id", "") in _TAKING_NAMES
-        if isinstance(parent, ast.Subscript) and _holds_variables(parent.value):
+        if isinstance(parent, ast.Subscript) and _is_of_variables(parent.value):
             return True
+        if isinstance(parent, ast.Call):
+            if isinstance(parent.func, ast.Attribute) and _is_of_variables(parent.func.value):
+                names = ast.walk(parent.args[0]) if parent.args else ()
+                return parent.func.attr != "update" and any(part is node for part in names)
+            listed = isinstance(parent.func, ast.Attribute) and getattr(parent.func.value, "id", "") == "__all__"
+            by_name = called_name(parent.func) == "attrgetter"
+            return listed or by_name or getattr(parent.func, "id", "") in _TAKING_NAMES
         if isinstance(parent, ast.Compare):
             return any(isinstance(side, ast.Call) for side in parent.comparators)
         if isinstance(parent, ast.Assign | ast.AugAssign):
@@ -76,10 +123,10 @@ def _names_something(file: FileDraft, node: ast.Constant) -> bool:
     return False
 
 
-def _holds_variables(node: ast.expr) -> bool:
-    """Whether an expression is a dictionary of variables: `globals()`, `vars(module)`, `module.__dict__`."""
-    called = isinstance(node, ast.Call) and called_name(node.func) in ("globals", "locals", "vars")
-    return called or (isinstance(node, ast.Attribute) and node.attr == "__dict__")
+def _is_of_variables(node: ast.expr) -> bool:
+    """`globals()`, `vars(module)`, `module.__dict__`: what holds variables by their names."""
+    by_call = isinstance(node, ast.Call) and called_name(node.func) in ("globals", "locals", "vars")
+    return by_call or (isinstance(node, ast.Attribute) and node.attr == "__dict__")
 
 
 def is_compared(file: FileDraft, node: ast.expr) -> bool:

@@ -18,6 +18,14 @@ from xf2sdpa.rulekit.draft import FileDraft
 
 SDPA = "scaled_dot_product_attention"
 _HOME = f"torch.nn.functional.{SDPA}"
+_TORCH = frozenset({"torch", "nn"})
+_UNMISTAKABLE = frozenset(
+    {"softmax", "log_softmax", "linear", "relu", "gelu", "silu", "elu", "interpolate", "layer_norm", "group_norm",
+     "cross_entropy", "mse_loss", "l1_loss", "smooth_l1_loss", "conv1d", "conv2d", "conv3d", "grid_sample", "embedding",
+     "multi_head_attention_forward", "avg_pool2d", "max_pool2d", "one_hot", "unfold", "binary_cross_entropy", SDPA,
+     "binary_cross_entropy_with_logits", "leaky_relu", "cosine_similarity", "logsigmoid", "kl_div", "softplus"}
+)  # fmt: skip
+"""Functions that no other module which is called F has."""
 _HOMES: WeakKeyDictionary[Scope, list[tuple[str, str]]] = WeakKeyDictionary()
 """What `_homes` found: a module may bind thousands of names, and hold as many calls."""
 
@@ -50,9 +58,31 @@ def _spellings(file: FileDraft, scope: Scope, node: ast.Call) -> Iterator[str]:
     current: Scope | None = scope
     while current is not None:
         for name, dotted in _homes(file.names, current):
+            if current is file.names.module and _may_be_starred(file.names, name):
+                continue
             if scope.owner(name) is current and _is_bound_by(file.names, name, scope, node):
                 yield name + _HOME[len(dotted) :]
         current = current.parent
+
+
+def _may_be_starred(names: Names, name: str) -> bool:
+    """Whether a library's star import may bring something else in the place of a name that the file has bound before.
+
+    Not where the file reads of it what only `torch.nn.functional` has.
+    """
+    unknown = [star for star in names.module.stars if star not in names.starred]
+    if not unknown or name in _TORCH:
+        return False
+    lines = [getattr(binding.node, "lineno", 0) for binding in names.module.bindings.get(name, ())]
+    stars = (s for s in names.imports if isinstance(s, ast.ImportFrom) and s.names[0].name == "*")
+    behind = any(s.lineno > min(lines, default=0) for s in stars if "." * s.level + (s.module or "") in unknown)
+    read = (names.parents[id(load)] for load in names.loads.get(name, ()))
+    return behind and not any(isinstance(node, ast.Attribute) and node.attr in _UNMISTAKABLE for node in read)
+
+
+def _may_bring(names: Names, star: str, name: str) -> bool:
+    """Whether a star import may bring another thing of a name than torch.nn.functional."""
+    return star not in names.starred or names.starred[star].get(name, "torch.nn.functional") != "torch.nn.functional"
 
 
 def _homes(names: Names, scope: Scope) -> list[tuple[str, str]]:
@@ -93,7 +123,7 @@ def _comes_before(names: Names, name: str, binding: ast.stmt, node: ast.Call, ow
 
 def _import_functional(file: FileDraft, scope: Scope) -> str:
     """Ask for `import torch.nn.functional as F`; where F means something else, for a name that does not."""
-    taken = scope.owner("F") is not None
+    taken = scope.owner("F") is not None or any(_may_bring(file.names, star, "F") for star in file.names.module.stars)
     text, spelling = (
         ("import torch.nn.functional as F", f"F.{SDPA}") if not taken else ("import torch.nn.functional", _HOME)
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 
 from xf2sdpa.analysis.api import NEVER_RELEASED, is_ours
-from xf2sdpa.analysis.asking import functions_of
 from xf2sdpa.analysis.imports import (
     GuardNode,
     ImportNode,
@@ -13,13 +12,13 @@ from xf2sdpa.analysis.imports import (
     brings_ours,
     is_message,
     loads_from,
-    only_says,
     outermost_guard,
     scope_of,
     serves_questions,
     whole_name,
 )
 from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.off_limits import registered_operators
 from xf2sdpa.rulekit.readers import is_attribute, is_reexported
 
@@ -87,18 +86,6 @@ def is_idle(file: FileDraft, statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
         return statement.value.value is None and all(_is_unread(file, target) for target in statement.targets)
     return isinstance(statement, ast.Pass) or only_tells(file, statement)
-
-
-def only_tells(file: FileDraft, statement: ast.stmt) -> bool:
-    """Whether a statement only says something, also by a function of this file that only says something."""
-    if not only_says(statement):
-        return False
-    function = statement.value.func  # type: ignore[attr-defined]
-    own = functions_of(file.tree).get(function.id) if isinstance(function, ast.Name) else None
-    return own is None or all(
-        isinstance(s, ast.Pass) or only_says(s) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
-        for s in own.body
-    )
 
 
 def _is_unread(file: FileDraft, target: ast.expr) -> bool:

@@ -12,7 +12,8 @@ import ast
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.api import is_ours
-from xf2sdpa.analysis.imports import GuardNode, brings_ours, guards_around, is_lookup
+from xf2sdpa.analysis.imports import GuardNode, brings_ours, guards_around
+from xf2sdpa.analysis.lookups import looks_up
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.gates import is_others_matter
 from xf2sdpa.rulekit.guard import NotAGuard, read_guard, written
@@ -70,7 +71,9 @@ def finish(file: FileDraft) -> None:
     loads = [load for loads in names.loads.values() for load in loads] if names.may_mean_ours else []
     named = (load for load in loads if isinstance(names.parents[id(load)], ast.Expr))
     bare = (load for load in named if is_ours(names.resolve(load)))
-    asking = [names.statement(node) for node in (*filter(is_lookup, names.calls), *_answered(file), *bare)]
+    asking = [
+        names.statement(node) for node in (*(c for c in names.calls if looks_up(names, c)), *_answered(file), *bare)
+    ]
     for statement in (*filter(brings_ours, names.imports), *asking):
         for guard in guards_around(names, statement):
             if file.is_gone(guard) or _resolve(file, guard):

@@ -17,14 +17,15 @@ from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.asking import asks_for_argument, functions_of, gives_something, is_question
 from xf2sdpa.analysis.flow import block_of, loads_of
 from xf2sdpa.analysis.foreign import SWITCHES
-from xf2sdpa.analysis.imports import IMPORTING, is_lookup
+from xf2sdpa.analysis.imports import IMPORTING, scope_of
+from xf2sdpa.analysis.lookups import is_own, looks_up
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.edits.kinds import ReplaceStatement
 from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.answers import answer, is_condition
 from xf2sdpa.rulekit.draft import FileDraft
-from xf2sdpa.rulekit.gates import decides_an_install, decides_for_others
+from xf2sdpa.rulekit.gates import decides_an_install, decides_for_others, hides_package
 from xf2sdpa.rulekit.off_limits import bars_helper
 from xf2sdpa.rulekit.readers import is_named
 from xf2sdpa.rulekit.rule import Example
@@ -50,6 +51,7 @@ _SHOWING = re.compile(r"print|echo|write|debug|info|warn|warning|error|exception
 _LISTS = frozenset({"iter_modules", "distributions", "packages_distributions", "working_set", "walk_packages"})
 """What goes through all packages that are installed."""
 _FLAG = re.compile(r"_?(is_xformers\w*|(has|have)_xformers|xformers_(is_)?available)")
+_OBJECT = re.compile(r"^[^_].*(spec|loader|dist)$|^(spec|loader|dist)$")
 _ASKS = "this asks whether xformers is installed, and the answer is no once it is uninstalled"
 EXAMPLES = (
     Example(
@@ -82,7 +84,7 @@ def finish(file: FileDraft) -> None:
     """Answer what is asked, once no import of ours is left."""
     if _still_imports(file):
         return
-    if file.compat is None or bars_helper(file) or not (file.migrated or file.compat_names):
+    if file.compat is None or hides_package(file) or bars_helper(file) or not (file.migrated or file.compat_names):
         _name_standing(file)
         return
     for call in file.names.calls:
@@ -98,8 +100,8 @@ def finish(file: FileDraft) -> None:
         elif decides_an_install(file, call):
             message = "this asks whether xformers is installed, to install it"
             file.report(call, "XF403", message, "It can go with the install: nothing here needs xformers any more.")
-        else:
-            _settle(file, call)
+        elif not _settle(file, call):
+            _name(file, call, _ASKS, _what_hangs_on(file, call))
 
 
 def _settle_own(file: FileDraft) -> None:
@@ -109,7 +111,7 @@ def _settle_own(file: FileDraft) -> None:
     """
     functions = functions_of(file.tree)
     for name, function in functions.items():
-        looks = any(isinstance(part, ast.Call) and is_lookup(part) for part in ast.walk(function))
+        looks = any(isinstance(part, ast.Call) and looks_up(file.names, part) for part in ast.walk(function))
         if not looks or file.is_gone(function) or not gives_something(function, functions):
             continue
         loads = file.readers(name, file.names.module)
@@ -172,8 +174,8 @@ def _name_standing(file: FileDraft) -> None:
 def _name(file: FileDraft, node: ast.expr, message: str, advice: str) -> None:
     """Name a question; where it is asked for another library's switch, what to do is said there."""
     choice = next((p for p in file.names.ancestors(node) if isinstance(p, ast.If | ast.stmt)), None)
-    parts = ast.walk(choice) if isinstance(choice, ast.If) else ()
-    switched = [part.lineno for part in parts if isinstance(part, ast.Call) and _is_switch(part)]
+    calls = (p for p in ast.walk(choice) if isinstance(p, ast.Call)) if isinstance(choice, ast.If) else ()
+    switched = [call.lineno for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in SWITCHES]
     if switched:
         message, advice = f"{message}; it goes with the switch of another library in line {min(switched)}", ""
     file.report(node, "XF403", message, advice, FindingKind.KEEPS)
@@ -185,11 +187,6 @@ def _what_hangs_on(file: FileDraft, node: ast.expr) -> str:
     if isinstance(choice, ast.If):
         return f"Lines {choice.lineno} to {choice.end_lineno} hang on it: keep of them what is to run without xformers."
     return "Say what the code should do without xformers."
-
-
-def _is_switch(call: ast.Call) -> bool:
-    """Whether a call tells another library to use xformers."""
-    return isinstance(call.func, ast.Attribute) and call.func.attr in SWITCHES
 
 
 def _is_shown(file: FileDraft, node: ast.expr) -> bool:
@@ -234,7 +231,9 @@ def _is_only_asked(file: FileDraft, call: ast.expr, depth: int = 0) -> bool:
         function = file.names.function(parent)
         name = getattr(function, "name", "")
         calls = (file.names.parents[id(load)] for load in file.names.loads.get(name, ()))
-        return _ASKING.match(name) is not None or (depth < 3 and _are_only_asked(file, name, calls, depth))
+        own = [*calls]
+        unseen = not own and not name.startswith("_")  # whoever calls it may do more
+        return _ASKING.match(name) is not None or (not unseen and depth < 3 and _are_only_asked(file, name, own, depth))
     targets = parent.targets if isinstance(parent, ast.Assign) else [getattr(parent, "target", None)]
     target = (
         targets[0] if isinstance(parent, ast.Assign | ast.AnnAssign | ast.NamedExpr) and len(targets) == 1 else None
@@ -242,8 +241,18 @@ def _is_only_asked(file: FileDraft, call: ast.expr, depth: int = 0) -> bool:
     if not isinstance(target, ast.Name) or depth > 2:
         return False
     loads = file.names.loads.get(target.id, ())
+    if _may_be_an_object(file, target, parent):
+        return False
     inner = isinstance(parent, ast.NamedExpr) and not _is_only_asked(file, parent, depth + 1)
     return not inner and _are_only_asked(file, target.id, loads, depth)
+
+
+def _may_be_an_object(file: FileDraft, target: ast.Name, statement: ast.AST) -> bool:
+    """Whether a variable that nothing here reads is called like what a look-up gives, or is an attribute of a class."""
+    if not isinstance(statement, ast.Assign | ast.AnnAssign) or file.names.loads.get(target.id):
+        return False
+    in_class = isinstance(scope_of(file.names, statement).node, ast.ClassDef)
+    return (in_class and _FLAG.search(target.id.lower()) is None) or _OBJECT.search(target.id.lower()) is not None
 
 
 def _are_only_asked(file: FileDraft, name: str, nodes: Iterable[ast.AST], depth: int) -> bool:
@@ -251,20 +260,16 @@ def _are_only_asked(file: FileDraft, name: str, nodes: Iterable[ast.AST], depth:
     return name not in file.handed_on and all(_is_only_asked(file, node, depth + 1) for node in expressions)
 
 
-def _settle(file: FileDraft, call: ast.Call) -> None:
-    """Answer one question: `find_spec("xformers") is not None`, or the look-up where its truth is asked."""
+def _settle(file: FileDraft, call: ast.Call) -> bool:
+    """Answer one question: `find_spec("xformers") is not None`, or the look-up where its truth is asked; if it can."""
     parent = file.names.parents[id(call)]
     if isinstance(parent, ast.Compare) and len(parent.ops) == 1 and isinstance(parent.ops[0], ast.Is | ast.IsNot):
         value = isinstance(parent.ops[0], ast.IsNot)
         said = _is_said_again(file, parent, value)
-        if said is not None:
-            file.drop(said, "XF142")
-        else:
-            answer(file, parent, value, "XF142")
-    elif isinstance(parent, ast.Call) and called_name(parent.func) == "bool":
-        answer(file, parent, True, "XF142")
-    else:
-        answer(file, call, True, "XF142")
+        return file.drop(said, "XF142") if said is not None else answer(file, parent, value, "XF142")
+    if isinstance(parent, ast.Call) and called_name(parent.func) == "bool":
+        return answer(file, parent, True, "XF142")
+    return answer(file, call, True, "XF142")
 
 
 def _is_said_again(file: FileDraft, question: ast.expr, answer: bool) -> ast.stmt | None:
@@ -380,7 +385,7 @@ def _looks_up_a_variable(file: FileDraft, body: ast.AST, depth: int = 0) -> bool
 def _show_as_missing(file: FileDraft, call: ast.Call) -> None:
     """Show `version("xformers") if HAS_XFORMERS else "none"`, a text for people, as where xformers is missing."""
     choice = next((p for p in file.names.ancestors(call) if isinstance(p, ast.IfExp | ast.stmt)), None)
-    if not (is_lookup(call) and called_name(call.func) != "find_spec" and isinstance(choice, ast.IfExp)):
+    if not (looks_up(file.names, call) and called_name(call.func) != "find_spec" and isinstance(choice, ast.IfExp)):
         return
     test = choice.test.func if isinstance(choice.test, ast.Call) else choice.test
     instead = choice.orelse.value if isinstance(choice.orelse, ast.Constant) else None
@@ -397,7 +402,7 @@ def _show_as_missing(file: FileDraft, call: ast.Call) -> None:
 def _asks(file: FileDraft, call: ast.Call) -> bool:
     """A question that cannot be answered here: `is_xformers_available()` of another file, `version("xformers")`."""
     name = called_name(call.func)
-    if is_lookup(call) and name not in ("find_spec", *IMPORTING):  # who imports by a string is named for that (XF405)
+    if looks_up(file.names, call) and name not in ("find_spec", *IMPORTING):  # who imports by a string: XF405
         return True
     return is_question(call) and not _is_own(file, call.func)
 
@@ -415,14 +420,15 @@ def _asks_for_us(file: FileDraft, call: ast.Call) -> bool:
     if not (isinstance(first, ast.Constant) and isinstance(first.value, str) and is_ours(first.value)):
         return False
     dotted = file.names.resolve(call.func) or ""
-    finds = dotted.rpartition(".")[2] == "find_spec" or (not dotted and _finds(file, call.func))
+    finds = (dotted.rpartition(".")[2] == "find_spec" and not is_own(file.names, call.func)) or (
+        not dotted and _finds(file, call.func)
+    )
     return finds or file.asking.get(dotted) is True or _own_asks(file, call)
 
 
 def _finds(file: FileDraft, function: ast.expr) -> bool:
     """Whether a function is called `find_spec`, where it is not seen from where, and it is not the project's own."""
-    own = isinstance(function, ast.Attribute) and getattr(function.value, "id", "") in ("self", "cls")
-    return called_name(function) == "find_spec" and not own and not _is_own(file, function)
+    return called_name(function) == "find_spec" and not is_own(file.names, function)
 
 
 def _own_asks(file: FileDraft, call: ast.Call) -> bool:

@@ -1,4 +1,7 @@
-"""Imports of xformers that stay are named, with the reason: while one is there, xformers cannot be uninstalled."""
+"""Imports of xformers that stay are named, with the reason: while one is there, xformers cannot be uninstalled.
+
+Save one that nothing reads, in a `try` that only warns where it fails: that is told, and does no harm.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from xf2sdpa.edits.kinds import RemoveAliases
 from xf2sdpa.model import FindingKind
 from xf2sdpa.rulekit.draft import FileDraft
 from xf2sdpa.rulekit.helper_names import SWITCH
+from xf2sdpa.rulekit.messages import only_warns
 from xf2sdpa.rulekit.off_limits import registered_operators
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
@@ -46,6 +50,10 @@ def finish(file: FileDraft) -> None:
         names = ", ".join(sorted({bound_name(statement, alias) for alias in aliases}))
         guarded = outermost_guard(file.names, statement) is not None
         idle = guarded and all(is_unused(file, statement, alias) for alias in aliases)
+        if idle and only_warns(file, statement):
+            message = "xformers is imported for nothing: without it this says so, if anything, and goes on"
+            file.report(statement, "XF401", message, "Delete it, unless the warning is about another library.")
+            continue
         reason = "the guard around it decides which path runs" if idle else f"{names} is still used"
         if registered_operators(file):
             reason = "it registers operators that are read here (XF404)"

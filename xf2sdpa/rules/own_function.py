@@ -21,6 +21,7 @@ from xf2sdpa.analysis.names import below
 from xf2sdpa.codes import OWN_FUNCTION
 from xf2sdpa.edits.kinds import ReplaceStatement
 from xf2sdpa.rulekit.draft import CallDraft, FileDraft, Settled
+from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
@@ -130,7 +131,9 @@ def _as_choice(file: FileDraft, node: ast.stmt, name: str) -> _Choice | None:
         return None
     first, *rest = ours
     one = isinstance(first, ast.ImportFrom) and [bound_name(first, alias) for alias in first.names] == [name]
-    fit = one and brings_ours(first) and all(map(is_message, rest)) and all(_may_stand(s, name) for s in own)
+    fit = (
+        one and brings_ours(first) and all(only_tells(file, s) for s in rest) and all(_may_stand(s, name) for s in own)
+    )
     return _Choice(node, own, opening) if fit else None
 
 

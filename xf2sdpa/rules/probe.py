@@ -10,12 +10,15 @@ from __future__ import annotations
 import ast
 import itertools
 
+from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.flow import loads_of
+from xf2sdpa.analysis.names import called_name
 from xf2sdpa.edits.kinds import ReplaceStatement
 from xf2sdpa.model import SiteClass
 from xf2sdpa.rulekit.draft import CallDraft, Refusal, Settled
 from xf2sdpa.rulekit.gates import holds_switch
 from xf2sdpa.rulekit.helper_names import SWITCH
+from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
@@ -49,7 +52,15 @@ def enable(module):
 """,
     ),
 )
+_DRAWN = frozenset({"torch.randn", "torch.rand"})
 _MADE_UP = frozenset({"torch.randn", "torch.rand", "torch.zeros", "torch.ones", "torch.empty"})
+_COMPUTING = frozenset(
+    {"to", "cuda", "cpu", "half", "float", "bfloat16", "type", "device", "requires_grad_", "sum", "mean", "backward",
+     "clone", "contiguous", "transpose", "permute", "view", "reshape", "unsqueeze", "squeeze", "is_available",
+     "is_xformers_available",
+     "synchronize", "getattr", "hasattr", "isinstance", "len", "dict", "tuple", "list", "int"}
+)  # fmt: skip
+"""What a probe may call besides."""
 
 
 def decide(draft: CallDraft) -> None:
@@ -68,6 +79,8 @@ def decide(draft: CallDraft) -> None:
     draft.lost.append(guard)
     draft.kind, draft.code = SiteClass.REMOVED, "XF150"
     draft.message = "a probe of whether xformers works"
+    if any(draft.file.names.resolve(part.func) in _DRAWN for part in ast.walk(guard) if isinstance(part, ast.Call)):
+        draft.message += "; it drew random numbers, so that a seeded program draws others after it"
     raise Settled
 
 
@@ -117,6 +130,9 @@ def _keeps_to_itself(draft: CallDraft, guard: ast.Try) -> bool:
     statements = [node for part in guard.body for node in ast.walk(part) if isinstance(node, ast.stmt)]
     if not all(isinstance(s, ast.Assign | ast.AnnAssign | ast.If | ast.Expr) for s in statements):
         return False
+    told = {id(part) for s in statements if only_tells(draft.file, s) for part in ast.walk(s)}
+    if any(_does_more(draft, node) for part in guard.body for node in ast.walk(part) if id(node) not in told):
+        return False
     for node in ast.walk(guard):
         if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
             return False
@@ -125,6 +141,16 @@ def _keeps_to_itself(draft: CallDraft, guard: ast.Try) -> bool:
             if owner is None or any(id(load) not in inside for load in loads_of(names, node.id, owner)):
                 return False
     return True
+
+
+def _does_more(draft: CallDraft, node: ast.AST) -> bool:
+    """Whether a part of a probe may do something besides making tensors and computing with them."""
+    if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
+        return True
+    if not isinstance(node, ast.Call):
+        return False
+    dotted = draft.file.names.resolve(node.func)
+    return not (dotted in _MADE_UP or is_ours(dotted) or called_name(node.func) in _COMPUTING)
 
 
 def _is_made_up(draft: CallDraft, guard: ast.AST, name: str) -> bool:

@@ -4,11 +4,16 @@ Code that works around a defect of some release, or asks whether the module coul
 globals()`), has no use for xformers beyond that. With the question answered the import can go; left standing, the
 question would raise, or turn the fast path off, once xformers is uninstalled. A file that needs xformers for something
 else keeps its questions.
+
+A public variable that holds the release (`XFORMERS_VERSION = xformers.__version__`) and that nothing in the project
+reads may be imported by other programs. It goes on saying what the code's own handler says where xformers is missing;
+where there is none, it goes, and is named (XF155).
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -19,28 +24,34 @@ from xf2sdpa.analysis.imports import (
     bound_name,
     brings_ours,
     guards_around,
-    is_lookup,
     loads_from,
-    only_says,
     scope_of,
     serves_questions,
     whole_name,
 )
 from xf2sdpa.analysis.installed import Installed, Present, Release, Unanswered
+from xf2sdpa.analysis.lookups import looks_up
 from xf2sdpa.analysis.names import MODULES, called_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.edits.kinds import NodeEdit, Replaceable, ReplaceExpression, ReplaceStatement
 from xf2sdpa.rulekit.answers import answer, can_be_written, can_go, is_condition
 from xf2sdpa.rulekit.draft import FileDraft
-from xf2sdpa.rulekit.gates import decides_for_others
+from xf2sdpa.rulekit.gates import decides_for_others, hides_package
 from xf2sdpa.rulekit.helper_names import has_helper, is_switched
+from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.off_limits import bars_helper
+from xf2sdpa.rulekit.readers import is_named
+from xf2sdpa.rulekit.releases import let_go
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.QUESTIONS
 AFTER = ("removed_switches",)
-CODES = {"XF143": "a question about the installed release is answered as the last one would"}
+CODES = {
+    "XF143": "a question about the installed release is answered as the last one would",
+    "XF155": "a variable that held xformers' release goes, which other programs may import",
+}
+NOTES = ("XF155",)
 EXAMPLES = (
     Example(
         before="""\
@@ -95,11 +106,11 @@ def finish(file: FileDraft) -> None:
     """Answer all questions of a file, if it needs xformers for nothing else."""
     if not file.may_lose_imports or bars_helper(file) or not (file.migrated or file.compat_names or file.migrating):
         return
-    plan = _planned(file)
+    plan = None if hides_package(file) else _planned(file)
     if plan is None or any(file.objection(edit, "XF143") for edit in _edits(plan)):
         return  # one question answered and another not would be worse than none
     for statement in plan.going:
-        file.drop(statement, "XF143")
+        let_go(file, statement, "XF143", "XF155")
     for guard, text in plan.shown:
         file.replace(guard, text, "XF143")
     for node, value in plan.answers.values():
@@ -201,7 +212,7 @@ def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
         elif any(id(b.value) in asking for b in bindings) and _holds(installed, load):
             yield load
     yield from _of_other_files(file)
-    yield from (c for c in names.calls if is_lookup(c) and called_name(c.func) == "version" and not file.is_gone(c))
+    yield from (c for c in names.calls if _asks_for_version(file, c) and not file.is_gone(c))
     ours = _bound_to_ours(file)
     for constant in names.strings:
         parent = names.parents[id(constant)]
@@ -235,13 +246,18 @@ def _of_other_files(file: FileDraft) -> Iterator[ast.expr]:
                     break
 
 
+@functools.lru_cache(maxsize=2)
 def _asking(file: FileDraft) -> set[int]:
     """The `id`s of all nodes in which the version of xformers is read."""
     names = file.names
-    found: list[ast.expr] = [c for c in names.calls if is_lookup(c) and called_name(c.func) == "version"]
+    found: list[ast.expr] = [c for c in names.calls if _asks_for_version(file, c)]
     read = (node for node in names.parsed.of(ast.Attribute) if node.attr == "__version__")
     found += (node for node in read if is_ours(names.resolve(node)))
     return {id(around) for node in found for around in (node, *names.ancestors(node))}
+
+
+def _asks_for_version(file: FileDraft, call: ast.Call) -> bool:
+    return looks_up(file.names, call) and called_name(call.func) == "version"
 
 
 def _holds(installed: Installed, load: ast.Name) -> bool:
@@ -293,11 +309,12 @@ def _plan_rest(file: FileDraft, plan: _Plan, node: ast.expr, value: object) -> b
     if isinstance(node, ast.Constant):
         return True  # a string that asks nothing
     statement = file.names.statement(node)
-    if isinstance(value, str | Release) and isinstance(statement, ast.Assign) and statement.value is node:
+    is_version = isinstance(value, str | Release) and id(node) in _asking(file)
+    if is_version and isinstance(statement, ast.Assign) and statement.value is node:
         plan.versions.append(statement)
         plan.settle(statement)
         return True
-    if only_says(statement) and isinstance(value, str | Release):
+    if only_tells(file, statement) and isinstance(value, str | Release):
         plan.going.append(statement)
         plan.settle(statement)
         return True
@@ -328,5 +345,9 @@ def _plan_shown(file: FileDraft, plan: _Plan, assignment: ast.Assign, targets: l
 
 
 def _is_read(file: FileDraft, plan: _Plan, target: ast.Name) -> bool:
-    loads = loads_of(file.names, target.id, scope_of(file.names, file.names.statement(target)))
-    return target.id in file.handed_on or any(id(x) not in plan.settled and not file.is_gone(x) for x in loads)
+    """Whether a variable that holds the version is read, also by its name; an attribute of a class may be anywhere."""
+    scope = scope_of(file.names, file.names.statement(target))
+    if isinstance(scope.node, ast.ClassDef) or target.id in file.handed_on or is_named(file, target.id):
+        return True
+    loads = loads_of(file.names, target.id, scope)
+    return any(id(x) not in plan.settled and not file.is_gone(x) for x in loads)

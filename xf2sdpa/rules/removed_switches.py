@@ -19,11 +19,12 @@ from collections.abc import Iterable, Iterator
 from xf2sdpa.analysis.asking import FINDING, is_named_as_question, is_question
 from xf2sdpa.analysis.diffusers_objects import class_of, since
 from xf2sdpa.analysis.effects import is_idle
-from xf2sdpa.analysis.imports import brings_ours, is_lookup, is_message, only_says, serves_questions, whole_name
+from xf2sdpa.analysis.imports import brings_ours, is_lookup, is_message, serves_questions, whole_name
 from xf2sdpa.analysis.masks import negation
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.edits.kinds import TakeArm, TakeElse
 from xf2sdpa.rulekit.draft import FileDraft
+from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
@@ -170,7 +171,7 @@ class _Going:
 
     def _is_idle(self, statement: ast.stmt, around: ast.stmt) -> bool:
         """Whether nothing is lost with a statement once the switches in it are gone."""
-        if id(statement) in self._going or isinstance(statement, ast.Pass) or only_says(statement):
+        if id(statement) in self._going or isinstance(statement, ast.Pass) or only_tells(self._file, statement):
             return True
         if isinstance(statement, ast.Import | ast.ImportFrom):
             whole = [whole_name(statement, alias) for alias in statement.names]

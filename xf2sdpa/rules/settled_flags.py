@@ -13,12 +13,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from xf2sdpa.analysis.imports import is_message
+from xf2sdpa.analysis.imports import brings_ours, is_message
 from xf2sdpa.analysis.scopes import Binding
 from xf2sdpa.edits.kinds import ReplaceExpression, ReplaceStatement, Unguard
 from xf2sdpa.rulekit.answers import answer
 from xf2sdpa.rulekit.draft import FileDraft, Request
-from xf2sdpa.rulekit.readers import is_named
+from xf2sdpa.rulekit.readers import is_looked_up
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
 
@@ -93,7 +93,7 @@ def finish(file: FileDraft) -> None:
         for load in file.readers(name, module):
             if _refuses(file, load):
                 answer(file, load, True, "XF147")
-        if name.startswith("_") and not (file.readers(name, module) or name in file.handed_on or is_named(file, name)):
+        if name.startswith("_") and not (file.readers(name, module) or is_looked_up(file, name)):
             _drop(file, flag)
 
 
@@ -124,7 +124,14 @@ def _read(file: FileDraft, name: str, bindings: list[Binding]) -> _Flag | None:
     early = any(flag.defaults) and (
         max(s.lineno for s in flag.defaults) > flag.line or any(line < flag.line for line in lines)
     )
-    return None if early else flag
+    return None if early or _may_be_starred(file, flag) else flag
+
+
+def _may_be_starred(file: FileDraft, flag: _Flag) -> bool:
+    """Whether a library's star import may set a flag once more."""
+    stars = (s for s in file.names.imports if isinstance(s, ast.ImportFrom) and s.names[0].name == "*")
+    unknown = (s for s in stars if "." * s.level + (s.module or "") not in file.names.starred and not brings_ours(s))
+    return not flag.name.startswith("_") and any(s.lineno > flag.line for s in unknown)
 
 
 def _is_stored_by_name(file: FileDraft, name: str) -> bool:

@@ -26,6 +26,7 @@ from xf2sdpa.project.never_passed import NeverPassed, never_passed
 from xf2sdpa.project.questions import Questions
 from xf2sdpa.project.ranks_from_callers import FromCallers, ranks_from_callers
 from xf2sdpa.project.replaced import Replaced
+from xf2sdpa.project.stars import Stars
 from xf2sdpa.rewrite.engine import GUARD_NEEDLE, NEEDLE
 from xf2sdpa.rewrite.options import Options
 from xf2sdpa.run.options import RunOptions
@@ -46,6 +47,11 @@ _RENAMED = re.compile(r"\b(?:memory_efficient_attention\w*|merge_attentions)\s+a
 _FED = re.compile(r"op(?<!\wop)\s*=\s*self\s*\.\s*(\w+)")
 """An attribute that is given as the operator's kernel."""
 _FLAG = re.compile(r"^[ \t]*(\w+)[ \t]*=[ \t]*(True|False)\b", re.MULTILINE)
+
+
+_ASKED = re.compile(r"^(\w+)[ \t]*=[ \t]*(?!=)[^\n]*\b(?:find_spec|is_\w*available)\(", re.MULTILINE)
+_PRIVATE = re.compile(r"^[ \t]*(_\w+)[ \t]*=[ \t]*(?:True\b|[^\n]*(?:xformers|mslk))", re.MULTILINE)
+"""A private variable that may say whether xformers is there."""
 
 
 @dataclass(frozen=True)
@@ -110,22 +116,27 @@ def _masks(project: Project, sources: Sequence[Source], settings: Settings) -> _
 def _names(project: Project, sources: Sequence[Source], *, returning: bool) -> _Step:
     """What files hand on to one another, put in the place of one another's names, and ask one another."""
     handing, questions = HandedOn(project.graph, project.texts), Questions(project.graph, project.texts)
+    stars = Stars(project.graph, project.texts)
     texts = {str(source.path): source.text for source in sources}
     taken = handing.taken_from([*texts])
     ours = {file: {*handing.ours(file), *(names_in(project, file) if returning else ())} for file in texts}
-    elsewhere = handing.read_elsewhere({file: ours[file] | {*_FED.findall(text)} for file, text in texts.items()})
+    asked = {file: {*_FED.findall(text), *_PRIVATE.findall(text)} for file, text in texts.items()}
+    elsewhere = handing.read_elsewhere({file: ours[file] | names for file, names in asked.items()})
     variables = {file: ours[file] | _flags(text) for file, text in texts.items()}
-    replaced = Replaced(handing, project.graph, project.texts).of(variables)
+    replacing = Replaced(handing, project.graph, project.texts)
+    replaced = replacing.of(variables)
+    lowered = replacing.lowered({file: _flags(text) for file, text in texts.items()})
 
     def tell(source: Source, told: Options) -> Options:
         file = str(source.path)
         return replace(
             told,
             handed_on=taken[file],
-            replaced=replaced[file],
+            replaced=replaced[file] | lowered[file],
             elsewhere=elsewhere[file],
             meanings=handing.meanings_for(file) | (meanings_in(project, file) if returning else {}),
             asking=questions.known_to(file),
+            starred=stars.known_to(file),
         )
 
     return tell
@@ -194,9 +205,10 @@ def _uses_operator(text: str) -> bool:
 
 
 def _flags(text: str) -> set[str]:
-    """The variables that a text sets to True in one place and to False in another."""
+    """The variables that a text sets to True in one place and to False in another, or to what is asked of xformers."""
     found = set(_FLAG.findall(text))
-    return {name for name, value in found if value == "True" and (name, "False") in found}
+    both = {name for name, value in found if value == "True" and (name, "False") in found}
+    return both | set(_ASKED.findall(text))
 
 
 def _helper(options: RunOptions) -> str | None:

@@ -42,6 +42,10 @@ _VALUE = re.compile(r"""["']?([\w.-]+)["']?\s*[:=]\s*["']?([\w.-]*xformers[\w.-]
 _OFF = re.compile(r"""["']?(?:false|no|off|null|none|0|~)?["']?\s*""", re.IGNORECASE)
 _TITLES = frozenset({"title", "name", "description", "label", "help", "comment", "local", "image", "text"})
 
+_ENTRY_POINTS = re.compile(
+    r"""\s*\[\s*(?:project|tool\s*\.\s*poetry)\s*\.\s*["']?(?:entry-points|scripts|gui-scripts|plugins)["']?\s*[\].]"""
+)
+"""The head of a table of entry points."""
 _DELETE = "delete it: SDPA is the default"
 _FLAGS = {
     "--force-enable-xformers": "--opt-sdp-attention",
@@ -103,6 +107,17 @@ def kind_of(file: PurePath) -> str:
     if ending in _DOCS or {"docs", "doc"} & parts or name in ("_quarto.yml", "mkdocs.yml", "_toctree.yml"):
         return "docs"
     return "config" if ending in _CONFIGS else "other"
+
+
+def entry_points(text: str) -> frozenset[int]:
+    """The lines of a pyproject.toml that are entry points: names of the project's own for modules of its own."""
+    found, inside = set(), False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("["):
+            inside = _ENTRY_POINTS.match(line) is not None
+        elif inside:
+            found.add(number)
+    return frozenset(found)
 
 
 def said_in(kind: str, text: str) -> Iterator[Said]:

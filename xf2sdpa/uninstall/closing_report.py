@@ -23,11 +23,12 @@ from xf2sdpa.files.source import SourceError
 from xf2sdpa.files.tree import LARGEST_NOTEBOOK, files_of, roots_of
 from xf2sdpa.helper.text import is_copy
 from xf2sdpa.model import Bearing, FileResult, FindingKind, Mention, SiteClass, Span
-from xf2sdpa.uninstall.choices import WORD, Said, kind_of, said_in
+from xf2sdpa.uninstall.choices import WORD, Said, entry_points, kind_of, said_in
 from xf2sdpa.uninstall.code_uses import Use, choices, imports, needs
 from xf2sdpa.uninstall.notebooks import masked_names
 from xf2sdpa.uninstall.requirement_edits.edit import listing
 
+_KEPT = "XF401"
 _IGNORING = "xf2sdpa: ignore"
 _PASSED_ON = re.compile(r"attention_backend\(\s*(?![\s\"'])")
 _LOCKED = "made by a program: make it anew once the requirements have changed"
@@ -120,6 +121,9 @@ def _of_result(result: FileResult, *, done: bool) -> Iterator[Mention]:
             bearing = Bearing.NEEDS if finding.kind is FindingKind.KEEPS else Bearing.UNSURE
             line, text = _in_file(result, finding.span, finding.message)
             yield Mention(path, line, kind, bearing, text, finding.advice, code=finding.code)
+        elif finding.code == _KEPT:  # it only warns
+            line, text = _in_file(result, finding.span, finding.message)
+            yield Mention(path, line, kind, Bearing.NAMES, text, finding.advice, code=finding.code)
 
 
 def _in_file(result: FileResult, span: Span, text: str) -> tuple[int, str]:
@@ -201,7 +205,8 @@ def _of_other(path: str, kind: str, text: str, taking: _Taking) -> Iterator[Ment
     found = list(said_in(kind, text))
     if kind == "requirements":
         yield from _of_requirements(path, text)
-        required, kind = {line for line, _ in listing(Path(path), text)}, "config"  # an entry point is no requirement
+        required, kind = {line for line, _ in listing(Path(path), text)}, "config"
+        required |= entry_points(text) if path.endswith(".toml") else set()
     only_named = []
     for said in found:
         if said.line in required:
