@@ -213,8 +213,16 @@ def _softmax_attention(inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
     scores = query @ key.mT * inputs.scale_float
     if inputs.attn_bias is not None:
         scores = scores + _bias_tensor(inputs.attn_bias, scores)
-    weights = F.dropout(torch._safe_softmax(scores, -1), inputs.p)
+    weights = F.dropout(_softmax(scores), inputs.p)
     return (weights @ value).movedim(-2, 1).contiguous(), torch.logsumexp(scores, -1)
+
+
+def _softmax(scores: torch.Tensor) -> torch.Tensor:
+    """Over the keys; 0 for a row that sees none."""
+    if hasattr(torch, "_safe_softmax"):
+        return torch._safe_softmax(scores, -1)
+    closed = scores.isneginf().all(-1, keepdim=True)
+    return scores.masked_fill(closed, 0.0).softmax(-1).masked_fill(closed, 0.0)
 
 
 def _bias_tensor(bias: Bias, scores: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from torch import nn
 
 from xf2sdpa import h200
 
-NEW_API = hasattr(torch.backends.cuda.matmul, "fp32_precision")
+NEW_API = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 9)
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +121,8 @@ def test_a_flag_that_there_is_not() -> None:
 @pytest.fixture
 def cudnn() -> Iterator[None]:
     """cuDNN's attention allowed, whatever a test does to it."""
+    if not hasattr(torch.backends.cuda, "cudnn_sdp_enabled"):
+        pytest.skip("cuDNN attention came with torch 2.5")
     before = torch.backends.cuda.cudnn_sdp_enabled()
     torch.backends.cuda.enable_cudnn_sdp(True)
     yield
@@ -180,6 +182,14 @@ def test_what_the_program_set_is_left() -> None:
     with h200.applied(nn.Conv2d(3, 8, 3), quiet=True):
         pass
     assert torch.backends.cudnn.benchmark, "what it did not set it does not put back"
+
+
+def test_a_torch_that_knows_no_such_attribute() -> None:
+    class Matmul:
+        def __getattr__(self, name: str) -> None:
+            raise AssertionError(f"Unknown attribute {name}")  # as torch 2.1's own object does
+
+    assert not h200._has_precision(Matmul())
 
 
 @pytest.mark.usefixtures("hopper")

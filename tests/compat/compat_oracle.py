@@ -12,11 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from xformers.ops.fmha import attn_bias as real_masks
 
 from xf2sdpa import compat
+from xf2sdpa.compat import kernels
 
 Make = Callable[[Any], Any]
 """Builds a bias from a namespace of mask classes: xformers' or ours."""
@@ -151,7 +153,18 @@ RANKS: dict[str, tuple[int, ...]] = {
     "BlockDiagonalLocalAttentionPaddedKeysMask": (4, 5),
     "BlockDiagonalCausalLocalAttentionPaddedKeysMask": (4, 5),
 }
-KINDS = tuple(RANKS)
+KINDS = tuple(kind for kind in RANKS if not kind[0].isupper() or hasattr(real_masks, kind))
+"""All of them, less classes that the installed xformers does not have yet."""
+
+REAL_TORCH = kernels._TORCH
+
+
+def play(monkeypatch: Any, version: tuple[int, int]) -> None:
+    """Make the helper believe in another torch. One before 2.4 cannot play a newer one, whose functions it lacks."""
+    if REAL_TORCH >= (2, 4) or version <= REAL_TORCH:
+        monkeypatch.setattr(kernels, "_TORCH", version)
+    elif version >= (2, 5):
+        pytest.skip("torch before 2.4 cannot play a newer one")
 
 
 def case(kind: str, seed: int) -> Case:
@@ -230,6 +243,11 @@ def leaves(problem: Case, dtype: torch.dtype = torch.float64) -> list[Tensor]:
     return [x.detach().requires_grad_() for x in problem.inputs(dtype)]
 
 
+def _autocast() -> bool:
+    """Whether autocast is on for the CPU, asked as each torch wants it."""
+    return torch.is_autocast_enabled("cpu") if REAL_TORCH >= (2, 4) else torch.is_autocast_cpu_enabled()
+
+
 def forward_and_gradients(
     function: Callable[..., Tensor], problem: Case, dtype: torch.dtype = torch.float64, autocast: bool = False
 ) -> tuple[Tensor, ...]:
@@ -237,7 +255,7 @@ def forward_and_gradients(
     inputs = leaves(problem, dtype)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         out = function(problem, *inputs)
-        assert torch.is_autocast_enabled("cpu") == autocast, "autocast is off around the kernel only"
+        assert _autocast() == autocast, "autocast is off around the kernel only"
     generator = torch.Generator().manual_seed(problem.seed + 2)
     upstream = torch.randn(out.shape, generator=generator, dtype=torch.float64).to(out.dtype)
     return (

@@ -12,7 +12,7 @@ import torch
 
 pytest.importorskip("xformers.ops")
 
-from compat_oracle import KINDS, actual, case, expected
+from compat_oracle import KINDS, actual, case, expected, play
 
 from xf2sdpa import compat
 from xf2sdpa.compat import kernels, sequences
@@ -102,7 +102,7 @@ def played(request, monkeypatch):
         return called
 
     version, known = ROADS[request.param], "another" not in request.param
-    monkeypatch.setattr(kernels, "_TORCH", version)
+    play(monkeypatch, version)
     monkeypatch.setattr(kernels, "_CUDNN", 92600 if version >= (2, 15) else 92400)
     monkeypatch.setattr(kernels, "_MUCH", 0)
     monkeypatch.setattr(kernels, "_is_hopper", lambda device: True)
@@ -220,7 +220,7 @@ def test_which_options_both_get(played):
 def test_without_either_function_each_sequence_is_computed_alone(monkeypatch):
     monkeypatch.setattr(kernels, "_fits_flash", lambda q, k, v: True)
     monkeypatch.setattr(kernels, "_flash_operator", lambda: None)
-    monkeypatch.setattr(kernels, "_TORCH", (2, 13))
+    play(monkeypatch, (2, 13))
     for seed in range(8):
         problem = case("BlockDiagonalCausalFromBottomRightMask", seed)
         inputs = problem.inputs()
@@ -232,7 +232,7 @@ def test_the_installed_varlen_takes_our_arguments(monkeypatch):
     """On meta tensors: names, order, ranks, dtypes and the shape of the result."""
     monkeypatch.setattr(kernels, "_fits_flash", lambda q, k, v: True)
     monkeypatch.setattr(kernels, "_flash_operator", lambda: None)
-    monkeypatch.setattr(kernels, "_TORCH", (2, 14))
+    play(monkeypatch, (2, 14))
     for kind in ("BlockDiagonalMask", "BlockDiagonalCausalFromBottomRightMask"):
         for seed in range(8):
             problem = case(kind, seed)
@@ -269,6 +269,7 @@ def test_varlen_is_for_nvidia_half_and_head_sizes_it_knows(monkeypatch):
     assert not fits(), "too old for flash"
 
 
+@pytest.mark.skipif(kernels._TORCH < (2, 3), reason="causal_lower_right came with torch 2.3")
 def test_bottom_right_takes_lower_right_when_there_are_more_keys(monkeypatch):
     monkeypatch.setattr(kernels, "_takes_lower_right", lambda q: True)
     taken = []
@@ -293,6 +294,7 @@ def stand_in(n=192, m=256, dtype=torch.bfloat16, cuda=True, grad=(True, False)):
     return query, SimpleNamespace(requires_grad=grad[1], shape=(1, 2, n, 64))
 
 
+@pytest.mark.skipif(kernels._TORCH < (2, 5), reason="cuDNN attention came with torch 2.5")
 @pytest.mark.parametrize(
     ("risky", "options"),
     [
@@ -333,7 +335,7 @@ def enabled():
     }
 
 
-@pytest.mark.skipif(kernels._TORCH < (2, 5), reason="cuDNN attention came with 2.5")
+@pytest.mark.skipif(kernels._TORCH < (2, 5), reason="cuDNN attention came with torch 2.5")
 @pytest.mark.parametrize("risky", [True, False])
 @pytest.mark.parametrize("masked", [True, False])
 def test_the_guard_bars_cudnn_and_nothing_else(risky, masked, monkeypatch):

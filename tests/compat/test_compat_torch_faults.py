@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 pytest.importorskip("xformers.ops")
 
-from compat_oracle import KINDS, actual, biased_scores, case, expected, forward_and_gradients
+from compat_oracle import KINDS, actual, biased_scores, case, expected, forward_and_gradients, play
 
 from xf2sdpa import compat
 from xf2sdpa.compat import kernels
@@ -27,7 +27,7 @@ def before_2_5(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=No
 
 @pytest.mark.parametrize("kind", CLOSING)
 def test_rows_closed_by_a_mask_are_0_before_torch_2_5(kind, monkeypatch):
-    monkeypatch.setattr(kernels, "_TORCH", (2, 4))
+    play(monkeypatch, (2, 4))
     monkeypatch.setattr(F, "scaled_dot_product_attention", before_2_5)
     for seed in range(20):
         problem = case(kind, seed)
@@ -39,7 +39,7 @@ def test_rows_closed_by_a_mask_are_0_before_torch_2_5(kind, monkeypatch):
 def test_some_of_these_rows_are_closed():
     problems = [case(kind, seed) for kind in CLOSING for seed in range(20)]
     closed = [(biased_scores(problem, *problem.inputs()[:2]) == -math.inf).all(-1).any() for problem in problems]
-    assert sum(closed) > 30
+    assert sum(closed) > 2 * len(CLOSING)
 
 
 @pytest.fixture
@@ -104,6 +104,7 @@ EMPTY_MASKS = {
 }
 
 
+@pytest.mark.skipif(kernels._TORCH < (2, 5), reason="cuDNN attention came with torch 2.5")
 @pytest.mark.parametrize("shapes", EMPTY_SHAPES)
 @pytest.mark.parametrize("mask", EMPTY_MASKS)
 @pytest.mark.parametrize("gradient", [False, True])

@@ -131,7 +131,7 @@ def test_a_users_own_mask_needs_only_materialize() -> None:
 
 def test_closed_rows_are_0_before_torch_2_5_in_a_pruned_copy_too(monkeypatch: pytest.MonkeyPatch) -> None:
     copy = module_of(assemble({OPERATOR}, uses(TENSORS)))
-    monkeypatch.setattr(copy, "_TORCH", (2, 4))
+    monkeypatch.setattr(copy, "_TORCH", min(copy._TORCH, (2, 4)))
     q = torch.randn(1, 5, 2, 8)
     bias = torch.zeros(1, 2, 5, 5)
     bias[:, :, 0] = -math.inf

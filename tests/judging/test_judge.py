@@ -130,6 +130,8 @@ def test_a_row_without_keys_is_0_with_unit_0() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize(("rows", "keys", "spread"), [(64, 256, 1.0), (7, 512, 0.1), (128, 77, 4.0)])
 def test_a_kernel_in_half_is_off_by_about_half_an_eps(dtype: torch.dtype, rows: int, keys: int, spread: float) -> None:
+    if dtype == torch.float16 and torch.__version__ < (2, 2):
+        pytest.skip("torch 2.1 multiplies no float16 on the CPU")
     q, k, v = tensors(2, rows, 2, 64, dtype=dtype, keys=keys)
     q = (q.detach() * spread).requires_grad_()
     judge, exact, _ = solved(Call(PLAIN, q, k, v), torch.ones(2, rows, 2, 64, dtype=torch.float64))

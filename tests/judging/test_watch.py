@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.nn.attention import SDPBackend
-from torch.nn.attention.bias import causal_lower_right
 
 from xf2sdpa.judging.watch import KernelCall, Watch, autocast_dtype
+
+PINS = "kernels are pinned from torch 2.3 on"
 
 Q = torch.randn(1, 2, 6, 8)
 
@@ -57,21 +60,23 @@ def test_the_dtype_that_attention_is_computed_in() -> None:
 
 def test_a_dense_mask_and_one_that_is_a_flag() -> None:
     dense = watched(lambda: F.scaled_dot_product_attention(Q, Q, Q, torch.zeros(6, 6)))
-    flag = watched(lambda: F.scaled_dot_product_attention(Q, Q, Q, causal_lower_right(6, 6)))
     assert dense.attention == [KernelCall("scaled_dot_product_attention", 0.0, torch.float32, True)]
+    lower_right = pytest.importorskip("torch.nn.attention.bias", reason="torch has it from 2.3 on").causal_lower_right
+    flag = watched(lambda: F.scaled_dot_product_attention(Q, Q, Q, lower_right(6, 6)))
     assert [call.masked for call in flag.attention] == [False]
 
 
 def test_pinned_whatever_the_code_around_it_chose() -> None:
-    by_the_code = torch.nn.attention.sdpa_kernel([SDPBackend.MATH])
-    with Watch(SDPBackend.CUDNN_ATTENTION), by_the_code, pytest.raises(RuntimeError, match="kernel"):
+    attention = pytest.importorskip("torch.nn.attention", reason=PINS)
+    by_the_code, other = attention.sdpa_kernel([attention.SDPBackend.MATH]), attention.SDPBackend.EFFICIENT_ATTENTION
+    with Watch(other), by_the_code, pytest.raises(RuntimeError, match="kernel"):
         F.scaled_dot_product_attention(Q, Q, Q)
 
 
 def test_operators_of_torch_that_are_called_directly() -> None:
     def call() -> None:
         flat = Q.transpose(1, 2)
-        with pytest.raises(NotImplementedError):  # it has no CPU kernel; it is seen all the same
+        with pytest.raises(RuntimeError):  # it has no CPU kernel; it is seen all the same
             torch.ops.aten._flash_attention_forward(flat, flat, flat, None, None, 6, 6, 0.25, False, False)
 
     assert watched(call).attention == [KernelCall("_flash_attention_forward", 0.25, torch.float32)]
@@ -79,7 +84,18 @@ def test_operators_of_torch_that_are_called_directly() -> None:
 
 @pytest.mark.parametrize("mask", [torch.zeros(6, 1), torch.zeros(6, 6).t(), torch.zeros(6, 1).expand(6, 6)])
 def test_efficient_is_not_tried_with_a_mask_that_would_crash_it(mask: torch.Tensor) -> None:
-    with Watch(SDPBackend.EFFICIENT_ATTENTION), pytest.raises(NotImplementedError, match="EFFICIENT is not tried"):
+    backends = pytest.importorskip("torch.nn.attention", reason=PINS).SDPBackend
+    with Watch(backends.EFFICIENT_ATTENTION), pytest.raises(NotImplementedError, match="EFFICIENT is not tried"):
         F.scaled_dot_product_attention(Q, Q, Q, mask)
-    with Watch(SDPBackend.MATH):
+    with Watch(backends.MATH):
         F.scaled_dot_product_attention(Q, Q, Q, mask)
+
+
+def test_a_torch_without_backends_to_choose_from() -> None:
+    code = (
+        "import sys, torch; sys.modules['torch.nn.attention'] = None; from xf2sdpa.judging import compare, exact, watch"
+    )
+    code += "; q = torch.ones(1, 1, 2, 8); w = watch.Watch(); w.__enter__()"
+    code += "; torch.nn.functional.scaled_dot_product_attention(q, q, q); print(len(w.attention), exact._attention())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "1 None\n", done.stderr

@@ -86,7 +86,7 @@ def scaled_dot_product_attention(
     options: dict[str, Any] = {} if scale is None else {"scale": scale}
     if enable_gqa:
         options["enable_gqa"] = True
-    options.update(attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal)
+    options["attn_mask"], options["dropout_p"], options["is_causal"] = attn_mask, dropout_p, is_causal
     with _guard(query, key, is_causal):
         return F.scaled_dot_product_attention(query, key, value, **options)
 

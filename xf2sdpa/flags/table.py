@@ -143,7 +143,7 @@ NOT_SET = (
     Flag(
         "",
         "torch.backends.cuda.matmul.allow_tf32 = True",
-        "The older spelling of the same TF32 switch; warns on CUDA builds of torch 2.9 and newer.",
+        "The older spelling of the same TF32 switch; torch 2.14 and 2.15 take it without a warning.",
         "As tf32.",
         (1, 7),
         "torch's documentation",
@@ -155,7 +155,7 @@ NOT_SET = (
         "which breaks libraries that read them.",
         "As tf32.",
         (2, 9),
-        "tried on torch 2.13; pytorch#179445",
+        "tried on torch 2.13 to 2.15; pytorch#179445",
     ),
     Flag("", "torch.backends.cudnn.allow_tf32 = True", "None: it is the default.", "", (1, 7), "torch's documentation"),
     Flag(

@@ -8,6 +8,8 @@ the old side is run several times (`RUNS`, and `MOST_RUNS` before a check fails)
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import itertools
 import sys
 import warnings
@@ -16,7 +18,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch.nn.attention
 from torch import Tensor
 
 from xf2sdpa.judging.calls import PLAIN, Call
@@ -80,6 +81,12 @@ def _fmha() -> Any:
     return sys.modules.get("xformers.ops.fmha")
 
 
+def _attention() -> Any:
+    """`torch.nn.attention`; None where torch does not have it yet."""
+    name = "torch.nn.attention"
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
 def _on_cuda(call: Call) -> bool:
     return call.query.is_cuda
 
@@ -89,7 +96,7 @@ def _why_not(comparison: Comparison) -> str:
         return "no call of xformers was seen"
     if not all(map(_on_cuda, comparison.calls)):
         return "only CUDA kernels can be pinned on both sides"
-    if not hasattr(_fmha(), "flash") or not hasattr(torch.nn.attention, "sdpa_kernel"):
+    if not hasattr(_fmha(), "flash") or not hasattr(_attention(), "sdpa_kernel"):
         return "the old path is not xformers, or torch is older than 2.3"
     if any(_shared(call) for call in comparison.calls):
         return "xformers hands its kernel one key head for all that share it, torch each of them"
@@ -116,7 +123,7 @@ def _pinned(comparison: Comparison, kernel: Kernel, upstream: Sequence[Tensor]) 
         old = _old(comparison, kernel, upstream)
         if old.error is not None:
             return f"xformers refuses it ({_first_line(old.error)})"
-        new = comparison.run_new(upstream, getattr(torch.nn.attention.SDPBackend, kernel.backend))
+        new = comparison.run_new(upstream, getattr(_attention().SDPBackend, kernel.backend))
     if new.error is not None:
         return f"torch refuses it ({_first_line(new.error)})"
     seen = new.watch.attention

@@ -79,7 +79,7 @@ def _variables(start: Any) -> Iterator[Tensor]:
 
 def tensors_in(result: Any) -> list[Tensor]:
     """The tensors of a result, in order."""
-    return [x for x in pytree.tree_leaves(result) if isinstance(x, Tensor)]
+    return [x for x in pytree.tree_flatten(result)[0] if isinstance(x, Tensor)]
 
 
 def floating_in(atoms: Any) -> list[Tensor]:

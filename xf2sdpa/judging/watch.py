@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch.nn.attention
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -61,7 +61,9 @@ class Watch(TorchFunctionMode):
             self.attention.append(KernelCall(name, p, _computed_in(query, name), masked))
             if self.backend is not None and name == SDPA:
                 self._refuse_what_would_crash(mask, kwargs["key"] if "key" in kwargs else args[1])
-                with torch.nn.attention.sdpa_kernel([self.backend]):
+                from torch.nn.attention import sdpa_kernel  # noqa: PLC0415 - missing before torch 2.3
+
+                with sdpa_kernel([self.backend]):
                     return func(*args, **kwargs)
         elif name in {"dropout", "dropout_"}:
             trains = args[2] if len(args) > 2 else kwargs.get("training", kwargs.get("train", True))
@@ -75,7 +77,7 @@ class Watch(TorchFunctionMode):
 
         The kernel would read out of its bounds and fail with `misaligned address` (torch 2.11, H200).
         """
-        if self.backend != torch.nn.attention.SDPBackend.EFFICIENT_ATTENTION or type(mask) is not Tensor:
+        if self.backend.name != "EFFICIENT_ATTENTION" or type(mask) is not Tensor:
             return
         if mask.stride(-1) != 1 and key.shape[-2] > 1:
             raise NotImplementedError("EFFICIENT is not tried with a mask whose last dimension has a stride")

@@ -190,7 +190,7 @@ def _ledger() -> _Ledger:
 
 def _kind_of(atoms: Sequence[Any]) -> tuple[Any, ...]:
     """What two calls of a site must have in common to be of one kind: shapes, dtypes, devices, flags, torch's modes."""
-    return (torch.is_grad_enabled(), ambient.autocast_state(), *(_kind(x) for x in pytree.tree_leaves(list(atoms))))
+    return (torch.is_grad_enabled(), ambient.autocast_state(), *(_kind(x) for x in pytree.tree_flatten(list(atoms))[0]))
 
 
 def _kind(x: Any) -> Any:
@@ -281,7 +281,7 @@ def _unobserved() -> Iterator[None]:
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    return [x for x in pytree.tree_leaves(value) if isinstance(x, Tensor)]
+    return [x for x in pytree.tree_flatten(value)[0] if isinstance(x, Tensor)]
 
 
 def _copied(atoms: Sequence[Any]) -> list[Any]:
