@@ -92,13 +92,13 @@ def _comes_before(names: Names, name: str, binding: ast.stmt, node: ast.Call, ow
 
 
 def _import_functional(file: FileDraft, scope: Scope) -> str:
-    """Ask for `import torch.nn.functional as F`; where F means something else, for a name that does not."""
-    taken = scope.owner("F") is not None
-    text, spelling = (
-        ("import torch.nn.functional as F", f"F.{SDPA}") if not taken else ("import torch.nn.functional", _HOME)
-    )
-    file.add_import(text, last_import(file))
-    return spelling
+    """Ask for `import torch.nn.functional as F`; where F or torch means something else, for a name that does not."""
+    if scope.owner("F") is not None and scope.owner("torch") in (None, file.names.module):
+        file.add_import("import torch.nn.functional", last_import(file))
+        return _HOME
+    name = next(name for name in ("F", "functional", "torch_functional", "_functional") if scope.owner(name) is None)
+    file.add_import(f"import torch.nn.functional as {name}", last_import(file))
+    return f"{name}.{SDPA}"
 
 
 def last_import(file: FileDraft) -> ast.stmt | None:
