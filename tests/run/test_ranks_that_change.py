@@ -122,6 +122,14 @@ CHANGED = {
     "in place, in a comprehension": program(
         f"{STATED}q, k, v = [t[:1] * 1 for t in (q, k, v)]\n[t.squeeze_(0) for t in (q, k, v)]{CALL}"
     ),
+    "in place, by a function": program(
+        f"{STATED}q, k, v = [t[:1] * 1 for t in (q, k, v)]\nfold(q)\nfold(k)\nfold(v){CALL}", "def fold(t):\n    t.squeeze_(0)"
+    ),
+    "in place, under another name, to any shape": program(
+        f"{STATED}q, k, v = [t.detach().clone() for t in (q, k, v)]\nx, y, z = q, k, v\nx.resize_(6, 5, 8)\n"
+        f"y.resize_(6, 5, 8)\nz.resize_(6, 5, 8)\no = memory_efficient_attention(q, k, v)\nreturn o + 0 * w.sum()"
+        .replace("w.sum", "(a + b_ + c_).sum").replace(STATED, f"{STATED}a, b_, c_ = q, k, v\n", 1)
+    ),
     "by a number that grows": program(f"b, n, d = q.shape\nw = 0\nw += {WIDE}\nq, k, v = q * w, k * w, v * w{CALL}",
         arguments=ONE_HEAD),
     "by a variable that a lambda reads later": program(

@@ -285,13 +285,13 @@ class CallValues(Expressions):
         if known is not None and not self._has_own(name, known, arguments, func):
             return known
         if in_place and name in _RESHAPING and isinstance(func.value, ast.Name):
-            self.env.variables[func.value.id] = Unknown(arguments.token)
+            self.changed_in_place(base, Unknown(arguments.token))
         if name not in OPERATIONS or as_tensor(base) is None:
             return Unknown(arguments.token)
         value = self._operation(name, base, arguments, func)
         if in_place and isinstance(func.value, ast.Name):
-            same = [name for name, other in self.env.variables.items() if self.settle(other) == base]
-            self.env.variables.update(dict.fromkeys([*same, func.value.id], value))
+            self.env.variables[func.value.id] = value
+            self.changed_in_place(base, value)
         return value
 
     def _has_own(self, name: str, known: Value, arguments: Arguments, node: ast.AST) -> bool:

@@ -53,6 +53,7 @@ class Expressions:
     env: Environment
     frames: list[Frame]
     stale: dict[int, Items]
+    callers: list[Environment]
 
     if TYPE_CHECKING:
 
@@ -390,6 +391,12 @@ class Expressions:
             for generator in node.generators[1:]:
                 self.assign(generator.target, self.element(self.evaluate(generator.iter), generator))
             return Items(None, each=self.evaluate(node.elt))
+
+    def changed_in_place(self, old: Value, new: Value) -> None:
+        """Give what an operation makes of a tensor to every variable that may hold it, in the calling functions too."""
+        for env in (self.env, *self.callers):
+            same = [name for name, other in env.variables.items() if self.settle(other) == old]
+            env.variables.update(dict.fromkeys(same, new))
 
     # -- lists that are changed ---------------------------------------------------------------------
 

@@ -69,6 +69,8 @@ class Functions(CallValues):
         """The call sites seen in each block around here whose errors are caught."""
         self.kept: list[tuple[int, dict[str, list[Value]]]] = []
         """What variables are given on the way through blocks around here; each with the number of functions then."""
+        self.callers: list[Environment] = []
+        """The variables of the functions whose calls are being followed."""
         self.stale: dict[int, Items] = {}
         """Lists that have been changed since they were known, by `id`."""
         self._tokens: dict[object, int] = {}
@@ -288,13 +290,14 @@ class Functions(CallValues):
         primary = (isinstance(function.node, ast.Lambda) or function.node is self.through) and self.frames[-1].primary
         made = Frame(function.node, function.owner, primary, function.is_sealed, function.given)
         made.handed = frozenset(id(value) for value in variables.values() if isinstance(value, Items))
+        self.callers.append(outer)
         with self._frame(made) as frame:
             if isinstance(function.node, ast.Lambda):
                 frame.returned.append(self.evaluate(function.node.body))
             elif self.block(function.node.body)[0]:
                 frame.returned.append(NONE)
         outer.done |= self.env.done
-        self.env = outer
+        self.env = self.callers.pop()
         return self._joined(frame.returned, token)
 
     def _bind(
