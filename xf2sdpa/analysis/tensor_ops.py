@@ -69,11 +69,11 @@ def made(name: str, arguments: Arguments) -> Tensor:
     rank = Rank(always[name]) if name in always else sizes_rank(sizes) or Rank(0, arguments.token)
     dtype = arguments.keywords.get("dtype", NoneValue())
     if not isinstance(dtype, NoneValue):
-        return Tensor(rank, dtype.dtype if isinstance(dtype, DTypeOf) else DType.UNKNOWN)
+        return Tensor(rank, dtype.dtype if isinstance(dtype, DTypeOf) else DType.UNKNOWN, is_made=True)
     numbers = arguments.positional if name == "arange" else arguments.positional[1:]
     is_float = any(isinstance(n, Scalar) and isinstance(n.value, float) for n in numbers)
     in_doubt = name in ("arange", "full")
-    return Tensor(rank, DType.FLOAT32 if is_float or not in_doubt else DType.UNKNOWN)
+    return Tensor(rank, DType.FLOAT32 if is_float or not in_doubt else DType.UNKNOWN, is_made=True)
 
 
 def literal(data: Value | None, arguments: Arguments) -> Value:
@@ -209,7 +209,7 @@ def like_new(x: Tensor, arguments: Arguments) -> Value:
 def new(x: Tensor, arguments: Arguments) -> Value:
     """`x.new_zeros(b, h, n)`: as many dimensions as sizes, and the dtype of x unless another is given."""
     sizes = replace(arguments, keywords={k: v for k, v in arguments.keywords.items() if k == "size"})
-    return like_new(replace(x, rank=sizes_rank(sizes) or Rank(0, arguments.token)), arguments)
+    return like_new(replace(x, rank=sizes_rank(sizes) or Rank(0, arguments.token), is_made=True), arguments)
 
 
 def to(x: Tensor, arguments: Arguments) -> Value:
@@ -246,13 +246,18 @@ def projection(x: Tensor, arguments: Arguments) -> Value:
 
 
 def broadcast(x: Tensor, arguments: Arguments) -> Value:
-    """`masked_fill(mask, 0.0)`, `clamp(max=limits)`: tensors among the arguments may have more dimensions."""
+    """`masked_fill(mask, 0.0)`, `clamp(max=limits)`: tensors among the arguments may have more dimensions.
+
+    Not so for a mask that is made here: with more than three or four it is none, in torch as in xformers.
+    """
     rank = x.rank
     for value in (*arguments.positional, *arguments.keywords.values()):
         if isinstance(value, Scalar | NoneValue):
             continue
         other = as_tensor(value)
         if other is None or (other.rank != rank and None in (other.rank.known, rank.known)):
+            if x.is_made and rank.known in (3, 4):
+                continue
             return unknown_rank(x, arguments)
         rank = max(rank, other.rank, key=lambda r: r.offset)
     return replace(x, rank=rank)
