@@ -35,3 +35,13 @@ def resolved(count: int, monkeypatch: pytest.MonkeyPatch) -> int:
 
 def test_twice_the_calls_need_twice_the_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolved(40, monkeypatch) < 2.2 * resolved(20, monkeypatch)
+
+
+def test_where_f_and_torch_are_taken_it_gets_a_name_that_is_free() -> None:
+    text = (
+        "import xformers.ops as xops\n\n\ndef attend(q, k, v):\n    b, n, F, d = q.shape\n    torch = functional = 2\n"
+        "    return xops.memory_efficient_attention(q, k, v)\n"
+    )
+    new = rewrite_text(text).new
+    assert "import torch.nn.functional as torch_functional\n" in new
+    assert "torch_functional.scaled_dot_product_attention(" in new

@@ -45,9 +45,10 @@ MASK_MAKERS = frozenset(
     {"from_seqlens", "from_seqlens_local", "make_causal", "make_causal_from_bottomright", "make_local_attention",
      "make_local_attention_from_bottomright", "add_bias", "to"}
 )  # fmt: skip
-_NEW_TENSORS = frozenset({"zeros", "ones", "empty", "full", "rand", "randn", "arange", "linspace"})
+_NEW_TENSORS = frozenset({"zeros", "ones", "empty", "full", "rand", "randn", "arange", "linspace", "eye"})
 _RESHAPING = frozenset({"resize", "resize_as", "set"})
 """Operations that in place give a tensor any shape."""
+_CHANGING_LISTS = frozenset({"append", "insert", "extend", "pop", "remove", "clear", "reverse", "sort", "__setitem__"})
 _PARAMETERS = frozenset({"Parameter", "Buffer"})
 _EINOPS = frozenset({"rearrange", "repeat", "reduce"})
 _NUMERIC_BUILTINS = frozenset({"len", "int", "float", "bool", "str", "min", "max", "abs", "round", "isinstance"})
@@ -209,12 +210,11 @@ class CallValues(Expressions):
                 return self._or_as_in_its_library(found, base, func.attr, arguments)
         if isinstance(base, Mask) or (isinstance(base, OneOf) and any(isinstance(o, Mask) for o in base.options)):
             return self._mask_method(base, func.attr, arguments)
-        if isinstance(base, Items) and func.attr in ("append", "insert") and isinstance(func.value, ast.Name):
-            if func.attr == "append" and base.items is not None and arguments.positional:
-                self.env.variables[func.value.id] = Items((*base.items, arguments.positional[0]))
-            else:
-                self.env.variables[func.value.id] = Unknown(arguments.token)
-            return NONE
+        if isinstance(base, Items) and func.attr in _CHANGING_LISTS:
+            appends = func.attr == "append" and base.items is not None and len(arguments.positional) == 1
+            longer = Items((*(base.items or ()), *arguments.positional)) if appends else Unknown(arguments.token)
+            self.change_list(base, func.value, longer)
+            return Unknown(arguments.token) if func.attr == "pop" else NONE
         return self._tensor_method(base, func, arguments)
 
     def _or_as_in_its_library(self, found: Value, base: Module, name: str, arguments: Arguments) -> Value:
@@ -285,13 +285,13 @@ class CallValues(Expressions):
         if known is not None and not self._has_own(name, known, arguments, func):
             return known
         if in_place and name in _RESHAPING and isinstance(func.value, ast.Name):
-            self.env.variables[func.value.id] = Unknown(arguments.token)
+            self.changed_in_place(base, Unknown(arguments.token))
         if name not in OPERATIONS or as_tensor(base) is None:
             return Unknown(arguments.token)
         value = self._operation(name, base, arguments, func)
         if in_place and isinstance(func.value, ast.Name):
-            same = [name for name, other in self.env.variables.items() if self.settle(other) == base]
-            self.env.variables.update(dict.fromkeys([*same, func.value.id], value))
+            self.env.variables[func.value.id] = value
+            self.changed_in_place(base, value)
         return value
 
     def _has_own(self, name: str, known: Value, arguments: Arguments, node: ast.AST) -> bool:

@@ -51,7 +51,11 @@ class Frame:
     """Whether `self` is of exactly the class `owner`."""
     given: frozenset[str] = frozenset()
     """The assumptions under which this function is the one that is called."""
+    handed: frozenset[int] = frozenset()
+    """The lists that it is given, by `id`: others may hold them too."""
     returned: list[Value] = field(default_factory=list)
     """The value of each `return` so far."""
     left_loop: list[Environment] = field(default_factory=list)
-    """The environments at the `break` and `continue` statements so far."""
+    """The environments at the `continue` statements so far."""
+    broken_off: list[Environment] = field(default_factory=list)
+    """The environments at the `break` statements so far."""

@@ -52,6 +52,8 @@ class Expressions:
     through: FunctionNode | None
     env: Environment
     frames: list[Frame]
+    stale: dict[int, Items]
+    callers: list[Environment]
 
     if TYPE_CHECKING:
 
@@ -65,6 +67,7 @@ class Expressions:
         def record(self, bound: BoundCall, arguments: dict[str, Value]) -> Rank: ...
         def assign(self, target: ast.expr, value: Value) -> None: ...
         def assume(self, test: ast.expr) -> None: ...
+        def closure(self, node: FunctionNode, outer: Environment) -> dict[str, Value]: ...
         def holds_site(self, node: ast.AST) -> bool: ...
         def walk_definition(self, node: FunctionNode, owner: ast.ClassDef | None) -> None: ...
         def apply(
@@ -102,7 +105,11 @@ class Expressions:
         if owner is self.names.module:
             bindings = owner.bindings[node.id]
             only = bindings[0].node if len(bindings) == 1 else None
-            if isinstance(only, ast.FunctionDef) and self._is_plain(only):
+            if (
+                isinstance(only, ast.FunctionDef)
+                and self._is_plain(only)
+                and not self.attributes.replaced.function(only)
+            ):
                 return Function(only)
         return axes.named(Unknown(self.token(("name", node.id))), node.id)
 
@@ -148,7 +155,8 @@ class Expressions:
         if self.frames[-1].primary and not applied and self.holds_site(node):
             with self.perhaps(node):
                 self.walk_definition(node, None)
-        return Function(node, dict(self.env.variables))
+        at_once = isinstance(self.names.parents.get(id(node)), ast.Call)
+        return Function(node, dict(self.env.variables) if at_once else self.closure(node, self.env))
 
     def _argument_of_map(self, node: ast.Lambda) -> bool:
         call = self.names.parents[id(node)]
@@ -244,7 +252,7 @@ class Expressions:
         frame = self._self_frame(node.value)
         owner = frame.owner if frame is not None else None
         dtype = self.own_dtype(owner, node.attr) if owner is not None else None
-        changes = owner is not None and self._changes(owner, node.attr)
+        changes = self.attributes.replaced.attribute(node) if owner is None else self._changes(owner, node.attr)
         found = Unknown(self.token(("attribute", id(node) if changes else ast.dump(node))), dtype or DType.UNKNOWN)
         return axes.named(found, node.attr)
 
@@ -357,10 +365,14 @@ class Expressions:
 
     def of_ListComp(self, node: ast.ListComp | ast.GeneratorExp | ast.SetComp) -> Value:  # noqa: N802
         saved = dict(self.env.variables)
+        own = {n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)}
         try:
             return self._comprehension(node)
         finally:
-            self.env.variables = saved
+            inside, self.env.variables = self.env.variables, saved
+            for name in inside.keys() - own:  # by a walrus, or in place
+                if inside[name] is not saved.get(name):
+                    saved[name] = Unknown(self.token((id(node), name)))
 
     of_GeneratorExp = of_SetComp = of_ListComp  # noqa: N815
 
@@ -379,6 +391,40 @@ class Expressions:
             for generator in node.generators[1:]:
                 self.assign(generator.target, self.element(self.evaluate(generator.iter), generator))
             return Items(None, each=self.evaluate(node.elt))
+
+    def changed_in_place(self, old: Value, new: Value) -> None:
+        """Give what an operation makes of a tensor to every variable that may hold it, in the calling functions too."""
+        for env in (self.env, *self.callers):
+            same = [name for name, other in env.variables.items() if self.settle(other) == old]
+            env.variables.update(dict.fromkeys(same, new))
+
+    # -- lists that are changed ---------------------------------------------------------------------
+
+    def change_list(self, base: Items, target: ast.expr, new: Value) -> None:
+        """Give a list other items: under the name that it is changed by, and nothing is known of it under others."""
+        variables = self.env.variables
+        name = target.id if isinstance(target, ast.Name) else None
+        holders = [held for held, value in variables.items() if value is base]
+        if holders != [name] or id(base) in self.frames[-1].handed:
+            self.stale[id(base)] = base
+        if name in holders:
+            variables[name] = new
+
+    def change_item(self, target: ast.Subscript, value: Value) -> None:
+        """`x[0] = value` where x is a list."""
+        base = self.evaluate(target.value)
+        if not isinstance(base, Items):
+            return
+        token = self.token((id(target), "item"))
+        index = None if isinstance(target.slice, ast.Slice) else self._literal(target.slice)
+        new: Value = Unknown(token)
+        if base.items is not None and index is not None:
+            number = len(base.items)
+            chosen = range(number) if index == "?" else [index % number if number else 0]
+            joined = (join(item, value, token) if index == "?" else value for item in base.items)
+            new = Items(tuple(j if i in chosen else o for i, (o, j) in enumerate(zip(base.items, joined, strict=True))))
+            new = replace(new, is_size=base.is_size and all(isinstance(item, Scalar) for item in new.items or ()))
+        self.change_list(base, target.value, new)
 
     def of_DictComp(self, node: ast.DictComp) -> Value:  # noqa: N802
         return Unknown(self.token(id(node)))

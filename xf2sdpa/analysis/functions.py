@@ -67,6 +67,12 @@ class Functions(CallValues):
         self.frames: list[Frame] = []
         self.swallowed: list[set[int]] = []
         """The call sites seen in each block around here whose errors are caught."""
+        self.kept: list[tuple[int, dict[str, list[Value]]]] = []
+        """What variables are given on the way through blocks around here; each with the number of functions then."""
+        self.callers: list[Environment] = []
+        """The variables of the functions whose calls are being followed."""
+        self.stale: dict[int, Items] = {}
+        """Lists that have been changed since they were known, by `id`."""
         self._tokens: dict[object, int] = {}
         self._made: dict[tuple[int, str], DType] = {}
         self._lazy: dict[int, bool] = {}
@@ -89,7 +95,7 @@ class Functions(CallValues):
     def walk_definition(self, node: FunctionNode, owner: ast.ClassDef | None) -> None:
         """Walk a function by itself, not for a call: of its parameters only the annotations are known."""
         outer = self.env
-        self.env = Environment(self._closure(node, outer), frozenset())
+        self.env = Environment(self.closure(node, outer), frozenset())
         for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
             token = self.token((id(node), arg.arg))
             known = self.told.get((self.names.scopes[id(node)].qualname, arg.arg)) if self.told else None
@@ -104,7 +110,7 @@ class Functions(CallValues):
                 self.block(node.body)
         self.env = outer
 
-    def _closure(self, node: FunctionNode, outer: Environment) -> dict[str, Value]:
+    def closure(self, node: FunctionNode, outer: Environment) -> dict[str, Value]:
         """The variables of the enclosing function that are bound only once."""
         scope = self.names.scopes[id(node)].parent
         if scope is None or not outer.variables:
@@ -180,6 +186,8 @@ class Functions(CallValues):
         if isinstance(value, Tensor) and value.rank.token is not None:
             rank, given = self.book.here(value.rank, self.path)
             return replace(value, rank=rank, given=value.given | given)
+        if isinstance(value, Items) and id(value) in self.stale:
+            return Unknown(self.token(("changed", id(value))))
         if isinstance(value, Unknown):  # a value with evidence for its rank is a tensor
             rank, given = self.book.here(Rank(0, value.token), self.path)
             return Tensor(rank, value.dtype, given, value.heads) if rank.known is not None else value
@@ -281,13 +289,15 @@ class Functions(CallValues):
         self.env = Environment(variables, outer.done)
         primary = (isinstance(function.node, ast.Lambda) or function.node is self.through) and self.frames[-1].primary
         made = Frame(function.node, function.owner, primary, function.is_sealed, function.given)
+        made.handed = frozenset(id(value) for value in variables.values() if isinstance(value, Items))
+        self.callers.append(outer)
         with self._frame(made) as frame:
             if isinstance(function.node, ast.Lambda):
                 frame.returned.append(self.evaluate(function.node.body))
             elif self.block(function.node.body)[0]:
                 frame.returned.append(NONE)
         outer.done |= self.env.done
-        self.env = outer
+        self.env = self.callers.pop()
         return self._joined(frame.returned, token)
 
     def _bind(

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TypeGuard
 
 from xf2sdpa.analysis.names import Names
+from xf2sdpa.analysis.replaced_parts import ReplacedParts
 from xf2sdpa.analysis.values import Function, Layer, Module, Value
 
 LAYERS: dict[str, Layer] = {
@@ -38,6 +40,11 @@ class ClassAttributes:
         self._indexed: dict[int, dict[str, list[ast.expr]]] = {}
         self._others: dict[int, list[ast.ClassDef]] = {}
 
+    @cached_property
+    def replaced(self) -> ReplacedParts:
+        """What the file puts in the place of its own things."""
+        return ReplacedParts(self.names)
+
     def lookup(self, owner: ast.ClassDef, attribute: str, *, is_sealed: bool = False) -> Module | None:
         """The module that `self.attribute` holds, if all assignments to it agree; else None.
 
@@ -47,6 +54,8 @@ class ClassAttributes:
         key = (id(owner), attribute, is_sealed)
         if key not in self._found:
             self._found[key] = None  # a class that refers to itself is not known
+            if self.replaced.layer(attribute):
+                return None
             assigned = list(self.assigned(owner, attribute))
             for klass in () if is_sealed else self.others(owner):
                 assigned += self._assignments(klass).get(attribute, ())
@@ -60,7 +69,8 @@ class ClassAttributes:
         for klass in self.lineage(owner):
             for statement in klass.body:
                 if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == name:
-                    return None if statement.decorator_list else statement
+                    other = self.replaced.method(self.names.scopes[id(klass)], name)
+                    return None if statement.decorator_list or other else statement
         return None
 
     def overriding(self, owner: ast.ClassDef, name: str) -> list[Function] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from xf2sdpa.analysis import axes
@@ -17,7 +17,7 @@ from xf2sdpa.analysis.conditions import stated_none, stated_rank, truth
 from xf2sdpa.analysis.environment import Environment
 from xf2sdpa.analysis.evidence import Path
 from xf2sdpa.analysis.functions import Functions
-from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.swallowing import swallows
 from xf2sdpa.analysis.values import (
     NONE,
     DType,
@@ -37,23 +37,6 @@ MAX_LOOP_PASSES = 3
 MAX_UNROLLED = 8
 _AUTOCAST = {"torch.autocast": False, "torch.amp.autocast": False, "torch.cuda.amp.autocast": True}
 """Autocast's classes, and whether each is for CUDA only (else the first argument names the device)."""
-
-_SWALLOWING = frozenset({"suppress", "ExitStack", "AsyncExitStack", "raises", "assertRaises", "assertRaisesRegex"})
-_LETTING_THROUGH = frozenset(
-    {"torch", "contextlib", "warnings", "open", "tempfile", "threading", "time", "tqdm", "accelerate", "deepspeed"}
-    | {
-        "transformers",
-        "diffusers",
-        "lightning",
-        "pytorch_lightning",
-        "numpy",
-        "PIL",
-        "zipfile",
-        "tarfile",
-        "nullcontext",
-    }
-)
-"""Packages and functions whose context managers let exceptions through, but for `_SWALLOWING`."""
 
 
 class Walk(Functions):
@@ -112,6 +95,8 @@ class Walk(Functions):
             return
         old = self.env.variables.get(node.target.id)
         if isinstance(old, Items):
+            self.change_list(old, node.target, self.combine(old, value, node))
+        elif isinstance(old, Scalar):  # a number: what is added may be a tensor
             self.env.variables[node.target.id] = self.combine(old, value, node)
         # an in-place operation on a tensor changes neither its rank nor its dtype
 
@@ -119,6 +104,11 @@ class Walk(Functions):
         """Assign a value to a target, also by unpacking; to unpack a shape states the rank."""
         if isinstance(target, ast.Name):
             self.env.variables[target.id] = value
+            for depth, kept in self.kept:
+                if depth == len(self.frames):
+                    kept.setdefault(target.id, []).append(value)
+        elif isinstance(target, ast.Subscript):
+            self.change_item(target, value)
         elif isinstance(target, ast.Attribute) and target.attr == "data" and isinstance(target.value, ast.Name):
             self.env.variables[target.value.id] = value
         elif isinstance(target, ast.Tuple | ast.List):
@@ -154,11 +144,13 @@ class Walk(Functions):
             self.evaluate(node.exc)
         return False, False
 
-    def do_Break(self, node: ast.stmt) -> tuple[bool, bool]:  # noqa: N802
-        self.frames[-1].left_loop.append(self.env.copy())
+    def do_Break(self, node: ast.Break) -> tuple[bool, bool]:  # noqa: N802
+        self.frames[-1].broken_off.append(self.env.copy())
         return False, True
 
-    do_Continue = do_Break  # noqa: N815
+    def do_Continue(self, node: ast.Continue) -> tuple[bool, bool]:  # noqa: N802
+        self.frames[-1].left_loop.append(self.env.copy())
+        return False, True
 
     def do_Assert(self, node: ast.Assert) -> None:  # noqa: N802
         self.evaluate(node.test)
@@ -249,7 +241,12 @@ class Walk(Functions):
 
     def do_For(self, node: ast.For | ast.AsyncFor) -> tuple[bool, bool]:  # noqa: N802
         iterable = self.evaluate(node.iter)
-        if isinstance(iterable, Items) and iterable.items is not None and 0 < len(iterable.items) <= MAX_UNROLLED:
+        if (
+            isinstance(iterable, Items)
+            and iterable.items is not None
+            and 0 < len(iterable.items) <= MAX_UNROLLED
+            and not _is_left_early(node)
+        ):
             return self._unrolled(node, iterable.items)
         each = self.element(iterable, node)
         return self._loop(node, lambda: self.assign(node.target, each))
@@ -268,51 +265,65 @@ class Walk(Functions):
             leaves |= left
             if not falls:
                 break
-        return True, leaves
+        return True, self.block(node.orelse)[1] or leaves
 
     def _loop(self, node: ast.For | ast.AsyncFor | ast.While, prepare: object) -> tuple[bool, bool]:
         leaves = False
         for number in itertools.count(1):  # pragma: no branch - there is always a next number
             before = self.env.copy()
-            mark = len(self.frames[-1].left_loop)
+            frame = self.frames[-1]
+            (outer_left, frame.left_loop), (outer_broken, frame.broken_off) = (
+                (frame.left_loop, []),
+                (frame.broken_off, []),
+            )
             with self.perhaps(node):
                 prepare()  # type: ignore[operator]
                 falls, left = self.block(node.body)
             leaves |= left
-            ends = [before, *([self.env] if falls else []), *self.frames[-1].left_loop[mark:]]
-            del self.frames[-1].left_loop[mark:]
-            self.env = self._meet(ends, node) or before
+            through, broken = [before, *([self.env] if falls else []), *frame.left_loop], frame.broken_off
+            frame.left_loop, frame.broken_off = outer_left, outer_broken
+            self.env = self._meet([*through, *broken], node) or before
             changed = [name for name, v in self.env.variables.items() if before.variables.get(name) != v]
             if not changed:
                 break
             if number >= MAX_LOOP_PASSES:  # a value that goes round through many variables: none of these is known
                 self.env.variables.update({name: Unknown(self.token((id(node), name))) for name in changed})
-        with self.perhaps(node, 1):
-            self.block(node.orelse)
+        if node.orelse:  # a `break` passes it over
+            forgotten = {name: value for name, value in self.env.variables.items() if name in changed}
+            self.env = self._meet(through, node) or self.env
+            self.env.variables.update(forgotten)
+            with self.perhaps(node, 1):
+                falls, _ = self.block(node.orelse)
+            self.env = self._meet([*([self.env] if falls else []), *broken], node) or self.env
+            self.env.variables.update({n: v for n, v in forgotten.items() if broken})
         return True, leaves
 
     def do_With(self, node: ast.With | ast.AsyncWith) -> tuple[bool, bool]:  # noqa: N802
-        if not any(self._swallows(item.context_expr) for item in node.items):
+        if not any(swallows(self.names, item.context_expr) for item in node.items):
             return self._with(node)
         before = self.env.copy()
-        with self.perhaps(node), self.swallowing():  # as much of it as runs before what is swallowed
-            falls, leaves = self._with(node)
-        self.env = self._meet([before, self.env] if falls else [before], node) or before
+        with self.perhaps(node), self.swallowing(), self._keeping() as kept:  # as much of it as runs before an error
+            _, leaves = self._with(node)
+        self.env = self._on_the_way(self._meet([before, self.env], node) or before, kept, node)
         return True, leaves
 
-    def _swallows(self, manager: ast.expr) -> bool:
-        """Whether a context manager may go on after an exception in its body: `contextlib.suppress(ValueError)`.
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[dict[str, list[Value]]]:
+        """Within this context, all values are kept that variables are given."""
+        kept: dict[str, list[Value]] = {}
+        self.kept.append((len(self.frames), kept))
+        try:
+            yield kept
+        finally:
+            self.kept.pop()
 
-        One of the file does whose `__exit__` returns something, or which has its `yield` in a `try` with handlers; one
-        from elsewhere may, unless it is known not to.
-        """
-        made = manager.func if isinstance(manager, ast.Call) else manager
-        name = called_name(made)
-        own = [binding.node for binding in self.names.module.bindings.get(name, ())]
-        if own and all(isinstance(node, ast.ClassDef | ast.FunctionDef) for node in own):
-            return any(_catches(node) for node in own if isinstance(node, ast.ClassDef | ast.FunctionDef))
-        dotted = self.names.resolve(made) if isinstance(made, ast.Name | ast.Attribute) else None
-        return name in _SWALLOWING or dotted is None or dotted.partition(".")[0] not in _LETTING_THROUGH
+    def _on_the_way(self, env: Environment, kept: dict[str, list[Value]], node: ast.AST) -> Environment:
+        """The environment where a block may have been left after any of its statements."""
+        for name, values in kept.items():
+            for value in values:
+                now, token = env.variables.get(name), self.token((id(node), name))
+                env.variables[name] = join(now, value, token) if now is not None else Unknown(token)
+        return env
 
     def _with(self, node: ast.With | ast.AsyncWith) -> tuple[bool, bool]:
         before = self.env.autocast_is_off
@@ -354,10 +365,11 @@ class Walk(Functions):
     def do_Try(self, node: ast.Try) -> tuple[bool, bool]:  # noqa: N802
         before = self.env.copy()
         caught = bool(node.handlers) and not all(map(_raises, node.handlers))
-        with self.perhaps(node), self.swallowing() if caught else contextlib.nullcontext():
+        guarded = self.swallowing() if caught else contextlib.nullcontext()
+        with self.perhaps(node), guarded, self._keeping() as kept:
             falls, leaves = self.block([*node.body, *node.orelse])
         ends = [self.env] if falls else []
-        broken = self._meet([before, self.env], node) or before
+        broken = self._on_the_way(self._meet([before, self.env], node) or before, kept, node)
         for arm, handler in enumerate(node.handlers):
             self.env = broken.copy()
             with self.perhaps(node, arm + 1):
@@ -365,6 +377,10 @@ class Walk(Functions):
             leaves |= left
             if handled:
                 ends.append(self.env)
+        if node.finalbody:  # it runs after an error, too
+            self.env = broken.copy()
+            with self.perhaps(node, -2):
+                self.block(node.finalbody)
         self.env = self._meet(ends, node) or broken
         finishes, left = self.block(node.finalbody)
         return bool(ends) and finishes, leaves or left
@@ -389,7 +405,7 @@ class Walk(Functions):
         return True, leaves
 
     def do_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:  # noqa: N802
-        closure = dict(self._closure(node, self.env))
+        closure = dict(self.closure(node, self.env))
         trusted = all((self.names.resolve(d) or "").startswith("torch.") for d in node.decorator_list)
         self.env.variables[node.name] = (
             Function(node, closure) if trusted else Unknown(self.token((id(node), "decorated")))
@@ -407,6 +423,9 @@ class Walk(Functions):
         for target in node.targets:
             if isinstance(target, ast.Name):
                 self.env.variables.pop(target.id, None)
+            base = self.evaluate(target.value) if isinstance(target, ast.Subscript) else NONE
+            if isinstance(target, ast.Subscript) and isinstance(base, Items):
+                self.change_list(base, target.value, Unknown(self.token(id(target))))
 
 
 def _without_autocast(value: Value) -> Value:
@@ -421,14 +440,9 @@ def _without_autocast(value: Value) -> Value:
     return value
 
 
-def _catches(node: ast.ClassDef | ast.FunctionDef) -> bool:
-    """Whether a context manager's own code goes on after an exception in its body."""
-    if isinstance(node, ast.FunctionDef):
-        tries = [part for part in ast.walk(node) if isinstance(part, ast.Try) and part.handlers]
-        return any(isinstance(inner, ast.Yield) for part in tries for s in part.body for inner in ast.walk(s))
-    ends = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name in ("__exit__", "__aexit__")]
-    values = [part.value for end in ends for part in ast.walk(end) if isinstance(part, ast.Return)]
-    return any(v is not None and not (isinstance(v, ast.Constant) and not v.value) for v in values)
+def _is_left_early(node: ast.For | ast.AsyncFor) -> bool:
+    """Whether a loop has a `break` or `continue`."""
+    return any(isinstance(part, ast.Break | ast.Continue) for statement in node.body for part in ast.walk(statement))
 
 
 def _raises(handler: ast.ExceptHandler) -> bool:

@@ -65,14 +65,15 @@ def keep(x: Tensor, arguments: Arguments) -> Value:
 def made(name: str, arguments: Arguments) -> Tensor:
     """`zeros(b, n, d)`, `arange(n)`: float32 where no other dtype is given and the numbers need not be whole."""
     sizes = replace(arguments, positional=arguments.positional[:1]) if name == "full" else arguments
-    rank = Rank(1) if name in ("arange", "linspace") else sizes_rank(sizes) or Rank(0, arguments.token)
+    always = {"arange": 1, "linspace": 1, "eye": 2}
+    rank = Rank(always[name]) if name in always else sizes_rank(sizes) or Rank(0, arguments.token)
     dtype = arguments.keywords.get("dtype", NoneValue())
     if not isinstance(dtype, NoneValue):
-        return Tensor(rank, dtype.dtype if isinstance(dtype, DTypeOf) else DType.UNKNOWN)
+        return Tensor(rank, dtype.dtype if isinstance(dtype, DTypeOf) else DType.UNKNOWN, is_made=True)
     numbers = arguments.positional if name == "arange" else arguments.positional[1:]
     is_float = any(isinstance(n, Scalar) and isinstance(n.value, float) for n in numbers)
     in_doubt = name in ("arange", "full")
-    return Tensor(rank, DType.FLOAT32 if is_float or not in_doubt else DType.UNKNOWN)
+    return Tensor(rank, DType.FLOAT32 if is_float or not in_doubt else DType.UNKNOWN, is_made=True)
 
 
 def literal(data: Value | None, arguments: Arguments) -> Value:
@@ -208,7 +209,7 @@ def like_new(x: Tensor, arguments: Arguments) -> Value:
 def new(x: Tensor, arguments: Arguments) -> Value:
     """`x.new_zeros(b, h, n)`: as many dimensions as sizes, and the dtype of x unless another is given."""
     sizes = replace(arguments, keywords={k: v for k, v in arguments.keywords.items() if k == "size"})
-    return like_new(replace(x, rank=sizes_rank(sizes) or Rank(0, arguments.token)), arguments)
+    return like_new(replace(x, rank=sizes_rank(sizes) or Rank(0, arguments.token), is_made=True), arguments)
 
 
 def to(x: Tensor, arguments: Arguments) -> Value:
@@ -242,6 +243,29 @@ def float32(x: Tensor, arguments: Arguments) -> Value:
 def projection(x: Tensor, arguments: Arguments) -> Value:
     """Linear layers and convolutions: rank kept, dtype lowered by autocast."""
     return replace(x, dtype=DType.AUTOCAST)
+
+
+def broadcast(x: Tensor, arguments: Arguments) -> Value:
+    """`masked_fill(mask, 0.0)`, `clamp(max=limits)`: tensors among the arguments may have more dimensions.
+
+    Not so for a mask that is made here: with more than three or four it is none, in torch as in xformers.
+    """
+    rank = x.rank
+    for value in (*arguments.positional, *arguments.keywords.values()):
+        if isinstance(value, Scalar | NoneValue):
+            continue
+        other = as_tensor(value)
+        if other is None or (other.rank != rank and None in (other.rank.known, rank.known)):
+            if x.is_made and rank.known in (3, 4):
+                continue
+            return unknown_rank(x, arguments)
+        rank = max(rank, other.rank, key=lambda r: r.offset)
+    return replace(x, rank=rank)
+
+
+def power(x: Tensor, arguments: Arguments) -> Value:
+    """The same, in float32 inside autocast."""
+    return broadcast(replace(x, dtype=DType.FLOAT32), arguments)
 
 
 def matmul(x: Tensor, arguments: Arguments) -> Value:
@@ -291,10 +315,10 @@ def number_of(rank: Rank) -> Value:
 
 
 _KEEP = """
-    contiguous clone detach requires_grad_ cuda cpu roll flip masked_fill masked_fill_ clamp clamp_ neg abs
+    contiguous clone detach requires_grad_ cuda cpu roll flip masked_fill_ clamp_ neg abs
     transpose transpose_ swapaxes swapdims movedim moveaxis permute_ narrow index_select triu tril mul_ add_ sub_
     div_ zero_ fill_ copy_ pin_memory data dropout alpha_dropout relu gelu silu sigmoid tanh leaky_relu elu nan_to_num
-    scatter gather index_copy index_fill masked_scatter
+    scatter gather index_copy index_fill
     mul_scalar logical_not sort_values cumsum_ adjoint mH mT pad interpolate retain_grad register_hook
 """
 
@@ -307,10 +331,12 @@ OPERATIONS: dict[str, Operation] = {
     **dict.fromkeys(("mean", "amax", "amin", "std", "var", "logsumexp", "all", "any"), reduce_dims),
     **dict.fromkeys(("sum", "prod"), sum_dims),
     "norm": norm,
+    **dict.fromkeys(("masked_fill", "masked_scatter", "clamp"), broadcast),
+    "pow": power,
     "tile": unknown_rank,
     **dict.fromkeys(("half", "bfloat16"), half),
     **dict.fromkeys(("float", "double", "softmax", "log_softmax", "layer_norm", "group_norm", "rms_norm", "normalize",
-                     "exp", "log", "pow", "reciprocal", "rsqrt", "cumsum", "cumprod"), float32),
+                     "exp", "log", "reciprocal", "rsqrt", "cumsum", "cumprod"), float32),
     **dict.fromkeys(("linear", "conv1d", "conv2d", "conv3d", "scaled_dot_product_attention"), projection),
     **dict.fromkeys(
         ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like"), like_new

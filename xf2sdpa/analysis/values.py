@@ -77,6 +77,8 @@ class Tensor(Value):
     """The assumptions, beyond what the code shows, under which the rank is right."""
     heads: int | None = field(default=None, compare=False)
     """Which axis is that of the heads, where the names of sizes show it; for notes only, so no part of equality."""
+    is_made: bool = field(default=False, compare=False)
+    """Whether it was filled with numbers here: a mask, as no query, key or value is."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from xf2sdpa.model import Unreached
 from xf2sdpa.project.arguments import Call, argument_of, default_of, is_none, parameters_of
 from xf2sdpa.project.contexts import check_decorators
 from xf2sdpa.project.index import FunctionNode, Index, Parsed, Unknowable
-from xf2sdpa.project.lineage import CALLED_BY_TORCH, calls_of_super, check_is_module
+from xf2sdpa.project.lineage import CALLED_BY_TORCH, calls_of_super, check_is_module, lineage
 from xf2sdpa.project.lists import LONGEST, Lists
 from xf2sdpa.project.uses import Uses
 
@@ -156,10 +156,13 @@ class Callers(Lists):
         found = list(uses.calls)
         if uses.in_sequence:
             self._in_sequence.add(id(owner))
+        own = {id(base) for _, base in lineage(self.index, file, owner)}
         for home, klass in uses.derived:
             if klass is not owner:
                 check_is_module(self.index, home, klass)
-                found += [Call(home, node) for node in calls_of_super(home, klass)]
+                for beside, base in lineage(self.index, home, klass):  # a base beside it may stand before it
+                    if id(base) not in own:
+                        found += [Call(beside, node) for node in calls_of_super(beside, base)]
         return found
 
     # -- what never runs ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.scopes import Scope
-from xf2sdpa.project.arguments import taken_out_of_keywords
+from xf2sdpa.project.arguments import default_of, taken_out_of_keywords
 from xf2sdpa.project.index import FunctionNode, Index, Parsed, Unknowable
 from xf2sdpa.project.lineage import foreign_bases, is_foreign
 
@@ -28,7 +28,8 @@ _SAME_OBJECT = frozenset(
 )  # fmt: skip
 """Methods that return the object, or one out of a container."""
 _HANDING_OUT = frozenset(
-    {"register_forward_pre_hook", "__dict__", "__class__", "register_module", "add_module", "__call__"}
+    {"register_forward_pre_hook", "_forward_pre_hooks", "__dict__", "__class__", "register_module", "add_module",
+     "__call__"}
 )  # fmt: skip
 """What gives an object's parts to somebody, or changes what a call of it gets."""
 PARTS = ("modules", "named_modules", "children", "named_children", "get_submodule")
@@ -227,6 +228,8 @@ class Contexts:
         """Count a positional argument as held by the parameter of every function of that name; whether there is any."""
         takers = self._takers(name)
         for file, function in takers:
+            if any("singledispatch" in ast.dump(decorator) for decorator in function.decorator_list):
+                return False  # it may be given to any function that is registered there
             bound = file.owner(function) is not None
             listed = [*function.args.posonlyargs, *function.args.args][int(bound) :]
             if position >= len(listed):
@@ -341,7 +344,9 @@ class Contexts:
         if not isinstance(function, FunctionNode) or (function.name.startswith("__") and function.name.endswith("__")):
             return False
         decorated = [called_name(d.func if isinstance(d, ast.Call) else d) for d in function.decorator_list]
-        if isinstance(node, ast.Name) and is_parameter(file, node) and node.id in _parameters(function):
+        default = default_of(function, node.id) if isinstance(node, ast.Name) else None
+        keeps = default is not None and not isinstance(default, ast.Constant)  # one object for all calls
+        if isinstance(node, ast.Name) and is_parameter(file, node) and node.id in _parameters(function) and not keeps:
             if function.name not in self._returning:
                 self._returning.add(function.name)
                 for home, call, above in list(self._given):

@@ -76,11 +76,14 @@ class Uses(Contexts):
         """Follow what goes through the parts of any module: an object of the class may be one of them."""
         project = self.index.project
         for path in project.holding(*PARTS, "apply", "_modules"):
-            if not any(f".{name}" in project.text(path) for name in (*PARTS, "apply", "_modules")):
+            text = project.text(path)
+            if not any(f".{name}" in text for name in (*PARTS, "apply")) and "_modules" not in text:
                 continue
             file = self.index.file(path)
             if file is None:
                 raise Unknowable(f"{path} does not parse, and goes through the parts of modules")
+            if place := next((s.lineno for s in file.names.strings if s.value == "_modules"), 0):
+                raise Unknowable(f"{path}:{place} takes parts of modules out of their tables")
             for node in file.attributes.get("_modules", ()):
                 self._use(file, node, 1)
             for name in (*PARTS, "apply"):
@@ -215,6 +218,9 @@ class Uses(Contexts):
             self.index.check_not_looked_up(holder.name, "", as_attribute=True)
             for file in self.index.holding(holder.name):
                 found = file.attributes.get(holder.name, ())
+                for pattern in file.names.parsed.of(ast.MatchClass):
+                    if holder.name in pattern.kwd_attrs:
+                        raise Unknowable(f"{file.path}:{pattern.lineno} takes {holder.name} out of an object")
                 yield from ((file, node) for node in found if isinstance(node.ctx, ast.Load))
         else:
             yield from self._variable(holder)

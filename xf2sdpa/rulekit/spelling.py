@@ -121,14 +121,21 @@ def _comes_before(names: Names, name: str, binding: ast.stmt, node: ast.Call, ow
     return not later and not in_two_arms(names, binding, node)
 
 
+_ALIASES = ("F", "functional", "torch_functional", "_functional")
+"""Names of `torch.nn.functional`, of which the first that is free is taken."""
+
+
 def _import_functional(file: FileDraft, scope: Scope) -> str:
-    """Ask for `import torch.nn.functional as F`; where F means something else, for a name that does not."""
-    taken = scope.owner("F") is not None or any(_may_bring(file.names, star, "F") for star in file.names.module.stars)
-    text, spelling = (
-        ("import torch.nn.functional as F", f"F.{SDPA}") if not taken else ("import torch.nn.functional", _HOME)
-    )
-    file.add_import(text, last_import(file))
-    return spelling
+    """Ask for `import torch.nn.functional as F`; where F or torch means something else, for a name that does not."""
+    names = file.names
+    brought = {name for name in _ALIASES if any(_may_bring(names, star, name) for star in names.module.stars)}
+    free = [name for name in _ALIASES if scope.owner(name) is None and name not in brought]
+    name = next(iter(free), _ALIASES[-1])
+    if name != "F" and scope.owner("torch") in (None, names.module):
+        file.add_import("import torch.nn.functional", last_import(file))
+        return _HOME
+    file.add_import(f"import torch.nn.functional as {name}", last_import(file))
+    return f"{name}.{SDPA}"
 
 
 def last_import(file: FileDraft) -> ast.stmt | None:

@@ -145,6 +145,31 @@ WAY = Way(
             "def part(net) -> MemEff:\n    return net.first\n\n\ndef use(net, x, m):\n    return part(net)(x, m)",
             "from attention import MemEff\n",
         ),
+        "a hook in the table of hooks": in_main("def hook(net, f):\n    net.attn._forward_pre_hooks[1] = f"),
+        "a part out of a table by its name": in_main(
+            "def use(net, x, m):\n    return vars(net)['_modules']['attn'](x, m)"
+        ),
+        "super() of another base": by_class(
+            "class Mix:\n    def forward(self, x):\n        return super().forward(x, self.m)\n\n\n"
+            "class Sub(Mix, MemEff):\n    pass\n\n\ndef use(x, m):\n    part = Sub(24, 3)\n    part.m = m\n    return part(x)"
+        ),
+        "super() of another base in another file": changed(
+            mix="class Mix:\n    def forward(self, x):\n        return super().forward(x, self.m)\n",
+            sub="from attention import MemEff\nfrom mix import Mix\n\n\nclass Sub(Mix, MemEff):\n    pass\n\n\n"
+            "def use(x, m):\n    part = Sub(24, 3)\n    part.m = m\n    return part(x)\n",
+        ),
+        "by the type of an argument": in_main(
+            "@functools.singledispatch\ndef go(part, x, m):\n    return x\n\n\n@go.register(torch.nn.Module)\n"
+            "def _(part, x, m):\n    return part(x, m)\n\n\ndef use(net, x, m):\n    return go(net.attn, x, m)",
+            "import functools\n",
+        ),
+        "kept in a default": in_main(
+            "def keep(part, to=[]):\n    to.append(part)\n    return to\n\n\ndef use(net, x, m):\n    keep(net.attn)\n"
+            "    return keep(None)[0](x, m)"
+        ),
+        "taken apart by a pattern": in_main(
+            "def use(net, x, m):\n    match net:\n        case torch.nn.Module(attn=part):\n            return part(x, m)"
+        ),
         "a hook by its name": in_main("def use(net, f):\n    getattr(net.attn, 'register_forward_pre_hook')(f)"),
         "a class made by type": by_class("Kind = type('Kind', (MemEff,), {})\n\n\ndef use(x, m):\n    return Kind(24, 3)(x, m)"),
         "by names in a list": in_main("def use(net, x, m):\n    return [getattr(net, n)(x, m) for n in ('attn', 'other')]"),
