@@ -19,6 +19,9 @@ from click.testing import CliRunner
 
 from tests.verify.plans import ROOT, run, verify
 from xf2sdpa.cli import cli
+from xf2sdpa.verify.options import Options
+from xf2sdpa.verify.shadow import launch
+from xf2sdpa.verify.shadow.handover import Handover
 
 FELT = Path(__file__).parents[1] / "felt"
 SITE = """\
@@ -317,6 +320,24 @@ def test_signals_are_handed_on(project: Path) -> None:
         process.communicate(timeout=60)
         assert time.monotonic() - before < 50
     assert process.returncode == 5
+
+
+def test_a_signal_before_the_program_has_begun_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that comes while the process is being made, whose program may say already that it is there."""
+    begin = subprocess.Popen
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        child = begin(*arguments, stdout=subprocess.PIPE, **options)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        os.kill(os.getpid(), signal.SIGTERM)
+        return child
+
+    program = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); "
+    program += "print('ready', flush=True); time.sleep(60)"
+    monkeypatch.setattr(launch.subprocess, "Popen", slowly)
+    given = Handover({}, [], Options(), "")
+    assert launch.run([sys.executable, "-c", program], given, tmp_path) == 5
 
 
 def test_a_program_that_is_not_there(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,27 +61,41 @@ def run(command: Sequence[str], given: Handover, folder: Path) -> int:
     environment = os.environ | {"PYTHONPATH": path, FOLDER: str(folder)}
     sys.stdout.flush()
     sys.stderr.flush()
-    try:
-        child = subprocess.Popen(list(command), env=environment)
-    except OSError as error:
-        raise LaunchError(f"{command[0]}: cannot be started: {error.strerror or error}") from error
-    with _passing_on(child):
+    with _passing_on() as begun:
+        try:
+            child = subprocess.Popen(list(command), env=environment)
+        except OSError as error:
+            raise LaunchError(f"{command[0]}: cannot be started: {error.strerror or error}") from error
+        begun(child)
         status = child.wait()
     return 128 - status if status < 0 else status
 
 
 @contextlib.contextmanager
-def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Forward signals to the child. Ctrl-C is only ignored, as the terminal sends it to the child as well."""
+def _passing_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Forward signals to a child, once it is told which; those that come before wait for it.
+
+    Ctrl-C is only ignored, as the terminal sends it to the child as well.
+    """
+    children: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
 
     def forward(number: int, _: object) -> None:
+        if not children:
+            early.append(number)
+            return
         with contextlib.suppress(ProcessLookupError):
-            child.send_signal(number)
+            children[0].send_signal(number)
+
+    def begun(child: subprocess.Popen[bytes]) -> None:
+        children.append(child)
+        for number in early:
+            forward(number, None)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
     before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        yield
+        yield begun
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
