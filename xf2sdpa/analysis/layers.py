@@ -8,7 +8,7 @@ layer and group norm in float32.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import TypeGuard
 
@@ -34,8 +34,9 @@ _CONTAINERS = {"Sequential", "ModuleList"}
 class ClassAttributes:
     """What `self.name` holds in the classes of one file, from the assignments in their methods."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, overridden: Collection[tuple[str, str]] = ()) -> None:
         self.names = names
+        self._overridden = overridden
         self._found: dict[tuple[int, str, bool], Module | None] = {}
         self._indexed: dict[int, dict[str, list[ast.expr]]] = {}
         self._others: dict[int, list[ast.ClassDef]] = {}
@@ -76,8 +77,11 @@ class ClassAttributes:
     def overriding(self, owner: ast.ClassDef, name: str) -> list[Function] | None:
         """The methods that override a method in classes of this file that derive from its class.
 
-        None if one of these classes, or the class itself, assigns something other than a plain method to the name.
+        None if one of these classes, or the class itself, assigns something other than a plain method to the name, or
+        if a class of another file is known to override it.
         """
+        if (owner.name, name) in self._overridden:
+            return None
         others = self.others(owner)
         if any(name in self._assignments(klass) for klass in (*self.lineage(owner), *others)):
             return None

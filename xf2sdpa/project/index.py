@@ -23,6 +23,7 @@ from xf2sdpa.files.notebook import is_notebook
 from xf2sdpa.files.reading import read_regular
 from xf2sdpa.project.files import Project
 from xf2sdpa.project.notebook_words import words_of
+from xf2sdpa.project.overrides import derived_in
 from xf2sdpa.project.strings import RUNS_CODE, names_it
 
 MOST_FILES = 400
@@ -283,15 +284,10 @@ class Index:
         Raises:
             Unknowable: it does not parse.
         """
-        text = self.project.text(path)
-        # the head of a class ends with a colon at the end of its line
-        if re.search(rf"\bclass\s+\w+\s*\((?:[^:]|:(?!\s*\n))*?\b{re.escape(name)}\b", text) is None:
-            return []
         try:
-            classes = parse_once(text).of(ast.ClassDef)
+            return derived_in(self.project.text(path), name)
         except (SyntaxError, ValueError, RecursionError):
             raise Unknowable(f"{path} does not parse") from None
-        return [k for k in classes if name in {ast.unparse(base).rpartition(".")[2] for base in k.bases}]
 
     def _bound_in(self, module: Parsed) -> dict[str, frozenset[str]]:
         """What a module binds, with the files that each name may come from."""

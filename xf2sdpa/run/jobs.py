@@ -23,6 +23,7 @@ from xf2sdpa.project.handed_on import HandedOn
 from xf2sdpa.project.index import Index
 from xf2sdpa.project.library_subclasses import has_own_switches, inherited_in, subclasses_in
 from xf2sdpa.project.never_passed import NeverPassed, never_passed
+from xf2sdpa.project.overrides import overridden_elsewhere
 from xf2sdpa.project.questions import Questions
 from xf2sdpa.project.ranks_from_callers import FromCallers, ranks_from_callers
 from xf2sdpa.project.replaced import Replaced
@@ -188,9 +189,12 @@ def _callers(project: Project, users: Sequence[Source], options: RunOptions) -> 
         calling = [str(source.path) for source in users if not is_copy(source.text)]
         unpassed, ranks = never_passed(index, callers, calling), ranks_from_callers(index, callers, calling)
 
+    overridden = overridden_elsewhere(project, [str(source.path) for source in users if not is_copy(source.text)])
+
     def tell(source: Source, told: Options) -> Options:
         file, seen = str(source.path), options.seen.get(source.path.resolve(), {})
-        return replace(told, never_passed=unpassed.get(file, {}), passed=ranks.get(file, {}), seen=seen)
+        told = replace(told, overridden=overridden.get(file, frozenset()), seen=seen)
+        return replace(told, never_passed=unpassed.get(file, {}), passed=ranks.get(file, {}))
 
     return tell
 

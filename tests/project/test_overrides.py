@@ -1,0 +1,70 @@
+"""Methods that classes of other files override: a rank that rests on one of them is not shown by its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.run.commands import rewrite
+from xf2sdpa.project.files import Project
+from xf2sdpa.project.overrides import overridden_elsewhere
+
+BASE = """\
+import torch
+import xformers.ops as xops
+
+
+class Attend(torch.nn.Module):
+    def split(self, x):
+        b, n, c = x.shape
+        return x.reshape(b, n, 2, c // 2)
+
+    def forward(self, x):
+        q, k, v = (self.split(part) for part in x.chunk(3, -1))
+        return xops.memory_efficient_attention(q, k, v).sum()
+"""
+SPLIT = "    def split(self, x):\n        return x\n"
+OVERRIDING = {
+    "in another file": {"net.py": f"from base import Attend\n\n\nclass Flat(Attend):\n{SPLIT}"},
+    "by its module": {"net.py": f"import base\n\n\nclass Flat(base.Attend):\n{SPLIT}"},
+    "by a class between": {
+        "mid.py": "from base import Attend\n\n\nclass Mid(Attend):\n    pass\n",
+        "net.py": f"from mid import Mid\n\n\nclass Flat(Mid):\n{SPLIT}",
+    },
+    "after a comment in its head": {
+        "net.py": f"from base import Attend\n\n\nclass Flat(\n    Attend,  # flat: it is\n):\n{SPLIT}"
+    },
+}
+LEAVING = {
+    "another method": {
+        "net.py": "from base import Attend\n\n\nclass Flat(Attend):\n    def size(self):\n        return 1\n"
+    },
+    "a class of the same name": {"net.py": f"class Attend:\n    pass\n\n\nclass Flat(Attend):\n{SPLIT}"},
+    "a file that does not parse": {
+        "net.py": "from base import Attend\n\n\nclass Flat(Attend):\n    def split(self, x:\n"
+    },
+}
+
+
+def made(folder: Path, files: dict[str, str]) -> dict[str, str]:
+    texts = {str(folder / name): text for name, text in {"base.py": BASE, **files}.items()}
+    for path, text in texts.items():
+        Path(path).write_text(text)
+    return texts
+
+
+@pytest.mark.parametrize("files", OVERRIDING.values(), ids=list(OVERRIDING))
+def test_what_is_overridden_proves_nothing(files: dict[str, str], tmp_path: Path) -> None:
+    texts = made(tmp_path, files)
+    base = str(tmp_path / "base.py")
+    assert ("Attend", "split") in overridden_elsewhere(Project(texts, texts), [base])[base]
+    assert "XF101" not in rewrite("--check", tmp_path).stdout
+
+
+@pytest.mark.parametrize("files", LEAVING.values(), ids=list(LEAVING))
+def test_what_is_not_is_assumed_as_before(files: dict[str, str], tmp_path: Path) -> None:
+    texts = made(tmp_path, files)
+    base = str(tmp_path / "base.py")
+    assert ("Attend", "split") not in overridden_elsewhere(Project(texts, texts), [base])[base]
+    assert "XF101 assumed" in rewrite("--check", tmp_path).stdout
