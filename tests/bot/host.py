@@ -93,6 +93,8 @@ def serving(folder: Path) -> Iterator[Host]:
 
 class _Handler(BaseHTTPRequestHandler):
     host: Host
+    one_at_a_time = threading.Lock()
+    """A forge's database has a request once, however many ask for it at the same moment."""
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -190,6 +192,10 @@ class _Handler(BaseHTTPRequestHandler):
     # -- the APIs ---------------------------------------------------------------------------------
 
     def _api(self, body: Any) -> tuple[int, Any]:
+        with self.one_at_a_time:
+            return self._answer(body)
+
+    def _answer(self, body: Any) -> tuple[int, Any]:
         version, _, rest = self.path.removeprefix("/api/").partition("/")
         name, answers = {
             "v3": ("github_api", github.ANSWERS),
