@@ -19,11 +19,9 @@ from torch import Tensor
 
 from xf2sdpa.timing.clock import measure
 from xf2sdpa.timing.kernels import kernel_of
-from xf2sdpa.timing.model import Timing
+from xf2sdpa.timing.model import FLASH4, Timing
 from xf2sdpa.timing.pinning import pinned, takes
 
-PATH = "fa4"
-"""The name of this path in a `Timing`."""
 SINCE = (2, 15)
 """The first torch that takes what flash-attn-4 returns; earlier ones take two results where there are five."""
 
@@ -53,7 +51,7 @@ def timed(call: Callable[..., Any], leaves: Sequence[Tensor], *, backward: bool,
             if not takes("flash", call, leaves, backward=backward):
                 return "FlashAttention-4 does not take this call"
             by_flash = functools.partial(pinned, "flash", call)
-            seen = measure({PATH: by_flash}, leaves, backward=backward, budget=budget).get(PATH)
+            seen = measure({FLASH4: by_flash}, leaves, backward=backward, budget=budget).get(FLASH4)
             if seen is None:
                 return "no time was left for FlashAttention-4"
             kernel = kernel_of(functools.partial(by_flash, *(x.detach() for x in leaves)))

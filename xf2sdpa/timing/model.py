@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FLASH4 = "fa4"
+"""The `path` of a `Timing` by FlashAttention-4, and the name of the flag that sets it."""
+GAIN = 1.10
+"""How many times as fast as the default something else must be to be advised."""
+
 
 @dataclass(frozen=True)
 class Environment:

@@ -65,7 +65,5 @@ def timings(paths: Paths, leaves: Sequence[Tensor], *, backward: bool, budget: f
         dataclasses.replace(one, kernel=timing.kernel_of(functools.partial(everything[name], *plain)))
         for name, one in measured.items()
     ]
-    if flash4.is_installed():
-        by_flash4 = flash4.timed(paths["new"], leaves, backward=backward, budget=budget)
-        seen += [by_flash4] if isinstance(by_flash4, Timing) else []
-    return tuple(seen)
+    by_flash4 = flash4.timed(paths["new"], leaves, backward=backward, budget=budget)
+    return (*seen, by_flash4) if isinstance(by_flash4, Timing) else tuple(seen)

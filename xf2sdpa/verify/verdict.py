@@ -20,19 +20,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xf2sdpa.judging.model import Case, Speed
-from xf2sdpa.timing.model import Environment, Timing
+from xf2sdpa.timing.model import FLASH4, GAIN, Environment, Timing
 from xf2sdpa.verify.model import SiteReport, Status
 
 LEAST_MARGIN = 0.03
-GAIN = 1.10
-"""How many times as fast as the default another backend must be to be advised."""
 CUDNN_FROM = (9, 15, 1)
 FA4_HOW = (
     "`xf2sdpa rewrite --flags fa4` writes the lines that set it, for all calls of the program without a mask; "
     "beside flash-attn-4 xformers cannot be imported"
 )
 PINS = {"cudnn": "CUDNN_ATTENTION", "flash": "FLASH_ATTENTION", "efficient": "EFFICIENT_ATTENTION"}
-FA4 = "fa4"
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,9 @@ def advice_of(cases: Sequence[Case], environment: Environment) -> str:
     halves = [case for case in timed if case.dtype.removeprefix("torch.") in {"bfloat16", "float16"}]
     for group in (halves, [case for case in timed if case not in halves]):
         gains = [
-            _gain(name, group) for name in (*PINS, FA4) if group and (name != "cudnn" or _cudnn_may(group, environment))
+            _gain(name, group)
+            for name in (*PINS, FLASH4)
+            if group and (name != "cudnn" or _cudnn_may(group, environment))
         ]
         best = max((gain for gain in gains if gain.wins), key=lambda gain: (gain.everywhere, gain.factor), default=None)
         if best is not None:
@@ -123,7 +122,7 @@ def _sentence(gain: _Gain) -> str:
         shapes = "; ".join(dict.fromkeys(case.shape for case in gain.wins))
         where = f"at {len(gain.wins)} of {gain.of} cases ({shapes}); pin it only where your shapes are these"
     told = f"is {gain.factor:.2f} times as fast as the default ({dtypes}) {where}"
-    if gain.backend == FA4:
+    if gain.backend == FLASH4:
         return f"FlashAttention-4 {told}: {FA4_HOW}"
     pin = PINS[gain.backend]
     line = f"with sdpa_kernel(SDPBackend.{pin}):  # from torch.nn.attention import SDPBackend, sdpa_kernel"

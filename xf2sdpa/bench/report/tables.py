@@ -21,12 +21,10 @@ from xf2sdpa.bench.model import (
     speedup,
     total_time,
 )
-from xf2sdpa.timing.model import Timing
+from xf2sdpa.timing.model import GAIN, Timing
 
 EMPTY = "–"
 CLAIMS = "The guide's claims"
-FLASH4_GAIN = 1.10
-"""How many times as fast as the default FlashAttention-4 must be to be advised, as in `verify`."""
 CPU_NOTE = "CPU: batch and lengths a sixteenth, float32, one thread; nothing here says anything about a GPU."
 
 
@@ -183,8 +181,8 @@ def flash4_advice(found: Sequence[ShapeResult]) -> list[str]:
     if not pairs:
         return []
     ratios = {shape.name: speedup(seen, base) for shape, base, seen in pairs}
-    faster = [f"{name} {ratio:.2f}x" for name, ratio in ratios.items() if ratio >= FLASH4_GAIN]
-    slower = [f"{name} {ratio:.2f}x" for name, ratio in ratios.items() if ratio < 1 / FLASH4_GAIN]
+    faster = [f"{name} {ratio:.2f}x" for name, ratio in ratios.items() if ratio >= GAIN]
+    slower = [f"{name} {ratio:.2f}x" for name, ratio in ratios.items() if ratio < 1 / GAIN]
     told = f"FlashAttention-4 against SDPA's default: faster at {', '.join(faster) or 'none'}"
     told += f"; slower at {', '.join(slower) or 'none'}."
     if faster:
