@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -11,9 +12,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="xf2sdpa-state-")  # no journal of a test among the user's own
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 _STATE = os.environ["XDG_STATE_HOME"]
+_number = itertools.count()
 
 warnings.filterwarnings("ignore", module=r"xformers(\.|$)")
 
@@ -32,3 +35,9 @@ settings.load_profile("xf2sdpa")
 def pytest_unconfigure() -> None:
     """Remove the folder of this process, at its end."""
     shutil.rmtree(_STATE, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_state() -> None:
+    """A folder of journals for each test: a run that one test cuts off would be told by the next run of another."""
+    os.environ["XDG_STATE_HOME"] = f"{_STATE}/{next(_number)}"
