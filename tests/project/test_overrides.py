@@ -1,4 +1,4 @@
-"""Methods that classes of other files override: a rank that rests on one of them is not shown by its file."""
+"""What classes of other files have anew: a rank that rests on such a method is not shown by its file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.run.commands import rewrite
 from xf2sdpa.project.files import Project
-from xf2sdpa.project.overrides import overridden_elsewhere
+from xf2sdpa.project.overrides import Overrides
 
 BASE = """\
 import torch
@@ -35,15 +35,26 @@ OVERRIDING = {
     "after a comment in its head": {
         "net.py": f"from base import Attend\n\n\nclass Flat(\n    Attend,  # flat: it is\n):\n{SPLIT}"
     },
+    "as a variable": {
+        "net.py": "from base import Attend\nfrom ops import keep\n\n\nclass Flat(Attend):\n    split = keep\n",
+        "ops.py": "def keep(self, x):\n    return x\n",
+    },
+    "as a coroutine": {
+        "net.py": f"from base import Attend\n\n\nclass Flat(Attend):\n{SPLIT.replace('def', 'async def')}"
+    },
+    "by a class beside": {
+        "fold.py": f"class Folding:\n{SPLIT}",
+        "net.py": "from base import Attend\nfrom fold import Folding\n\n\nclass Flat(Folding, Attend):\n    pass\n",
+    },
+    "in a file that does not parse": {
+        "net.py": "from base import Attend\n\n\nclass Flat(Attend):\n    def split(self, x:\n"
+    },
 }
 LEAVING = {
     "another method": {
         "net.py": "from base import Attend\n\n\nclass Flat(Attend):\n    def size(self):\n        return 1\n"
     },
     "a class of the same name": {"net.py": f"class Attend:\n    pass\n\n\nclass Flat(Attend):\n{SPLIT}"},
-    "a file that does not parse": {
-        "net.py": "from base import Attend\n\n\nclass Flat(Attend):\n    def split(self, x:\n"
-    },
 }
 
 
@@ -58,7 +69,7 @@ def made(folder: Path, files: dict[str, str]) -> dict[str, str]:
 def test_what_is_overridden_proves_nothing(files: dict[str, str], tmp_path: Path) -> None:
     texts = made(tmp_path, files)
     base = str(tmp_path / "base.py")
-    assert ("Attend", "split") in overridden_elsewhere(Project(texts, texts), [base])[base]
+    assert ("Attend", "split") in Overrides(Project(texts, texts)).of(base)
     assert "XF101" not in rewrite("--check", tmp_path).stdout
 
 
@@ -66,5 +77,5 @@ def test_what_is_overridden_proves_nothing(files: dict[str, str], tmp_path: Path
 def test_what_is_not_is_assumed_as_before(files: dict[str, str], tmp_path: Path) -> None:
     texts = made(tmp_path, files)
     base = str(tmp_path / "base.py")
-    assert ("Attend", "split") not in overridden_elsewhere(Project(texts, texts), [base])[base]
+    assert ("Attend", "split") not in Overrides(Project(texts, texts)).of(base)
     assert "XF101 assumed" in rewrite("--check", tmp_path).stdout

@@ -10,6 +10,7 @@ from xf2sdpa.analysis import axes, einops_patterns, library_calls
 from xf2sdpa.analysis.api import CAUSAL, api_name
 from xf2sdpa.analysis.calls import BoundCall
 from xf2sdpa.analysis.expressions import Expressions
+from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.tensor_ops import (
     ASKING,
     OPERATIONS,
@@ -67,6 +68,12 @@ class CallValues(Expressions):
             known = self._library_call(dotted, arguments, node)
             if known is not None:
                 return known
+        value = self._other_call(node, arguments)
+        self._forget_changed(node, arguments)
+        return value
+
+    def _other_call(self, node: ast.Call, arguments: Arguments) -> Value:
+        """The result of a call of anything but a library's function."""
         if isinstance(node.func, ast.Attribute):
             return self._method_call(node, node.func, arguments)
         if isinstance(node.func, ast.Name) and node.func.id not in self.env.variables:
@@ -74,6 +81,17 @@ class CallValues(Expressions):
             if known is not None:
                 return known
         return self._call_value(self.evaluate(node.func), arguments, node)
+
+    def _forget_changed(self, node: ast.Call, arguments: Arguments) -> None:
+        """After a call of what changes lists or ranks in place, what was given is not known any more."""
+        name, others = called_name(node.func), self.attributes.elsewhere
+        for value in (*arguments.positional, *arguments.keywords.values()):
+            if name in others.of_lists and isinstance(value, Items):
+                self.stale[id(value)] = value
+            parts = value.items or () if isinstance(value, Items) else (value,)
+            for part in parts if name in others.of_ranks else ():
+                if as_tensor(part) is not None:
+                    self.changed_in_place(part, Unknown(self.token((id(node), part))))
 
     def _arguments(self, node: ast.Call) -> Arguments:
         positional: list[Value] = []
@@ -286,7 +304,8 @@ class CallValues(Expressions):
             return known
         if in_place and name in _RESHAPING and isinstance(func.value, ast.Name):
             self.changed_in_place(base, Unknown(arguments.token))
-        if name not in OPERATIONS or as_tensor(base) is None:
+        own = isinstance(base, Unknown) and name in self.attributes.elsewhere.operations
+        if own or name not in OPERATIONS or as_tensor(base) is None:
             return Unknown(arguments.token)
         value = self._operation(name, base, arguments, func)
         if in_place and isinstance(func.value, ast.Name):

@@ -8,11 +8,12 @@ layer and group norm in float32.
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TypeGuard
 
 from xf2sdpa.analysis.names import Names
+from xf2sdpa.analysis.others import Others
 from xf2sdpa.analysis.replaced_parts import ReplacedParts
 from xf2sdpa.analysis.values import Function, Layer, Module, Value
 
@@ -32,11 +33,16 @@ _CONTAINERS = {"Sequential", "ModuleList"}
 
 
 class ClassAttributes:
-    """What `self.name` holds in the classes of one file, from the assignments in their methods."""
+    """What `self.name` holds in the classes of one file, from the assignments in their methods.
 
-    def __init__(self, names: Names, overridden: Collection[tuple[str, str]] = ()) -> None:
+    Args:
+        names: the names of the file.
+        others: what other files change of this one.
+    """
+
+    def __init__(self, names: Names, others: Others | None = None) -> None:
         self.names = names
-        self._overridden = overridden
+        self.elsewhere = others or Others()
         self._found: dict[tuple[int, str, bool], Module | None] = {}
         self._indexed: dict[int, dict[str, list[ast.expr]]] = {}
         self._others: dict[int, list[ast.ClassDef]] = {}
@@ -44,7 +50,7 @@ class ClassAttributes:
     @cached_property
     def replaced(self) -> ReplacedParts:
         """What the file puts in the place of its own things."""
-        return ReplacedParts(self.names)
+        return ReplacedParts(self.names, self.elsewhere.parts)
 
     def lookup(self, owner: ast.ClassDef, attribute: str, *, is_sealed: bool = False) -> Module | None:
         """The module that `self.attribute` holds, if all assignments to it agree; else None.
@@ -55,7 +61,8 @@ class ClassAttributes:
         key = (id(owner), attribute, is_sealed)
         if key not in self._found:
             self._found[key] = None  # a class that refers to itself is not known
-            if self.replaced.layer(attribute):
+            anew = not is_sealed and (owner.name, attribute) in self.elsewhere.overridden
+            if anew or self.replaced.layer(attribute):
                 return None
             assigned = list(self.assigned(owner, attribute))
             for klass in () if is_sealed else self.others(owner):
@@ -78,9 +85,9 @@ class ClassAttributes:
         """The methods that override a method in classes of this file that derive from its class.
 
         None if one of these classes, or the class itself, assigns something other than a plain method to the name, or
-        if a class of another file is known to override it.
+        if a class of another file is known to have it anew.
         """
-        if (owner.name, name) in self._overridden:
+        if (owner.name, name) in self.elsewhere.overridden:
             return None
         others = self.others(owner)
         if any(name in self._assignments(klass) for klass in (*self.lineage(owner), *others)):

@@ -1,11 +1,13 @@
-"""What a file puts in the place of its own functions, methods, layers and attributes, so that their text tells little.
+"""What is put in the place of a file's functions, methods, layers and attributes, so that their text tells little.
 
-`block.layer = other`, `self.layers.append(more)`, `Block.fold = mine`, `globals()["fold"] = mine`: all by name.
+`block.layer = other`, `self.layers.append(more)`, `Block.fold = mine`, `globals()["fold"] = mine`: all by name, and by
+the file itself or by others.
 """
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 
 from xf2sdpa.analysis.names import Names, called_name
 from xf2sdpa.analysis.scopes import Scope
@@ -19,11 +21,17 @@ _CALLED = frozenset({"forward", "__call__", "__class__"})
 
 
 class ReplacedParts:
-    """What a file replaces, gathered once."""
+    """What is replaced of a file, gathered once.
 
-    def __init__(self, names: Names) -> None:
+    Args:
+        names: the names of the file.
+        elsewhere: what other files replace.
+    """
+
+    def __init__(self, names: Names, elsewhere: Collection[str] = ()) -> None:
         self._names = names
-        self._changed: set[str] = set()
+        self._elsewhere = elsewhere
+        self._changed: set[str] = set(elsewhere)
         self._set: set[str] = set()
         for node in names.parsed.of(ast.Attribute):
             self._look_at(node)
@@ -71,11 +79,11 @@ class ReplacedParts:
 
     def function(self, node: ast.FunctionDef) -> bool:
         """Whether a function of the module may be another one when it is called."""
-        return self._changes_globals or node.lineno < self._last_star
+        return self._changes_globals or node.lineno < self._last_star or node.name in self._elsewhere
 
     def attribute(self, node: ast.Attribute) -> bool:
         """Whether two readings of `o.name` may give different things: it is set somewhere, or `o` is bound again."""
-        if self._sets_any or node.attr in self._set:
+        if self._sets_any or node.attr in self._set or node.attr in self._elsewhere:
             return True
         root: ast.expr = node
         while isinstance(root, ast.Attribute | ast.Subscript):

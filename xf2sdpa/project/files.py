@@ -14,6 +14,7 @@ from xf2sdpa.files.notebook import is_notebook, part_at, parts
 from xf2sdpa.files.reading import read_regular
 from xf2sdpa.files.words import stands_in
 from xf2sdpa.model import FileResult
+from xf2sdpa.project.classes import Classes
 from xf2sdpa.project.entry_points import is_other
 from xf2sdpa.project.import_graph import Import, ImportGraph
 
@@ -101,6 +102,11 @@ class Project:
     def graph(self) -> ImportGraph:
         """The imports between all modules."""
         return ImportGraph(self.texts)
+
+    @cached_property
+    def classes(self) -> Classes:
+        """The classes of all files."""
+        return Classes(self.texts)
 
     @cached_property
     def root(self) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import Names, called_name
+from xf2sdpa.analysis.others import Others
 from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.files.errors import DiscoverError
 from xf2sdpa.files.listing import list_files
@@ -23,7 +24,6 @@ from xf2sdpa.files.notebook import is_notebook
 from xf2sdpa.files.reading import read_regular
 from xf2sdpa.project.files import Project
 from xf2sdpa.project.notebook_words import words_of
-from xf2sdpa.project.overrides import derived_in
 from xf2sdpa.project.strings import RUNS_CODE, names_it
 
 MOST_FILES = 400
@@ -68,6 +68,7 @@ class Parsed:
 
     path: str
     names: Names
+    others: Callable[[str], Others]
 
     @cached_property
     def attributes(self) -> dict[str, list[ast.Attribute]]:
@@ -96,7 +97,7 @@ class Parsed:
     @cached_property
     def class_attributes(self) -> ClassAttributes:
         """What `self.name` holds in the classes of the file."""
-        return ClassAttributes(self.names)
+        return ClassAttributes(self.names, self.others(self.path))
 
     def owner(self, function: ast.AST) -> ast.ClassDef | None:
         """The class whose method a function is."""
@@ -127,11 +128,18 @@ class Index:
     Args:
         project: the files and their texts.
         meanings: what names stand for that a file takes from other files.
+        others: what the other files change of one.
     """
 
-    def __init__(self, project: Project, meanings: Callable[[str], Mapping[str, str]] = lambda _: {}) -> None:
+    def __init__(
+        self,
+        project: Project,
+        meanings: Callable[[str], Mapping[str, str]] = lambda _: {},
+        others: Callable[[str], Others] = lambda _: Others(),
+    ) -> None:
         self.project = project
         self._meanings = meanings
+        self._others = others
         self._parsed: dict[str, Parsed | None] = {}
         self._holding: dict[str, list[Parsed]] = {}
         self._named_elsewhere: dict[str, bool] = {}
@@ -150,7 +158,7 @@ class Index:
                 raise Unknowable(f"more than {MOST_FILES} files hold the names in question")
             try:
                 tree = parse_once(self.project.text(path)).tree
-                self._parsed[path] = Parsed(path, Names(tree, self._meanings(path)))
+                self._parsed[path] = Parsed(path, Names(tree, self._meanings(path)), self._others)
             except (SyntaxError, ValueError, RecursionError):
                 self._parsed[path] = None
         return self._parsed[path]
@@ -252,7 +260,7 @@ class Index:
         base = node.value if isinstance(node, ast.Subscript) else node.args[0] if isinstance(node, ast.Call) else None
         base = base.value if isinstance(base, ast.Attribute) and base.attr == "__dict__" else base
         if isinstance(base, ast.Name) and base.id == "self":
-            return dict.fromkeys({*parsed.functions, *self._methods_of_derived(parsed, node)}, frozenset())
+            return dict.fromkeys({*parsed.functions, *self._members_of_derived(parsed, node)}, frozenset())
         if isinstance(base, ast.Call):  # `globals()`, `vars()`, or what nobody can follow
             return self._bound_in(parsed) if called_name(base.func) in _NAMESPACES else {}
         base = base.value if isinstance(base, ast.Subscript) else base
@@ -266,28 +274,11 @@ class Index:
         module = self.file(target) if target is not None else None
         return self._bound_in(module) if module is not None else {}
 
-    def _methods_of_derived(self, parsed: Parsed, node: ast.AST) -> set[str]:
-        """The methods of the classes, in any file, that derive from the class around a node, judged by names."""
+    def _members_of_derived(self, parsed: Parsed, node: ast.AST) -> set[str]:
+        """The members of the classes, in any file, that derive from the class around a node, judged by names."""
         around = next((n for n in parsed.names.ancestors(node) if isinstance(n, ast.ClassDef)), None)
-        known = [around.name] if around is not None else []
-        methods: set[str] = set()
-        for name in known:  # grows
-            for path in self.project.holding(name):
-                for klass in self._derived(path, name):
-                    methods |= {part.name for part in klass.body if isinstance(part, FunctionNode)}
-                    known += [klass.name] if klass.name not in known else []
-        return methods
-
-    def _derived(self, path: str, name: str) -> list[ast.ClassDef]:
-        """The classes of a file that have a base of that name.
-
-        Raises:
-            Unknowable: it does not parse.
-        """
-        try:
-            return derived_in(self.project.text(path), name)
-        except (SyntaxError, ValueError, RecursionError):
-            raise Unknowable(f"{path} does not parse") from None
+        classes = self.project.classes
+        return set().union(*map(classes.members, classes.below(around.name))) if around is not None else set()
 
     def _bound_in(self, module: Parsed) -> dict[str, frozenset[str]]:
         """What a module binds, with the files that each name may come from."""

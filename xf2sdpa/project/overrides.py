@@ -1,62 +1,47 @@
-"""Methods of a file's classes that classes of other files override: what theirs return, the file does not show."""
+"""Methods and attributes of a file's classes that classes of other files have anew: the file does not show theirs."""
 
 from __future__ import annotations
 
-import ast
-import re
-from collections.abc import Collection, Mapping
-
-from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.project.files import Project
 
-_CLASS = re.compile(r"^[ \t]*class[ \t]+(\w+)", re.MULTILINE)
-_Method = tuple[str, str]
-"""The name of a class, and that of a method."""
+_Member = tuple[str, str]
+"""The name of a class, and that of a method or attribute."""
+_PLAIN = frozenset({"object", "Module", "ABC", "Generic", "Protocol", "nn", "torch", "typing", "abc", "metaclass"})
+"""Words among bases that have no members of this kind."""
 
 
-def derived_in(text: str, name: str) -> list[ast.ClassDef]:
-    """The classes of a text that have a base of that name; the head of a class ends with a colon at its line's end.
+class Overrides:
+    """Which methods and attributes of a file's classes the classes of other files have anew."""
 
-    Raises:
-        SyntaxError, ValueError, RecursionError: it may have some, and does not parse.
-    """
-    if re.search(rf"\bclass\s+\w+\s*\((?:[^:]|:(?!\s*\n))*?\b{re.escape(name)}\b", text) is None:
-        return []
-    classes = parse_once(text).of(ast.ClassDef)
-    return [k for k in classes if name in {ast.unparse(base).rpartition(".")[2] for base in k.bases}]
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._reached: dict[str, set[str]] = {}
 
+    def of(self, file: str) -> frozenset[_Member]:
+        """Those of one file, with their classes.
 
-def overridden_elsewhere(project: Project, files: Collection[str]) -> Mapping[str, frozenset[_Method]]:
-    """For each file the methods, with their classes, that a class of another file overrides.
+        A class derives from those that its bases name, if its file runs with theirs, directly or by others between.
+        What stands beside such a base has its members, too: `class Flat(Folding, Attend)`.
+        """
+        classes = {klass.name for klass in self._project.classes.by_file.get(file, ())}
+        return frozenset((name, member) for name in classes for member in self._elsewhere(file, name))
 
-    A class derives from those that its bases name, if its file runs with theirs, directly or by others between.
-    """
-    reached: dict[str, set[str]] = {}
-
-    def runs_with(path: str, file: str) -> bool:
-        if path not in reached:
-            reached[path] = project.graph.reached_from(path)
-        return file in reached[path]
-
-    def methods_of(file: str, name: str) -> set[str]:
-        known, methods = [name], set[str]()
+    def _elsewhere(self, file: str, name: str) -> set[str]:
+        """What classes of other files have that derive from a class of a file."""
+        classes = self._project.classes
+        known, members, beside = [name], set[str](), set[str]()
         for base in known:  # grows
-            for path in project.holding(base):
-                try:
-                    found = derived_in(project.text(path), base)
-                except (SyntaxError, ValueError, RecursionError):
-                    continue  # it does not run either
-                if not found or not (path == file or runs_with(path, file)):
+            for klass in classes.derived.get(base, ()):
+                if klass.file != file and not self._runs_with(klass.file, file):
                     continue
-                known += [klass.name for klass in found if klass.name not in known]
-                if path != file:
-                    bodies = (part for klass in found for part in klass.body)
-                    methods |= {part.name for part in bodies if isinstance(part, ast.FunctionDef)}
-        return methods
+                known += [klass.name] if klass.name not in known else []
+                if klass.file != file:
+                    members |= classes.members(klass)
+                    beside |= klass.bases - {base, *_PLAIN}
+        others = (klass for other in beside - {*known} for klass in classes.named.get(other, ()))
+        return members.union(*map(classes.members, others))
 
-    return {
-        file: frozenset(
-            (name, method) for name in set(_CLASS.findall(project.text(file))) for method in methods_of(file, name)
-        )
-        for file in files
-    }
+    def _runs_with(self, path: str, file: str) -> bool:
+        if path not in self._reached:
+            self._reached[path] = self._project.graph.reached_from(path)
+        return file in self._reached[path]

@@ -81,7 +81,7 @@ def _opened(text: str, path: str, options: Options, *, probes_stay: bool) -> Fil
     tree = _parse(text)
     handed_on = options.handed_on | options.replaced
     told = options.meanings, options.own_modules, options.subclasses, handed_on
-    attributes = ClassAttributes(Names(tree, *told, starred=options.starred), options.overridden)
+    attributes = ClassAttributes(Names(tree, *told, starred=options.starred), options.others)
     return FileDraft(
         path,
         text,

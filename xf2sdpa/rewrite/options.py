@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from xf2sdpa.analysis.others import Others
 from xf2sdpa.analysis.values import Value
 from xf2sdpa.model import Seen, Unreached
 from xf2sdpa.settings import Settings
@@ -52,8 +53,8 @@ class Options:
     """The text of each function that it imports from there under the operator's name, by its dotted path."""
     never_passed: Mapping[tuple[str, str], tuple[Unreached, ...]] = field(default_factory=dict)
     """Functions and those of their parameters that nothing in the project passes, by no call that is reached."""
-    overridden: frozenset[tuple[str, str]] = frozenset()
-    """Classes of this file, and those of their methods that a class of another file overrides."""
+    others: Others = field(default_factory=Others)
+    """What other files change of what this one shows."""
     passed: Mapping[tuple[str, str], Value] = field(default_factory=dict)
     """What all callers in the project pass for parameters of this file's functions, by qualified name and parameter."""
     seen: Mapping[str, Seen] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from xf2sdpa.project.handed_on import HandedOn
 from xf2sdpa.project.index import Index
 from xf2sdpa.project.library_subclasses import has_own_switches, inherited_in, subclasses_in
 from xf2sdpa.project.never_passed import NeverPassed, never_passed
-from xf2sdpa.project.overrides import overridden_elsewhere
+from xf2sdpa.project.others import OtherFiles
 from xf2sdpa.project.questions import Questions
 from xf2sdpa.project.ranks_from_callers import FromCallers, ranks_from_callers
 from xf2sdpa.project.replaced import Replaced
@@ -74,12 +74,14 @@ def jobs_of(
     everything = [*sources, *around]
     users = [source for source in everything if _uses_operator(source.text)]
     shared = Options(settings, only_exact=options.only_exact, compat=_helper(options), migrating=bool(users))
+    others = OtherFiles(project)
     steps = (
         _masks(project, everything, settings),
         _names(project, sources, returning=options.returning),
         _surroundings(project, everything),
         _diffusers(project, everything),
-        _callers(project, users, options),
+        _callers(project, others, users, options),
+        _others(others, users),
     )
     for source in sources:
         if is_copy(source.text):
@@ -178,25 +180,28 @@ def _diffusers(project: Project, sources: Sequence[Source]) -> _Step:
     return tell
 
 
-def _callers(project: Project, users: Sequence[Source], options: RunOptions) -> _Step:
+def _callers(project: Project, others: OtherFiles, users: Sequence[Source], options: RunOptions) -> _Step:
     """What callers, and recorded runs, tell of the functions with calls: masks that nothing passes, what is passed."""
     if options.only_exact:
         unpassed: Mapping[str, NeverPassed] = {}
         ranks: Mapping[str, FromCallers] = {}
     else:
-        index = Index(project, functools.partial(meanings_in, project))
+        index = Index(project, functools.partial(meanings_in, project), others.of)
         callers = Callers(index)
         calling = [str(source.path) for source in users if not is_copy(source.text)]
         unpassed, ranks = never_passed(index, callers, calling), ranks_from_callers(index, callers, calling)
 
-    overridden = overridden_elsewhere(project, [str(source.path) for source in users if not is_copy(source.text)])
-
     def tell(source: Source, told: Options) -> Options:
         file, seen = str(source.path), options.seen.get(source.path.resolve(), {})
-        told = replace(told, overridden=overridden.get(file, frozenset()), seen=seen)
-        return replace(told, never_passed=unpassed.get(file, {}), passed=ranks.get(file, {}))
+        return replace(told, never_passed=unpassed.get(file, {}), passed=ranks.get(file, {}), seen=seen)
 
     return tell
+
+
+def _others(others: OtherFiles, users: Sequence[Source]) -> _Step:
+    """What the other files change of what a file with calls shows."""
+    files = {str(source.path) for source in users if not is_copy(source.text)}
+    return lambda source, told: replace(told, others=others.of(str(source.path))) if str(source.path) in files else told
 
 
 def _uses_operator(text: str) -> bool:
