@@ -9,7 +9,7 @@ import pytest
 
 from tests.projects.harness import write
 from xf2sdpa.files import tree
-from xf2sdpa.files.tree import files_of, roots_of
+from xf2sdpa.files.tree import files_of, roots_of, spelled
 
 
 def test_a_work_tree_from_its_top(tmp_path: Path) -> None:
@@ -38,3 +38,19 @@ def test_files_that_may_hold_words(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tree, "LARGEST", 30)
     assert files_of(["."]) == ["Makefile", "a.py", "b/c.MD", "e.ipynb"]
+
+
+def test_a_tree_is_spelled_from_here_unless_it_lies_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"a/b.py": ""})
+    monkeypatch.chdir(tmp_path / "a")
+    assert spelled(str(tmp_path / "a")) == "."
+    assert spelled(str(tmp_path)) == ".."
+    monkeypatch.chdir("/usr")  # which has nothing in common with the folder of a test
+    assert spelled(str(tmp_path / "a")) == str(tmp_path / "a")
+    assert files_of([str(tmp_path / "a")]) == [str(tmp_path / "a" / "b.py")]
+    monkeypatch.setattr(os.path, "commonpath", _two_drives)
+    assert spelled(str(tmp_path)) == str(tmp_path)
+
+
+def _two_drives(_: object) -> str:
+    raise ValueError("Paths don't have the same drive")

@@ -47,14 +47,23 @@ def roots_of(paths: Iterable[StrPath]) -> list[str]:
 
 
 def files_of(roots: Iterable[str]) -> list[str]:
-    """The files of some trees that may hold words, those of repositories inside too, spelled from the current folder.
+    """The files of some trees that may hold words, those of repositories inside too, `spelled` as a person would.
 
     Raises:
         DiscoverError: a folder is not there any more.
     """
-    shown = [os.path.relpath(root) for root in roots]
+    shown = [spelled(root) for root in roots]
     found = from_here(list_files(shown, include=("*",), inside=True), shown)
     return [file for file in found if _may_hold_words(file)]
+
+
+def spelled(folder: str) -> str:
+    """A folder as a person here would type it: from the current one, unless the two have no folder in common."""
+    try:
+        apart = os.path.dirname(shared := os.path.commonpath([os.path.realpath(os.curdir), folder])) == shared
+    except ValueError:  # on two drives
+        return folder
+    return folder if apart else os.path.relpath(folder)
 
 
 def from_here(files: Iterable[str], roots: Iterable[str]) -> list[str]:

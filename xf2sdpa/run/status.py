@@ -33,7 +33,7 @@ def command(paths: tuple[str, ...], output_format: str, jobs: int | None, verbos
     from xf2sdpa.files.listing import list_files
     from xf2sdpa.files.notebook import PATTERN
     from xf2sdpa.files.pyproject import SettingsError
-    from xf2sdpa.files.tree import from_here, roots_of
+    from xf2sdpa.files.tree import from_here, roots_of, spelled
     from xf2sdpa.report import closing, json, shown
     from xf2sdpa.run.closing import close, no_files
     from xf2sdpa.run.configuration import load, overridden
@@ -45,7 +45,7 @@ def command(paths: tuple[str, ...], output_format: str, jobs: int | None, verbos
     given = [Path(path) for path in paths or (".",)]
     try:
         settings = overridden(load(given[0]), requirements="edit")
-        roots = [os.path.relpath(root) for root in roots_of(given)]
+        roots = [spelled(root) for root in roots_of(given)]
         files = list_files(roots, include=(*settings.include, PATTERN), exclude=settings.all_exclude)
         files = from_here(files, roots)
     except (DiscoverError, SettingsError) as error:

@@ -64,7 +64,7 @@ def requirement_edits(files: Iterable[str], run: Run, *, edit: bool) -> Edits:
             found.changes.append(RequirementChange(str(file), error.line, "", why=error.message))
             continue
         lines = listing(file, source.text)
-        found.listed += [Listed(os.path.relpath(file), number, line) for number, line in lines]
+        found.listed += [Listed(str(file), number, line) for number, line in lines]
         if edit:
             beside = [other for other in speaking if _folder(other) == _folder(file)]
             _edit(file, source.text, floor, found, brings_torch=not any(map(_names_torch, beside)))
