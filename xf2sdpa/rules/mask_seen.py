@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 
 from xf2sdpa.analysis.values import Unknown
+from xf2sdpa.model import Assumption, Way
 from xf2sdpa.rulekit.checks import leave_out_mask
 from xf2sdpa.rulekit.draft import CallDraft, FileDraft
 from xf2sdpa.rulekit.recorded import recorded_at, seen_at
@@ -41,7 +42,7 @@ def decide(draft: CallDraft) -> None:
         return
     if not isinstance(node, ast.Name) or not isinstance(draft.site.bias, Unknown):
         return
-    assumption = f"no {node.id} comes here, as none did in the recorded run"
+    assumption = Assumption(f"no {node.id} comes here, as none did in the recorded run", Way.RUN)
     leave_out_mask(draft, node, "none came in the recorded run", assumption)
 
 
