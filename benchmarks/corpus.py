@@ -1,10 +1,11 @@
 """Run over a laid-out corpus and hold the outcome against a hand-checked answer sheet.
 
-    python benchmarks/corpus.py CORPUS ANSWER_SHEET.tsv [--jobs N] [--diffs FOLDER] [--sites FILE.json]
+    python benchmarks/corpus.py CORPUS ANSWER_SHEET.tsv [--jobs N] [--diffs FOLDER] [--sites FILE.json] [--json FILE]
 
 CORPUS holds one folder a repository, `OWNER+NAME/path`; it is copied, and only the copy is rewritten. The sheet has
 one row a call site: `site` (`OWNER/NAME:path:line`), `rank`, `how_rank_is_seen`, `bias`, `p`, `scale`, `op`,
-`duplicate_group`; an empty rank means that one could not be read off the function.
+`duplicate_group`; an empty rank means that one could not be read off the function. `--json` stores what
+`docs/make/repositories.py` shows: counts, and nothing of other people's code.
 
 Limits, and the exit status 1 if one is missed: no file fails, every changed file parses, a second run changes
 nothing, every changed line has a reason (found with difflib, not with the tool's own check), no contradiction with
@@ -29,9 +30,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from beyond_attention import other_uses
+from kinds_of_sites import keywords_of_sdpa, lines, tables, ways_together
 
+from xf2sdpa import __version__
 from xf2sdpa.files.listing import list_files
 from xf2sdpa.model import Run, Site, SiteClass
 from xf2sdpa.report.diff import lines as diff
@@ -94,6 +98,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--diffs", type=Path, help="write the diff of every changed file into this folder")
     parser.add_argument("--sites", type=Path, help="write what became of each site, with its reasons, into this file")
+    parser.add_argument("--json", type=Path, help="write the counts into this file")
     options = parser.parse_args()
     with options.sheet.open(encoding="utf-8", newline="") as stream:
         rows = csv.DictReader(stream, delimiter="\t")
@@ -106,6 +111,8 @@ def main() -> int:
         write_diffs(outcome, options.diffs)
     if options.sites:
         options.sites.write_text(json.dumps({p: told(s) for p, s in outcome.sites.items()}, indent=1), encoding="utf-8")
+    if options.json:
+        options.json.write_text(json.dumps(counts(outcome, sheet), indent=1) + "\n", encoding="utf-8")
     return report(outcome, sheet)
 
 
@@ -257,7 +264,8 @@ def told(site: Site) -> dict[str, object]:
     """What the tool says of one site."""
     notes = [note.code for note in site.notes]
     said = {"kind": site.kind.value, "code": site.code, "message": site.message, "notes": notes}
-    return said | {"assumptions": list(site.assumptions), "before": site.before, "after": site.after}
+    assumptions = [f"{assumption.way.value}: {assumption}" for assumption in site.assumptions]
+    return said | {"assumptions": assumptions, "before": site.before, "after": site.after}
 
 
 # -- the sheet ---------------------------------------------------------------------------------------
@@ -279,7 +287,7 @@ def contradictions(site: Site, row: Row) -> Iterator[str]:
     unknown = bias.startswith(UNKNOWN_BIAS) and not by_callers(site)
     if unknown or any(word in bias for word in NO_COUNTERPART):
         yield f"inlined, but the sheet's bias is: {bias}"
-    after = call_in(site.after)
+    after = keywords_of_sdpa(site.after)
     causal, masked = "is_causal" in after, "attn_mask" in after
     if bias.startswith("no mask") and (causal or masked):
         yield "a mask where the sheet has none"
@@ -297,7 +305,7 @@ def by_callers(site: Site) -> bool:
     what a library documents of a method (a tensor or None), or as nothing in the project makes mask objects (likewise).
     Each counts only with the call that it allows; what is known of ranks excuses nothing.
     """
-    masked = "attn_mask" in call_in(site.after)
+    masked = "attn_mask" in keywords_of_sdpa(site.after)
     checked = any(note.code == "XF307" for note in site.notes)
     ways = {
         "nothing in this project passes": checked and not masked,
@@ -329,14 +337,6 @@ def parsed_call(text: str) -> ast.Call:
     node = ast.parse(f"({text})", mode="eval").body
     assert isinstance(node, ast.Call)
     return node
-
-
-def call_in(text: str) -> set[str]:
-    """The keywords of the SDPA call in a text."""
-    for node in ast.walk(ast.parse(f"({text})", mode="eval")):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("scaled_dot_product_attention"):
-            return {keyword.arg or "**" for keyword in node.keywords}
-    return set()
 
 
 def disagreements(outcome: Outcome, sheet: dict[str, Row]) -> Iterator[str]:
@@ -378,12 +378,43 @@ def misses(found: dict[str, Site], sheet: dict[str, Row]) -> Iterator[str]:
 # -- the report --------------------------------------------------------------------------------------
 
 
+def in_python(sheet: dict[str, Row]) -> dict[str, Row]:
+    """The rows of the sheet whose sites are in Python files."""
+    return {place: row for place, row in sheet.items() if place.rpartition(":")[0].endswith((".py", ".pyi"))}
+
+
+def no_probes(outcome: Outcome, sheet: dict[str, Row]) -> list[Site]:
+    """The sites of the sheet that compute something."""
+    rows = in_python(sheet)
+    return [s for p, s in outcome.sites.items() if p in rows and not rows[p]["how_rank_is_seen"].startswith("probe")]
+
+
+def counts(outcome: Outcome, sheet: dict[str, Row]) -> dict[str, Any]:
+    """What came of the corpus, as counts."""
+    sites = no_probes(outcome, sheet)
+    alone, stuck, free = freedom(outcome)
+    return {
+        "xf2sdpa": __version__,
+        "files": outcome.files,
+        "changed": outcome.changed,
+        "sites": len(sites),
+        "classes": Counter(site.kind.value for site in sites),
+        "tables": tables(sites),
+        "ways together": ways_together(site for site in sites if site.kind in INLINE),
+        "repositories": len(outcome.others),
+        "repositories free of xformers": len(free),
+        "repositories of attention alone": len(alone),
+        "those of them free of xformers": len(alone) - len(stuck),
+        "helper modules": len(outcome.helpers),
+    }
+
+
 def report(outcome: Outcome, sheet: dict[str, Row]) -> int:
-    python = {place: row for place, row in sheet.items() if place.rpartition(":")[0].endswith((".py", ".pyi"))}
+    python = in_python(sheet)
     found = {place: site for place, site in outcome.sites.items() if place in python}
     against = [f"{place}: {text}" for place, site in found.items() for text in contradictions(site, python[place])]
-    counts = Counter(site.kind for site in found.values())
-    real = [site for place, site in found.items() if not python[place]["how_rank_is_seen"].startswith("probe")]
+    kinds = Counter(site.kind for site in found.values())
+    real = no_probes(outcome, sheet)
     inline = sum(site.kind in INLINE for site in real)
     elsewhere = len(sheet) - len(python)
     print(f"files looked at       {outcome.files}, twice, in {outcome.seconds:.1f} s")
@@ -391,16 +422,18 @@ def report(outcome: Outcome, sheet: dict[str, Row]) -> int:
     print(f"sites of the sheet    {len(sheet)}, {elsewhere} of them not in a .py file")
     print(f"sites found           {len(found)} of {len(python)}")
     print(f"rows of the sheet that were put right: {sum(place in sheet for place in ERRATA)} (ERRATA in this file)")
-    print(f"inline                {counts[SiteClass.EXACT]} exact, {counts[SiteClass.ASSUMED]} assumed")
-    print(f"compat                {counts[SiteClass.COMPAT]}")
-    print(f"removed               {counts[SiteClass.REMOVED]}")
-    print(f"left                  {counts[SiteClass.LEFT]}")
+    print(f"inline                {kinds[SiteClass.EXACT]} exact, {kinds[SiteClass.ASSUMED]} assumed")
+    print(f"compat                {kinds[SiteClass.COMPAT]}")
+    print(f"removed               {kinds[SiteClass.REMOVED]}")
+    print(f"left                  {kinds[SiteClass.LEFT]}")
     codes = Counter(site.code for site in found.values() if site.kind is SiteClass.LEFT)
     for code, count in codes.most_common():
         print(f"    {count:3}  {code}  {all_codes()[code]}")
     share = inline / len(real) if real else 1.0
     print(f"inline, of the sites that are no probes: {inline} of {len(real)} ({share:.0%}; limit 50 %)")
-    print(f"migrated or removed   {sum(counts[kind] for kind in MIGRATED)} of {len(found)}")
+    for line in lines(tables(real)):
+        print(f"    {line}")
+    print(f"migrated or removed   {sum(kinds[kind] for kind in MIGRATED)} of {len(found)}")
     alone, stuck, free = freedom(outcome)
     print(f"repositories          {len(free)} of {len(outcome.others)} that import xformers do so no longer")
     gone = len(alone) - len(stuck)

@@ -86,6 +86,38 @@ class Unreached(NamedTuple):
     for_list: bool
 
 
+class Way(str, enum.Enum):
+    """By which way what a rewrite assumes is known."""
+
+    FUNCTION = "function"
+    """What the function around the call shows, annotations among it."""
+    LIBRARY = "library"
+    """What another library documents of its methods and functions."""
+    CALLERS = "callers"
+    """What the calls in the project pass, or do not pass."""
+    CLASSES = "classes"
+    """What classes of the project override."""
+    INDEX = "index"
+    """What nothing in the whole project does."""
+    RUN = "run"
+    """What a recorded run saw."""
+    WISH = "wish"
+    """What the user asked for."""
+
+
+class Assumption(str):
+    """A sentence of what a rewrite rests on, and by which way it is known."""
+
+    __slots__ = ("way",)
+    way: Way
+
+    def __new__(cls, sentence: str, way: Way = Way.FUNCTION) -> Assumption:
+        """A sentence that says by which way it is known."""
+        made = super().__new__(cls, sentence)
+        made.way = way
+        return made
+
+
 @dataclass(frozen=True)
 class Note:
     """One sentence about a site or a file, under a code that `xf2sdpa explain` knows."""
@@ -111,7 +143,7 @@ class Site:
     code: str
     message: str
     advice: str = ""
-    assumptions: tuple[str, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
     notes: tuple[Note, ...] = ()
     before: str = ""
     after: str = ""

@@ -63,3 +63,74 @@ def test_origins(body: str) -> None:
     assert found.learned == wanted.learned, text
     assert found.closes >= wanted.closes, text
     assert found.closes == wanted.closes or wanted.learned, text
+
+
+CALLED_A_MASK = """\
+import torch
+import torch.nn as nn
+
+
+class Attend(nn.Module):
+    def __init__(self, n, mask):
+        super().__init__()
+        self.rel = nn.Parameter(torch.zeros(n, n))
+        self.table = nn.Embedding(n, n)
+        self.qkv = nn.Linear(n, 3 * n)
+        self.learned_mask = nn.Parameter(torch.zeros(n, n))
+        self.register_parameter("pad_bias", nn.Parameter(torch.zeros(n, n)))
+        self.attn_mask = mask
+
+    def rel_mask(self, q):
+        return self.rel.expand(q.shape[0], -1, -1)
+
+    def table_mask(self, index):
+        mask = self.table(index)
+        return mask
+
+    def plain_mask(self, q):
+        return torch.zeros(q.shape[1], q.shape[1], dtype=self.qkv.weight.dtype, device=self.rel.device)
+
+    def forward(self, q, mask, bias_mask=None):
+        use({})
+
+
+def made_mask(layer, q):
+    return layer.rel[None]
+
+
+def given_mask(q):
+    return torch.zeros(q.shape[1], q.shape[1])
+
+
+def other(layer, q, mask):
+    layer(q, mask=mask)
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("expression", "call", "learned"),
+    [
+        ("self.rel_mask(q)", "", True),
+        ("self.table_mask(q)", "", True),
+        ("self.plain_mask(q)", "", False),
+        ("self.mask_of_a_base(q)", "", False),
+        ("self.learned_mask", "", True),
+        ("self.pad_bias", "", True),
+        ("self.attn_mask", "", False),
+        ("made_mask(self, q)", "", True),
+        ("given_mask(q)", "", False),
+        ("library.made_mask(self, q)", "", True),
+        ("mask.expand(2, 3)", "", False),
+        ("mask.expand(2, 3)", "layer(q, mask=layer.rel)", True),
+        ("mask.expand(2, 3)", "layer.forward(q, layer.rel[None])", True),
+        ("mask.expand(2, 3)", "layer.forward(layer.rel, mask)", False),
+        ("mask.expand(2, 3)", "layer.forward(*layer.rel, mask)", False),
+        ("bias_mask", "layer(q, bias_mask=torch.zeros(3, requires_grad=True))", True),
+        ("bias_mask", "layer(q, mask=layer.rel)", False),
+    ],
+)
+def test_a_name_says_nothing_where_the_file_shows_that_it_is_learned(expression: str, call: str, learned: bool) -> None:
+    names = Names(ast.parse(CALLED_A_MASK.format(expression, call)))
+    use = next(call for call in names.calls if isinstance(call.func, ast.Name) and call.func.id == "use")
+    assert origin(use.args[0], names).learned is learned

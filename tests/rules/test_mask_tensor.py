@@ -42,6 +42,12 @@ EMITTED = {
     "learned": Case(
         masked("m", "m = table[c].view(b, 4, n, n)"), ("left XF225",), "the mask may be learned", same=True
     ),
+    "learned, though it is called a mask": Case(
+        masked("self.mask.view(b, 4, n, n)")
+        + "\n\ndef made(self, n):\n    self.mask = torch.nn.Parameter(torch.zeros(n))\n",
+        ("left XF225",),
+        "the mask may be learned",
+    ),
     "learned, for the helper": Case(
         masked("m", "m = table[c].view(b, 4, n, n)"), ("compat XF161",), "the mask may be learned", helper=True
     ),

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +86,43 @@ def test_a_terminal_shows_the_users_code_first_and_a_helper_as_a_line(tmp_path: 
     assert "lines" in helper[0]
     assert len(whole) > len(shown) + 90
     assert any(line.startswith("+def memory_efficient_attention(") for line in whole)
+
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+
+def on_a_terminal(folder: Path, *command: str) -> str:
+    """What a command writes to a real terminal."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, cwd=folder, env=ENVIRONMENT) as process:
+        os.close(theirs)
+        written = b""
+        with contextlib.suppress(OSError):  # Linux ends the stream of a terminal with an error
+            while piece := os.read(ours, 1 << 16):
+                written += piece
+        os.close(ours)
+    assert process.returncode == 1, "something would change"
+    return re.sub(r"\x1b\[[\d;]*m|\r", "", written.decode())
+
+
+def test_the_command_shows_a_helper_as_a_line_to_people_and_whole_to_programs(tmp_path: Path) -> None:
+    write(tmp_path, {"model.py": CALLS})
+    command = (sys.executable, "-m", "xf2sdpa", "rewrite", "--diff", "--flags", "off", "--jobs", "1", ".")
+    shown = on_a_terminal(tmp_path, *command)
+    assert re.search(
+        rf"^\+\+\+ .*{COPY}: helper module, \d+ lines \(whole in a pipe: --diff \| cat\)$", shown, re.MULTILINE
+    )
+    assert "def memory_efficient_attention(" not in shown
+    assert shown.index("model.py") < shown.index(COPY)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=ENVIRONMENT)
+    piped = done.stdout
+    assert "+def memory_efficient_attention(" in piped
+    subprocess.run(["patch", "-p1", "-s"], input=piped, text=True, check=True, cwd=tmp_path)
+    applied = tree(tmp_path)
+    write(tmp_path, {"model.py": CALLS})
+    (tmp_path / COPY).unlink()
+    rewrite(tmp_path, "--flags", "off")
+    assert tree(tmp_path) == applied
 
 
 @pytest.mark.parametrize(

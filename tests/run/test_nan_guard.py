@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.projects.harness import COPY, rewrite, tree, write
+from xf2sdpa.run import jobs
 
 MASKED = """\
 import torch
@@ -38,6 +40,8 @@ GUARDED = "import scaled_dot_product_attention"
         ({"requirements.txt": "torch>=2.12\n"}, (), True),
         ({"requirements.txt": "torch>=2.15\n"}, (), False),
         ({"requirements.txt": "torch==2.5.1\n"}, (), False),
+        ({"requirements.txt": "torch==2.3.1\n"}, (), True),  # what a run may turn into torch>=2.5
+        ({"requirements.txt": "torch>=2.2,<2.4\n"}, (), False),
         ({"requirements.txt": "torch==2.5.1\n"}, ("--nan-guard", "on"), True),
         ({}, ("--torch", "2.15"), False),
         ({}, ("--nan-guard", "off"), False),
@@ -54,6 +58,21 @@ def test_who_is_guarded(files: dict[str, str], arguments: tuple[str, ...], guard
     found = tree(tmp_path)
     assert (GUARDED in found["model.py"], COPY in found) == (guarded, guarded)
     assert "attn_mask=mask" in found["model.py"]
+
+
+def test_a_release_that_the_run_itself_gives_up_excludes_nothing(tmp_path: Path) -> None:
+    """`torch==2.1.2` admits no torch with the corner, but masks need 2.2, and `torch>=2.2` admits all of them."""
+    write(tmp_path, {"model.py": MASKED, "requirements.txt": "torch==2.1.2\nxformers\n"})
+    (tmp_path / ".git").mkdir()
+    rewrite(tmp_path, "--flags", "off")
+    assert (tmp_path / "requirements.txt").read_text("utf-8") == "torch>=2.2\n"
+    assert GUARDED in tree(tmp_path)["model.py"]
+
+
+def test_no_rule_needs_a_newer_torch_than_is_taken_for_enough() -> None:
+    said = (file.read_text("utf-8") for file in Path(jobs.__file__).parents[1].rglob("*.py"))
+    needed = [re.findall(r"\((\d), (\d+)\)", line) for text in said for line in re.findall(r"needs_torch\((.*)", text)]
+    assert max((int(a), int(b)) for found in needed for a, b in found) == jobs._ENOUGH
 
 
 def test_a_mask_by_position_is_guarded_too(tmp_path: Path) -> None:

@@ -106,3 +106,14 @@ def test_a_function_that_changed_since_goes_to_the_helper(tmp_path: Path) -> Non
     output = rewrite(root, "--flags", "off", "--seen", file).output
     assert "memory_efficient_attention(q, k, v, attn_bias=attn_bias)" in tree(root)["model.py"]
     assert "XF311" in output
+
+
+def test_who_gives_a_recorded_run_is_told_unasked_that_it_does_not_count(tmp_path: Path) -> None:
+    root = write(tmp_path, {"model.py": PROGRAM["model.py"]})
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps({"sites": [site(root / "model.py", CASE, function="of another text")]}), "utf-8")
+    arguments = ("rewrite", "--check", "--flags", "off", str(root))
+    told = "model.py:7:12: XF311 note    the recorded run is of another text of this function, and does not count"
+    assert told in CliRunner().invoke(cli, [*arguments, "--seen", str(file)]).output
+    assert "XF311" not in CliRunner().invoke(cli, [*arguments, "--seen", str(file), "--quiet"]).output
+    assert "XF311" not in CliRunner().invoke(cli, list(arguments)).output

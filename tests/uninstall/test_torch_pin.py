@@ -202,3 +202,20 @@ def test_versions_that_every_file_excludes(files: dict[str, str], out: bool, tmp
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     assert torch_pin.excluded(tmp_path, (2, 11), (2, 14)) == out
+
+
+@pytest.mark.parametrize(
+    ("said", "out"),
+    [
+        ("==2.4.1", False),
+        ("==2.5.1", True),
+        ("===2.4", False),
+        (">=2.0,<2.6", True),
+        (">=2.15", True),
+        ("~=2.4.0", False),
+    ],
+)
+def test_a_release_that_may_be_given_up_excludes_nothing(said: str, out: bool, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "requirements.txt").write_text(f"torch{said}\n")
+    assert torch_pin.excluded(tmp_path, (2, 11), (2, 14), kept_from=(2, 5)) == out

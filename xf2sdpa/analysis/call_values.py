@@ -41,6 +41,7 @@ from xf2sdpa.analysis.values import (
     as_tensor,
     join,
 )
+from xf2sdpa.model import Assumption, Way
 
 MASK_MAKERS = frozenset(
     {"from_seqlens", "from_seqlens_local", "make_causal", "make_causal_from_bottomright", "make_local_attention",
@@ -252,7 +253,7 @@ class CallValues(Expressions):
         overriding = self.attributes.overriding(owner, name)
         if overriding is None:
             return Unknown(arguments.token)
-        given = method.given | {f"no subclass overrides `{name}`"}
+        given = method.given | {Assumption(f"no subclass overrides `{name}`", Way.CLASSES)}
         methods = [replace(one, given=given) for one in (method, *overriding)]
         if len(methods) == 1:
             return self._inherited(self.apply(methods[0], arguments.positional, arguments.keywords, node), given, node)

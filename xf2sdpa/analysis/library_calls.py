@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from xf2sdpa.analysis.tensor_ops import Arguments
 from xf2sdpa.analysis.values import NONE, DType, Items, OneOf, Rank, Scalar, Tensor, Value, as_tensor
+from xf2sdpa.model import Assumption, Way
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def function(dotted: str, arguments: Arguments) -> Value | None:
 
 
 def _result(known: Known, sentence: str, arguments: Arguments) -> Value | None:
-    given = frozenset({sentence})
+    given = frozenset({Assumption(sentence, Way.LIBRARY)})
     if known.parts:
         items = tuple(_like(arguments.get(index), None, given) for index in range(known.parts))
         return Items(tuple(item for item in items if item is not None)) if all(items) else None

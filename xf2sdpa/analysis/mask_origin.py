@@ -1,7 +1,8 @@
 """What a tensor mask is made of: may it be learned, and may it close whole rows.
 
 All assignments of a variable in the code around a call count, whatever their order. A mask that is not plainly made of
-constants, comparisons and sizes may be learned, and may close rows. What is called a mask or padding is not learned.
+constants, comparisons and sizes may be learned, and may close rows. What is called a mask or padding is not learned,
+unless the file shows that it is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ast
 import re
 from dataclasses import dataclass
 
+from xf2sdpa.analysis.learned import Learned
 from xf2sdpa.analysis.names import Names
 
 _MADE = frozenset({"zeros", "ones", "full", "eye", "rand", "randn", "arange", "linspace", "tensor", "zeros_like"})
@@ -63,6 +65,7 @@ class _Search:
     def __init__(self, names: Names) -> None:
         self.names = names
         self.seen: set[tuple[int, str]] = set()
+        self.learned = Learned(names)
 
     def of(self, node: ast.expr) -> Origin:
         """What may be true of a value; of a kind of expression that is not known, anything."""
@@ -77,7 +80,7 @@ class _Search:
         if isinstance(node, ast.Attribute):
             number = isinstance(node.value, ast.Call) or (self.names.resolve(node) or "").startswith(_OF_NUMBERS)
             known = number or node.attr in ("shape", "dtype", "device") or _OF_A_MASK.search(node.attr)
-            return Origin(learned=not known, closes=True)
+            return Origin(learned=not known or node.attr in self.learned.attributes, closes=True)
         if isinstance(node, ast.Subscript | ast.Starred | ast.NamedExpr):
             return self.of(node.value)
         if isinstance(node, ast.IfExp):
@@ -106,7 +109,8 @@ class _Search:
         for value in values:
             found |= _ANYTHING if value is None else self.of(value)
         if not values or _is_parameter(owner.node, node.id):
-            found |= Origin(learned=not _OF_A_MASK.search(node.id), closes=True)
+            learned = not _OF_A_MASK.search(node.id) or self.learned.passed_to(owner.node, node.id)
+            found |= Origin(learned=learned, closes=True)
         return found
 
     def _call(self, node: ast.Call) -> Origin:
@@ -126,14 +130,14 @@ class _Search:
         if dotted.startswith(("torch.", "einops.")):
             tensors = given[:1] if name in _KEEPS | {"rearrange", "repeat"} else given
             return self._filled(tensors) | Origin(closes=name in _OF_CONDITIONS)
-        known = name in ("float", "int", "min", "max", "len") or _OF_A_MASK.search(name)
+        known = name in ("float", "int", "min", "max", "len") or self._makes_a_mask(name)
         return Origin(learned=not known, closes=True)
 
     def _method(self, function: ast.Attribute, given: list[ast.expr]) -> Origin:
         """What may be true of the result of `x.method(…)`, of a tensor or of any other object."""
         name = function.attr
         if isinstance(function.value, ast.Name) and function.value.id == "self":
-            return Origin(learned=not _OF_A_MASK.search(name), closes=True)
+            return Origin(learned=not self._makes_a_mask(name), closes=True)
         if name == "requires_grad_":
             return _ANYTHING
         if name == "detach":
@@ -143,8 +147,12 @@ class _Search:
         if name.rstrip("_") == "masked_fill":
             return self.of(function.value) | self._filled(given[1:])
         if _OF_A_MASK.search(name):  # `attn.prepare_attention_mask(…)`
-            return Origin(closes=True)
+            return Origin(learned=not self._makes_a_mask(name), closes=True)
         return self.of(function.value) | self._filled(given) | Origin(closes=name in _OF_CONDITIONS)
+
+    def _makes_a_mask(self, name: str) -> bool:
+        """Whether a function is called after masks, and this file does not show that it makes of what is learned."""
+        return _OF_A_MASK.search(name) is not None and not self.learned.made_by(name)
 
     def _filled(self, values: list[ast.expr]) -> Origin:
         found = Origin()

@@ -15,6 +15,7 @@ from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import FunctionNode, Names
 from xf2sdpa.analysis.shapes import Walk
 from xf2sdpa.analysis.values import NONE, DType, OneOf, Tensor, Value, as_tensor
+from xf2sdpa.model import Assumption, Way
 
 QKV = ("query", "key", "value")
 
@@ -94,7 +95,7 @@ def _as_called(attributes: ClassAttributes, site: CallSite) -> CallSite:
     if facts is None or len(ranks) != 1 or None in ranks:
         return site
     known = _with_facts(site, facts, walk.book)
-    return replace(known, given=known.given | {f"nothing but this file calls {method.name}"})
+    return replace(known, given=known.given | {Assumption(f"nothing but this file calls {method.name}", Way.CALLERS)})
 
 
 def _callers(names: Names, method: ast.FunctionDef) -> list[FunctionNode] | None:

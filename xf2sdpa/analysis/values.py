@@ -10,6 +10,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from xf2sdpa.model import Assumption, Way
+
 
 class DType(enum.Enum):
     """Where a tensor's dtype comes from, which decides whether it can be float32 while autocast is on."""
@@ -177,9 +179,9 @@ BY_CALLERS = "every call in this project passes"
 """How each assumption begins that rests on what callers pass; the new text checks those."""
 
 
-def told_by_callers(place: str, rank: int) -> str:
+def told_by_callers(place: str, rank: int) -> Assumption:
     """The assumption that a function is always given a tensor of one rank."""
-    return f"{BY_CALLERS} {rank} dimensions to {place}"
+    return Assumption(f"{BY_CALLERS} {rank} dimensions to {place}", Way.CALLERS)
 
 
 NONE = NoneValue()

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 import click
 
 from xf2sdpa import __version__
+from xf2sdpa.codes import OUTDATED_RUN
 from xf2sdpa.files.plain import shell_word
 from xf2sdpa.flags.table import (
     FIRST_TORCH_WITH_CUDNN,
@@ -126,8 +127,12 @@ def _line_of(place: str, code: str) -> str:
 
 
 def _is_news(finding: Finding, result: FileResult) -> bool:
-    """Whether a finding is told in any case: a message that went; a change in a file without a call."""
-    return finding.kind is FindingKind.DROPPED or (finding.kind is FindingKind.DONE and not result.sites)
+    """Whether a finding is told in any case: a message that went; a change in a file without a call; evidence that was
+    given and does not count.
+    """
+    if finding.code == OUTDATED_RUN or finding.kind is FindingKind.DROPPED:
+        return True
+    return finding.kind is FindingKind.DONE and not result.sites
 
 
 def _finding(finding: Finding, verbose: int) -> Iterator[str]:

@@ -14,7 +14,7 @@ from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.spans import span_of
 from xf2sdpa.edits.kinds import InsertBefore
 from xf2sdpa.edits.layout import Layout
-from xf2sdpa.model import Note
+from xf2sdpa.model import Assumption, Note
 from xf2sdpa.rulekit.draft import CallDraft
 
 CHECKED = "XF307"
@@ -55,7 +55,7 @@ def _in_lines(message: str, room: int) -> str:
     return "\n".join(f'        "{line}"' for line in lines)
 
 
-def leave_out_mask(draft: CallDraft, node: ast.Name, why: str, assumption: str) -> None:
+def leave_out_mask(draft: CallDraft, node: ast.Name, why: str, assumption: Assumption) -> None:
     """Write a call without its mask, a variable, behind a check that it is None; nothing where no check can stand.
 
     Args:

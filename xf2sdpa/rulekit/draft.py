@@ -28,7 +28,7 @@ from xf2sdpa.edits.kinds import (
     ReplaceStatement,
     Unwrap,
 )
-from xf2sdpa.model import Finding, FindingKind, Note, Seen, SiteClass, TorchVersion, Unreached
+from xf2sdpa.model import Assumption, Finding, FindingKind, Note, Seen, SiteClass, TorchVersion, Unreached, Way
 from xf2sdpa.rulekit.ignore_comments import IgnoreComments
 from xf2sdpa.settings import Settings
 
@@ -313,7 +313,7 @@ class CallDraft:
     rank: int = 0
     arguments: dict[str, ArgumentEdit] = field(default_factory=dict)
     suffix: str = ""
-    assumptions: list[str] = field(default_factory=list)
+    assumptions: list[Assumption] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     torch_floor: TorchVersion = (2, 0)
     edits: list[NodeEdit] = field(default_factory=list)
@@ -343,11 +343,11 @@ class CallDraft:
         """Leave an argument out."""
         self.lost.append(self.site.bound.arguments[name])
 
-    def assume(self, sentence: str) -> None:
-        """Rest the rewrite on something that the code does not show."""
+    def assume(self, sentence: str, way: Way = Way.FUNCTION) -> None:
+        """Rest the rewrite on something that the code does not show; a sentence may bring its own way of knowing."""
         self.kind = SiteClass.ASSUMED
         if sentence not in self.assumptions:
-            self.assumptions.append(sentence)
+            self.assumptions.append(sentence if isinstance(sentence, Assumption) else Assumption(sentence, way))
 
     def needs_torch(self, version: TorchVersion) -> None:
         """Raise the torch version that the result needs."""

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 from xf2sdpa.analysis.names import FunctionNode
 from xf2sdpa.analysis.values import Unknown
-from xf2sdpa.model import Unreached
+from xf2sdpa.model import Assumption, Unreached, Way
 from xf2sdpa.rulekit.checks import leave_out_mask
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.rule import Example
@@ -57,7 +57,8 @@ def decide(draft: CallDraft) -> None:
         return
     assumed, told = _said_of(draft.file.never_passed[place])
     assumption = assumed or f"nothing in this project passes {node.id} to {place[0]}"
-    leave_out_mask(draft, node, told or "nothing in this project passed one", assumption)
+    why = told or "nothing in this project passed one"
+    leave_out_mask(draft, node, why, Assumption(assumption, Way.CALLERS))
 
 
 def _said_of(unreached: Iterable[Unreached]) -> tuple[str, str]:

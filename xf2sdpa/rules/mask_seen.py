@@ -11,6 +11,8 @@ from __future__ import annotations
 import ast
 
 from xf2sdpa.analysis.values import Unknown
+from xf2sdpa.codes import OUTDATED_RUN
+from xf2sdpa.model import Assumption, Way
 from xf2sdpa.rulekit.checks import leave_out_mask
 from xf2sdpa.rulekit.draft import CallDraft, FileDraft
 from xf2sdpa.rulekit.recorded import recorded_at, seen_at
@@ -19,7 +21,7 @@ from xf2sdpa.rulekit.stages import Stage
 
 STAGE = Stage.MASK
 AFTER = ("mask_never_passed",)
-CODES = {"XF311": "a recorded run that does not count, as the function has changed since"}
+CODES = {OUTDATED_RUN: "a recorded run that does not count, as the function has changed since"}
 EXAMPLES = (
     Example(
         """\
@@ -41,7 +43,7 @@ def decide(draft: CallDraft) -> None:
         return
     if not isinstance(node, ast.Name) or not isinstance(draft.site.bias, Unknown):
         return
-    assumption = f"no {node.id} comes here, as none did in the recorded run"
+    assumption = Assumption(f"no {node.id} comes here, as none did in the recorded run", Way.RUN)
     leave_out_mask(draft, node, "none came in the recorded run", assumption)
 
 
@@ -51,4 +53,4 @@ def finish(file: FileDraft) -> None:
         draft = CallDraft(file, site)
         if recorded_at(draft) is not None and seen_at(draft) is None:
             message = "the recorded run is of another text of this function, and does not count"
-            file.report(site.node, "XF311", message, "Record it again: `xf2sdpa verify --json FILE -- …`.")
+            file.report(site.node, OUTDATED_RUN, message, "Record it again: `xf2sdpa verify --json FILE -- …`.")

@@ -17,6 +17,7 @@ import ast
 from xf2sdpa.analysis.mask_origin import origin
 from xf2sdpa.analysis.values import BY_CALLERS, NoneValue, OneOf, Tensor, Unknown
 from xf2sdpa.edits.kinds import ArgumentEdit
+from xf2sdpa.model import Way
 from xf2sdpa.rulekit.checks import check_before
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
 from xf2sdpa.rulekit.rule import Example
@@ -72,7 +73,7 @@ def decide(draft: CallDraft) -> None:
     tensors = [option for option in options if isinstance(option, Tensor)]
     optional = any(isinstance(option, NoneValue) for option in options)
     if _is_from_outside(draft, node):
-        draft.assume(NO_OBJECTS)
+        draft.assume(NO_OBJECTS, Way.INDEX)
         _settle(draft, node, _with_heads(node, optional=True))
         return
     if len(tensors) != 1 or len(options) != 1 + optional:

@@ -10,7 +10,7 @@ these, or where the project is an application in which nothing takes a gradient;
 unmasked calls as well, which can meet the corner too, but seldom do.
 """
 
-from xf2sdpa.model import Note
+from xf2sdpa.model import Note, Way
 from xf2sdpa.rulekit.draft import CallDraft
 from xf2sdpa.rulekit.rule import Example
 from xf2sdpa.rulekit.stages import Stage
@@ -71,12 +71,12 @@ def decide(draft: CallDraft) -> None:
     if not masked and (wish != "on" or causal or file.compat is None):
         return
     if wish == "off":
-        draft.assume(UNWANTED)
+        draft.assume(UNWANTED, Way.WISH)
     elif file.compat is None:
         draft.notes.append(PLAIN)
     elif wish == "auto" and file.plain_masks is not None:
         if file.plain_masks:
-            draft.assume(file.plain_masks)
+            draft.assume(file.plain_masks, Way.INDEX)
     else:
         draft.guarded = True
         draft.notes.append(GUARDED)

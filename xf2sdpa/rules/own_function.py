@@ -20,6 +20,7 @@ from xf2sdpa.analysis.imports import ImportNode, bound_name, brings_ours, is_mes
 from xf2sdpa.analysis.names import below
 from xf2sdpa.codes import OWN_FUNCTION
 from xf2sdpa.edits.kinds import ReplaceStatement
+from xf2sdpa.model import Way
 from xf2sdpa.rulekit.draft import CallDraft, FileDraft, Settled
 from xf2sdpa.rulekit.messages import only_tells
 from xf2sdpa.rulekit.rule import Example
@@ -93,7 +94,7 @@ def decide(draft: CallDraft) -> None:
     draft.lost.append(choice.node)
     draft.kept += [*taken, function]
     draft.code, draft.message = OWN_FUNCTION, f"by the project's own {ATTENTION}"
-    draft.assume(f"the project's own {ATTENTION} computes what xformers' does")
+    draft.assume(f"the project's own {ATTENTION} computes what xformers' does", Way.INDEX)
     raise Settled
 
 

@@ -13,6 +13,7 @@ import ast
 
 from xf2sdpa.analysis.values import BY_CALLERS
 from xf2sdpa.edits.kinds import ArgumentEdit
+from xf2sdpa.model import Way
 from xf2sdpa.rulekit.checks import check_before
 from xf2sdpa.rulekit.draft import CallDraft, Refusal
 from xf2sdpa.rulekit.recorded import seen_at
@@ -96,7 +97,7 @@ def _seen(draft: CallDraft) -> int | None:
     message = f"{node.id} must have {seen.rank} dimensions here, as in the recorded run"
     if not check_before(draft, node.id, f"{node.id}.ndim != {seen.rank}", message):
         return None
-    draft.assume(f"{node.id} has {seen.rank} dimensions here, as it had in the recorded run")
+    draft.assume(f"{node.id} has {seen.rank} dimensions here, as it had in the recorded run", Way.RUN)
     return seen.rank
 
 

@@ -227,6 +227,8 @@ def _helper(options: RunOptions) -> str | None:
 
 _WITH_THE_CORNER = ((2, 11), (2, 14))
 """The torch versions whose SDPA prefers a cuDNN that can give NaN gradients."""
+_ENOUGH = (2, 5)
+"""The newest torch that any rewritten call needs: a requirement of one older release may become `torch>=2.5`."""
 _NO_GRADIENT = "nothing in this project takes a gradient"
 
 
@@ -236,7 +238,7 @@ def _plain_masks(project: Project, settings: Settings) -> str | None:
     if settings.torch is not None and settings.torch > last:
         return ""
     root = Path(project.root)
-    if settings.torch is None and excluded(root, first, last):
+    if settings.torch is None and excluded(root, first, last, kept_from=_ENOUGH):
         return ""
     whole = not project.lacking(list_files([root]))
     return _NO_GRADIENT if whole and takes_no_gradient(project.texts, root) else None

@@ -40,10 +40,11 @@ def project_torch(start: Path) -> Pin | None:
     return None
 
 
-def excluded(start: Path, first: TorchVersion, last: TorchVersion) -> bool:
+def excluded(start: Path, first: TorchVersion, last: TorchVersion, kept_from: TorchVersion = (0, 0)) -> bool:
     """Whether the project around `start` admits no torch from `first` to `last`, both included.
 
-    The nearest folder counts whose files name torch at all, and each of them must exclude these versions.
+    The nearest folder counts whose files name torch at all, and each of them must exclude these versions. One release
+    that is older than `kept_from` excludes nothing: it may be given up for `torch>=…`, which admits all that follow.
     """
     start = Path(os.path.realpath(start))
     for folder in (start, *start.parents):
@@ -51,14 +52,16 @@ def excluded(start: Path, first: TorchVersion, last: TorchVersion) -> bool:
             text for _, requirements in _requirements(folder) for text in requirements if _TORCH.match(_bare(text))
         ]
         if named:
-            return all(_excludes(text, first, last) for text in named)
+            return all(_excludes(text, first, last, kept_from) for text in named)
         if (folder / ".git").exists():
             return False
     return False
 
 
-def _excludes(requirement: str, first: TorchVersion, last: TorchVersion) -> bool:
+def _excludes(requirement: str, first: TorchVersion, last: TorchVersion, kept_from: TorchVersion) -> bool:
     lowest, highest = lowest_admitted(requirement), highest_admitted(requirement)
+    if lowest is not None and lowest == highest and lowest < kept_from:
+        return False
     return (lowest is not None and lowest > last) or (highest is not None and highest < first)
 
 
