@@ -16,6 +16,7 @@ HOME = Path(__file__).parents[1] / "xf2sdpa"
 ROOMS = {
     "model": "records that pass between rooms",
     "files": "a file's bytes and text, git's listing, patterns, a search of many files",
+    "folding": "lines that fit the terminal they are shown in, broken between words",
     "console": "how a command ends that cannot go on",
     "collector": "how often a process of ours looks for cycles among its objects",
     "settings": "what a project or a command line asks for, as plain data",
