@@ -205,7 +205,10 @@ def _planned(
         give_up(str(error), error.advice)
     found = plan(texts, settings, with_program=with_program)
     if not found.sites:
-        give_up("there is no call of xformers' attention in these files that the rewrite would change", WAYS_OUT)
+        give_up(
+            "there is no call of xformers' attention in these files that the rewrite would change",
+            f"Guards, imports and another library's switch have nothing to run side by side. {WAYS_OUT}",
+        )
     return texts, found
 
 
