@@ -58,7 +58,7 @@ def unknown(words: list[str]) -> str:
 
 def wrong_option(line: str) -> str:
     """What is wrong with an option that stands for itself: no command has it, or none that value."""
-    option, _, value = line.replace("\\|", "|").partition(" ")
+    option, _, value = line.partition(" ")
     if option in ("-", "--") or option in NOT_OURS:
         return ""
     groups = [
