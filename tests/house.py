@@ -81,9 +81,10 @@ def arrows(modules: Mapping[str, str]) -> Iterator[Arrow]:
     """Every import of one module by another, those in functions and for type checkers among them."""
     for source, text in modules.items():
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.ImportFrom) and node.level == 0:
-                named = (f"{node.module}.{alias.name}" for alias in node.names)
-                paths = [path if _below(path) in modules else str(node.module) for path in named]
+            if isinstance(node, ast.ImportFrom):
+                start = _start(node, source, modules)
+                named = (f"{start}.{alias.name}" for alias in node.names)
+                paths = [path if _below(path) in modules else start for path in named]
             elif isinstance(node, ast.Import):
                 paths = [alias.name for alias in node.names]
             else:
@@ -91,6 +92,15 @@ def arrows(modules: Mapping[str, str]) -> Iterator[Arrow]:
             for path in paths:
                 if path.partition(".")[0] == "xf2sdpa" and _below(path) != source:
                     yield Arrow(source, _below(path))
+
+
+def _start(node: ast.ImportFrom, source: str, modules: Mapping[str, str]) -> str:
+    """The module that an import takes names from; dots at its beginning count from the package of `source`."""
+    if not node.level:
+        return str(node.module)
+    is_package = any(module.startswith(f"{source}.") for module in modules)
+    package = ["xf2sdpa", *source.split(".")][: None if is_package else -1]
+    return ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
 
 
 def _below(dotted: str) -> str:
