@@ -137,7 +137,7 @@ def _taken_back(record: Record, *, dry_run: bool, quiet: bool) -> list[Kept]:
 
 
 def _in_order(changes: Sequence[Kept]) -> list[Kept]:
-    """First what went comes back, last what came goes: what others import is there as long as they are."""
+    """Restored files first, deleted ones last: a helper module must be there as long as a file imports it."""
     return sorted(changes, key=lambda kept: (kept.old is None) - (kept.new_digest is None))
 
 
