@@ -16,6 +16,7 @@ HOME = Path(__file__).parents[1] / "xf2sdpa"
 ROOMS = {
     "model": "records that pass between rooms",
     "files": "a file's bytes and text, git's listing, patterns, a search of many files",
+    "folding": "lines that fit the terminal they are shown in, broken between words",
     "console": "how a command ends that cannot go on",
     "collector": "how often a process of ours looks for cycles among its objects",
     "settings": "what a project or a command line asks for, as plain data",
@@ -80,9 +81,10 @@ def arrows(modules: Mapping[str, str]) -> Iterator[Arrow]:
     """Every import of one module by another, those in functions and for type checkers among them."""
     for source, text in modules.items():
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.ImportFrom) and node.level == 0:
-                named = (f"{node.module}.{alias.name}" for alias in node.names)
-                paths = [path if _below(path) in modules else str(node.module) for path in named]
+            if isinstance(node, ast.ImportFrom):
+                start = _start(node, source, modules)
+                named = (f"{start}.{alias.name}" for alias in node.names)
+                paths = [path if _below(path) in modules else start for path in named]
             elif isinstance(node, ast.Import):
                 paths = [alias.name for alias in node.names]
             else:
@@ -90,6 +92,15 @@ def arrows(modules: Mapping[str, str]) -> Iterator[Arrow]:
             for path in paths:
                 if path.partition(".")[0] == "xf2sdpa" and _below(path) != source:
                     yield Arrow(source, _below(path))
+
+
+def _start(node: ast.ImportFrom, source: str, modules: Mapping[str, str]) -> str:
+    """The module that an import takes names from; dots at its beginning count from the package of `source`."""
+    if not node.level:
+        return str(node.module)
+    is_package = any(module.startswith(f"{source}.") for module in modules)
+    package = ["xf2sdpa", *source.split(".")][: None if is_package else -1]
+    return ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
 
 
 def _below(dotted: str) -> str:

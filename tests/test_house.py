@@ -34,6 +34,9 @@ def test_an_arrow_that_is_turned_round_is_seen() -> None:
     turned = {**MODULES, "files.source": f"{MODULES['files.source']}\nfrom xf2sdpa.files import git\n"}
     turned["files.git"] = "def f():\n    from xf2sdpa.files.source import read\n"
     assert house.circles(turned) == [["files.git", "files.source"]]
+    for text in ("from ..rewrite.engine import rewrite_text\n", "from ..rewrite import engine\n"):
+        assert house.upward({**MODULES, "rulekit.draft": text}) == [Arrow("rulekit.draft", "rewrite.engine")]
+    assert Arrow("rules.scale", "rules.rank") in house.arrows({**MODULES, "rules.scale": "from . import rank\n"})
     turned = {**MODULES, "verify.verdict": "from xf2sdpa.verify import run\n"}
     assert house.upward(turned) == [Arrow("verify.verdict", "verify.run")]
 

@@ -85,12 +85,12 @@ RUN_CODES = {
         "inline. `--no-helper` makes no helper module and leaves such calls.",
     ),
     GUARDED: Page(
-        "the guard around the import does more than set a flag",
-        "The call needs the helper module, but the guard around the import of xformers runs other code as well, so it "
-        "is not known what it stands for.",
-        "try:\n    from xformers.ops import memory_efficient_attention\n\n    register(memory_efficient_attention)\n"
-        "except ImportError:\n    fall_back()",
-        "Take the import out of the guard, or make the guard set nothing but a flag, and run again.",
+        "the import that brings the operator's name has to stay",
+        "The call needs the helper module, but its name still comes from xformers: a comment or an option asks to "
+        "leave the import, or the guard around it cannot be resolved.",
+        "from xformers.ops import memory_efficient_attention  # xf2sdpa: ignore[XF140]\n\n\n"
+        "def attend(q, k, v, bias):\n    return memory_efficient_attention(q, k, v, attn_bias=bias)",
+        "Take the comment or the option away, or the import out of its guard, and run again.",
     ),
     STILL_BOUND: Page(
         "a rewritten file cannot be imported without xformers",

@@ -61,10 +61,15 @@ def interruptible() -> Iterator[list[int]]:
 
 
 def say(line: str) -> None:
-    """Print a line on standard error, whatever its encoding; nothing where there is none."""
-    if sys.stderr is not None:
-        encoding = sys.stderr.encoding or "utf-8"
-        print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr, flush=True)
+    """Print lines on standard error, whatever its encoding; nothing where there is none. They fit a terminal."""
+    if sys.stderr is None:
+        return
+    if sys.stderr.isatty():
+        from xf2sdpa.folding import folded, width_of  # noqa: PLC0415 - click, and only where a person watches
+
+        line = "\n".join(piece for one in line.split("\n") for piece in folded(one, width_of(sys.stderr)))
+    encoding = sys.stderr.encoding or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr, flush=True)
 
 
 def told(error: BaseException) -> str:

@@ -32,6 +32,14 @@ def blocks(kind: str, word: str) -> str:
     return str(found)
 
 
+PASTED = ("pr --dry-run\nxf2sdpa pr\n", "--draft", "git.example.com", "--verify-report", "all-repos")
+"""A word of each block of commands; the tests below paste them."""
+
+
+def test_every_block_of_commands_is_pasted() -> None:
+    assert [blocks("sh", word) for word in PASTED] == [block for language, block in BLOCKS if language == "sh"]
+
+
 class Desk:
     """A working copy, and a shell in it."""
 

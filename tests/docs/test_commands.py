@@ -16,7 +16,8 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.docs.pages import DOCS, PAGES, ROOT, WRITTEN, Block, Desk, blocks, fits, inline, name, steps
+from tests.docs.named import wrong, wrong_option
+from tests.docs.pages import DOCS, PAGES, ROOT, WRITTEN, Block, Desk, blocks, fits, inline, name, prose, steps
 from xf2sdpa.cli import cli
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
@@ -91,33 +92,42 @@ def test_code_that_is_only_shown_parses(page: Path) -> None:
             ast.parse(block.text)
 
 
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+_FOLDERS = re.compile(r"(?:\.ci|benchmarks|docs|examples|fixtures|tests|xf2sdpa)/[\w./-]*\w/?")
+
+
 def commands(page: Path) -> list[str]:
+    """Every command that a page names, in its blocks or in passing."""
     shown = [line for block in blocks(page) if block.language in ("sh", "yaml") for line in block.text.splitlines()]
-    lines = [*inline(page), *(line.strip().removeprefix("- run: ").removeprefix("- ") for line in shown)]
-    return [line for line in lines if line.startswith(("xf2sdpa ", "python ", "python -m "))]
+    indented = re.findall(r"^ {4,}(.*)$", prose(page), re.MULTILINE) if page == CONTRIBUTING else []
+    lines = [*inline(page), *indented, *(line.strip().removeprefix("- run: ").removeprefix("- ") for line in shown)]
+    found = (re.sub(r"^(?:[A-Z0-9_]+=\S+ )+", "", part) for line in lines for part in line.split(" && "))
+    return [line for line in found if line.startswith(("xf2sdpa ", "python "))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", [*PAGES, CONTRIBUTING], ids=name)
 def test_what_is_named_in_passing_exists(page: Path) -> None:
-    for line in commands(page):
-        words = line.partition(" -- ")[0].partition("#")[0].split()
-        if words[0] == "xf2sdpa":
-            assert not list(unknown(words[1:])), line
-        elif words[1] == "-m":
-            assert words[2].partition(".")[0] in ("pytest", "libcst", "tests", "xf2sdpa", "all_repos"), line
-        elif words[1].startswith(("benchmarks/", "docs/", "examples/")):
-            assert (ROOT / words[1].rstrip("…")).exists(), line
+    assert {line: told for line in commands(page) if (told := wrong(line))} == {}
+    pieces = inline(page)
+    assert {line: told for line in pieces if line.startswith("-") and (told := wrong_option(line))} == {}
+    files = [line for line in pieces if _FOLDERS.fullmatch(line) and "torch-sdpa" not in line]
+    assert [line for line in files if not (ROOT / line).exists()] == []
 
 
-def unknown(words: list[str]) -> list[str]:
-    """The command, if there is none of that name, else those of its options that it does not have."""
-    command = cli.get_command(click.Context(cli), words[0])
-    if command is None:
-        return words[:1] if re.fullmatch(r"[a-z]+", words[0]) else []
-    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    known |= {"--help"}
-    asked = (word.partition("=")[0] for word in words[1:] if word.startswith("-") and word not in ("-", "--"))
-    return [option for option in asked if option not in known]
+@pytest.mark.parametrize("line", [
+    "xf2sdpa statuss", "xf2sdpa rewrite --chek .", "xf2sdpa verify src --device gpu -- python train.py --any",
+    "xf2sdpa rewrite --output-format jsn", "xf2sdpa rewrite --flags fast", "xf2sdpa explain XF999",
+    "xf2sdpa explain exat",
+    "python benchmarks/nothing.py", "python benchmarks/shapes.py --nothing", "python -m tests.verify.nothing",
+    "python -m nothing", "python docs/make/nothing.py", "python -m pytest tests/nothing",
+])  # fmt: skip
+def test_a_wrong_command_is_seen(line: str) -> None:
+    assert wrong(line)
+
+
+@pytest.mark.parametrize("line", ["--nothing", "--flags fast", "--helper somewhere", "-z"])
+def test_a_wrong_option_is_seen(line: str) -> None:
+    assert wrong_option(line)
 
 
 @pytest.mark.parametrize(("command", "page"), [

@@ -49,6 +49,17 @@ def test_every_page_is_there(site: Path) -> None:
     assert "What became of a call" in (site / "index.html").read_text("utf-8")
 
 
+def test_no_code_shows_how_it_was_escaped(site: Path) -> None:
+    """`\\|` in a table is a bar on GitHub, and two characters on the site."""
+    for page in site.rglob("*.html"):
+        assert "\\|" not in page.read_text("utf-8"), page
+
+
+def test_a_page_is_called_by_its_title(site: Path) -> None:
+    assert "Index" not in (site / "how.html").read_text("utf-8")
+    assert "nowrap" not in re.sub(r"code\.short \{[^}]*\}", "", (site / "site.css").read_text("utf-8")), "tables fit"
+
+
 def test_it_loads_nothing_from_elsewhere(site: Path) -> None:
     for page in site.rglob("*.html"):
         loads = Loads()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.rules.common import HELPER, attend, mea
+from xf2sdpa.codes import GUARDED, RUN_CODES
+from xf2sdpa.model import SiteClass
 from xf2sdpa.rewrite.engine import rewrite_text, rewrite_with
 from xf2sdpa.rewrite.options import Options
 from xf2sdpa.settings import Settings
@@ -62,3 +64,15 @@ def test_a_call_is_left_whose_check_would_stand_before_one_that_is_left() -> Non
     assert result.new == program
     told = "left alone, as it belongs to a call that is left"
     assert [(site.code, site.message) for site in result.sites][:1] == [("XF906", told)]
+
+
+@pytest.mark.parametrize("settings", [Settings(ignore=("XF140",)), Settings()])
+def test_a_call_for_the_helper_stays_with_an_import_that_has_to_stay(settings: Settings) -> None:
+    """The example of the page of XF162, kept by its comment or, without that, by an option."""
+    text = RUN_CODES[GUARDED].example + "\n"
+    text = text.replace("  # xf2sdpa: ignore[XF140]", "") if settings.ignore else text
+    result = rewrite_text(text, settings=settings, compat="_attention_compat")
+    assert [(site.kind, site.code) for site in result.sites] == [(SiteClass.LEFT, GUARDED)]
+    assert result.sites[0].message.endswith("; and the import that brings its name has to stay")
+    assert result.new == text
+    assert rewrite_text(text.replace("  # xf2sdpa: ignore[XF140]", ""), compat="_attention_compat").new != text

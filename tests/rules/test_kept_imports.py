@@ -27,7 +27,7 @@ EMITTED = {
     "names in their order": Case(
         DONE + "\n\nfrom xformers.ops import SwiGLU as b, SparseCSRTensor as a\n\nprint(b, a)\n",
         ("finding XF401",),
-        "a, b is still used",
+        "a, b are still used",
     ),
     "only what is left of an import": Case(
         imported("from xformers.ops import SwiGLU, memory_efficient_attention\n").replace("xops.", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,24 @@ def write(folder: Path, **texts: str) -> Path:
 def configured(folder: Path, table: str) -> Path:
     (folder / "pyproject.toml").write_text(f"[tool.xf2sdpa]\n{table}\n")
     return folder
+
+
+def on_a_terminal(*arguments: str | Path) -> tuple[int, bytes]:
+    """Run the command as a user does who watches: the status, and what the terminal was sent."""
+    import pty  # noqa: PLC0415 - there is none on Windows
+
+    told: list[bytes] = []
+
+    def reader(descriptor: int) -> bytes:
+        told.append(os.read(descriptor, 4096))
+        return told[-1]
+
+    saved = os.dup(1)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        status = pty.spawn([sys.executable, "-m", "xf2sdpa", *map(str, arguments)], reader, lambda _: b"")
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+    return os.waitstatus_to_exitcode(status), b"".join(told)

@@ -61,7 +61,16 @@ def named() -> None:
     write(Path(), {"demo.ipynb": book(code("!python train.py --xformers"))})
 
 
-MADE = {"XF412": lacking, "XF407": still_bound, "XF408": held, "XF308": outputs, "XF410": named}
+def masks() -> None:
+    """A mask that a call of another file, which is left, may be handed."""
+    write(Path(), {"attention.py": COMPAT.replace("mask)\n", "mask)  # xf2sdpa: ignore\n")})
+    call = "def run(q, k, v):\n    return attend(q, k, v, LowerTriangularMask())\n"
+    write(
+        Path(), {"block.py": f"from attention import attend\nfrom xformers.ops import LowerTriangularMask\n\n\n{call}"}
+    )
+
+
+MADE = {"XF413": masks, "XF412": lacking, "XF407": still_bound, "XF408": held, "XF308": outputs, "XF410": named}
 
 
 @pytest.mark.parametrize("code", MADE)
@@ -99,3 +108,11 @@ def test_requirement_files_are_edited_only_where_that_is_selected(how: tuple[str
     rewrite(*how, ".")
     assert ("xformers" not in Path("requirements.txt").read_text("utf-8")) == goes
     assert ('"XF170"' in report) == goes
+
+
+@pytest.mark.parametrize(("how", "goes"), [(("--ignore", "XF149"), False), (("--select", "XF10"), False), ((), True)])
+def test_install_lines_of_notebooks_go_only_where_that_is_selected(how: tuple[str, ...], goes: bool) -> None:
+    path = saved(*INLINE)
+    assert (" XF149 changed " in rewrite("--check", "-v", *how, path).output) == goes
+    rewrite(*how, path)
+    assert (sources(path)[0] == "!pip install xformers") != goes

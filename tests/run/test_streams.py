@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.commands import BROKEN, EXACT, EXACT_AFTER, PLAIN, rewrite, run
+from tests.run.commands import BROKEN, EXACT, EXACT_AFTER, PLAIN, on_a_terminal, rewrite, run
 
 # -- bytes --------------------------------------------------------------------------------------------
 
@@ -89,27 +89,6 @@ def test_standard_input_that_does_not_parse_comes_back_as_it_was() -> None:
 def test_no_colours_where_no_person_watches(file: Path) -> None:
     assert "\x1b" not in run("rewrite", "--check", file).stdout
     assert "\x1b" not in run("rewrite", "--diff", file).stdout
-
-
-def on_a_terminal(*arguments: str | Path) -> tuple[int, bytes]:
-    """Run the command as a user does who watches: the status, and what the terminal was sent."""
-    import pty  # noqa: PLC0415 - there is none on Windows
-
-    told: list[bytes] = []
-
-    def reader(descriptor: int) -> bytes:
-        told.append(os.read(descriptor, 4096))
-        return told[-1]
-
-    saved = os.dup(1)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-        status = pty.spawn([sys.executable, "-m", "xf2sdpa", *map(str, arguments)], reader, lambda _: b"")
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-    return os.waitstatus_to_exitcode(status), b"".join(told)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

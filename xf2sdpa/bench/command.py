@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from xf2sdpa.bench.model import PARTS
+from xf2sdpa.folding import width_of
 
 # torch is imported only to measure: a page can be made from a JSON document without it.
 # ruff: noqa: PLC0415
@@ -88,7 +90,7 @@ def command(
     else:
         from xf2sdpa.bench.report import text
 
-        for line in text.lines(result, verbose=verbose):
+        for line in text.lines(result, verbose=verbose, width=width_of(sys.stdout)):
             click.echo(line)
 
 

@@ -127,7 +127,7 @@ def _with_suffix(value: cst.BaseExpression, suffix: str) -> cst.BaseExpression:
 
 
 def _put_first(chain: cst.BaseExpression, base: cst.BaseExpression) -> cst.BaseExpression:
-    """A chain of calls `x.a(…).b(…)` on something else than its `x`."""
+    """The chain of calls `x.a(…).b(…)` with another expression in the place of `x`."""
     if isinstance(chain, cst.Call):
         return chain.with_changes(func=_put_first(chain.func, base))
     if isinstance(chain, cst.Attribute):

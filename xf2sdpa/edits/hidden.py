@@ -101,10 +101,9 @@ class Hidden:
                 self._kept.append(line[: len(line) - len(rest)])
 
     def _set_apart(self, node: ast.stmt, after: int) -> None:
-        """Let comments below a compound statement, up to the next one, stand as such.
+        """Keep comments between a compound statement and the next one out of the former's last block.
 
-        A comment or blank line that is indented, whatever stands between, is else one of its last block, and may go
-        with it.
+        LibCST counts an indented comment or blank line there as part of that block, and it would go with it.
         """
         body = next(reversed([block for block in _blocks_of(node) if block]), [])
         if not body:

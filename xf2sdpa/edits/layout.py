@@ -41,7 +41,7 @@ class Layout:
         return cls(lines, WIDTHS[-1], tab)
 
     def after(self, edits: Sequence[Edit]) -> Layout:
-        """The layout, knowing what edits take from its lines, branches of conditional expressions, and add: indents."""
+        """The layout with the columns that edits free on each line (a branch that goes) or take (a further indent)."""
         spared: Counter[int] = Counter()
         for edit in edits:
             if isinstance(edit, TakeBranch) and edit.node.lineno == edit.node.end_lineno:

@@ -215,6 +215,8 @@ KEEP = "keep"
 """`--flags keep`: neither add, change nor remove a block. The pre-commit hooks pass it."""
 CHOICES = (*SETS, KEEP, *(flag.name for flag in FLAGS))
 _BY_NAME = {flag.name: flag for flag in FLAGS}
+_WIDEST = 100
+"""Columns of a page."""
 
 
 def chosen(words: Iterable[str]) -> tuple[Flag, ...]:
@@ -232,8 +234,8 @@ def named(names: Iterable[str]) -> tuple[Flag, ...]:
     return tuple(_BY_NAME[name] for name in names)
 
 
-def page() -> str:
-    """The whole table as text."""
+def page(width: int = _WIDEST) -> str:
+    """The whole table as text, in lines of at most `width` columns; code is shown as it is."""
     parts = [
         "H200 backend flags",
         _wrapped(
@@ -246,34 +248,36 @@ def page() -> str:
             f"{' and '.join(SETS['h200'])}; `safe` leaves out what lowers precision ({TF32.name}); `off` takes the "
             "block out again; `keep` leaves every block as it is; names, separated by commas, set a flag without "
             "another reason. A flag that the program sets itself is left to it. From torch 2.11 on no flag is needed "
-            "for fast attention on an H200."
+            "for fast attention on an H200.",
+            width,
         ),
-        *(_entry(flag) for flag in FLAGS),
+        *(_entry(flag, width) for flag in FLAGS),
         "Not set by xf2sdpa:",
-        *(_entry(flag) for flag in NOT_SET),
+        *(_entry(flag, width) for flag in NOT_SET),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def entry(name: str) -> str | None:
+def entry(name: str, width: int = _WIDEST) -> str | None:
     """The table's entry for one flag, by its name in `--flags`; None if there is no such flag."""
     flag = _BY_NAME.get(name)
-    return (
-        f"{_entry(flag)}\n\n`xf2sdpa explain flags` shows all of them, and those that are not set.\n" if flag else None
-    )
+    if flag is None:
+        return None
+    more = _wrapped("`xf2sdpa explain flags` shows all of them, and those that are not set.", width)
+    return f"{_entry(flag, width)}\n\n{more}\n"
 
 
-def _entry(flag: Flag) -> str:
+def _entry(flag: Flag, width: int) -> str:
     title = f"{flag.name}: " if flag.name else "  "
     lines = [
         title + flag.code.format(torch="torch").replace("\n", "\n    "),
-        _wrapped(flag.effect, 4),
-        _wrapped(f"Results: {flag.numbers or 'the same.'}", 4),
-        _wrapped(f"Since torch {'.'.join(map(str, flag.since))}. Source: {flag.source}.", 4),
+        _wrapped(flag.effect, width, 4),
+        _wrapped(f"Results: {flag.numbers or 'the same.'}", width, 4),
+        _wrapped(f"Since torch {'.'.join(map(str, flag.since))}. Source: {flag.source}.", width, 4),
     ]
     return "\n".join(lines)
 
 
-def _wrapped(text: str, indent: int = 0) -> str:
+def _wrapped(text: str, width: int, indent: int = 0) -> str:
     blank = " " * indent
-    return textwrap.fill(text, 100, initial_indent=blank, subsequent_indent=blank)
+    return textwrap.fill(text, min(width, _WIDEST), initial_indent=blank, subsequent_indent=blank)

@@ -70,7 +70,7 @@ def _only_relative(statements: Sequence[Import]) -> list[Import]:
 
 
 def without_lacking(copy: Copy, needed: Mapping[Path, Collection[str]]) -> tuple[Copy, dict[Path, frozenset[str]]]:
-    """A copy without the users that need names which it lacks and will not get; and those, with these names."""
+    """A copy with the users that it can serve; and the others, each with the names that it lacks and will not get."""
     short = {user: names for user in copy.modules if (names := lacking(copy.path, needed[user]))}
     modules = {user: module for user, module in copy.modules.items() if user not in short}
     return replace(copy, modules=modules, missing=tuple(sorted(frozenset().union(*short.values())))), short

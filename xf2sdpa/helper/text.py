@@ -34,7 +34,7 @@ It is yours: edit it, or delete it once nothing imports it. xf2sdpa updates a co
 
 
 def with_text(copy: Copy, names: Collection[str], uses: Uses, ends: str = "\n") -> Copy:
-    """The copy with the text that it should have, for what its users need, and what it holds and some file names.
+    """The copy with its text: what its users need, and of what it held before all that some file names.
 
     `ends` is what the lines of a new one end in; one that stands keeps its own.
     """

@@ -23,6 +23,7 @@ from xf2sdpa.flags.table import (
     Flag,
     named,
 )
+from xf2sdpa.folding import Code, Paste
 from xf2sdpa.helper.text import PACKAGE_NAME
 from xf2sdpa.model import (
     FileResult,
@@ -39,7 +40,6 @@ from xf2sdpa.model import (
 )
 from xf2sdpa.report.closing import closing_lines
 from xf2sdpa.report.entries import outcome
-from xf2sdpa.report.folding import Code, Paste
 from xf2sdpa.report.shown import shown
 from xf2sdpa.rewrite.pages import all_codes
 

@@ -49,8 +49,9 @@ def edited_text(draft: FileDraft, settings: Settings) -> tuple[str, Transcript]:
 
 
 def _with_ends_of(old: str, new: str) -> str:
-    """A new text, whose lines end as those of the old one that they are, or that they came from, and new ones as its
-    first line does.
+    """The new text with the line ends of the old one.
+
+    A line that was kept or edited ends as it did, an added one as the first line of the file does.
     """
     (before, bare_before), (after, bare_after) = map(_lines_and_ends, (old, new))
     ends = [before[0][1] if end else "" for _, end in after]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from xf2sdpa.folding import WIDEST
 from xf2sdpa.model import SiteClass
 
 _PAGES = {
@@ -41,17 +42,24 @@ _PAGES = {
 """A class, with what it means, why a call gets it, and what to do."""
 
 
-def class_page(word: str) -> str | None:
-    """The page of a class by its name, all of them for `classes`; None for another word."""
+def class_page(word: str, width: int = WIDEST) -> str | None:
+    """The page of a class by its name, all of them for `classes`; None for another word.
+
+    Args:
+        word: in lower case.
+        width: columns to fill.
+    """
     if word == "classes":
-        return "\n".join(f"{kind.value:<8} {page[0]}" for kind, page in _PAGES.items()) + "\n"
+        return "".join(f"{_filled(f'{kind.value:<8} {page[0]}', width, 9)}\n" for kind, page in _PAGES.items())
     found = next((kind for kind in _PAGES if kind.value == word), None)
     if found is None:
         return None
     title, why, what = _PAGES[found]
-    return (
-        "\n\n".join([f"{word}: {title}", *(textwrap.fill(text, 120) for text in (why, f"What to do: {what}"))]) + "\n"
-    )
+    return "\n\n".join(_filled(text, width) for text in (f"{word}: {title}", why, f"What to do: {what}")) + "\n"
+
+
+def _filled(text: str, width: int, hanging: int = 0) -> str:
+    return textwrap.fill(text, width, subsequent_indent=" " * hanging)
 
 
 def class_names() -> list[str]:

@@ -250,5 +250,5 @@ def _left_late(call: CallDraft) -> Note | None:
         ours = not file.is_gone(function)
     if not ours:
         return None
-    advice = "Take the import out of its guard, or make the guard set nothing but a flag."
+    advice = "Take away the comment or the option that keeps the import, or take the import out of its guard."
     return Note(GUARDED, f"{call.message}; and the import that brings its name has to stay", advice)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from xf2sdpa.console import give_up
+from xf2sdpa.folding import WIDEST, width_of
 from xf2sdpa.rewrite import pages
 
 
@@ -17,13 +20,10 @@ def command(code: str | None) -> None:
 
     XF1 is what was done, XF2 why a call cannot be inline, XF3 assumptions, XF4 what is left, XF5 flags, XF9 the run.
     """
-    if code is None:
-        for listed, line in pages.all_codes().items():
-            click.echo(f"{listed}  {line}")
-        return
-    page = pages.explain(code)
+    width = width_of(sys.stdout) or WIDEST
+    page = pages.listed(pages.all_codes(), width) if code is None else pages.explain(code, width)
     if page is None:
-        near = pages.nearest(code)
+        near = pages.nearest(str(code))
         meant = f"; did you mean {near}?" if near else ""
         give_up(
             f"there is no page about {code}{meant}",

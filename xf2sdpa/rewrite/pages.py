@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from xf2sdpa.codes import RETIRED, RUN_CODES, WAYS_OUT
 from xf2sdpa.flags import table as flags
+from xf2sdpa.folding import WIDEST
 from xf2sdpa.rewrite.class_pages import class_names, class_page
 from xf2sdpa.rulekit.rule import Rule
 
 
-def explain(word: str) -> str | None:
-    """The page of a code, a class, FLAGS, or a flag by its name; all codes that begin so; None for no such word."""
+def explain(word: str, width: int = WIDEST) -> str | None:
+    """The page of a code, a class, FLAGS, or a flag by its name; all codes that begin so; None for no such word.
+
+    Args:
+        word: in any case.
+        width: columns to fill; code is shown as it is.
+    """
     code = word.upper()
     if code == "FLAGS" or word.lower() in flags.SETS:
-        return flags.page()
-    if (entry := flags.entry(word.lower())) is not None:
+        return flags.page(width)
+    if (entry := flags.entry(word.lower(), width)) is not None:
         return entry
-    if (about := class_page(word.lower())) is not None:
+    if (about := class_page(word.lower(), width)) is not None:
         return about
-    listed = all_codes()
-    if code in listed:
-        return _page(code, listed[code])
+    codes = all_codes()
+    if code in codes:
+        return _page(code, codes[code], width)
     if code in retired_codes():
-        return _retired_page(code)
-    beginning = [f"{other}  {line}" for other, line in listed.items() if other.startswith(code)]
-    return "\n".join(beginning) + "\n" if beginning and code.startswith("XF") else None
+        return _retired_page(code, width)
+    beginning = {other: line for other, line in codes.items() if other.startswith(code)}
+    return listed(beginning, width) if beginning and code.startswith("XF") else None
+
+
+def listed(codes: Mapping[str, str], width: int) -> str:
+    """Codes, each with one line about it."""
+    return "".join(f"{_wrapped(f'{code}  {line}', width, len(code) + 2)}\n" for code, line in codes.items())
 
 
 def nearest(word: str) -> str:
@@ -38,29 +49,32 @@ def nearest(word: str) -> str:
     return known[near[0]] if near else ""
 
 
-def _page(code: str, title: str) -> str:
+def _page(code: str, title: str, width: int) -> str:
+    head = _wrapped(f"{code}: {title}", width, 4)
     if code in flags.CODES:
-        return f"{code}: {title}\n\n{flags.page()}"
+        return f"{head}\n\n{flags.page(width)}"
     if code in RUN_CODES:
         page = RUN_CODES[code]
-        parts = [f"{code}: {title}", _wrapped(page.reason), _indented("example", page.example)]
-        return "\n\n".join([*parts, _wrapped(f"Way out: {page.way_out}")]) + "\n"
+        parts = [head, _wrapped(page.reason, width), _indented("example", page.example)]
+        return "\n\n".join([*parts, _wrapped(f"Way out: {page.way_out}", width)]) + "\n"
     from xf2sdpa.rewrite.registry import all_rules  # noqa: PLC0415 - loads every rule
 
     rule = next(rule for rule in all_rules() if code in rule.codes)
-    parts = [f"{code}: {title}", rule.page, *_examples(rule), _wrapped(f"Way out: {WAYS_OUT[code[:3]]}")]
-    others = [f"  {other}  {line}" for other, line in rule.codes.items() if other != code]
+    way_out = _wrapped(f"Way out: {WAYS_OUT[code[:3]]}", width)
+    parts = [head, _paragraphs(rule.page, width), *_examples(rule), way_out]
+    others = {f"  {other}": line for other, line in rule.codes.items() if other != code}
     if others:
-        parts.append("\n".join(["Codes of the same rule:", *others]))
+        parts.append(f"Codes of the same rule:\n{listed(others, width)}".rstrip("\n"))
     return "\n\n".join(parts) + "\n"
 
 
-def _retired_page(code: str) -> str:
+def _retired_page(code: str, width: int) -> str:
     from xf2sdpa.rewrite.registry import all_rules  # noqa: PLC0415 - loads every rule
 
     rule = next(rule for rule in all_rules() if code in rule.retired)
     told = f"{RETIRED} Nothing is reported under {code} any more; `--select` and `--ignore` take it and do nothing."
-    return "\n\n".join([f"{code}: retired ({rule.retired[code]})", _wrapped(told), rule.page, *_examples(rule)]) + "\n"
+    head = _wrapped(f"{code}: retired ({rule.retired[code]})", width, 4)
+    return "\n\n".join([head, _wrapped(told, width), _paragraphs(rule.page, width), *_examples(rule)]) + "\n"
 
 
 def _examples(rule: Rule) -> Iterator[str]:
@@ -70,8 +84,17 @@ def _examples(rule: Rule) -> Iterator[str]:
             yield _indented("after", example.after)
 
 
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str, width: int, hanging: int = 0) -> str:
+    return textwrap.fill(
+        text, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False
+    )  # fmt: skip
+
+
+def _paragraphs(page: str, width: int) -> str:
+    """The paragraphs of a rule's page, whose lines are those of its source where they fit."""
+    if max(map(len, page.splitlines())) <= width:
+        return page
+    return "\n\n".join(_wrapped(" ".join(part.split()), width) for part in page.split("\n\n"))
 
 
 def _indented(title: str, text: str) -> str:

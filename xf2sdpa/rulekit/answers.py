@@ -50,9 +50,10 @@ def answer(file: FileDraft, question: ast.expr, value: bool, code: str) -> bool:
 
 
 def can_go(file: FileDraft, lost: Sequence[ast.AST]) -> bool:
-    """Whether a function stays what it is without some code that is never run there.
+    """Whether code that never runs can be removed and its function still means the same.
 
-    A `yield` makes a generator of it, `global` says whose a variable is, and so does each place that binds one.
+    A `yield` makes it a generator, even one that is never reached; `global` says whose a variable is, and a place that
+    binds a variable makes it the function's own.
     """
     parts = [part for node in lost for part in ast.walk(node) if isinstance(part, ast.expr | ast.stmt)]
     inside = set(map(id, parts))

@@ -295,7 +295,7 @@ def _relation(raised: str, caught: str) -> bool | None:
 
 
 def _error(name: str) -> type | None:
-    """An exception of Python's, or what stands for one of the look-ups in this respect."""
+    """The exception class of that name: Python's own, or ModuleNotFoundError for those that look-ups raise."""
     found = getattr(builtins, "ModuleNotFoundError" if name in _NOT_FOUND else name, None)
     return found if isinstance(found, type) and issubclass(found, BaseException) else None
 
@@ -330,7 +330,7 @@ def _read_switch(file: FileDraft, statement: ast.If, guard: Guard, catching: ast
 
 
 def _gives_up(file: FileDraft, statements: list[ast.stmt], guard: ast.Try) -> ast.ExceptHandler | None:
-    """The handler that statements lead to which end with an error; without one it would stop the program."""
+    """The handler of a guard that catches the error with which statements end; None if none is known to."""
     last = statements[-1] if statements else None
     if not isinstance(last, ast.Raise) or last.exc is None or not all(only_tells(file, s) for s in statements[:-1]):
         return None

@@ -32,7 +32,7 @@ _EFFECTS = re.compile(
 
 
 def gather(file: FileDraft, statements: Sequence[ImportNode]) -> None:
-    """Let the first import at the top of the file that goes to the helper bring what the others there bring."""
+    """Merge the imports at the top of the file that become the helper's into the first of them."""
     if not file.may_lose_imports or bars_helper(file):
         return
     for statement in statements:
@@ -55,7 +55,7 @@ def _helped(file: FileDraft, statement: ImportNode) -> dict[str, str]:
 
 
 def hoisted(file: FileDraft, statement: ImportNode, code: str) -> bool:
-    """Drop an import of a function that others of the file repeat; one at the top of the file brings it for all."""
+    """Drop an import in a function that other functions of the file repeat; one at the top brings its names for all."""
     served = _repeated(file, statement)
     if not served or not file.drop(statement, code):
         return False
@@ -150,7 +150,7 @@ def _import_of(statement: ImportNode, kept: list[ast.alias]) -> str:
 
 
 def import_above(file: FileDraft, guard: ast.stmt, names: Collection[str]) -> ast.stmt | None:
-    """The last import above a guard, if the helper's import can stand below that one: with the others.
+    """The last import above a guard, if the helper's import can stand right below it, among the others.
 
     None where nothing would be won, or where what lies between may matter to it: a path, an environment variable that
     torch reads, the names themselves.
@@ -166,7 +166,7 @@ def import_above(file: FileDraft, guard: ast.stmt, names: Collection[str]) -> as
 
 
 def _lets_pass(file: FileDraft, statement: ast.stmt, names: set[str]) -> bool:
-    """Whether an import may go to the other side of a statement."""
+    """Whether an import may move past a statement."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):  # its body runs later
         return not statement.decorator_list and statement.name not in names
     parts = [part for part in ast.walk(statement) if isinstance(part, ast.stmt)]

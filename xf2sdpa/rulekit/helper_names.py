@@ -52,7 +52,7 @@ def is_kernel(api: str | None) -> bool:
 
 
 def helper_name(file: FileDraft, chain: ast.expr, api: str) -> str:
-    """What a name of the helper is called at a place, and note that it is needed."""
+    """The name by which a place reaches one of the helper's; notes that the file needs it."""
     if isinstance(chain, ast.Name):  # the import that binds it says where it comes from
         return chain.id
     local = api
@@ -74,7 +74,7 @@ def _is_starred(file: FileDraft, name: str) -> bool:
 
 
 def guarded_name(file: FileDraft, call: ast.Call) -> str:
-    """What the helper's `scaled_dot_product_attention` is called at a place, and note that it is needed."""
+    """The name by which a place reaches the helper's `scaled_dot_product_attention`; notes that the file needs it."""
     scope = file.names.scope_at[id(call)]
     local = SDPA
     while scope.owner(local) is not None or (local in file.compat_names and file.compat_names[local] != SDPA):

@@ -12,7 +12,7 @@ _GUARDS = (ast.Try, ast.If, ast.With)
 
 
 @dataclass(frozen=True)
-class _Wish:
+class _Comment:
     """One comment: the lines it speaks for, and the beginnings of the codes it names; none for all codes."""
 
     first: int
@@ -36,7 +36,7 @@ class IgnoreComments:
         codes = {number: _codes(match) for number, match in found if match is not None}
         blocks = [node for node in ast.walk(tree) if isinstance(node, _GUARDS)] if codes else []
         ends = {node.lineno: node.end_lineno or 0 for node in blocks if node.body[0].lineno > node.lineno}
-        self._wishes = [_Wish(line, ends.get(line, line), named) for line, named in codes.items()]
+        self._wishes = [_Comment(line, ends.get(line, line), named) for line, named in codes.items()]
 
     def listed_in(self, node: ast.expr | ast.stmt) -> list[frozenset[str]]:
         """What the comments that speak for a node name; an empty set for one that names all codes."""

@@ -17,8 +17,11 @@ _WITH_TYPES = {"cast": slice(0, 1), "TypeVar": slice(1, None), "NewType": slice(
 """Functions that are given types, and which of their arguments are."""
 
 
-def quoted_parts(file: FileDraft) -> Iterator[tuple[ast.Constant, str]]:
-    """Annotations in quotes that name parts of the helper by a dotted name or a star, and how they read with it."""
+def quoted_parts(file: FileDraft) -> Iterator[tuple[ast.Constant, str, dict[str, str]]]:
+    """Annotations in quotes that name parts of the helper by a dotted name or a star.
+
+    Yields each with how it reads with the helper's names, and with these: as it calls them, and as the helper does.
+    """
     for constant in quoted_types(file) if file.names.may_mean_ours else ():
         tree = _expression_in(constant)
         if tree is None:
@@ -26,8 +29,7 @@ def quoted_parts(file: FileDraft) -> Iterator[tuple[ast.Constant, str]]:
         renamer = _Renamer(file)
         text = ast.unparse(renamer.visit(tree))
         if renamer.found:
-            file.compat_names.update(renamer.found)
-            yield constant, text if renamer.renamed else str(constant.value)
+            yield constant, text if renamer.renamed else str(constant.value), renamer.found
 
 
 def in_quotes(file: FileDraft, constant: ast.Constant, text: str) -> str:

@@ -35,7 +35,7 @@ def is_named(file: FileDraft, name: str) -> bool:
 
 
 def is_looked_up(file: FileDraft, name: str) -> bool:
-    """Whether a variable of the module may be read by its name, in any file, by one that is computed as well."""
+    """Whether a variable of the module may be read by its name as a string, in any file; the string may be computed."""
     handed = name in file.handed_on or ANY in file.handed_on or name in file.elsewhere
     return handed or is_named(file, name) or _computes_names(file)
 
@@ -62,7 +62,7 @@ def _is_own_module(node: ast.AST) -> bool:
 
 
 def _is_given_a_name(file: FileDraft, node: ast.AST) -> bool:
-    """Whether variables are looked up by a plain string, as attributes, or not at all: `globals()["X"]`."""
+    """Whether a use of `globals()` and the like reads variables only by names that are written out, or reads none."""
     parent = file.names.parents[id(node)]
     if isinstance(parent, ast.Attribute):
         if parent.attr == "__dict__":

@@ -26,7 +26,7 @@ _OTHERS = (
 
 
 def only_asks(file: FileDraft, test: ast.expr) -> bool:
-    """Whether a condition that is called like such a flag is one, as far as this file shows.
+    """Whether a condition named like a flag (`HAS_XFORMERS`) asks for xformers alone, as far as this file shows.
 
     A parameter is what a caller says, `has_xformers = False` a choice; `find_spec("xformers") and cuda` asks for more.
     What another package or nothing here defines is taken by its name.

@@ -82,9 +82,9 @@ def finish(file: FileDraft) -> None:
     helps = bool(quoted) or any(_is_known(file, dotted) for _, dotted in uses)
     helps |= any(_brings_help(file, statement) for statement in file.names.imports)
     file.migrated |= helps and not barred
-    for constant, text in quoted if file.migrated else ():
-        if text != constant.value:
-            file.replace(constant, in_quotes(file, constant, text), "XF160")
+    for constant, text, names in quoted if file.migrated else ():
+        if text == constant.value or file.replace(constant, in_quotes(file, constant, text), "XF160"):
+            file.compat_names.update(names)
     reported: set[str] = set()
     _report_masks(file, uses)
     for chain, dotted in uses:

@@ -164,7 +164,7 @@ def _name_unanswered(file: FileDraft, calls: Sequence[ast.Call]) -> bool:
 
 
 def _name_standing(file: FileDraft) -> None:
-    """Name what is asked in a file that nothing else changes, and read."""
+    """Name the questions of a file that nothing else changes, unless their answers are only shown or never read."""
     asked = [call for call in file.names.calls if _asks(file, call) or _asks_for_us(file, call)]
     for node in (*asked, *_asks_by_name(file)):
         if not (file.is_gone(node) or _is_shown(file, node) or _is_read_by_none(file, node)):

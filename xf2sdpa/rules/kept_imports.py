@@ -47,14 +47,15 @@ def finish(file: FileDraft) -> None:
         aliases = [alias for alias in there if alias_name(alias) not in taken.get(id(statement), ())]
         if not any(is_ours(whole_name(statement, alias)) for alias in aliases):
             continue
-        names = ", ".join(sorted({bound_name(statement, alias) for alias in aliases}))
+        names = sorted({bound_name(statement, alias) for alias in aliases})
         guarded = outermost_guard(file.names, statement) is not None
         idle = guarded and all(is_unused(file, statement, alias) for alias in aliases)
         if idle and only_warns(file, statement):
             message = "xformers is imported for nothing: without it this says so, if anything, and goes on"
             file.report(statement, "XF401", message, "Delete it, unless the warning is about another library.")
             continue
-        reason = "the guard around it decides which path runs" if idle else f"{names} is still used"
+        used = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} still used"
+        reason = "the guard around it decides which path runs" if idle else used
         if registered_operators(file):
             reason = "it registers operators that are read here (XF404)"
         advice = _SWITCH_ADVICE if SWITCH.search(file.text) else ""

@@ -62,7 +62,7 @@ _STORING = ("globals", "locals", "vars", "setattr", "delattr", "exec", "sys")
 
 @dataclass
 class _Flag:
-    """Where a variable of the module is set, as the file will be."""
+    """Where the new text sets a variable of the module."""
 
     name: str
     texts: list[ReplaceStatement] = field(default_factory=list)

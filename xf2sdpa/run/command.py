@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xf2sdpa.console import give_up
+from xf2sdpa.console import give_up, say
 from xf2sdpa.run.reporting import FORMATS, TEXT, list_plainly, pairs, reader_may_leave, tell, to_standard_output
 
 # Imports where they are needed: `--help` and a file without a match need none of them.
@@ -180,7 +180,7 @@ def _settings(start: Path, options: dict[str, Any]) -> Settings:
         give_up(str(error))
     settings, about_device = without_device(settings)
     for sentence in (*filter(None, [about_device]), *idle_codes(settings)):
-        click.echo(f"xf2sdpa: warning: {sentence}", err=True)
+        say(f"xf2sdpa: warning: {sentence}")
     if why := selects_nothing(settings):
         give_up(why, "Name what a run does: XF1 calls and imports, XF5 flags; `xf2sdpa explain` lists all codes.")
     return settings

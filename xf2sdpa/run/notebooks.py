@@ -221,7 +221,10 @@ def set_flags_apart(result: FileResult) -> None:
 
 
 def spelt_out(result: FileResult, source: Notebook) -> FileResult:
-    """A result in whose text nothing new is masked any more: who reads the notebook again knows no number for it."""
+    """A result whose new text holds the magics that this run put in as they are, not as masks.
+
+    A mask is a number in the table of the notebook as it was read: another reader has no entry for a new one.
+    """
     known = set(source.table.numbers_in(source.text))
     texts = source.table.texts
     result.new = _MASKED.sub(lambda m: m[0] if int(m[1]) in known else texts[int(m[1])], result.new)

@@ -16,7 +16,7 @@ from xf2sdpa.run.matching import failed_result
 
 
 def refuse_broken_helpers(run: Run) -> None:
-    """Let the files stay as they were whose helper module's place is taken by what is no module."""
+    """Leave files as they were where something that is no module stands in the place of their helper module."""
     stuck = {user: copy for copy in run.copies if copy.broken for user in copy.modules}
     for index, result in enumerate(run.results):
         copy = stuck.get(result.path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Collection, Iterable, Iterator
@@ -15,11 +14,10 @@ from typing import Any
 import click
 
 from xf2sdpa.console import give_up, silence
+from xf2sdpa.folding import show
 from xf2sdpa.model import Pin, Run
 
 TEXT = "text"
-_WIDEST = 120
-"""Columns beyond which lines are hard to read."""
 FORMATS = (TEXT, "json", "github", "sarif", "gitlab", "rdjson", "junit", "markdown", "diff")
 """The formats: all but text are modules of `xf2sdpa.report` with a function `render`."""
 
@@ -74,17 +72,6 @@ def tell(
                 click.echo(_coloured(_for_readers(document)), nl=False)
             else:
                 click.echo(document.encode("utf-8"), nl=False)
-
-
-def show(lines: Iterable[str], *, errors: bool = False) -> None:
-    """Print lines, folded where a person watches."""
-    from xf2sdpa.report.folding import folded  # noqa: PLC0415 - only for text
-
-    stream = sys.stderr if errors else sys.stdout
-    width = min(shutil.get_terminal_size().columns, _WIDEST) if stream is not None and stream.isatty() else None
-    for line in lines:
-        for piece in folded(line, width):
-            click.echo(piece, err=errors)
 
 
 def to_standard_output(options: dict[str, Any]) -> str:

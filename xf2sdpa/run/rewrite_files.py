@@ -154,7 +154,7 @@ def _lacks_helper(jobs: Mapping[Path, Job], options: RunOptions) -> bool:
 def _hand_on_again(
     first: Mapping[Path, Job], jobs: dict[Path, Job], results: dict[Path, FileResult], options: RunOptions
 ) -> None:
-    """Let files hand on all that they did at first, as others take it again."""
+    """Look again at files that hand on less, with all that they handed on at first: other files take it after all."""
     less = [path for path in jobs if jobs[path].options.handed_on != first[path].options.handed_on]
     for path in less:
         handed_on = first[path].options.handed_on
@@ -230,7 +230,7 @@ def _with_helper_in_cells(
     copies: list[Copy],
     options: RunOptions,
 ) -> set[Path]:
-    """Let notebooks import a helper module that they can reach, or have it in a cell; those that have it so.
+    """Give notebooks the helper: an import of a module that they can reach, or a cell; returns those with a cell.
 
     A module that stands already or that `copies` makes serves where the notebook's kernel would find it; `copies` grows
     by those that do.

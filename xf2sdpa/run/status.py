@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from xf2sdpa.console import expect, give_up
-from xf2sdpa.run.reporting import show
+from xf2sdpa.folding import show
 
 # Imports where they are needed, as `--help` needs none:
 # ruff: noqa: PLC0415

@@ -19,6 +19,7 @@ from xf2sdpa.files.plain import plain
 from xf2sdpa.files.reading import read_regular
 from xf2sdpa.files.search import Searcher
 from xf2sdpa.files.source import SourceError, write
+from xf2sdpa.folding import show
 from xf2sdpa.run.lock import one_run_at_a_time
 
 
@@ -48,10 +49,10 @@ def command(path: str, *, dry_run: bool, forget: bool, listing: bool, quiet: boo
         record = known[-1]
         if forget:
             drop(record, [])
-            click.echo(f"Forgotten: {_about(record)}.")
+            show([f"Forgotten: {_about(record)}."])
             return
         if not quiet:
-            click.echo(f"{'Would take back' if dry_run else 'Taking back'} {_about(record)}:")
+            show([f"{'Would take back' if dry_run else 'Taking back'} {_about(record)}:"])
         stay = _taken_back(record, dry_run=dry_run, quiet=quiet)
         if not dry_run:
             drop(record, stay)
@@ -102,9 +103,9 @@ def _list(folder: Path) -> None:
     known.sort(key=lambda record: (folder not in (record.root, *record.root.parents), -record.began))
     for record in known:
         count = len(record.changes)
-        click.echo(f"{_about(record)}: {count} file{'' if count == 1 else 's'}")
+        show([f"{_about(record)}: {count} file{'' if count == 1 else 's'}"])
     if not known:
-        click.echo("no run to take back; those of hooks and checks are not kept")
+        show(["no run to take back; those of hooks and checks are not kept"])
 
 
 def _about(record: Record) -> str:
@@ -129,14 +130,14 @@ def _taken_back(record: Record, *, dry_run: bool, quiet: bool) -> list[Kept]:
             stay.append(kept)
             say(f"{name}: {why}, and stays as it is")
         elif not quiet:
-            click.echo(f"{name}: {'as it was' if kept.old is not None else 'deleted, as the run had made it'}")
+            show([f"{name}: {'as it was' if kept.old is not None else 'deleted, as the run had made it'}"])
     if not (is_left or quiet):
-        click.echo("nothing to do: every file is as it was before")
+        show(["nothing to do: every file is as it was before"])
     return stay
 
 
 def _in_order(changes: Sequence[Kept]) -> list[Kept]:
-    """First what went comes back, last what came goes: what others import is there as long as they are."""
+    """Restored files first, deleted ones last: a helper module must be there as long as a file imports it."""
     return sorted(changes, key=lambda kept: (kept.old is None) - (kept.new_digest is None))
 
 

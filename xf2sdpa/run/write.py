@@ -131,7 +131,7 @@ def _write_copy(change: Change) -> None:
 
 
 def _for_the_written(copy: Copy, failed: Collection[Path]) -> Copy | None:
-    """A copy without the users that could not be written; None for a new one that has no other: it goes again."""
+    """A copy without the users that could not be written; a new one that has no other user is deleted: None."""
     users = {user: module for user, module in copy.modules.items() if user not in failed}
     if copy.modules and not users and copy.old is None:
         with contextlib.suppress(OSError):

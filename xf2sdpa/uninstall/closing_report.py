@@ -235,7 +235,7 @@ class _Taking:
         return _PASSED_ON.search(self._code) is not None
 
     def settled(self, path: str, kind: str, said: Said) -> Mention:
-        """A choice as harmless, where code of this tree takes it; as what it may be, where none does."""
+        """What a line says; a choice that no code of this tree takes may need xformers, as it is not known who does."""
         bearing, advice = said.bearing, said.advice
         if bearing is Bearing.CHOICE and not self._takes(said.token):
             bearing, advice = Bearing.UNSURE, f"{advice}; {_UNREAD}"

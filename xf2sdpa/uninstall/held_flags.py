@@ -233,7 +233,7 @@ def _can_go_back(result: FileResult) -> bool:
 def _holders(
     results: Collection[FileResult], before: _Texts, after: _Texts, asked: dict[_Name, str]
 ) -> Iterator[tuple[FileResult, str]]:
-    """The rewritten files without a call in which a flag, or something that it is made of, has become another."""
+    """The rewritten files without a call that define a flag, or a name that it is made of, otherwise than before."""
     by_file = {str(result.path): result for result in results}
     held: set[str] = set()
     waiting, seen = list(asked.items()), set(asked)

@@ -17,6 +17,7 @@ import click
 
 from xf2sdpa.console import expect, give_up, say
 from xf2sdpa.files.plain import plain
+from xf2sdpa.folding import show
 
 # Imports where they are needed: `--help` needs neither torch nor the analysis.
 # ruff: noqa: PLC0415
@@ -204,7 +205,10 @@ def _planned(
         give_up(str(error), error.advice)
     found = plan(texts, settings, with_program=with_program)
     if not found.sites:
-        give_up("there is no call of xformers' attention in these files that the rewrite would change", WAYS_OUT)
+        give_up(
+            "there is no call of xformers' attention in these files that the rewrite would change",
+            f"Guards, imports and another library's switch have nothing to run side by side. {WAYS_OUT}",
+        )
     return texts, found
 
 
@@ -282,8 +286,8 @@ def _show(report: Report, given: dict[str, Any], earlier: str | None, *, beside_
     elif given["output_format"] == "markdown":
         click.echo(markdown.render(report, **shared), nl=False)
     else:
-        for shown in text.lines(report, verbose=-1 if given["quiet"] else int(given["verbose"]), **shared):
-            click.echo(shown, err=beside_program)
+        verbose = -1 if given["quiet"] else int(given["verbose"])
+        show(text.lines(report, verbose=verbose, **shared), errors=beside_program)
     written = True
     if given["json_file"] is not None:
         written = _write(given["json_file"], json.render(report))

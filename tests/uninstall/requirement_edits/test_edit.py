@@ -41,17 +41,21 @@ def test_torch_is_raised_where_it_admits_less(file: str, before: str, after: str
 @pytest.mark.parametrize(
     ("file", "text", "why"),
     [
-        ("requirements.txt", "torch==2.0.1\ntorchvision==0.15.2\n", "goes with torchvision==0.15.2"),
-        ("requirements.txt", "torch==2.0.1 \\\n  --hash=sha256:aa\n", "a hash holds it"),
+        (
+            "requirements.txt",
+            "torch==2.0.1\ntorchvision==0.15.2\n",
+            "it goes with torchvision==0.15.2, and {needed}: raise both",
+        ),
+        ("requirements.txt", "torch==2.0.1 \\\n  --hash=sha256:aa\n", "a hash holds it to its release, and {needed}"),
         ("requirements.txt", "torch>=2.0 --hash=sha256:aa\n", "a hash holds it"),
-        ("requirements.txt", "torch<2.1\n", "names a release"),
-        ("requirements.txt", "torch==2.0.1+cu118\n", "names a release"),
-        ("environment.yml", "dependencies:\n  - pytorch=2.0\n", "names a release"),
+        ("requirements.txt", "torch<2.1\n", "it names a release or an upper bound, and {needed}"),
+        ("requirements.txt", "torch==2.0.1+cu118\n", "it names a release or an upper bound, and {needed}"),
+        ("environment.yml", "dependencies:\n  - pytorch=2.0\n", "it names a release or an upper bound, and {needed}"),
     ],
 )
 def test_torch_that_is_held_is_named(file: str, text: str, why: str) -> None:
     (said,) = not_raised(file, text)
-    assert why in said
+    assert why.format(needed="the new code needs torch>=2.2") in said
 
 
 def test_torch_in_place_of_what_brought_it() -> None:

@@ -124,7 +124,7 @@ def with_torch(file: PurePath, text: str, floor: TorchVersion) -> Outcome:
             continue
         made = text if said is None else spliced(outcome.text, [_of_version(one, said)])
         if said is None or not _same(file, made, outcome.text):
-            outcome.left.insert(0, Change(lines.at(one.shown_at), one.said, why=_why(one, bound)))
+            outcome.left.insert(0, Change(lines.at(one.shown_at), one.said, why=_why(one, bound, floor)))
         else:
             outcome.text = made
             outcome.done.insert(0, Change(lines.at(one.shown_at), one.said, said))
@@ -156,10 +156,17 @@ def _of_version(one: Requirement, said: str) -> Splice:
     return Splice(one.start, one.end, said.removeprefix(name.rstrip()).strip())
 
 
-def _why(one: Requirement, bound: Sequence[str]) -> str:
+def _why(one: Requirement, bound: Sequence[str], floor: TorchVersion) -> str:
+    needed = f"the new code needs {_at_least(floor)}"
     if one.fixed:
-        return "a hash holds it to its release"
-    return f"goes with {bound[0]}" if bound else "names a release, or one that is too old at most"
+        return f"a hash holds it to its release, and {needed}"
+    if bound:
+        return f"it goes with {bound[0]}, and {needed}: raise both"
+    return f"it names a release or an upper bound, and {needed}"
+
+
+def _at_least(floor: TorchVersion) -> str:
+    return f"torch>={'.'.join(map(str, floor))}"
 
 
 def _same(file: PurePath, old: str, new: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from xf2sdpa.report.folding import Code, Paste, folded
+from xf2sdpa.folding import Code, Paste, folded
 
 PLACE = "model.py:7:12: XF101 assumed scaled_dot_product_attention(query, key, value, attn_mask=mask)"
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TextIO
 
 import click
 
+WIDEST = 120
+"""Columns beyond which lines are hard to read."""
 _HANGING = 4
 """Columns by which what follows the first line of a place stands in, as the sentences below it do."""
 _DEEPER = 2
@@ -33,6 +38,26 @@ class Code(str):
         made = cls(f"{head} {code}")
         made.head, made.code = head, code
         return made
+
+
+def width_of(stream: TextIO | None) -> int | None:
+    """The columns to fill where a stream goes to a terminal; None where nobody watches."""
+    if stream is None or not stream.isatty():
+        return None
+    return min(shutil.get_terminal_size().columns, WIDEST)
+
+
+def show(lines: Iterable[str], *, errors: bool = False) -> None:
+    """Print lines, folded where a person watches.
+
+    Args:
+        lines: with or without colours.
+        errors: whether they go to standard error.
+    """
+    width = width_of(sys.stderr if errors else sys.stdout)
+    for line in lines:
+        for piece in folded(line, width):
+            click.echo(piece, err=errors)
 
 
 def folded(line: str, width: int | None) -> Iterator[str]:
