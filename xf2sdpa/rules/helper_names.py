@@ -12,9 +12,10 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from xf2sdpa.analysis.api import CAUSAL, NEVER_RELEASED, api_name, is_mask_class, is_ours
+from xf2sdpa.analysis.api import NEVER_RELEASED, api_name, is_mask_class, is_ours
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import scope_of
+from xf2sdpa.analysis.masks import makes_causal
 from xf2sdpa.analysis.names import MODULES
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.codes import MASKS_STAY
@@ -131,10 +132,9 @@ def _unbind_of_a_name(file: FileDraft, call: ast.Call) -> bool:
 
 def _drop_masks(file: FileDraft) -> None:
     """Drop `mask = LowerTriangularMask()` in a function when all calls that read it were written inline."""
-    made = (call for call in file.names.calls if not call.args and not call.keywords and not file.is_gone(call))
-    for call in made:
+    for call in file.names.calls:
         statement = file.names.parents[id(call)]
-        if not isinstance(statement, ast.Assign) or api_name(file.names.resolve(call.func)) != CAUSAL:
+        if not isinstance(statement, ast.Assign) or not makes_causal(call, file.names):
             continue
         target, scope = statement.targets[0], scope_of(file.names, statement)
         plain = len(statement.targets) == 1 and isinstance(target, ast.Name) and target.id not in scope.elsewhere
