@@ -10,6 +10,8 @@ from xf2sdpa.rewrite.engine import rewrite_text
 DONE = attend(mea())
 THEIRS = "from xformers.ops import memory_efficient_attention\n"
 OURS = "from _attention_compat import memory_efficient_attention\n"
+NONE = "memory_efficient_attention = None"
+ASKED = "try:\n    xops\nexcept NameError:\n    import xformers.ops as xops\n"
 DYNAMIC = attend("xops.memory_efficient_attention(q, k, v, attn_bias=bias)")
 TRIED = "try:\n    import xformers.ops as xops\nexcept ImportError:\n    {}\n"
 CHOSEN = "if has_xformers:\n    import xformers.ops as xops\nelse:\n    xops = None\n"
@@ -95,9 +97,28 @@ EMITTED = {
         helper=True,
     ),
     "a name that is asked for by its failing": Case(
-        imported("try:\n    xops\nexcept NameError:\n    import xformers.ops as xops\n"),
+        imported(ASKED),
         ("finding XF140",),
         lacks=("try", "NameError"),
+    ),
+    "of a switch's question, alone in its branch": Case(
+        "from diffusers import UNet2DConditionModel\n\nunet = UNet2DConditionModel.from_pretrained(path)\n"
+        "if args.fast:\n    from diffusers.utils.import_utils import is_xformers_available\n"
+        "if is_xformers_available():\n    unet.enable_xformers_memory_efficient_attention()\n",
+        ("finding XF140",),
+        lacks=("is_xformers_available", "if args.fast"),
+    ),
+    "a branch with a guard of which its flag is left": Case(
+        imported("if n:\n    " + TRIED.format("FAST = False").replace("\n", "\n    ") + "else:\n        FAST = True\n"),
+        ("finding XF141",),
+        has=("if n:\n    FAST = True\n",),
+        helper=True,
+    ),
+    "a branch with an import that goes on from the helper": Case(
+        imported(f"if n:\n    {THEIRS}", DYNAMIC).replace("xops.", ""),
+        ("finding XF140",),
+        has=(f"if n:\n    {OURS}",),
+        helper=True,
     ),
     "a branch of which only its else is left": Case(
         imported(CHOSEN.replace("xops = None", "set_up()").replace("has_xformers", "n")),
@@ -128,6 +149,24 @@ EMITTED = {
         ),
         ("finding XF140",),
         has=("memory_efficient_attention = None\nprint(memory_efficient_attention)\n", OURS),
+        helper=True,
+    ),
+    "a default that is read in its own line": Case(
+        imported(f"{NONE}; print(memory_efficient_attention)\n{THEIRS}", DYNAMIC).replace("xops.", ""),
+        ("finding XF140",),
+        has=(f"{NONE}; print(memory_efficient_attention)\n{OURS}",),
+        helper=True,
+    ),
+    "a default that is read in the line of the import": Case(
+        imported(f"{NONE}\nprint(memory_efficient_attention); {THEIRS}", DYNAMIC).replace("xops.", ""),
+        ("finding XF140",),
+        has=(f"{NONE}\nprint(memory_efficient_attention); {OURS}",),
+        helper=True,
+    ),
+    "a value that is put over the import in its line": Case(
+        imported(f"{THEIRS[:-1]}; {NONE}\n", DYNAMIC).replace("xops.", ""),
+        ("finding XF140",),
+        has=(f"{OURS[:-1]}; {NONE}\n",),
         helper=True,
     ),
     "repeated in a function": Case(
@@ -208,6 +247,19 @@ STAYING = {
         has=("    import xformers.ops as xops\n", "n += 1"),
     ),
     "listed in __all__": Case(DONE + "\n\n__all__ = ['xops']\n", ("finding XF401",)),
+    "listed in __all__, and asked for by its failing": Case(
+        imported(ASKED) + "\n\n__all__ = ['xops']\n", ("finding XF401",), has=(ASKED,)
+    ),
+    "a default that is handed on, as an import of the helper may take its place": Case(
+        imported(f"{NONE}\nif n:\n    {THEIRS}import xformers.ops as xops\n"),
+        ("finding XF140",),
+        has=(f"{NONE}\nif n:\n    {OURS}",),
+        handed_on=frozenset({"memory_efficient_attention"}),
+        helper=True,
+    ),
+    "handed on, and asked for by its failing": Case(
+        imported(ASKED), ("finding XF401",), has=(ASKED,), handed_on=frozenset({"xops"})
+    ),
     "read by a string": Case(DONE + "\n\nx = getattr(f, 'xops')\n", ("finding XF401",)),
     "handed on": Case(DONE, ("finding XF401",), handed_on=frozenset({"xops"})),
     "of an __init__.py that uses it": Case(DONE, ("finding XF140",), path="pkg/__init__.py", lacks=("xops",)),

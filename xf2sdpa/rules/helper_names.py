@@ -168,9 +168,8 @@ def _uses(file: FileDraft) -> Iterator[tuple[ast.Name | ast.Attribute, str]]:
     for load in (load for name in sorted(ours) for load in file.names.loads.get(name, ())):
         if file.is_gone(load) or file.is_left(load):
             continue
-        scope = file.names.scope_at[id(load)]
         node: ast.Name | ast.Attribute = load
-        dotted = file.names.resolve(load, scope)
+        dotted = file.names.resolve(load)
         while is_ours(dotted) and not _is_known(file, dotted):
             parent = file.names.parents[id(node)]
             if not isinstance(parent, ast.Attribute):
