@@ -81,6 +81,11 @@ EMITTED = {
     "what decides for another library": Case(
         ANSWERED, ("left XF219",), "to decide whether another library uses it", same=True
     ),
+    "what leads to the switch of another library": Case(
+        probe(TRIED).replace("module.fast = True", "module.enable_xformers_memory_efficient_attention()"),
+        ("left XF219",),
+        same=True,
+    ),
     "while another call stays": Case(probe(TRIED) + OTHER, ("left XF222",), "other calls of the file stay", same=True),
     "with a mask": Case(
         probe(TRIED.replace("0))", "0), attn_bias=xops.LowerTriangularMask())")), ("removed XF150",), lacks=("xops",)
@@ -116,6 +121,7 @@ NEAR_MISSES = {
         ("assumed XF101",),
     ),
     "an answer about other tensors": Case(ANSWERED.replace(MADE, "load()"), ("left XF201",)),
+    "no answer but False": Case(ANSWERED.replace("return True", "pass"), ("left XF204",), same=True),
     "no answer": Case(ANSWERED.replace("return False", "pass"), has=("return True",)),
     "the handler speaks and raises": Case(probe(TRIED, handler="print()\n        raise"), has=("print()",)),
     "the handler speaks": Case(probe(TRIED, handler="print()"), has=("print()",)),

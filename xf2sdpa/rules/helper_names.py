@@ -83,7 +83,7 @@ def finish(file: FileDraft) -> None:
     helps = bool(quoted) or any(_is_known(file, dotted) for _, dotted in uses)
     helps |= any(_brings_help(file, statement) for statement in file.names.imports)
     file.migrated |= helps and not barred
-    for constant, text in quoted if file.migrated else ():
+    for constant, text in quoted:
         if text != constant.value:
             file.replace(constant, in_quotes(file, constant, text), "XF160")
     reported: set[str] = set()
