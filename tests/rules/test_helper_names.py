@@ -130,6 +130,12 @@ EMITTED = {
         helper=True,
         handed_on=frozenset({"LowerTriangularMask"}),
     ),
+    "an import that is only listed": Case(
+        "from xformers.ops import LowerTriangularMask\n\n__all__ = ['LowerTriangularMask']\n",
+        ("finding XF140",),
+        has=(f"{FROM}LowerTriangularMask\n",),
+        helper=True,
+    ),
     "a kernel for the switch of another library": Case(
         "import xformers.ops as xops\n\n"
         "unet.enable_xformers_memory_efficient_attention(attention_op=xops.MemoryEfficientAttentionFlashAttentionOp)\n",
@@ -260,10 +266,11 @@ def test_whether_unbind_equals_something_is_not_asked_for_its_absence() -> None:
     holds(Case(text, has=("return (torch.unbind == None), torch.unbind",), helper=True))
 
 
-def test_what_the_helper_has_not_is_named_though_it_is_asked_for() -> None:
+@pytest.mark.parametrize("question", ["SparseCSRTensor is None", "SparseCSRTensor is x", "SparseCSRTensor == x"])
+def test_what_the_helper_has_not_is_named_though_it_is_asked_for(question: str) -> None:
     head = HEAD.replace("fmha", "SparseCSRTensor")
     call = "xops.memory_efficient_attention(x, x, x).flatten(2)"
-    text = use("b, h, m, d = x.shape", f"return SparseCSRTensor is None, {call}", head=head)
+    text = use("b, h, m, d = x.shape", f"return {question}, {call}", head=head)
     holds(Case(text, ("finding XF402",), "xformers.ops.SparseCSRTensor stays", helper=True))
 
 

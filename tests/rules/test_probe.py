@@ -98,6 +98,7 @@ EMITTED = {
     "of a tensor with two names": Case(
         probe(f"q = k = {MADE}", "xops.memory_efficient_attention(q, k, k)"), ("removed XF150",), lacks=("try",)
     ),
+    "with a message in it": Case(probe("print('once')", TRIED), ("removed XF150",), lacks=("try", "print")),
     "of tensors that are moved": Case(
         probe(TRIED.replace(MADE, f"{MADE}.to('cuda').half()")), ("removed XF150",), lacks=("try",)
     ),
@@ -105,6 +106,15 @@ EMITTED = {
 NEAR_MISSES = {
     "of tensors from elsewhere": Case(probe(TRIED.replace(MADE, "module.x", 1)), has=("try",)),
     "of tensors made of others": Case(probe(TRIED.replace(MADE, "torch.zeros_like(module.x)")), has=("try",)),
+    "of a tensor that is given": Case(probe("xops.memory_efficient_attention(q, q, q)"), has=("try",)),
+    "of a tensor that is set twice": Case(
+        probe(f"q = {MADE}", "q = module.x", "xops.memory_efficient_attention(q, q, q)"), has=("try",)
+    ),
+    "in a generator": Case(probe(TRIED, "yield"), has=("yield",)),
+    "of the module, beside the switch of another library": Case(
+        f"import torch\nimport xformers.ops as xops\n\ny = {TRIED}\nunet.enable_xformers_memory_efficient_attention()\n",
+        ("finding XF411",),
+    ),
     "no try": Case(probe(TRIED).replace("    try:\n    ", "").replace("    except Exception:\n        raise\n", "")),
     "its result is read": Case(probe(f"y = {TRIED}", after="\n    return y"), has=("try",)),
     "it does something else": Case(probe(TRIED, "module.works = 1"), has=("module.works = 1",)),
@@ -149,7 +159,8 @@ def test_the_examples_hold() -> None:
 
 @pytest.mark.parametrize("maker", ["randn", "rand", "zeros", "ones", "empty"])
 def test_what_makes_tensors_up(maker: str) -> None:
-    holds(Case(probe(TRIED.replace("randn", maker)), ("removed XF150",), lacks=("try",)))
+    result = holds(Case(probe(TRIED.replace("randn", maker)), ("removed XF150",), lacks=("try",)))
+    assert ("random numbers" in result.sites[0].message) is maker.startswith("rand")
 
 
 def test_a_probe_that_a_comment_leaves_stays() -> None:
