@@ -112,7 +112,7 @@ NEAR_MISSES = {
     ),
     "in a generator": Case(probe(TRIED, "yield"), has=("yield",)),
     "of the module, beside the switch of another library": Case(
-        f"import torch\nimport xformers.ops as xops\n\ny = {TRIED}\nunet.enable_xformers_memory_efficient_attention()\n",
+        f"import torch\nimport xformers.ops as xops\n\ny = {TRIED}\nnet.enable_xformers_memory_efficient_attention()\n",
         ("finding XF411",),
     ),
     "no try": Case(probe(TRIED).replace("    try:\n    ", "").replace("    except Exception:\n        raise\n", "")),

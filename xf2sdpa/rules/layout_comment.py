@@ -59,7 +59,7 @@ def decide(draft: CallDraft) -> None:
         if (node := draft.argument(name)) is not None and _is_moved(draft, name)
     ]
     call = draft.site.node
-    nodes += [edit.node for edit in draft.edits if isinstance(edit, Unwrap)]
+    nodes += [edit.node for edit in draft.edits if isinstance(edit, Unwrap) and edit.node.lineno < call.lineno]
     for line in sorted({node.end_lineno or 0 for node in nodes} - {call.end_lineno}):
         comment = _comment_behind([node for node in nodes if node.end_lineno == line], draft.file.lines[line - 1])
         if _LAYOUT.search(comment):
