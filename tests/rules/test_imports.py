@@ -175,6 +175,15 @@ EMITTED = {
         has=(f"{OURS[:-1]}; {NONE}\n",),
         helper=True,
     ),
+    "a default between two imports": Case(
+        imported(f"import xformers.ops as xops\n{NONE}\n{THEIRS}", DYNAMIC + "\n\nx = xops.SwiGLU\n").replace(
+            "xops.memory", "memory"
+        ),
+        ("finding XF140",),
+        has=(f"from _attention_compat import SwiGLU\n{OURS}",),
+        lacks=(NONE,),
+        helper=True,
+    ),
     "repeated in a function": Case(
         "from xformers.ops import memory_efficient_attention\n\n\ndef attend(q, k, v, bias):\n"
         "    from xformers.ops import memory_efficient_attention\n\n"
