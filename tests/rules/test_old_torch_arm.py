@@ -265,6 +265,11 @@ NEAR_MISSES = {
     "variables that are each other": Case(
         asked("OLD", head=ASKED.replace("\n\n\n", "\n\nOLD = NEW\nNEW = OLD\n\n\n")), ("assumed XF101",), helper=True
     ),
+    "a variable of the module that only a star can bring": Case(
+        asked("OLD", head=ASKED.replace("\n\n\n", "\nfrom settings import *\n\n\n") + "    global OLD\n"),
+        ("assumed XF101",),
+        helper=True,
+    ),
     "with something besides": Case(asked(f"not {HAS} or q"), ("assumed XF101",), helper=True),
     "a function of the file": Case(asked("not has(F)"), ("assumed XF101",), helper=True),
     "a function of the file with two arguments": Case(

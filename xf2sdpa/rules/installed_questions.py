@@ -303,7 +303,7 @@ def _asks_by_name(file: FileDraft) -> Iterator[ast.expr]:
 def _may_be_its_name(file: FileDraft, name: ast.Name) -> bool:
     """Whether a variable is set to the package's name, has it as its default, or is compared with it."""
     owner = file.names.scope_at[id(name)].owner(name.id)
-    values = [binding.value for binding in owner.bindings.get(name.id, ())] if owner is not None else []
+    values = [binding.value for binding in owner.bindings[name.id]] if owner is not None else []
     if owner is not None and isinstance(owner.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
         arguments = owner.node.args
         listed = [*arguments.posonlyargs, *arguments.args]
