@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import json
 import os
 import sys
@@ -81,8 +82,11 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
         said = [" ".join(part.strip() for part in parts) for parts in (gone, come)]
         line = plain[function].lineno + start
         parts = [part for part in ast.walk(plain[function]) if isinstance(part, ast.stmt) and part.lineno <= line]
-        around = [part.lineno for part in parts if line <= (part.end_lineno or 0)]
-        mutant = Mutant(path.stem, function, max(around, default=line), said[0], said[1], source="\n".join(new))
+        around = max((part.lineno for part in parts if line <= (part.end_lineno or 0)), default=line)
+        if around == plain[function].lineno:  # its head, which runs once: take the first line that each call runs
+            body = plain[function].body
+            around = body[1 if ast.get_docstring(plain[function]) and len(body) > 1 else 0].lineno
+        mutant = Mutant(path.stem, function, around, said[0], said[1], source="\n".join(new))
         alike[str(mutant)] = alike.get(str(mutant), 0) + 1
         yield replace(mutant, number=alike[str(mutant)])
 
@@ -123,6 +127,7 @@ class Plugin:
         items = {item.nodeid: item for item in session.items}
         reached, seconds = _reached(items, self.store)
         running: dict[int, tuple[Mutant, float]] = {}
+        gc.freeze()  # else each fork's first collection copies all that the tests have loaded
         for mutant in self.mutants:
             tests = reached.get((mutant.rule, mutant.line), set())
             order = sorted(tests, key=lambda test, mutant=mutant: (_turn(test, mutant), seconds[test]))
@@ -180,7 +185,8 @@ def _turn(test: str, mutant: Mutant) -> int:
     """The rule's own tests come first, then its sentences; the sentences of all rules, a long test, are the last."""
     if test.startswith(SENTENCES):
         return 1 if test.endswith(f"[test_{mutant.rule}]") else 3
-    return 0 if test.startswith(f"tests/rules/test_{mutant.rule}.py") else 2
+    own = (f"tests/rules/test_{mutant.rule}.py", f"tests/rules/test_{mutant.rule}_")
+    return 0 if test.startswith(own) else 2
 
 
 def _reached(items: Mapping[str, pytest.Item], store: Path) -> tuple[dict[tuple[str, int], set[str]], dict[str, float]]:

@@ -130,6 +130,12 @@ EMITTED = {
         helper=True,
         handed_on=frozenset({"LowerTriangularMask"}),
     ),
+    "an import that is only listed": Case(
+        "from xformers.ops import LowerTriangularMask\n\n__all__ = ['LowerTriangularMask']\n",
+        ("finding XF140",),
+        has=(f"{FROM}LowerTriangularMask\n",),
+        helper=True,
+    ),
     "a kernel for the switch of another library": Case(
         "import xformers.ops as xops\n\n"
         "unet.enable_xformers_memory_efficient_attention(attention_op=xops.MemoryEfficientAttentionFlashAttentionOp)\n",
@@ -247,6 +253,34 @@ def test_a_name_of_the_helper_is_asked_for_as_before(question: str) -> None:
     holds(Case(text, has=(f"return {question}, SwiGLU(n, n)", f"{FROM}SwiGLU\n"), helper=True))
 
 
+@pytest.mark.parametrize("question", ["xops is bias", "xops is False", "xops is ..."])
+def test_a_question_that_asks_for_something_else_stays(question: str) -> None:
+    call = "xops.memory_efficient_attention(x, x, x).flatten(2)"
+    text = use("b, h, m, d = x.shape", f"return {question}, n(xops), {call}")
+    holds(Case(text, has=(f"return {question}, n(xops), torch.nn",), helper=True))
+
+
+def test_whether_unbind_equals_something_is_not_asked_for_its_absence() -> None:
+    guard = "try:\n    from xformers.ops import unbind\nexcept ImportError:\n    unbind = None\n"
+    text = use("return (unbind == None), unbind", head=HEAD.replace("import xformers.ops as xops\n", guard))
+    holds(Case(text, has=("return (torch.unbind == None), torch.unbind",), helper=True))
+
+
+@pytest.mark.parametrize("question", ["SparseCSRTensor is None", "SparseCSRTensor is x", "SparseCSRTensor == x"])
+def test_what_the_helper_has_not_is_named_though_it_is_asked_for(question: str) -> None:
+    head = HEAD.replace("fmha", "SparseCSRTensor")
+    call = "xops.memory_efficient_attention(x, x, x).flatten(2)"
+    text = use("b, h, m, d = x.shape", f"return {question}, {call}", head=head)
+    holds(Case(text, ("finding XF402",), "xformers.ops.SparseCSRTensor stays", helper=True))
+
+
+def test_what_a_call_that_is_left_uses_is_not_named_besides() -> None:
+    call = "xops.memory_efficient_attention(x, x, x, xops.SparseCSRTensor(x))"
+    text = use("b, h, m, d = x.shape", f"return fmha.SwiGLU(n, n), xops == None, {call}")
+    result = holds(Case(text, ("left XF224",), has=("return SwiGLU(n, n), xops == None",), helper=True))
+    assert "XF402" not in {finding.code for finding in result.findings}
+
+
 def test_a_module_that_is_handed_on_is_no_finding() -> None:
     result = holds(Case(use("return n(xops, fmha), xops.LowerTriangularMask()"), helper=True))
     assert "XF402" not in {finding.code for finding in result.findings}
@@ -307,6 +341,10 @@ CALLED = "xops.memory_efficient_attention(x, x, x, attn_bias=mask).flatten(2)"
         (("x.mask = xops.LowerTriangularMask()", "return x.mask"), "    x.mask = LowerTriangularMask()\n"),
         ((MADE, "return x"), "    mask = LowerTriangularMask()\n"),
         ((f"other = {MADE}", f"n({CALLED})", f"return {CALLED}, other"), "    other = mask = LowerTriangularMask()\n"),
+        (
+            ("mask = xops.LowerTriangularMask(n())", f"n({CALLED})", f"return {CALLED}"),
+            "    mask = LowerTriangularMask(n())\n",
+        ),
         (("global mask", MADE, f"n({CALLED})", f"return {CALLED}"), "    mask = LowerTriangularMask()\n"),
     ],
 )

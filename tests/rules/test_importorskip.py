@@ -14,6 +14,7 @@ def program(*lines: str, head: str = HEAD) -> str:
 
 
 APART = "import pytest\nimport torch\nimport xformers.ops as xops\n\npytest.importorskip('xformers')\n"
+GUARD = "try:\n    import xformers.ops as xops\nexcept ImportError:\n"
 EMITTED = {
     "the module": Case(program(CALL), ("finding XF145",), lacks=("importorskip", "import pytest")),
     "not kept": Case(program(CALL, head=APART), ("finding XF145",), lacks=("importorskip", "xformers")),
@@ -40,6 +41,12 @@ EMITTED = {
         program(CALL, "more.SparseCSRTensor()", head=HEAD + 'more = pytest.importorskip("xformers.ops")\n'),
         ("finding XF401",),
         has=('xops = pytest.importorskip("xformers.ops")\n', "more = pytest"),
+    ),
+    "where the import fails": Case(
+        program(CALL, head=f"import pytest\n{GUARD}    pytest.importorskip('xformers')\n"),
+        ("finding XF140",),
+        lacks=("importorskip",),
+        helper=True,
     ),
     "nothing else is of xformers": Case(
         "import pytest\n\npytest.importorskip('xformers')  # memory_efficient_attention\n",

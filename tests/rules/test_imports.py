@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rules.common import IMPORTS, Case, attend, by_name, codes_in, examples_hold, holds, mea, rule
+from tests.rules.common import Case, attend, by_name, codes_in, examples_hold, holds, mea, rule
 from xf2sdpa.rewrite.engine import rewrite_text
 
 DONE = attend(mea())
 THEIRS = "from xformers.ops import memory_efficient_attention\n"
 OURS = "from _attention_compat import memory_efficient_attention\n"
+NONE = "memory_efficient_attention = None"
+ASKED = "try:\n    xops\nexcept NameError:\n    import xformers.ops as xops\n"
 DYNAMIC = attend("xops.memory_efficient_attention(q, k, v, attn_bias=bias)")
 TRIED = "try:\n    import xformers.ops as xops\nexcept ImportError:\n    {}\n"
 CHOSEN = "if has_xformers:\n    import xformers.ops as xops\nelse:\n    xops = None\n"
@@ -95,9 +97,34 @@ EMITTED = {
         helper=True,
     ),
     "a name that is asked for by its failing": Case(
-        imported("try:\n    xops\nexcept NameError:\n    import xformers.ops as xops\n"),
+        imported(ASKED),
         ("finding XF140",),
         lacks=("try", "NameError"),
+    ),
+    "of a switch's question, alone in its branch": Case(
+        "from diffusers import UNet2DConditionModel\n\nunet = UNet2DConditionModel.from_pretrained(path)\n"
+        "if args.fast:\n    from diffusers.utils.import_utils import is_xformers_available\n"
+        "if is_xformers_available():\n    unet.enable_xformers_memory_efficient_attention()\n",
+        ("finding XF140",),
+        lacks=("is_xformers_available", "if args.fast"),
+    ),
+    "a branch with a guard of which its flag is left": Case(
+        imported("if n:\n    " + TRIED.format("FAST = False").replace("\n", "\n    ") + "else:\n        FAST = True\n"),
+        ("finding XF141",),
+        has=("if n:\n    FAST = True\n",),
+        helper=True,
+    ),
+    "a branch with a guard of which nothing is left": Case(
+        imported("if n:\n    " + TRIED.format("exit()").replace("\n", "\n    ").rstrip() + "\n"),
+        ("finding XF140",),
+        lacks=("if n", "exit"),
+        helper=True,
+    ),
+    "a branch with an import that goes on from the helper": Case(
+        imported(f"if n:\n    {THEIRS}", DYNAMIC).replace("xops.", ""),
+        ("finding XF140",),
+        has=(f"if n:\n    {OURS}",),
+        helper=True,
     ),
     "a branch of which only its else is left": Case(
         imported(CHOSEN.replace("xops = None", "set_up()").replace("has_xformers", "n")),
@@ -128,6 +155,33 @@ EMITTED = {
         ),
         ("finding XF140",),
         has=("memory_efficient_attention = None\nprint(memory_efficient_attention)\n", OURS),
+        helper=True,
+    ),
+    "a default that is read in its own line": Case(
+        imported(f"{NONE}; print(memory_efficient_attention)\n{THEIRS}", DYNAMIC).replace("xops.", ""),
+        ("finding XF140",),
+        has=(f"{NONE}; print(memory_efficient_attention)\n{OURS}",),
+        helper=True,
+    ),
+    "a default that is read in the line of the import": Case(
+        imported(f"{NONE}\nprint(memory_efficient_attention); {THEIRS}", DYNAMIC).replace("xops.", ""),
+        ("finding XF140",),
+        has=(f"{NONE}\nprint(memory_efficient_attention); {OURS}",),
+        helper=True,
+    ),
+    "a value that is put over the import in its line": Case(
+        imported(f"{THEIRS[:-1]}; {NONE}\n", DYNAMIC).replace("xops.", ""),
+        ("finding XF140",),
+        has=(f"{OURS[:-1]}; {NONE}\n",),
+        helper=True,
+    ),
+    "a default between two imports": Case(
+        imported(f"import xformers.ops as xops\n{NONE}\n{THEIRS}", DYNAMIC + "\n\nx = xops.SwiGLU\n").replace(
+            "xops.memory", "memory"
+        ),
+        ("finding XF140",),
+        has=(f"from _attention_compat import SwiGLU\n{OURS}",),
+        lacks=(NONE,),
         helper=True,
     ),
     "repeated in a function": Case(
@@ -196,70 +250,6 @@ NEAR_MISSES = {
     "in a comment": Case("# import xformers.ops: memory_efficient_attention\nimport torch\n", same=True, helper=True),
     "a package of the project": Case(imported("from .xformers import ops as xops\n"), same=True),
 }
-STAYING = {
-    "tried beside another, without a helper": Case(
-        imported("try:\n    import json\n    import xformers.ops as xops\nexcept ImportError:\n    setup()\n"),
-        ("finding XF401",),
-        has=("    import xformers.ops as xops\n", "setup()"),
-    ),
-    "tried beside another that is counted, without a helper": Case(
-        imported("n = 0\ntry:\n    import json\n    import xformers.ops as xops\nexcept ImportError:\n    n += 1\n"),
-        ("finding XF401",),
-        has=("    import xformers.ops as xops\n", "n += 1"),
-    ),
-    "listed in __all__": Case(DONE + "\n\n__all__ = ['xops']\n", ("finding XF401",)),
-    "read by a string": Case(DONE + "\n\nx = getattr(f, 'xops')\n", ("finding XF401",)),
-    "handed on": Case(DONE, ("finding XF401",), handed_on=frozenset({"xops"})),
-    "of an __init__.py that uses it": Case(DONE, ("finding XF140",), path="pkg/__init__.py", lacks=("xops",)),
-    "of an __init__.py that does not": Case(
-        IMPORTS.replace("as xops", "as other") + DONE, ("finding XF401",), path="pkg/__init__.py", has=("as other",)
-    ),
-    "an attribute of a class": Case(
-        DONE + "\n\nclass A:\n    import xformers.ops as own\n\nx = A.own\n", ("finding XF401",), has=("as own",)
-    ),
-    "a comment asks for it": Case(
-        DONE.replace("flatten(2)", "flatten(2)  # xf2sdpa: ignore"), ("left XF906",), same=True
-    ),
-    "registered operators": Case(
-        DONE + "\n\nOP = torch.ops.xformers_flash.flash_fwd\n",
-        ("finding XF401",),
-        "it registers operators",
-        has=("xops",),
-    ),
-}
-
-
-BY_NAME = {
-    "an item": "globals()['xops']",
-    "an item, perhaps": "globals().get('xops')",
-    "an item, or something else": "vars().get('xops', None)",
-    "an item that is taken out": "locals().pop('xops')",
-    "an item of a module": "vars(module)['xops']",
-    "an item of its dictionary": "module.__dict__['xops']",
-    "an item of its dictionary, perhaps": "module.__dict__.get('xops')",
-    "an attribute": "operator.attrgetter('xops')(module)",
-    "an attribute of an attribute": "attrgetter('xops.memory_efficient_attention')(module)",
-}
-NOT_BY_NAME = {
-    "an item of something else": "settings['xops']",
-    "an item of something else, perhaps": "settings.get('xops')",
-    "a value": "globals().get(f, 'xops')",
-}
-
-
-@pytest.mark.parametrize("read", BY_NAME.values(), ids=list(BY_NAME))
-def test_an_import_stays_that_is_read_by_its_name(read: str) -> None:
-    holds(Case(f"{DONE}\n\nx = {read}\n", ("finding XF401",), has=("import xformers.ops as xops\n",)))
-
-
-@pytest.mark.parametrize("read", NOT_BY_NAME.values(), ids=list(NOT_BY_NAME))
-def test_an_import_goes_whose_name_is_another_word(read: str) -> None:
-    holds(Case(f"{DONE}\n\nx = {read}\n", ("finding XF140",), lacks=("import xformers",)))
-
-
-@by_name(STAYING)
-def test_an_import_that_somebody_reads_stays(case: Case) -> None:
-    holds(case)
 
 
 def test_an_import_that_stays_beside_the_helpers_is_named() -> None:

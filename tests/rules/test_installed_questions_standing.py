@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.rules.common import HELPER, Case, attend, holds, mea
-from tests.rules.test_installed_questions import FOUND, OURS, asked
+from tests.rules.test_installed_questions import BY_NAME, FOUND, OURS, asked
 from xf2sdpa.rewrite.engine import rewrite_with
 from xf2sdpa.rewrite.options import Options
 from xf2sdpa.settings import Settings
@@ -89,12 +89,45 @@ def test_a_function_that_is_handed_on_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asking", "new"), [({".utils.there": True}, "FAST = True\n"), ({}, "FAST = there('xformers')\n")]
+    ("asking", "new"),
+    [({".utils.there": True}, "FAST = True, [True]\n"), ({}, "FAST = there('xformers'), [utils.there('xformers')]\n")],
 )
 def test_a_function_of_another_file_that_says_whether_it_is_there(asking: dict[str, bool], new: str) -> None:
-    text = asked("FAST = there('xformers')", head=f"from .utils import there\n{OURS}")
+    head = f"from . import utils\nfrom .utils import there\n{OURS}"
+    text = asked("FAST = there('xformers'), [utils.there('xformers')]", head=head)
     result = rewrite_with(text, "model.py", Options(Settings(), compat=HELPER, asking=asking))
     assert new in result.new
+
+
+@pytest.mark.parametrize("head", ["from xformers.ops import SparseCSRTensor\n", "import json, xformers.ops as xops\n"])
+def test_a_question_stays_beside_an_import_that_stays(head: str) -> None:
+    used = "SparseCSRTensor" if "SparseCSRTensor" in head else "xops.SparseCSRTensor"
+    text = asked(f"FAST = {FOUND}", f"USED = {used}", head=f"import importlib.util\n{head}{OURS}")
+    holds(Case(text, ("finding XF402",), has=(f"FAST = {FOUND}\n",), helper=True), never=("XF403",))
+
+
+def test_a_variable_that_is_set_to_itself_is_named() -> None:
+    lines = ["spec = importlib.util.find_spec('xformers')", "spec = spec", "FAST = spec is not None"]
+    holds(Case(asked(*lines), ("finding XF403",), "more is done with what it finds", has=tuple(lines), helper=True))
+
+
+def test_a_name_that_a_lambda_looks_up_is_named() -> None:
+    lines = [
+        "def has(name):",
+        "    return look(name)",
+        "",
+        "",
+        f"look = lambda name: {BY_NAME}",
+        "FAST = has('xformers')",
+    ]
+    holds(Case(asked(*lines), ("finding XF403",), "by a name that is handed on", has=tuple(lines), helper=True))
+
+
+def test_a_release_that_is_shown_where_the_import_fails_goes_with_its_guard() -> None:
+    shown = "print(version('xformers') if HAS_XFORMERS else 'none')"
+    guard = f"try:\n    import xformers.ops as xops\nexcept ImportError:\n    {shown}\n"
+    head = f"from importlib.metadata import version\n\nHAS_XFORMERS = True\n{guard}"
+    holds(Case(asked(head=head), ("finding XF141",), lacks=("version", "print"), helper=True), never=("XF142",))
 
 
 @pytest.mark.parametrize(
@@ -102,6 +135,7 @@ def test_a_function_of_another_file_that_says_whether_it_is_there(asking: dict[s
     [
         "FAST = package_available('xformers.ops (fast)')",
         "if 'xformers' in names:\n    print(packages_distributions())",
+        "for name in ['xformers']:\n    print(name)\nFOUND = importlib.util.find_spec(other)",
     ],
 )
 def test_a_word_that_is_looked_up_nowhere(line: str) -> None:

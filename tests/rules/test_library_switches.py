@@ -13,6 +13,7 @@ from xf2sdpa.rewrite.options import Options
 from xf2sdpa.settings import Settings
 
 FROM = "from diffusers.models.attention_processor import XFormersCrossAttnProcessor\n\n\ndef main(unet, flag):\n    "
+FLAG = "_use_memory_efficient_attention_xformers"
 METHOD = "class Mine(Base):\n    def forward(self, q):\n        return self.{}\n"
 
 
@@ -35,6 +36,8 @@ def found(text: str) -> list[int]:
         ("block._use_memory_efficient_attention_xformers = True\n", [1]),
         (METHOD.format("_memory_efficient_attention_xformers(q)"), [3]),
         (METHOD.format("_use_memory_efficient_attention_xformers"), [3]),
+        (METHOD.format("forward(q)") + f"\n    def __init__(self):\n        print(self.{FLAG})\n", [6]),
+        (METHOD.format("forward(q)") + f"\n    def __init__(self, block):\n        block.{FLAG} = False\n", [6]),
         (f"{FROM}unet.set_attn_processor(XFormersCrossAttnProcessor())\n", [5]),
         (f"{FROM}kind = XFormersCrossAttnProcessor if flag == 1 else None\n", [5]),
         ("import diffusers as d\n\nprocs = {'a': d.LoRAXFormersAttnProcessor}\n", [3]),
@@ -54,6 +57,9 @@ def test_it_is_named(text: str, lines: list[int]) -> None:
         + "\n    def _memory_efficient_attention_xformers(self, q):\n        return q\n",
         METHOD.format("_use_memory_efficient_attention_xformers")
         + "\n    def __init__(self):\n        self._use_memory_efficient_attention_xformers = False\n",
+        METHOD.format("_memory_efficient_attention_xformers(q)")
+        + "\n    def _memory_efficient_attention_xformers(self, q):\n        return q\n"
+        + "\n    def __init__(self):\n        self.q = None\n",
         "class XFormersCrossAttnProcessor:\n    pass\n\n\nproc = XFormersCrossAttnProcessor()\n",
         "from .processors import XFormersCrossAttnProcessor\n\nproc = XFormersCrossAttnProcessor()\n",
         f"{FROM}return isinstance(unet, (list, XFormersCrossAttnProcessor))\n",

@@ -50,6 +50,9 @@ WRITTEN = {
     ),
     "by a variable, and its import goes": Case(masked("m", f"m = {MASK}"), lacks=("xops", "m = ")),
     "by a variable of a variable": Case(masked("m", f"x = {MASK}", "m = x"), has=("m = x\n", "is_causal=True\n")),
+    "by a variable, made by more than the class": Case(
+        masked("m", f"m = {MASK[:-1]}c(x))"), has=("m = LowerTriangularMask(c(x))\n", "is_causal=True\n"), helper=True
+    ),
     "by two variables at once": Case(masked("m", f"m = y = {MASK}"), has=(f"m = y = {MASK}\n", "is_causal=True\n")),
     "by a variable with a type": Case(masked("m", f"m: object = {MASK}"), has=("is_causal=True\n",)),
     "under a condition on something of xformers": Case(
@@ -69,6 +72,9 @@ NEAR_MISSES = {
     "with a bias": Case(masked("xops.LowerTriangularMaskWithTensorBias(bias)"), ("left XF211",), same=True),
     "something else without the flag": Case(masked(f"{MASK} if c else bias"), ("left XF211",), same=True),
     "a method of it": Case(masked(f"{MASK}.add_bias(bias)"), ("left XF210",), same=True),
+    "under a flag, made by more than the class": Case(
+        masked(f"{MASK[:-1]}device=c(x)) if c else None"), ("left XF210",), same=True
+    ),
     "changed in between": Case(masked("m", f"m = {MASK} if c else None", "c = m"), lacks=("is_causal=c",)),
     "given by a function": Case(
         attend(mea("attn_bias=g()")) + f"\n\ndef g():\n    print()\n    return {MASK}\n", ("left XF221",), same=True

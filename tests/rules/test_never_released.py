@@ -38,6 +38,9 @@ PLAIN = """\
     # that is all"""
 
 
+OTHER = "from xformers.ops import SparseCSRTensor\n"
+
+
 def program(handler: str = f"except ImportError:\n{PLAIN}") -> str:
     return LOSS.format(handler=handler)
 
@@ -71,6 +74,10 @@ LEFT = {
     "the error is read": Case(program(f"except ImportError as error:\n{PLAIN}\n    print(error)"), same=True),
     "the error goes on": Case(program("except ImportError:\n    raise"), same=True),
     "the error is printed": Case(program(f"except ImportError:\n    traceback.print_exc()\n{PLAIN}"), same=True),
+    "another name of xformers": Case(
+        program().replace("FUSED = True", "FUSED = SparseCSRTensor").replace("\n\n", f"\n{OTHER}\n", 1),
+        has=("import cross_entropy", "FUSED = SparseCSRTensor"),
+    ),
     "something before it": Case(program().replace("    from", "    start()\n    from", 1), same=True),
     "in any case": Case(program(f"except ImportError:\n{PLAIN}\nfinally:\n    FUSED = None"), same=True),
     "a name that there is": Case(program().replace("cross_entropy", "SparseCSRTensor"), same=True),

@@ -241,6 +241,11 @@ EMITTED = {
     "by a variable": Case(
         asked("OLD", head=ASKED.replace("\n\n\n", f"\n\nOLD = not {HAS}\n\n\n")), ("removed XF218",), helper=True
     ),
+    "by a variable of a variable": Case(
+        asked("OLD", head=ASKED.replace("\n\n\n", f"\n\nNEW = {HAS}\nOLD = not NEW\n\n\n")),
+        ("removed XF218",),
+        helper=True,
+    ),
     "by the full path": Case(
         asked(f"not {HAS}".replace("F,", "torch.nn.functional,"), head=f"import torch\n{ASKED}"),
         ("removed XF218",),
@@ -254,6 +259,14 @@ NEAR_MISSES = {
     "another name": Case(asked(f"not {HAS}".replace("scaled_", "")), ("assumed XF101",), helper=True),
     "a variable that is set twice": Case(
         asked("OLD", head=ASKED.replace("\n\n\n", f"\n\nOLD = not {HAS}\nOLD = 1\n\n\n")),
+        ("assumed XF101",),
+        helper=True,
+    ),
+    "variables that are each other": Case(
+        asked("OLD", head=ASKED.replace("\n\n\n", "\n\nOLD = NEW\nNEW = OLD\n\n\n")), ("assumed XF101",), helper=True
+    ),
+    "a variable of the module that only a star can bring": Case(
+        asked("OLD", head=ASKED.replace("\n\n\n", "\nfrom settings import *\n\n\n") + "    global OLD\n"),
         ("assumed XF101",),
         helper=True,
     ),
@@ -316,6 +329,46 @@ def test_every_guard_in_such_an_arm_becomes_what_it_does_without_xformers() -> N
     new = new_text(TWO)
     assert 'else:\n    MODE = "plain"\n    MASKS = "plain"\n' in new
     assert "xformers.ops" not in new
+
+
+def test_a_guard_beside_it_that_imports_something_else_stays() -> None:
+    more = "    try:\n        import flash\n    except ImportError:\n        flash = None\n"
+    new = new_text(TWO.replace("else:\n", f"else:\n{more}", 1))
+    assert f'else:\n{more}    MODE = "plain"\n    MASKS = "plain"\n' in new
+
+
+def test_without_a_call_the_guard_stays() -> None:
+    text = TWO[: TWO.index("\n\ndef attend")].replace("import LowerTriangularMask", "import SparseCSRTensor")
+    assert rewrite_text(text, compat="_attention_compat").new == text
+
+
+@pytest.mark.parametrize("otherwise", [False, True])
+def test_what_only_the_arm_read_goes_with_it(otherwise: bool) -> None:
+    text = asked(HAS if otherwise else f"not {HAS}", otherwise=otherwise)
+    text = text.replace("return q", "return q + new").replace("return xops", "return old + xops")
+    text = text.replace("q.shape\n", "q.shape\n    old = 1\n    new = 1\n")
+    new = holds(Case(text, ("removed XF218",), helper=True)).new
+    assert "    new = 1\n    return q + new\n" in new
+    assert "old" not in new
+
+
+def test_a_guard_in_the_arm_goes_with_it_untold() -> None:
+    arm = (
+        "        try:\n            import xformers.ops as other\n"
+        "        except ImportError:\n            print('slow')\n"
+        f"        return {CALL}\n"
+    )
+    text = asked(f"not {HAS}").replace(f"        return {CALL}\n", arm)
+    assert arm in text
+    result = holds(Case(text, ("removed XF218",), lacks=("other",), helper=True))
+    assert "XF218" not in {finding.code for finding in result.findings}
+
+
+def test_a_guard_whose_module_is_read_elsewhere_stays() -> None:
+    text = f"{TWO}\n\nx = xformers.profiler.profile\n"
+    result = rewrite_text(text, compat="_attention_compat")
+    assert not result.failed
+    assert "    try:\n        import xformers.ops\n" in result.new
 
 
 def test_a_guard_whose_import_is_read_elsewhere_stays() -> None:

@@ -37,6 +37,10 @@ LEFT = {
     "deleted": Case(program("needed = '0.0.20'", check=f"{CHECK}\n    del needed"), has=("needed = '0.0.20'",)),
     "reached by its name": Case(program("needed = '0.0.20'", "print(locals())"), has=("needed = '0.0.20'",)),
     "of the module": Case(program(above="needed = '0.0.20'\n"), has=("needed = '0.0.20'",)),
+    "alone in its block with the check": Case(
+        program("if q.is_cuda:\n        needed = '0.0.20'\n        " + CHECK.replace("\n", "\n    "), check="print()"),
+        has=("if q.is_cuda:\n        needed = '0.0.20'\n    print()",),
+    ),
     "alone in its block": Case(
         program("if q.is_cuda:\n        needed = '0.0.20'"), has=("if q.is_cuda:\n        needed = '0.0.20'",)
     ),

@@ -44,6 +44,7 @@ def test_it_takes_over() -> None:
         "    return F.scaled_dot_product_attention(q, k, v, attn_mask=attn_bias).transpose(1, 2)\n",
     )
     assert [(site.kind, site.code) for site in result.sites] == [(SiteClass.ASSUMED, "XF163")]
+    assert result.sites[0].assumptions == ("the project's own memory_efficient_attention computes what xformers' does",)
     assert not rewrite_text(result.new, compat="_attention_compat").changed
 
 
@@ -96,6 +97,43 @@ def test_a_choice_of_somebody_is_none(head: str, test: str) -> None:
     assert CALL in result.new  # by whichever of the two
 
 
+BESIDE = {
+    "a message goes": ("    print('slow')\n", "\n\n\ndef memory"),
+    "a pass goes": ("    pass\n", "\n\n\ndef memory"),
+    "an import stays": ("    import torch\n\n", "functional as F\n\nimport torch\n\ndef memory"),
+    "several of them": (
+        "    print('slow')\n    import torch\n    pass\n",
+        "functional as F\n\nimport torch\ndef memory",
+    ),
+}
+
+
+@pytest.mark.parametrize(("beside", "new"), BESIDE.values(), ids=list(BESIDE))
+def test_what_stands_beside_the_function(beside: str, new: str) -> None:
+    result = rewritten(HEAD, beside)
+    assert [site.code for site in result.sites] == ["XF163"]
+    assert new in result.new
+
+
+@pytest.mark.parametrize("arm", [TEXT, IF.format(head=FIND, test="find_spec('xformers')")])
+def test_a_message_beside_the_import_goes(arm: str) -> None:
+    result = rewritten(IMPORT, f"{IMPORT}    print('fast')\n", arm)
+    assert [site.code for site in result.sites] == ["XF163"]
+    assert "print" not in result.new
+
+
+def test_a_comment_may_stand_behind_the_else() -> None:
+    text = IF.format(head=FIND, test="find_spec('xformers')")
+    assert [site.code for site in rewritten("else:\n", "else:  # ours\n", text).sites] == ["XF163"]
+
+
+def test_an_else_of_one_line_is_not_taken_apart() -> None:
+    text = f"{FIND}if find_spec('xformers'):\n{IMPORT}else: from .own import memory_efficient_attention\n{ATTEND}"
+    own = {".own.memory_efficient_attention": TEXT[TEXT.index("def memory") : TEXT.index("\n\ndef attend")]}
+    options = Options(Settings(), compat="_attention_compat", own_functions=own)
+    assert [site.code for site in rewrite_with(text, "model.py", options).sites] == ["XF161"]
+
+
 @pytest.mark.parametrize(
     ("docstring", "taken"),
     [
@@ -110,6 +148,13 @@ def test_docstrings_move_with_the_function(docstring: str, taken: bool) -> None:
     result = rewritten(line, docstring + line)
     assert ([site.code for site in result.sites] == ["XF163"]) is taken
     assert not rewrite_text(result.new, compat="_attention_compat").changed
+
+
+def test_a_docstring_moves_where_no_comment_stands_above() -> None:
+    text = TEXT.replace(
+        "        q, k, v = (x", '        """Attend.\n\n        As xformers does.\n        """\n        q, k, v = (x'
+    )
+    assert [site.code for site in rewritten(HEAD, "", text).sites] == ["XF163"]
 
 
 @pytest.mark.parametrize(
@@ -139,12 +184,17 @@ def test_forms_of_it(old: str, new: str) -> None:
         ("F.scaled_dot_product_attention(q, k, v, attn_mask=attn_bias)", "(q @ k @ v + attn_bias)"),
         (HEAD, "    @cache\n"),
         (HEAD, "    OURS = True\n"),
+        (HEAD, "    from xformers.ops import unbind\n"),
+        (HEAD, "    import json; import torch\n"),
+        (CALL, f"{CALL}\n\ndef more(q, k):\n    return memory_efficient_attention(q, *k, k)\n"),
+        (CALL, f"{CALL}\n\ndef more(layer, k, v):\n    return apply(memory_efficient_attention, k, v)\n"),
+        (CALL, f"{CALL}\n\ndef more(layer, k, v):\n    return layer.apply(memory_efficient_attention, k, v)\n"),
         ("memory_efficient_attention\nexcept", "memory_efficient_attention, unbind\nexcept"),
     ],
 )
 def test_otherwise_the_helper_does(old: str, new: str) -> None:
     text = TEXT if "p=0.0, attn" not in new else TEXT.replace(CALL, CALL.replace("v)", "v, mask)"))
-    assert "XF163" not in [site.code for site in rewritten(old, new, text).sites]
+    assert {site.code for site in rewritten(old, new, text).sites} == {"XF161"}
 
 
 def test_what_is_one_with_the_line_above_is_not_taken_apart() -> None:
@@ -240,6 +290,17 @@ def test_what_does_more_than_choose_is_no_choice(guard: str) -> None:
 def test_two_blank_lines_stand_above_the_function(above: str) -> None:
     new = rewritten("\n\ntry", f"\n{above}try").new
     assert "import torch.nn.functional as F\n\n\n# ours\ndef memory" in new
+
+
+@pytest.mark.parametrize("above", ["\nX = 1\n", "\n\nX = 1\nY = 2\n"])
+def test_blank_lines_further_above_do_not_count(above: str) -> None:
+    new = rewritten("\n\ntry", f"{above}try").new
+    assert f"{above}\n\n# ours\ndef memory" in new
+
+
+def test_under_another_name_the_helper_does() -> None:
+    text = TEXT.replace("memory_efficient_attention(", "mea(").replace("attention\n", "attention as mea\n")
+    assert [site.code for site in rewritten(text=text).sites] == ["XF161"]
 
 
 def test_a_name_that_is_handed_on_keeps_its_choice() -> None:

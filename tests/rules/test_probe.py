@@ -81,6 +81,11 @@ EMITTED = {
     "what decides for another library": Case(
         ANSWERED, ("left XF219",), "to decide whether another library uses it", same=True
     ),
+    "what leads to the switch of another library": Case(
+        probe(TRIED).replace("module.fast = True", "module.enable_xformers_memory_efficient_attention()"),
+        ("left XF219",),
+        same=True,
+    ),
     "while another call stays": Case(probe(TRIED) + OTHER, ("left XF222",), "other calls of the file stay", same=True),
     "with a mask": Case(
         probe(TRIED.replace("0))", "0), attn_bias=xops.LowerTriangularMask())")), ("removed XF150",), lacks=("xops",)
@@ -93,6 +98,7 @@ EMITTED = {
     "of a tensor with two names": Case(
         probe(f"q = k = {MADE}", "xops.memory_efficient_attention(q, k, k)"), ("removed XF150",), lacks=("try",)
     ),
+    "with a message in it": Case(probe("print('once')", TRIED), ("removed XF150",), lacks=("try", "print")),
     "of tensors that are moved": Case(
         probe(TRIED.replace(MADE, f"{MADE}.to('cuda').half()")), ("removed XF150",), lacks=("try",)
     ),
@@ -100,6 +106,15 @@ EMITTED = {
 NEAR_MISSES = {
     "of tensors from elsewhere": Case(probe(TRIED.replace(MADE, "module.x", 1)), has=("try",)),
     "of tensors made of others": Case(probe(TRIED.replace(MADE, "torch.zeros_like(module.x)")), has=("try",)),
+    "of a tensor that is given": Case(probe("xops.memory_efficient_attention(q, q, q)"), has=("try",)),
+    "of a tensor that is set twice": Case(
+        probe(f"q = {MADE}", "q = module.x", "xops.memory_efficient_attention(q, q, q)"), has=("try",)
+    ),
+    "in a generator": Case(probe(TRIED, "yield"), has=("yield",)),
+    "of the module, beside the switch of another library": Case(
+        f"import torch\nimport xformers.ops as xops\n\ny = {TRIED}\nnet.enable_xformers_memory_efficient_attention()\n",
+        ("finding XF411",),
+    ),
     "no try": Case(probe(TRIED).replace("    try:\n    ", "").replace("    except Exception:\n        raise\n", "")),
     "its result is read": Case(probe(f"y = {TRIED}", after="\n    return y"), has=("try",)),
     "it does something else": Case(probe(TRIED, "module.works = 1"), has=("module.works = 1",)),
@@ -116,6 +131,7 @@ NEAR_MISSES = {
         ("assumed XF101",),
     ),
     "an answer about other tensors": Case(ANSWERED.replace(MADE, "load()"), ("left XF201",)),
+    "no answer but False": Case(ANSWERED.replace("return True", "pass"), ("left XF204",), same=True),
     "no answer": Case(ANSWERED.replace("return False", "pass"), has=("return True",)),
     "the handler speaks and raises": Case(probe(TRIED, handler="print()\n        raise"), has=("print()",)),
     "the handler speaks": Case(probe(TRIED, handler="print()"), has=("print()",)),
@@ -143,7 +159,8 @@ def test_the_examples_hold() -> None:
 
 @pytest.mark.parametrize("maker", ["randn", "rand", "zeros", "ones", "empty"])
 def test_what_makes_tensors_up(maker: str) -> None:
-    holds(Case(probe(TRIED.replace("randn", maker)), ("removed XF150",), lacks=("try",)))
+    result = holds(Case(probe(TRIED.replace("randn", maker)), ("removed XF150",), lacks=("try",)))
+    assert ("random numbers" in result.sites[0].message) is maker.startswith("rand")
 
 
 def test_a_probe_that_a_comment_leaves_stays() -> None:

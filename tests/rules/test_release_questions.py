@@ -39,6 +39,7 @@ EMITTED = {
     "negated": answered(f"not {V}.startswith('0.0.18')", "True"),
     "one of several": answered(f"{V} in ('0.0.18', '0.0.19')", "False"),
     "by the globals": answered("'xops' in globals()", "True"),
+    "by the modules": answered("'xformers' in sys.modules", "True", "import sys\nimport xformers.ops as xops\n\n"),
     "a variable in between": Case(
         asked(f"RELEASE = {V}", "FLAG = RELEASE < '0.0.20'"),
         ("finding XF143",),
@@ -225,12 +226,29 @@ NEAR_MISSES = {
 }
 
 
-@pytest.mark.parametrize(("lines", "handed_on", "stays"), [(PLAINLY, (), False), (PLAINLY, ("xformers",), True)])
+TRIED = PLAINLY.replace("import xformers", "try:\n        import xformers\n    except ImportError:\n        exit(1)")
+
+
+@pytest.mark.parametrize(
+    ("lines", "handed_on", "stays"),
+    [(PLAINLY, (), False), (PLAINLY, ("xformers",), True), (TRIED, (), True)],
+)
 def test_an_import_in_a_branch_for_another_library(lines: str, handed_on: tuple[str, ...], stays: bool) -> None:
     case = Case(
         asked(OTHERS.format(lines), head="import xformers.ops as xops\n\n"), helper=True, handed_on=frozenset(handed_on)
     )
     assert ("import xformers\n" in holds(case).new) is stays
+
+
+def test_an_import_of_another_package_in_such_a_branch_stays() -> None:
+    lines = f"import json\n    import xformers\n    if {V} == '0.0.16':\n        print(json.dumps('old'))"
+    case = Case(asked(OTHERS.format(lines), head="import xformers.ops as xops\n\n"), helper=True)
+    assert "    import json\n    net.enable" in holds(case).new
+
+
+def test_a_comment_at_one_question_keeps_all() -> None:
+    lines = [f"FLAG = {V} < '0.0.20'", f"OTHER = {V} > '0.0.17'  # xf2sdpa: ignore"]
+    holds(Case(asked(*lines), has=tuple(lines), helper=True), never=("XF143",))
 
 
 SHARED = (
@@ -243,12 +261,13 @@ SHARED = (
     ("line", "new"),
     [
         ("FLAG = shared.xops is not None", "FLAG = True\n"),
+        ("FLAG = shared.xformers is not None", "FLAG = True\n"),
         ("f(shared.xops)", "f(shared.xops)\n"),
         ("FLAG = shared.other is not None", "FLAG = shared.other is not None\n"),
     ],
 )
 def test_a_module_that_another_file_hands_on(line: str, new: str) -> None:
-    meanings = {".shared.xops": "xformers.ops"}
+    meanings = {".shared.xops": "xformers.ops", ".shared.xformers": "xformers"}
     options = Options(Settings(), compat="_attention_compat", meanings=meanings)
     result = rewrite_with(SHARED.format(line), "model.py", options)
     assert not result.failed, result.findings

@@ -199,6 +199,13 @@ else:
     "a condition that does something": (
         "if accelerator.prepare(args.fast):\n    unet.enable_xformers_memory_efficient_attention()"
     ),
+    "another key": "if args.__dict__.get('fast'):\n    unet.enable_xformers_memory_efficient_attention()",
+    "the other arm taken, and another behind it": """\
+if args.slow:
+    pipe.enable_xformers_memory_efficient_attention()
+else:
+    pipe.enable_attention_slicing()
+unet.enable_xformers_memory_efficient_attention()""",
     "the backend": 'pipe.transformer.set_attention_backend("xformers")',
 }
 
@@ -320,68 +327,16 @@ def test_a_function_that_another_file_takes(tmp_path: Path) -> None:
     assert "self.unet.enable" not in new
 
 
-STAYING = {
-    "an object of unknown make": "args.model.enable_xformers_memory_efficient_attention()",
-    "a parameter": "accelerator.enable_xformers_memory_efficient_attention()",
-    "an effect beside it": "if args.count():\n    args.model.enable_xformers_memory_efficient_attention()",
-    "a request": "if args.get('http://a'):\n    args.model.enable_xformers_memory_efficient_attention()",
-    "a return": "if args.fast:\n    args.model.enable_xformers_memory_efficient_attention()\n    return",
-    "an argument that does something": "unet.enable_xformers_memory_efficient_attention(attention_op=args.op())",
-    "a result that is read": "x = unet.enable_xformers_memory_efficient_attention()",
-    "another object after all": "unet = args.make()\nunet.enable_xformers_memory_efficient_attention()",
-}
-
-
-@pytest.mark.parametrize("body", STAYING.values(), ids=STAYING)
-def test_it_stays_and_is_named(body: str) -> None:
-    result = rewrite_text(program(body), compat="_attention_compat")
-    assert "enable_xformers_memory_efficient_attention" in result.new
-    assert "XF411" in {finding.code for finding in result.findings if finding.kind is FindingKind.KEEPS}
-
-
-SWITCH = "unet.enable_xformers_memory_efficient_attention()"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        f"if args.slow:  # xf2sdpa: ignore[XF180]\n        {SWITCH}\n    else:\n        args.x = 1",
-        f"if args.slow:\n        args.x = 1\n    elif args.fast:  # xf2sdpa: ignore[XF180]\n        {SWITCH}",
-    ],
-)
-def test_a_comment_keeps_it(body: str) -> None:
-    text = program(body.replace("\n    ", "\n"))
-    assert rewrite_text(text, compat="_attention_compat").new == text
-
-
 def test_the_function_that_chooses_a_backend() -> None:
     """`attention_backend` of diffusers, whatever object is called inside; one of the project's own is left."""
     text = "from {} import attention_backend\n\n\ndef f(run):\n    with attention_backend('xformers'):\n        run()\n"
     theirs = rewrite_text(text.format("diffusers"), compat="_attention_compat")
     assert theirs.new == text.format("diffusers").replace("'xformers'", '"native"')
     assert {finding.code for finding in theirs.findings} == {"XF180"}
+    plain = program('pipe.transformer.load("xformers")')
+    assert rewrite_text(plain).new == plain
     own = text.format("mine") + "# not of diffusers\n"
     assert rewrite_text(own).new == own
-
-
-def test_what_switches_off_stays_and_needs_nothing() -> None:
-    body = "pipe.vae.set_use_memory_efficient_attention_xformers(False)"
-    result = rewrite_text(program(body), compat="_attention_compat")
-    assert body in result.new
-    assert not [finding for finding in result.findings if finding.needs_xformers]
-
-
-def test_a_switch_of_the_projects_own_keeps_what_it_does() -> None:
-    text = program("unet.enable_xformers_memory_efficient_attention()").replace("def main(", "def use_xformers(")
-    result = rewrite_text(text, compat="_attention_compat")
-    assert result.new == text
-    assert [finding.code for finding in result.findings] == ["XF411"]
-
-
-def test_what_is_done_beside_it_stays() -> None:
-    body = "if args.fast:\n    args.count()\n    unet.enable_xformers_memory_efficient_attention()"
-    result = rewrite_text(program(body), compat="_attention_compat")
-    assert "    if args.fast:\n        args.count()\n    return" in result.new
 
 
 def test_a_class_of_the_projects_own_is_not_diffusers(tmp_path: Path) -> None:
@@ -425,12 +380,6 @@ def test_a_unet_had_it_earlier(tmp_path: Path) -> None:
     write(tmp_path, {"requirements.txt": "diffusers==0.15.1\n"})
     rewrite(tmp_path)
     assert "enable_xformers" not in (tmp_path / "run.py").read_text()
-
-
-def test_an_ignored_one_stays() -> None:
-    body = "unet.enable_xformers_memory_efficient_attention()  # xf2sdpa: ignore"
-    result = rewrite_text(program(body), compat="_attention_compat")
-    assert body in result.new
 
 
 def test_its_example() -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from tests.projects.harness import rewrite, write
 from tests.rules.common import examples_hold
-from xf2sdpa.rewrite.engine import rewrite_text
+from xf2sdpa.rewrite.engine import rewrite_text, rewrite_with
+from xf2sdpa.rewrite.options import Options
+from xf2sdpa.settings import Settings
 
 FROM = "from diffusers.models.attention_processor import {}\n\n\n"
 ASKS = "from diffusers.utils import is_xformers_available\n"
@@ -63,6 +65,25 @@ def test_a_comment_keeps_it() -> None:
             + "def f(new):\n    if new():\n        return AttnProcessor2_0()\n    else:\n"
             "        return AttnProcessor2_0()\n",
         ),
+        (
+            ASKS + FROM.format("AttnProcessor2_0, XFormersAttnProcessor")
+            + "kind = AttnProcessor2_0(hidden=3)\nif is_xformers_available():\n"
+            "    kind = XFormersAttnProcessor(hidden=3, attention_op=None)\n",
+            FROM.format("AttnProcessor2_0") + "kind = AttnProcessor2_0(hidden=3)\n",
+        ),
+        (
+            ASKS + FROM.format("AttnProcessor2_0, XFormersAttnProcessor")
+            + "kind = f(AttnProcessor2_0)\nif is_xformers_available():\n    kind = f(XFormersAttnProcessor)\n",
+            FROM.format("AttnProcessor2_0") + "kind = f(AttnProcessor2_0)\n",
+        ),
+        (
+            "from diffusers import UNet2DConditionModel\n" + FROM.format("XFormersAttnProcessor")
+            + "unet = UNet2DConditionModel.from_pretrained(path)\n"
+            "unet.enable_xformers_memory_efficient_attention(attention_op=XFormersAttnProcessor)\n"
+            "proc = XFormersAttnProcessor()\n",
+            "from diffusers import UNet2DConditionModel\n" + FROM.format("AttnProcessor2_0")
+            + "unet = UNet2DConditionModel.from_pretrained(path)\nproc = AttnProcessor2_0()\n",
+        ),
     ],
 )  # fmt: skip
 def test_it_is_exchanged(before: str, after: str) -> None:
@@ -80,6 +101,7 @@ def test_it_is_exchanged(before: str, after: str) -> None:
         FROM.format("XFormersAttnProcessor") + "class Mine(XFormersAttnProcessor):\n    pass\n",
         "from .processors import XFormersAttnProcessor\n\nproc = XFormersAttnProcessor()\n",
         "from mine import XFormersAttnProcessor\n\nproc = XFormersAttnProcessor()\n",
+        FROM.format("XFormersAttnProcessor") + "proc = XFormersAttnProcessor()\nother = AttnProcessor2_0\n",
     ],
 )
 def test_it_stays(text: str) -> None:
@@ -96,11 +118,46 @@ def test_what_is_compared_keeps_its_import() -> None:
     assert "set_attn_processor(AttnProcessor2_0())" in new
 
 
-def test_a_release_without_them_keeps_all(tmp_path: Path) -> None:
+def test_a_question_beside_it_in_one_condition_stays() -> None:
+    text = ASKS + FROM.format("XFormersAttnProcessor")
+    text += "if is_xformers_available() and f(XFormersAttnProcessor):\n    g()\n"
+    new = rewrite_text(text, compat="_attention_compat").new
+    assert new.endswith("if is_xformers_available() and f(AttnProcessor2_0):\n    g()\n")
+
+
+@pytest.mark.parametrize(("release", "keeps"), [("0.16.1", True), ("0.17.0", False)])
+def test_a_release_without_them_keeps_all(tmp_path: Path, release: str, keeps: bool) -> None:
     text = FROM.format("XFormersAttnProcessor") + "proc = XFormersAttnProcessor()\n"
-    write(tmp_path, {"run.py": text, "requirements.txt": "diffusers==0.16.1\n"})
+    write(tmp_path, {"run.py": text, "requirements.txt": f"diffusers=={release}\n"})
     rewrite(tmp_path)
-    assert (tmp_path / "run.py").read_text() == text
+    assert ((tmp_path / "run.py").read_text() == text) is keeps
+
+
+def test_the_library_itself_keeps_all() -> None:
+    text = FROM.format("XFormersAttnProcessor") + "proc = XFormersAttnProcessor()\n"
+    options = Options(Settings(), compat="_attention_compat", own_library=True)
+    assert rewrite_with(text, "model.py", options).new == text
+
+
+@pytest.mark.parametrize("line", ["    elif is_xformers_available():", "        return XFormersAttnProcessor()"])
+def test_a_comment_keeps_both_arms(line: str) -> None:
+    text = (
+        ASKS
+        + FROM.format("AttnProcessor2_0, XFormersAttnProcessor")
+        + (
+            "def f(new):\n    if new:\n        return AttnProcessor2_0()\n    elif is_xformers_available():\n"
+            "        return XFormersAttnProcessor()\n"
+        )
+    )
+    commented = text.replace(line, f"{line}  # xf2sdpa: ignore")
+    assert rewrite_text(commented, compat="_attention_compat").new == commented
+
+
+def test_a_slower_one_that_a_package_took_itself_goes() -> None:
+    text = ASKS + FROM.format("AttnProcessor, XFormersAttnProcessor")
+    text += "proc = XFormersAttnProcessor() if is_xformers_available() else AttnProcessor()\n"
+    new = rewrite_text(text, "pkg/__init__.py", compat="_attention_compat").new
+    assert new == FROM.format("AttnProcessor2_0") + "proc = AttnProcessor2_0()\n"
 
 
 def test_its_example() -> None:

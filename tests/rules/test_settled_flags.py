@@ -12,6 +12,9 @@ from xf2sdpa.settings import Settings
 HEAD = "import os\n\nimport torch.nn.functional as F\n\n"
 GUARD = "try:\n    import xformers.ops as xops\n\n    {0} = True\nexcept ImportError:\n    {0} = False\n"
 PLAIN = "try:\n    import xformers.ops as xops\n\n    {0} = True\nexcept ImportError:\n    pass\n"
+IMPORT = "import xformers.ops as xops\n"
+SWIGLU = "from xformers.ops import SwiGLU as FAST"
+ASKED = f"from importlib.util import find_spec\n{IMPORT}"
 CALL = "    return xops.memory_efficient_attention(q, k, v).flatten(2)\n"
 
 
@@ -66,6 +69,24 @@ EMITTED = {
     ),
     "a private flag, asked": Case(
         program("assert _FAST", flag="_FAST"), ("finding XF147",), lacks=("_FAST",), helper=True
+    ),
+    "a private flag below two lines that stay": Case(
+        program(flag="_FAST", guard=GUARD.replace("    {0} = True", "    MORE = 1\n    LESS = 2\n    {0} = True")),
+        ("finding XF141",),
+        has=("MORE = 1\nLESS = 2\n",),
+        lacks=("_FAST",),
+        helper=True,
+    ),
+    "named by a message that goes": Case(
+        program(
+            "assert FAST",
+            guard=GUARD.replace("    {0} = False", "    {0} = False\n    print('FAST is off')"),
+            after="globals()['SLOW'] = 1\n",
+        ),
+        ("finding XF147",),
+        has=("globals()['SLOW'] = 1",),
+        lacks=("assert",),
+        helper=True,
     ),
     "found by a question": Case(
         program(guard="from importlib.util import find_spec\n\n{0} = find_spec('xformers') is not None\n").replace(
@@ -135,6 +156,40 @@ KEPT = {
     "bound in the guard by an import": Case(
         program("assert FAST", guard=GUARD.replace("    {0} = True", "    from os import sep as FAST\n    {0} = True")),
         has=("assert FAST",),
+        helper=True,
+    ),
+    "bound by the helper's import": Case(
+        program("assert FAST", guard=GUARD.replace("import xformers.ops as xops", SWIGLU), before=IMPORT),
+        has=("assert FAST",),
+        helper=True,
+    ),
+    "bound by the helper's import under its own name": Case(
+        program(
+            "assert SwiGLU",
+            flag="SwiGLU",
+            guard=GUARD.replace("import xformers.ops as xops", SWIGLU.removesuffix(" as FAST")),
+            before=IMPORT,
+        ),
+        has=("assert SwiGLU",),
+        helper=True,
+    ),
+    "in a branch of the module, beside a guard that does more": Case(
+        program(
+            "assert FAST",
+            guard=GUARD.replace("    {0} = False", "    {0} = False\n    os.sync()"),
+            after="if os.sep:\n    FAST = True\n",
+        ),
+        has=("assert FAST",),
+        helper=True,
+    ),
+    "a default behind it in its line": Case(
+        program("assert FAST", guard=ASKED + "FAST = find_spec('xformers') is not None; FAST = False\n"),
+        has=("FAST = True; FAST = False\n", "assert FAST"),
+        helper=True,
+    ),
+    "a default that is read in its line": Case(
+        program("assert FAST", guard=f"{ASKED}FAST = False; print(FAST); FAST = find_spec('xformers') is not None\n"),
+        has=("FAST = False; print(FAST); FAST = True\n", "assert FAST"),
         helper=True,
     ),
     "stored by its name": Case(

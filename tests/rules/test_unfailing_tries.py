@@ -45,6 +45,16 @@ EMITTED = {
         ("finding XF154",),
         lacks=("try",),
     ),
+    "an error of another kind, not called": Case(
+        program(LOOK_UP, CHECK.replace("ValueError('too old')", "ValueError")), ("finding XF154",), lacks=("try",)
+    ),
+    "behind one with a finally": Case(
+        program(LOOK_UP, "more = 1", more="finally:\n    DONE = 1\n").replace(
+            CALL, f"try:\n    {LOOK_UP}\n    {CHECK}\nexcept importlib.metadata.PackageNotFoundError:\n    pass\n{CALL}"
+        ),
+        ("finding XF154",),
+        has=("finally:\n    DONE = 1\nif version.parse",),
+    ),
 }
 LEFT = {
     "another package is looked up": Case(

@@ -38,7 +38,8 @@ def test_it_goes_where_the_pin_allows() -> None:
     )
     named = GUARDED.replace("import scaled_dot_product_attention", "import scaled_dot_product_attention as sdpa")
     assert TORCHS.replace("\n", " as sdpa\n") in rewritten(named, "")
-    assert TORCHS in rewritten(GUARDED.replace("._attention_compat", "xf2sdpa.compat"), "")
+    for home in ("xf2sdpa.compat", "project.models._attention_compat"):
+        assert TORCHS in rewritten(GUARDED.replace("._attention_compat", home), "")
 
 
 def test_other_names_stay() -> None:
@@ -83,6 +84,17 @@ def test_a_later_run_over_a_project(tmp_path: Path) -> None:
     assert TORCHS in found["model.py"]
     rewrite(tmp_path)
     assert tree(tmp_path) == found
+
+
+def test_one_in_an_arm_that_goes_is_not_told() -> None:
+    text = (
+        "import torch.nn.functional as F\nimport xformers.ops as xops\n\n\ndef attend(q, k, v):\n"
+        "    if not hasattr(F, 'scaled_dot_product_attention'):\n"
+        "        from ._attention_compat import scaled_dot_product_attention\n\n"
+        "        return xops.memory_efficient_attention(q, k, v)\n"
+        "    return F.scaled_dot_product_attention(q, k, v)\n"
+    )
+    holds(Case(text, ("removed XF218",), helper=True, settings=Settings(nan_guard="off")), never=("XF151",))
 
 
 def test_the_examples_hold() -> None:

@@ -73,6 +73,10 @@ def test_each_use_is_told() -> None:
     assert lines == [4, 5]
 
 
+def test_one_behind_a_call_is_told() -> None:
+    holds(Case(attend(f"{mea()}, c(xops.memory_efficient_attention)"), ("finding XF209",)))
+
+
 def test_a_name_with_a_default_is_told() -> None:
     text = (
         f"try:\n    {FROM}except ImportError:\n    memory_efficient_attention = None\nrun(memory_efficient_attention)\n"

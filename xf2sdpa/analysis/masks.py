@@ -28,9 +28,9 @@ def conditional_expression(node: ast.expr, names: Names) -> CausalChoice | None:
     """`LowerTriangularMask() if c else None`, or the other way round."""
     if not isinstance(node, ast.IfExp):
         return None
-    if _is_causal(node.body, names) and _is_none(node.orelse):
+    if makes_causal(node.body, names) and _is_none(node.orelse):
         return choice(node.test, negated=False)
-    if _is_none(node.body) and _is_causal(node.orelse, names):
+    if _is_none(node.body) and makes_causal(node.orelse, names):
         return choice(node.test, negated=True)
     return None
 
@@ -80,9 +80,9 @@ def _if_else(statement: ast.stmt, name: str, names: Names) -> CausalChoice | Non
     first, second = (_assigned(block[0], name) for block in (statement.body, statement.orelse))
     if first is None or second is None:
         return None
-    if _is_causal(first, names) and _is_none(second):
+    if makes_causal(first, names) and _is_none(second):
         return choice(statement.test, negated=False, statements=(statement,))
-    if _is_none(first) and _is_causal(second, names):
+    if _is_none(first) and makes_causal(second, names):
         return choice(statement.test, negated=True, statements=(statement,))
     return None
 
@@ -99,9 +99,9 @@ def _overwritten_default(default: ast.Assign, node: ast.Name, names: Names) -> C
     made = _assigned(statement.body[0], node.id)
     if made is None:
         return None
-    if _is_none(default.value) and _is_causal(made, names):
+    if _is_none(default.value) and makes_causal(made, names):
         return choice(statement.test, negated=False, statements=(default, statement))
-    if _is_causal(default.value, names) and _is_none(made):
+    if makes_causal(default.value, names) and _is_none(made):
         return choice(statement.test, negated=True, statements=(default, statement))
     return None
 
@@ -128,11 +128,9 @@ def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
-def _is_causal(node: ast.expr, names: Names) -> bool:
-    """Whether an expression creates a causal mask, without calls in its arguments."""
-    if not isinstance(node, ast.Call) or any(isinstance(part, ast.Call) for a in node.args for part in ast.walk(a)):
-        return False
-    return api_name(names.resolve(node.func)) == CAUSAL
+def makes_causal(node: ast.expr, names: Names) -> bool:
+    """Whether an expression creates a causal mask, and does nothing besides."""
+    return isinstance(node, ast.Call) and api_name(names.resolve(node.func)) == CAUSAL and is_idle(node, names)
 
 
 def is_idle(node: ast.expr, names: Names) -> bool:

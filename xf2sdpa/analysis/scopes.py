@@ -47,7 +47,8 @@ class Scope:
         scope: Scope | None = self
         while scope is not None:
             if name in scope.elsewhere:
-                return scope.elsewhere[name]
+                found = scope.elsewhere[name]
+                return found if name in found.bindings else None  # `global x` of what a star import brings
             if name in scope.bindings and (scope is self or not isinstance(scope.node, ast.ClassDef)):
                 return scope
             scope = scope.parent

@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Collection, Sequence
 
-from xf2sdpa.analysis.api import api_name
+from xf2sdpa.analysis.api import api_name, is_ours
 from xf2sdpa.analysis.imports import (
     ImportNode,
     alias_name,
@@ -38,9 +38,15 @@ def gather(file: FileDraft, statements: Sequence[ImportNode]) -> None:
     for statement in statements:
         free = not file.is_gone(statement) and outermost_guard(file.names, statement) is None
         if free and brings_ours(statement) and scope_of(file.names, statement) is file.names.module:
-            file.gathered.update(_helped(file, statement))
+            found = _helped(file, statement)
+            file.gathered.update({name: api for name, api in found.items() if _is_bound_by_imports(file, name)})
         elif free and brings_ours(statement):
             file.gathered.update(_repeated(file, statement))
+
+
+def _is_bound_by_imports(file: FileDraft, name: str) -> bool:
+    """Whether only imports of ours give the module a name; a default between two would take it from the first."""
+    return all(is_ours(binding.dotted) for binding in file.names.module.bindings[name])
 
 
 def _helped(file: FileDraft, statement: ImportNode) -> dict[str, str]:

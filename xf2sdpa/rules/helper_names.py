@@ -12,9 +12,10 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from xf2sdpa.analysis.api import CAUSAL, NEVER_RELEASED, api_name, is_mask_class, is_ours
+from xf2sdpa.analysis.api import NEVER_RELEASED, api_name, is_mask_class, is_ours
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import scope_of
+from xf2sdpa.analysis.masks import makes_causal
 from xf2sdpa.analysis.names import MODULES
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.codes import MASKS_STAY
@@ -82,7 +83,7 @@ def finish(file: FileDraft) -> None:
     helps = bool(quoted) or any(_is_known(file, dotted) for _, dotted in uses)
     helps |= any(_brings_help(file, statement) for statement in file.names.imports)
     file.migrated |= helps and not barred
-    for constant, text, names in quoted if file.migrated else ():
+    for constant, text, names in quoted:
         if text == constant.value or file.replace(constant, in_quotes(file, constant, text), "XF160"):
             file.compat_names.update(names)
     reported: set[str] = set()
@@ -131,10 +132,9 @@ def _unbind_of_a_name(file: FileDraft, call: ast.Call) -> bool:
 
 def _drop_masks(file: FileDraft) -> None:
     """Drop `mask = LowerTriangularMask()` in a function when all calls that read it were written inline."""
-    made = (call for call in file.names.calls if not call.args and not call.keywords and not file.is_gone(call))
-    for call in made:
+    for call in file.names.calls:
         statement = file.names.parents[id(call)]
-        if not isinstance(statement, ast.Assign) or api_name(file.names.resolve(call.func)) != CAUSAL:
+        if not isinstance(statement, ast.Assign) or not makes_causal(call, file.names):
             continue
         target, scope = statement.targets[0], scope_of(file.names, statement)
         plain = len(statement.targets) == 1 and isinstance(target, ast.Name) and target.id not in scope.elsewhere
@@ -168,9 +168,8 @@ def _uses(file: FileDraft) -> Iterator[tuple[ast.Name | ast.Attribute, str]]:
     for load in (load for name in sorted(ours) for load in file.names.loads.get(name, ())):
         if file.is_gone(load) or file.is_left(load):
             continue
-        scope = file.names.scope_at[id(load)]
         node: ast.Name | ast.Attribute = load
-        dotted = file.names.resolve(load, scope)
+        dotted = file.names.resolve(load)
         while is_ours(dotted) and not _is_known(file, dotted):
             parent = file.names.parents[id(node)]
             if not isinstance(parent, ast.Attribute):

@@ -13,18 +13,18 @@ and so do `warnings` and `packaging`, if only questions about xformers read them
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.effects import is_idle
-from xf2sdpa.analysis.flow import block_of
 from xf2sdpa.analysis.imports import (
+    GuardNode,
     ImportNode,
     alias_name,
     bound_name,
     brings_ours,
     guards_around,
     is_message,
-    outermost_guard,
 )
 from xf2sdpa.analysis.masks import negation
 from xf2sdpa.edits.kinds import AddImport, Edit, ReplaceStatement, TakeArm, TakeElse, TakeHandler, Unguard
@@ -76,59 +76,48 @@ def finish(file: FileDraft) -> None:
         return
     statements = sorted(file.names.imports, key=lambda statement: statement.lineno)
     gather(file, statements)
-    settled: set[int] = set()
     before = -1
     while len(file.requests) != before:  # a guard that goes may be the last use of another import
         before = len(file.requests)
         _drop_empty_branches(file)
         _drop_asked_by_name(file)
         for statement in statements:
-            if id(statement) not in settled and not file.is_gone(statement) and _remove(file, statement):
-                settled.add(id(statement))
+            if not file.is_gone(statement):
+                _remove(file, statement)
     _drop_defaults(file)
     if file.pending():
         file.add_import(import_line(file.compat or "", file.pending()), last_import(file))
 
 
-def _remove(file: FileDraft, statement: ImportNode) -> bool:
-    """Take the unused names out of an import; whether anything went."""
-    if any(is_others_matter(file, guard) for guard in guards_around(file.names, statement)):
-        return False
-    if fails_anyway(file, statement):
-        return False
+def _remove(file: FileDraft, statement: ImportNode) -> None:
+    """Take the unused names out of an import."""
+    guards = guards_around(file.names, statement)
+    if any(is_others_matter(file, guard) for guard in guards) or fails_anyway(file, statement):
+        return
     unused = {alias_name(alias) for alias in statement.names if is_unused(file, statement, alias)}
-    guard = outermost_guard(file.names, statement)
-    if file.may_lose_imports and brings_ours(statement) and not bars_helper(file):
-        if guard is None and hoisted(file, statement, "XF140"):
-            return True
-        if from_helper(file, statement, unused, "XF140", pending=guard is None):
-            return True
-        if guard is not None:
-            return bool(unused) and _remove_guarded_by_more(file, statement, unused)
-    if not unused:
-        return False
-    if guard is None:
-        return file.drop_names(statement, unused, "XF140")
-    if len(unused) < len({alias_name(alias) for alias in statement.names}):
-        return False
-    if is_only_a_guard(file, guard):
-        return file.drop(guard, "XF140")
-    stays_filled = not brings_ours(statement) and _leaves_a_branch(file, statement)
+    all_of_it = len(unused) == len({alias_name(alias) for alias in statement.names})
+    ours = file.may_lose_imports and brings_ours(statement) and not bars_helper(file)
+    if ours and not guards and hoisted(file, statement, "XF140"):
+        return
+    if (ours and from_helper(file, statement, unused, "XF140", pending=not guards)) or not unused:
+        return
+    if not guards or (ours and not all_of_it):
+        file.drop_names(statement, unused, "XF140")
+    elif ours:
+        take_out(file, statement, "XF140")
+    elif all_of_it:
+        _remove_with_guard(file, statement, guards)
+
+
+def _remove_with_guard(file: FileDraft, statement: ImportNode, guards: Sequence[GuardNode]) -> None:
+    """Drop an import that is no longer read, with its guard if that holds nothing else."""
+    guard = guards[0]
+    chosen = not brings_ours(statement) and all(isinstance(guard, ast.If) for guard in guards)
     only_imports = isinstance(guard, ast.Try) and statement in guard.body and _holds_only_imports(guard)
-    return (stays_filled or only_imports) and file.drop_names(statement, unused, "XF140")
-
-
-def _remove_guarded_by_more(file: FileDraft, statement: ImportNode, unused: set[str]) -> bool:
-    """Take an import of ours out of a guard that could not be resolved as a whole."""
-    if len(unused) < len({alias_name(alias) for alias in statement.names}):
-        return file.drop_names(statement, unused, "XF140")
-    return take_out(file, statement, "XF140")
-
-
-def _leaves_a_branch(file: FileDraft, statement: ImportNode) -> bool:
-    """Whether a statement stands in branches only, none of them a `try`, and something stays beside it."""
-    branches = all(isinstance(guard, ast.If) for guard in guards_around(file.names, statement))
-    return branches and any(s is not statement and not file.is_gone(s) for s in block_of(file.names, statement))
+    if is_only_a_guard(file, guard):
+        file.drop(guard, "XF140")
+    elif chosen or only_imports:
+        file.drop(statement, "XF140")
 
 
 def _holds_only_imports(guard: ast.Try) -> bool:
@@ -223,7 +212,7 @@ def _is_bound_later(file: FileDraft, target: ast.Name) -> bool:
     """Whether the helper's import binds a variable before anything reads it."""
     line = file.bound_at_top.get(target.id, 0)
     readers = file.readers(target.id, file.names.module)
-    return target.lineno < line and not any(target.lineno < load.lineno < line for load in readers)
+    return target.lineno < line and not any(target.lineno <= load.lineno <= line for load in readers)
 
 
 def _is_lost(file: FileDraft, target: ast.Name, imports: list[ast.AST]) -> bool:

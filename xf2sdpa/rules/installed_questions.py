@@ -17,7 +17,7 @@ from xf2sdpa.analysis.api import is_ours
 from xf2sdpa.analysis.asking import asks_for_argument, functions_of, gives_something, is_question
 from xf2sdpa.analysis.flow import block_of, loads_of
 from xf2sdpa.analysis.foreign import SWITCHES
-from xf2sdpa.analysis.imports import IMPORTING, scope_of
+from xf2sdpa.analysis.imports import IMPORTING, brings_ours, scope_of
 from xf2sdpa.analysis.lookups import is_own, looks_up
 from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.spans import source_of
@@ -112,7 +112,7 @@ def _settle_own(file: FileDraft) -> None:
     functions = functions_of(file.tree)
     for name, function in functions.items():
         looks = any(isinstance(part, ast.Call) and looks_up(file.names, part) for part in ast.walk(function))
-        if not looks or file.is_gone(function) or not gives_something(function, functions):
+        if not looks or not gives_something(function, functions):
             continue
         loads = file.readers(name, file.names.module)
         questions = [question for load in loads if (question := _asked_of(file, load)) is not None]
@@ -303,7 +303,7 @@ def _asks_by_name(file: FileDraft) -> Iterator[ast.expr]:
 def _may_be_its_name(file: FileDraft, name: ast.Name) -> bool:
     """Whether a variable is set to the package's name, has it as its default, or is compared with it."""
     owner = file.names.scope_at[id(name)].owner(name.id)
-    values = [binding.value for binding in owner.bindings.get(name.id, ())] if owner is not None else []
+    values = [binding.value for binding in owner.bindings[name.id]] if owner is not None else []
     if owner is not None and isinstance(owner.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
         arguments = owner.node.args
         listed = [*arguments.posonlyargs, *arguments.args]
@@ -376,8 +376,8 @@ def _looks_up_a_variable(file: FileDraft, body: ast.AST, depth: int = 0) -> bool
         if called_name(call.func) in _LOOKED_UP_BY:
             return True
         bindings = file.names.module.bindings.get(called_name(call.func), ())
-        inner = [b.node for b in bindings if isinstance(b.node, ast.FunctionDef) and b.node is not body]
-        if depth < 3 and any(_looks_up_a_variable(file, function, depth + 1) for function in inner):
+        inner = [binding.node for binding in bindings if binding.node is not body]
+        if depth < 3 and any(_looks_up_a_variable(file, part, depth + 1) for part in inner):
             return True
     return False
 
@@ -439,5 +439,4 @@ def _own_asks(file: FileDraft, call: ast.Call) -> bool:
 
 
 def _still_imports(file: FileDraft) -> bool:
-    statements = (s for s in file.names.imports if not all(map(file.is_gone, s.names)))
-    return any(is_ours(getattr(s, "module", None) or s.names[0].name) for s in statements)
+    return any(brings_ours(s) and not all(map(file.is_gone, s.names)) for s in file.names.imports)

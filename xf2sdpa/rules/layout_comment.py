@@ -75,6 +75,6 @@ def _is_moved(draft: CallDraft, name: str) -> bool:
 def _comment_behind(nodes: list[ast.expr], line: str) -> str:
     """The comment at the end of a line, behind all that stands in it."""
     end = max(node.end_col_offset or 0 for node in nodes)
-    rest = line.encode("utf-8", "surrogatepass")[end:].decode("utf-8", "replace")
+    rest = line.encode()[end:].decode()
     found = re.match(r"[^'\"#]*(#.*)", rest.rstrip())
     return found[1] if found else ""

@@ -58,11 +58,11 @@ def finish(file: FileDraft) -> None:
 
 
 def _own_names(file: FileDraft) -> set[str]:
-    """What the file defines: functions, classes, and attributes that an `__init__` sets."""
+    """What the file defines: functions, and attributes that an `__init__` sets."""
     own = set()
-    for node in file.names.parsed.of(ast.FunctionDef, ast.ClassDef):
+    for node in file.names.parsed.of(ast.FunctionDef):
         own.add(node.name)
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+        if node.name == "__init__":
             parts = (part for part in ast.walk(node) if isinstance(part, ast.Attribute))
             own |= {part.attr for part in parts if isinstance(part.ctx, ast.Store) and _is_self(part.value)}
     return own

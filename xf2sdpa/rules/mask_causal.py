@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 
-from xf2sdpa.analysis.api import CAUSAL, api_name
+from xf2sdpa.analysis.api import CAUSAL
 from xf2sdpa.analysis.flow import definition_before, reached_loads
 from xf2sdpa.analysis.masks import (
     CausalChoice,
@@ -17,6 +17,7 @@ from xf2sdpa.analysis.masks import (
     conditional_expression,
     is_boolean,
     is_idle,
+    makes_causal,
     negation,
 )
 from xf2sdpa.analysis.spans import source_of
@@ -78,20 +79,15 @@ def decide(draft: CallDraft) -> None:
 
 def _plain(draft: CallDraft, node: ast.expr) -> None:
     _settle(draft, ArgumentEdit("is_causal", text="True"), node)
-    if isinstance(node, ast.Name):
-        names = draft.file.names
-        definition = definition_before(names, node.id, node)
-        only = definition is not None and reached_loads(names, node.id, definition) == [node]
-        if only and isinstance(definition, ast.Assign) and _makes_mask(definition, draft):
-            draft.edits.append(ReplaceStatement(definition))
-            draft.lost.append(definition)
-
-
-def _makes_mask(definition: ast.Assign, draft: CallDraft) -> bool:
-    value = definition.value
-    if len(definition.targets) != 1 or not isinstance(value, ast.Call):
-        return False
-    return api_name(draft.file.names.resolve(value.func)) == CAUSAL
+    names = draft.file.names
+    if not isinstance(node, ast.Name):
+        return
+    definition = definition_before(names, node.id, node)
+    if not isinstance(definition, ast.Assign) or len(definition.targets) != 1:
+        return
+    if makes_causal(definition.value, names) and reached_loads(names, node.id, definition) == [node]:
+        draft.edits.append(ReplaceStatement(definition))
+        draft.lost.append(definition)
 
 
 def _by_name(draft: CallDraft, node: ast.Name, choice: CausalChoice) -> None:

@@ -157,7 +157,7 @@ def _is_chosen_without(names: Names, test: ast.expr) -> bool:
     if not (isinstance(variable, ast.Name) and isinstance(wanted, ast.Constant)):
         return False
     owner = names.scope_at[id(variable)].owner(variable.id)
-    bindings = owner.bindings.get(variable.id, ()) if owner else ()
+    bindings = owner.bindings[variable.id] if owner else ()
     if any(not isinstance(binding.value, ast.Constant) for binding in bindings):
         return False
     chosen = [b for b in bindings if isinstance(b.value, ast.Constant) and b.value.value == wanted.value]

@@ -10,13 +10,14 @@ ran without xformers all along.
 from __future__ import annotations
 
 import ast
+import itertools
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xf2sdpa.analysis.api import ATTENTION
 from xf2sdpa.analysis.flow import loads_of
-from xf2sdpa.analysis.imports import ImportNode, bound_name, brings_ours, is_message
+from xf2sdpa.analysis.imports import ImportNode, alias_name, brings_ours, is_message
 from xf2sdpa.analysis.names import below
 from xf2sdpa.codes import OWN_FUNCTION
 from xf2sdpa.edits.kinds import ReplaceStatement
@@ -111,8 +112,8 @@ def _choice(file: FileDraft, name: str) -> _Choice | None:
 
 
 def _brings(statement: ast.stmt, name: str) -> bool:
-    imports = (part for part in ast.walk(statement) if isinstance(part, ast.ImportFrom) and brings_ours(part))
-    return any(bound_name(part, alias) == name for part in imports for alias in part.names)
+    imports = (part for part in ast.walk(statement) if isinstance(part, ast.ImportFrom))
+    return any(alias_name(alias) == name for part in imports for alias in part.names)
 
 
 def _as_choice(file: FileDraft, node: ast.stmt, name: str) -> _Choice | None:
@@ -128,10 +129,10 @@ def _as_choice(file: FileDraft, node: ast.stmt, name: str) -> _Choice | None:
         opening = _opening(file, own[0]) if plain else 0
     else:
         return None
-    if not plain or not ours or not opening:
+    if not plain or not opening:
         return None
     first, *rest = ours
-    one = isinstance(first, ast.ImportFrom) and [bound_name(first, alias) for alias in first.names] == [name]
+    one = isinstance(first, ast.ImportFrom) and [alias_name(alias) for alias in first.names] == [name]
     fit = (
         one and brings_ours(first) and all(only_tells(file, s) for s in rest) and all(_may_stand(s, name) for s in own)
     )
@@ -141,9 +142,9 @@ def _as_choice(file: FileDraft, node: ast.stmt, name: str) -> _Choice | None:
 def _opening(file: FileDraft, first: ast.stmt) -> int:
     """The line above an arm's first statement that opens the arm, past comments; 0 if it is none of its own."""
     line = first.lineno - 1
-    while line and not file.lines[line - 1].strip().partition("#")[0]:
+    while not file.lines[line - 1].strip().partition("#")[0]:
         line -= 1
-    return line if line and file.lines[line - 1].partition("#")[0].rstrip().endswith(":") else 0
+    return line if file.lines[line - 1].partition("#")[0].rstrip().endswith(":") else 0
 
 
 def _may_stand(statement: ast.stmt, name: str) -> bool:
@@ -159,7 +160,7 @@ def _functions(file: FileDraft, statements: list[ast.stmt], name: str) -> Iterat
     for statement in statements:
         if isinstance(statement, ast.FunctionDef):
             found: ast.stmt = statement
-        elif isinstance(statement, ast.ImportFrom) and name in {bound_name(statement, a) for a in statement.names}:
+        elif isinstance(statement, ast.ImportFrom) and name in map(alias_name, statement.names):
             source = below("." * statement.level + (statement.module or ""), statement.names[0].name)
             found = ast.parse(file.own_functions.get(source, "pass")).body[0]
         else:
@@ -201,8 +202,9 @@ def _text(file: FileDraft, choice: _Choice, taken: list[ast.stmt]) -> str:
         lines = file.lines[end : statement.end_lineno]
         end = statement.end_lineno or end
         texts += ["".join(lines)] if statement in taken else []
-    text = textwrap.dedent("".join(texts)).strip("\r\n")
-    blank = sum(not line.strip() for line in file.lines[max(choice.node.lineno - 3, 0) : choice.node.lineno - 1])
+    text = textwrap.dedent("".join(texts)).strip()
+    above = reversed(file.lines[: choice.node.lineno - 1])
+    blank = sum(1 for _ in itertools.takewhile(lambda line: not line.strip(), above))
     return "\n" * (2 - blank) + text if isinstance(taken[0], ast.FunctionDef) else text
 
 

@@ -200,13 +200,12 @@ def _leaves(file: FileDraft, installed: Installed) -> Iterator[ast.expr]:
     asking = _asking(file)
     asked = names.loads if asking else names.ours & names.loads.keys()
     for load in (load for name in asked for load in names.loads[name]):
-        scope = names.scope_at[id(load)]
-        owner = scope.owner(load.id)
-        bindings = owner.bindings.get(load.id, ()) if owner else ()
+        owner = names.scope_at[id(load)].owner(load.id)
+        bindings = owner.bindings[load.id] if owner else []
         if file.is_gone(load):
             continue
         if any(is_ours(binding.dotted) for binding in bindings):
-            dotted = names.resolve(load, scope)
+            dotted = names.resolve(load)
             if dotted is not None and not has_helper(file, api_name(dotted)):
                 yield load
         elif any(id(b.value) in asking for b in bindings) and _holds(installed, load):

@@ -61,7 +61,7 @@ def finish(file: FileDraft) -> None:
     if file.own_library or "XFormers" not in file.text or (file.diffusers is not None and file.diffusers < _SINCE):
         return
     for statement in file.names.imports:
-        if isinstance(statement, ast.ImportFrom) and statement.level == 0 and not file.is_gone(statement):
+        if isinstance(statement, ast.ImportFrom) and statement.level == 0:
             for alias in statement.names:
                 theirs = str(statement.module).partition(".")[0] == "diffusers"
                 if (
@@ -92,19 +92,16 @@ def _exchange(file: FileDraft, statement: ast.ImportFrom, alias: ast.alias) -> N
         return
     file.migrated = True  # what still asks for xformers is told from here on
     for load in used:
-        if not file.is_gone(file.names.statement(load)):
-            _settle_questions(file, load)
+        _settle_questions(file, load)
     if not bound:
         file.add_import(f"from {statement.module} import {new}", statement)
-    spare = set(_slower_ones(file, statement)) - {new}
-    if len(used) == len(loads) and not is_reexported(file, name, used=True):
-        spare.add(alias_name(alias))
+    spare = set(_spare(file, statement)) - {new}
     if spare:
         file.drop_names(statement, spare, "XF181")
 
 
-def _slower_ones(file: FileDraft, statement: ast.ImportFrom) -> Iterator[str]:
-    """Processors beside it that only arms read which are gone now."""
+def _spare(file: FileDraft, statement: ast.ImportFrom) -> Iterator[str]:
+    """The processors of an import that only what is gone now has read."""
     for name in (alias_name(alias) for alias in statement.names if "Processor" in alias.name):
         loads = loads_from(file.names, statement, name)
         if loads and all(map(file.is_gone, loads)) and not is_reexported(file, name, used=True):

@@ -122,7 +122,7 @@ def _read(file: FileDraft, name: str, bindings: list[Binding]) -> _Flag | None:
         return None
     lines = [load.lineno for load in file.readers(name, file.names.module)]
     early = any(flag.defaults) and (
-        max(s.lineno for s in flag.defaults) > flag.line or any(line < flag.line for line in lines)
+        max(s.lineno for s in flag.defaults) >= flag.line or any(line <= flag.line for line in lines)
     )
     return None if early or _may_be_starred(file, flag) else flag
 

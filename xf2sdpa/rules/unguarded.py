@@ -41,9 +41,9 @@ def finish(file: FileDraft) -> None:
             continue
         ours = [alias for alias in statement.names if alias.name == SDPA]
         others = [alias for alias in statement.names if alias.name != SDPA]
-        lines = [ast.unparse(ast.ImportFrom("torch.nn.functional", ours, 0))] if ours else []
-        lines += [ast.unparse(ast.ImportFrom(statement.module, others, statement.level))] if others else []
         if ours:
+            lines = [ast.unparse(ast.ImportFrom("torch.nn.functional", ours, 0))]
+            lines += [ast.unparse(ast.ImportFrom(statement.module, others, statement.level))] if others else []
             file.replace(statement, "\n".join(lines), "XF151", keeping=others)
 
 

@@ -43,10 +43,7 @@ def finish(file: FileDraft) -> None:
         node, parent = _whole(file, load)
         if file.is_gone(node) or (isinstance(parent, ast.Call) and parent.func is node):
             continue
-        if api_name(file.names.resolve(node, file.names.scope_at[id(load)])) in {
-            ATTENTION,
-            *ATTENTION_VARIANTS,
-        }:
+        if api_name(file.names.resolve(node)) in {ATTENTION, *ATTENTION_VARIANTS}:
             message = "the operator is used as a value here; whoever calls it passes xformers' layout"
             advice = "Hand on a function that transposes and calls scaled_dot_product_attention."
             file.report(node, "XF209", message, advice)
@@ -65,7 +62,7 @@ def _whole(file: FileDraft, load: ast.Name) -> tuple[ast.expr, ast.AST]:
     node: ast.expr = load
     parent = file.names.parents[id(node)]
     while isinstance(parent, ast.Attribute):
-        if api_name(file.names.resolve(node, file.names.scope_at[id(load)])) == ATTENTION:
+        if api_name(file.names.resolve(node)) == ATTENTION:
             break
         node, parent = parent, file.names.parents[id(parent)]
     return node, parent
