@@ -241,6 +241,12 @@ def _join_items(left: Value, right: Value, token: int) -> Value:
     return Unknown(token)
 
 
+def may_be_object(mask: Value | None) -> bool:
+    """Whether a mask may be an object of a mask class: whatever is not known to be None or a tensor."""
+    options = mask.options if isinstance(mask, OneOf) else {mask}
+    return not all(isinstance(option, NoneValue | Tensor) for option in options)
+
+
 def as_tensor(value: Value) -> Tensor | None:
     """The value as a tensor, as a tensor operation on it requires; None if it cannot be one."""
     if isinstance(value, Tensor):

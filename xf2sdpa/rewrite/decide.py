@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from xf2sdpa.analysis.api import is_mask_class
 from xf2sdpa.analysis.effects import is_idle
 from xf2sdpa.analysis.layers import ClassAttributes
 from xf2sdpa.analysis.names import Names
 from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.analysis.sites import CallSite, find_sites
 from xf2sdpa.analysis.spans import source_of, span_of
+from xf2sdpa.analysis.values import may_be_object
 from xf2sdpa.codes import GUARDED, IGNORED, IN_HELPER, WISHES
 from xf2sdpa.edits.kinds import AddImport, ArgumentEdit, CallEdit
 from xf2sdpa.helper.text import exported
@@ -34,7 +37,8 @@ def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[Call
     """Let the rules look at a text: the file with all edits asked for, and the draft of each call.
 
     Where it shows only at the end that a call must be left (its import cannot change, its edit would touch another
-    one that is left), all is decided anew with that call left from the start. So no edit rests on a call that is left.
+    one that is left), all is decided anew with that call left from the start. So no edit rests on a call that is left,
+    and none that is left is handed a mask object of the helper.
 
     Raises:
         SyntaxError: the text is not Python.
@@ -50,6 +54,8 @@ def decide(text: str, path: str, options: Options) -> tuple[FileDraft, list[Call
             probes_stay = True
         elif further:
             known_left |= further
+        elif not options.masks_stay and (why := _keeps_masks(file, calls)):
+            options = replace(options, masks_stay=why)
         else:
             return file, calls
 
@@ -231,6 +237,17 @@ def _accept(call: CallDraft) -> None:
             file.take_away(node)
         for node in call.kept:
             file.give_back(node)
+
+
+def _keeps_masks(file: FileDraft, calls: Sequence[CallDraft]) -> str:
+    """Why the file's mask objects stay with xformers: a call that is left may be handed one; empty if none may."""
+    if not any(map(is_mask_class, file.compat_names.values())):
+        return ""
+    for site in (call.site for call in calls if call.kind is SiteClass.LEFT):
+        mask = site.bound.arguments.get("attn_bias")
+        if mask is not None and not isinstance(mask, ast.Call) and may_be_object(site.bias):
+            return f"`{_quoted(source_of(site.node, file.lines))}` stays, and may be handed a mask object"
+    return ""
 
 
 def _left_late(call: CallDraft) -> Note | None:
