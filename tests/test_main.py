@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,3 +103,18 @@ def test_who_calls_the_command_from_a_program_keeps_its_collector(tmp_path: Path
     before = gc.get_threshold()
     rewrite("--check", tmp_path)
     assert gc.get_threshold() == before
+
+
+@pytest.mark.parametrize(("typed", "offered"), [
+    ("rew", {"rewrite"}), ("rewrite --flags-", {"--flags-in"}), ("rewrite --style c", {"compat"}),
+    ("explain --h", {"--help"}),
+])  # fmt: skip
+def test_tab_completes(typed: str, offered: set[str]) -> None:
+    around = {
+        "_XF2SDPA_COMPLETE": "zsh_complete",
+        "COMP_WORDS": f"xf2sdpa {typed}",
+        "COMP_CWORD": str(typed.count(" ") + 1),
+    }
+    command = [sys.executable, "-m", "xf2sdpa"]
+    done = subprocess.run(command, env={**os.environ, **around}, capture_output=True, text=True, check=False)
+    assert set(done.stdout.split("\n")[1::3]) == offered, done.stderr

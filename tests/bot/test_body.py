@@ -20,7 +20,7 @@ from tests.page import samples
 from tests.run.commands import ASSUMED, BROKEN, COMPAT, EXACT, LEFT
 from xf2sdpa.bot import body
 from xf2sdpa.bot.body import BEGIN, END, Material, merged, render
-from xf2sdpa.bot.model import BRANCH, Wish
+from xf2sdpa.bot.model import BRANCH, RequestOptions
 from xf2sdpa.bot.remotes import place_of
 from xf2sdpa.verify.report import json as reports
 
@@ -165,7 +165,9 @@ def material(sites: int, naming: int) -> Material:
     }
     place = place_of("https://github.com/o/n", {})
     files = [(f"docs/{number}.md", number) for number in range(naming)]
-    return Material(report, place, "c" * 40, files, Wish(verified=lambda limit: "x" * limit), ["xf2sdpa", "pr"])
+    return Material(
+        report, place, "c" * 40, files, RequestOptions(verified=lambda limit: "x" * limit), ["xf2sdpa", "pr"]
+    )
 
 
 @pytest.mark.parametrize("limit", [6_000, 20_000, 60_000])

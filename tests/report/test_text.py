@@ -149,9 +149,11 @@ def test_a_torch_that_cannot_run_the_result_is_an_error(tmp_path: Path, pin: str
     write(tmp_path, {"model.py": SCALED, "requirements.txt": f"{pin}\n"})
     result = CliRunner().invoke(cli, ["rewrite", "--check", "--requirements", "keep", str(tmp_path)])
     assert (result.exit_code, told in result.output) == (status, True), result.output
-    as_json = ("rewrite", "--check", "--output-format", "json", str(tmp_path))
+    as_json = ("rewrite", "--check", "--requirements", "keep", "--output-format", "json", str(tmp_path))
     said = json.loads(CliRunner().invoke(cli, as_json).stdout)
     assert said["torch"]["too_old"] == (status == 2)
+    verdict = "after this: yes, once the project has torch >= 2.1\n" if status == 2 else "after this: yes\n"
+    assert result.output.endswith(verdict)
     assert ("    help: " in result.output) == (pin not in ("torch>=2.1", "numpy"))
 
 

@@ -251,3 +251,13 @@ def test_a_dash_is_standard_output() -> None:
     assert told.exit_code == 2
     assert not Path("-").exists()
     assert "--output-file: - is no file" in told.output
+
+
+@pytest.mark.parametrize(("beside", "status"), [("", 1), ("torchvision==0.15.2\n", 2)])
+def test_a_pin_that_the_run_raises_is_no_error(beside: str, status: int) -> None:
+    write(Path(), {"model.py": COMPAT, "requirements.txt": f"torch==2.0.1\n{beside}xformers==0.0.20\n"})
+    told = rewrite("--check", ".")
+    assert told.exit_code == status
+    assert ("error: the new code needs torch >= 2.1" in told.output) == (status == 2)
+    assert told.output.endswith(f": yes{', once the project has torch >= 2.1' if status == 2 else ''}\n")
+    assert rewrite(".").exit_code == (0 if status == 1 else 2), "as it was said"

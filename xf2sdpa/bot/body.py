@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xf2sdpa.bot.model import Wish
+from xf2sdpa.bot.model import RequestOptions
 from xf2sdpa.bot.remotes import Place
 from xf2sdpa.report.markup import code, count, cut, fenced, fitting, link, text
 from xf2sdpa.report.shown import plain_code
@@ -52,7 +52,7 @@ class Material:
         place: the repository.
         commit: what the lines of the report are lines of.
         naming: files that still name xformers, with how many lines.
-        wish: the options.
+        options: what was asked for.
         own: what a person types to run the bot again, save for what follows `--`.
         words: options and paths of the rewrite.
     """
@@ -61,7 +61,7 @@ class Material:
     place: Place
     commit: str
     naming: Sequence[tuple[str, int]]
-    wish: Wish
+    options: RequestOptions
     own: Sequence[str]
     words: Sequence[str] = (".",)
 
@@ -70,7 +70,7 @@ def render(material: Material, limit: int) -> str:
     """The text, between its two comments, with at most `limit` characters."""
     report = material.report
     first, last = f"{_why(report)}\n", _how(material)
-    measured = _measured(material.wish, limit // 3)
+    measured = _measured(material.options, limit // 3)
     parts = [first]
     room = limit - sum(map(len, (BEGIN, END, first, measured, last))) - 400
     for title, section, share in (
@@ -264,7 +264,7 @@ def _flags(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield "flag", f"  * {code(flag['code'])} {text(flag['effect'])}{numbers}\n"
 
 
-def _measured(wish: Wish, room: int) -> str:
+def _measured(options: RequestOptions, room: int) -> str:
     checked = """
 ### What was checked, and where
 
@@ -275,12 +275,12 @@ def _measured(wish: Wish, room: int) -> str:
   128, cuDNN's query gradient can be NaN (pytorch issue 196678); the helper module keeps off cuDNN there, plain calls do
   not.
 """
-    if wish.verified is None:
+    if options.verified is None:
         return f"""{checked}* Old and new were not run side by side for this request.
   `xf2sdpa verify . -- python YOUR_PROGRAM.py` does it, on a GPU and with xformers installed: results, gradients and
   times of every call.
 """
-    said = wish.verified(room).strip()
+    said = options.verified(room).strip()
     return f"{checked}\n<details open><summary>Old and new, run side by side</summary>\n\n{said}\n\n</details>\n"
 
 
@@ -302,7 +302,7 @@ def _naming(material: Material) -> Iterator[tuple[str, str]]:
 
 def _how(material: Material) -> str:
     """How to run it again, undo it, and be left alone."""
-    tail = ["--", *material.wish.arguments] if material.wish.arguments else []
+    tail = ["--", *material.options.arguments] if material.options.arguments else []
     again = " ".join(shlex.quote(word) for word in [*material.own, *tail])
     alone = " ".join(shlex.quote(word) for word in ["xf2sdpa", "rewrite", *material.words])
     return f"""

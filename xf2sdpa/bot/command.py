@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xf2sdpa.bot.model import BRANCH, TITLE, BotError, Identity, Operation, Outcome, Signing, Wish
+from xf2sdpa.bot.model import BRANCH, TITLE, BotError, Identity, Operation, Outcome, RequestOptions, Signing
 from xf2sdpa.console import give_up, say
 from xf2sdpa.files.plain import plain, plain_json
 
@@ -95,7 +95,7 @@ def _bot(arguments: tuple[str, ...], options: dict[str, Any], folder: Path) -> B
         )
     tell = _silent if options["quiet"] else _tell
     forge = _forge(place, token, tell)
-    return Bot(place, forge, token, _wish(arguments, options, empty), _own(options), work, tell)
+    return Bot(place, forge, token, _asked(arguments, options, empty), _own(options), work, tell)
 
 
 def _forge(place: Place, token: Secret | None, tell: Callable[[str], None]) -> Forge:
@@ -111,7 +111,7 @@ def _forge(place: Place, token: Secret | None, tell: Callable[[str], None]) -> F
     return kind(Client(place.api, headers(token.reveal() if token else ""), token, tell), place.slug)
 
 
-def _wish(arguments: tuple[str, ...], options: dict[str, Any], folder: Path) -> Wish:
+def _asked(arguments: tuple[str, ...], options: dict[str, Any], folder: Path) -> RequestOptions:
     from xf2sdpa.bot.git import of_the_user
 
     signing = None
@@ -122,7 +122,7 @@ def _wish(arguments: tuple[str, ...], options: dict[str, Any], folder: Path) -> 
     title = " ".join(options["title"].split())
     if not title:
         raise BotError("--title is empty")
-    return Wish(
+    return RequestOptions(
         **{name: options[name] for name in ("base", "branch", "draft", "signoff", "allow_fork", "dry_run")},
         title=title,
         labels=options["labels"],

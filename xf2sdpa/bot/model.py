@@ -42,8 +42,8 @@ class Signing:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a request is to be like.
+class RequestOptions:
+    """How a request is to be made.
 
     Attributes:
         base: the branch that it goes to; empty for the repository's default branch.

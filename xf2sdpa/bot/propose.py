@@ -15,7 +15,7 @@ from xf2sdpa.bot import body, history
 from xf2sdpa.bot.commits import Commits
 from xf2sdpa.bot.forges.base import Forge, NewRequest
 from xf2sdpa.bot.git import Git
-from xf2sdpa.bot.model import BotError, Identity, Operation, Outcome, Repository, Request, State, Wish
+from xf2sdpa.bot.model import BotError, Identity, Operation, Outcome, Repository, Request, RequestOptions, State
 from xf2sdpa.bot.remotes import Place
 from xf2sdpa.bot.rewriting import rewritten, words_for
 from xf2sdpa.bot.scratch import Scratch
@@ -31,7 +31,7 @@ class Bot:
         place: the repository.
         forge: its forge.
         secret: the token; None is enough for --dry-run on what is public.
-        wish: the options.
+        options: what was asked for.
         own: the command line that makes this run, for the request's text.
         folder: an empty folder to work in.
         tell: prints a line of progress.
@@ -40,7 +40,7 @@ class Bot:
     place: Place
     forge: Forge
     secret: Secret | None
-    wish: Wish
+    options: RequestOptions
     own: Sequence[str]
     folder: Path
     tell: Callable[[str], None]
@@ -51,20 +51,20 @@ class Bot:
         Raises:
             BotError: it cannot be done; nothing half done is left behind.
         """
-        wish = self.wish
+        options = self.options
         self.tell(f"asking {self.place.host} about {self.place.slug}")
         base = self._base(self.forge.repository())
-        requests = self.forge.requests(wish.branch)
+        requests = self.forge.requests(options.branch)
         current = next((request for request in requests if request.state is State.OPEN), None)
         declined = next((request for request in requests if request.state is State.CLOSED), None)
         if current is not None and current.base != base:
             raise BotError(
-                f"request {current.number} from {wish.branch} goes to {current.base}, not to {base}",
+                f"request {current.number} from {options.branch} goes to {current.base}, not to {base}",
                 "Name another branch with --branch, or that base with --base.",
             )
         if current is None and declined is not None:
             reason = f"request {declined.number} was closed, and is not opened again; --branch NAME would make another"
-            return Outcome(Operation.DECLINED, reason, wish.branch, base, request=declined)
+            return Outcome(Operation.DECLINED, reason, options.branch, base, request=declined)
         return self._worked(base, current)
 
     def _base(self, repository: Repository) -> str:
@@ -72,25 +72,25 @@ class Bot:
         name = self.place.slug
         if repository.archived:
             raise BotError(f"{name} is archived: nothing can be pushed to it")
-        if repository.parent and not self.wish.allow_fork:
+        if repository.parent and not self.options.allow_fork:
             raise BotError(
                 f"{name} is a fork of {repository.parent}: a request would stay in the fork",
                 "Run it for the other one, or say --allow-fork.",
             )
-        if repository.can_push is False and not self.wish.dry_run:
+        if repository.can_push is False and not self.options.dry_run:
             raise BotError(
                 f"the token may not push to {name}",
                 "It needs the right to write contents and pull requests. A workflow of a fork never has it.",
             )
-        base = self.wish.base or repository.default_branch
+        base = self.options.base or repository.default_branch
         if not base:
             raise BotError(f"{name} has no default branch: is it empty?", "Name the base with --base.")
-        if base == self.wish.branch:
+        if base == self.options.branch:
             raise BotError(f"{base} is the base: the request needs a branch of its own", "Name it with --branch.")
         return base
 
     def _worked(self, base: str, current: Request | None) -> Outcome:
-        wish, url = self.wish, self.place.git_url
+        options, url = self.options, self.place.git_url
         git = Git(self.folder, self.place, self.secret, self.tell)
         git.check()
         scratch = Scratch(git)
@@ -99,46 +99,46 @@ class Bot:
         git.init(heads[base])
         self.tell(f"fetching {base}")
         scratch.fetch(url, list(heads.values()), list(heads))
-        tip = heads.get(wish.branch, "")
+        tip = heads.get(options.branch, "")
         parent = commits.parent_of_ours(tip) if tip else ""
         if tip and not parent:
-            reason = f"{wish.branch} has commits that are not ours, and stays as it is"
-            return Outcome(Operation.LEFT_ALONE, reason, wish.branch, base, tip, current)
+            reason = f"{options.branch} has commits that are not ours, and stays as it is"
+            return Outcome(Operation.LEFT_ALONE, reason, options.branch, base, tip, current)
 
         scratch.lay_out(heads[base])
         self.tell("rewriting")
-        words = words_for(self.folder, wish.arguments)
+        words = words_for(self.folder, options.arguments)
         report = rewritten(self.folder, words)
         tree = scratch.tree([helper["path"] for helper in report["helpers"] if helper["new"]])
         if not scratch.changes(heads[base], tree):
-            return Outcome(Operation.NOTHING, _nothing(report, current), wish.branch, base, request=current)
+            return Outcome(Operation.NOTHING, _nothing(report, current), options.branch, base, request=current)
         is_there = bool(tip) and commits.is_same_change(tip, parent, heads[base], tree)
         if is_there and current is None:  # whatever became of the branch, a new request begins at the base as it is
             is_there = parent == heads[base]
         elif is_there:
-            is_there = history.holds(git, url, base=base, tip=heads[base], branch=wish.branch, commit=parent)
+            is_there = history.holds(git, url, base=base, tip=heads[base], branch=options.branch, commit=parent)
         commit = tip
         if not is_there:
-            identity = wish.identity or Identity("xf2sdpa", "xf2sdpa@localhost")
-            commit = commits.make(tree, heads[base], message(wish, identity, report), identity, wish.signing)
+            identity = options.identity or Identity("xf2sdpa", "xf2sdpa@localhost")
+            commit = commits.make(tree, heads[base], message(options, identity, report), identity, options.signing)
         naming = scratch.naming(tree, "xformers")
-        text = self._text(body.Material(report, self.place, heads[base], naming, wish, self.own, words), current)
-        outcome = Outcome(Operation.UNCHANGED, "the request says it all already", wish.branch, base, commit, current)
-        if wish.dry_run:
+        text = self._text(body.Material(report, self.place, heads[base], naming, options, self.own, words), current)
+        outcome = Outcome(Operation.UNCHANGED, "the request says it all already", options.branch, base, commit, current)
+        if options.dry_run:
             outcome.operation = Operation.PLANNED
             outcome.reason = "nothing was pushed, and no request opened or changed"
             outcome.plan = self._plan(git, scratch, outcome, text, pushes=not is_there)
             return outcome
         if not is_there:
-            self.tell(f"pushing {wish.branch}")
-            commits.push(commit, wish.branch, tip)
+            self.tell(f"pushing {options.branch}")
+            commits.push(commit, options.branch, tip)
             outcome.operation, outcome.reason = Operation.UPDATED, "the branch was brought up to date"
         self._ask(outcome, text)
         return outcome
 
     def _heads(self, git: Git, scratch: Scratch, base: str) -> dict[str, str]:
         """The commits that the base is at, and our branch, if there is one."""
-        branch = self.wish.branch
+        branch = self.options.branch
         for name in (base, branch):
             _check_name(git, name)
         above = _above(branch)
@@ -167,7 +167,7 @@ class Bot:
         if outcome.request is None:
             self.tell("opening the request")
             outcome.request = self._opened(
-                NewRequest(outcome.branch, outcome.base, self.wish.title, text, self.wish.draft)
+                NewRequest(outcome.branch, outcome.base, self.options.title, text, self.options.draft)
             )
             outcome.operation, outcome.reason = Operation.CREATED, "the request was opened"
             self._decorate(outcome)
@@ -203,8 +203,8 @@ class Bot:
         if request is None:
             return
         for what, names, do in (
-            ("labels", self.wish.labels, self.forge.label),
-            ("reviewers", self.wish.reviewers, self.forge.ask_for_review),
+            ("labels", self.options.labels, self.forge.label),
+            ("reviewers", self.options.reviewers, self.forge.ask_for_review),
         ):
             if names:
                 try:
@@ -214,15 +214,15 @@ class Bot:
 
     def _plan(self, git: Git, scratch: Scratch, outcome: Outcome, text: str, *, pushes: bool) -> str:
         """What would be done, all of it."""
-        wish, request = self.wish, outcome.request
+        options, request = self.options, outcome.request
         made = git.run("cat-file", "commit", outcome.commit).decode("utf-8", "replace")
-        asks = f"change request {request.number}" if request else f"open a {'draft ' if wish.draft else ''}request"
+        asks = f"change request {request.number}" if request else f"open a {'draft ' if options.draft else ''}request"
         lines = [
             f"repository: {self.place.root}/{self.place.slug} ({self.place.forge}, {self.place.api})",
             f"would push: {outcome.commit} to {outcome.branch}" if pushes else f"{outcome.branch} is up to date",
             f"would {asks}: {outcome.branch} -> {outcome.base}",
-            f"title: {wish.title}",
-            f"labels: {', '.join(wish.labels) or '-'}; reviewers: {', '.join(wish.reviewers) or '-'}",
+            f"title: {options.title}",
+            f"labels: {', '.join(options.labels) or '-'}; reviewers: {', '.join(options.reviewers) or '-'}",
         ]
         sections = {
             "the commit": made,
@@ -238,7 +238,7 @@ def _with(request: Request, text: str) -> str:
     return body.merged(old, text) if text else old
 
 
-def message(wish: Wish, identity: Identity, report: dict[str, Any]) -> str:
+def message(options: RequestOptions, identity: Identity, report: dict[str, Any]) -> str:
     """The commit's message: nothing in it comes from the repository, for a forge acts on what it reads there."""
     totals = report["totals"]
     counts = ", ".join(
@@ -246,8 +246,8 @@ def message(wish: Wish, identity: Identity, report: dict[str, Any]) -> str:
     )
     tool = f"`xf2sdpa rewrite` {report['tool']['version']}"
     said = f"Calls by class: {counts}. Made by {tool}." if counts else f"Made by {tool}."
-    signed = f"\n\nSigned-off-by: {identity.name} <{identity.email}>" if wish.signoff else ""
-    return f"{wish.title}\n\n{said}{signed}"
+    signed = f"\n\nSigned-off-by: {identity.name} <{identity.email}>" if options.signoff else ""
+    return f"{options.title}\n\n{said}{signed}"
 
 
 def _nothing(report: dict[str, Any], current: Request | None) -> str:

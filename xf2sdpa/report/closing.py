@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import click
 
-from xf2sdpa.model import Bearing, Closing, Mention, RequirementChange, Run
+from xf2sdpa.model import Bearing, Closing, Mention, RequirementChange, Run, TorchVersion
 
 _SOME = 8
 """Places that are listed one by one, of those that do not need xformers."""
@@ -51,17 +51,21 @@ def closing_lines(run: Run, *, written: bool, verbose: int = 0) -> Iterator[str]
         return
     yield from _requirements(run, run.closing, written=written)
     yield from _named(run.closing, _places if verbose > 0 else _files, verbose, found_by_run=False)
-    yield verdict(run.closing, would_be=not written and bool(run.changed))
+    floor = run.torch_floor if run.torch_too_old else None
+    yield verdict(run.closing, would_be=not written and bool(run.changed), floor=floor)
 
 
-def verdict(closing: Closing, *, would_be: bool = False) -> str:
+def verdict(closing: Closing, *, would_be: bool = False, floor: TorchVersion | None = None) -> str:
     """The last line.
 
     Args:
         closing: what the tree says.
         would_be: whether that is after changes that are not made yet.
+        floor: the torch that the new code needs, where the project admits none.
     """
     said = f"{_VERDICT}{' after this' if would_be else ''}"
+    if closing.can_go and floor is not None:
+        return click.style(f"{said}: yes, once the project has torch >= {floor[0]}.{floor[1]}", fg="yellow", bold=True)
     if closing.can_go:
         return click.style(f"{said}: yes", fg="green", bold=True)
     bearing = Bearing.NEEDS if closing.can_go is False else Bearing.UNSURE

@@ -160,7 +160,8 @@ def _pinned(run: Run, start: Path, settings: Settings) -> Pin | None:
         return settings.torch, "--torch or pyproject.toml"
     pin = project_torch(start)
     if pin is not None and run.torch_floor is not None and pin[0] < run.torch_floor:
-        run.torch_too_old = excluded(start, run.torch_floor, (ENDLESS, 0))
+        to_be = {os.path.realpath(result.path): result.new for result in run.results if result.last}
+        run.torch_too_old = excluded(start, run.torch_floor, (ENDLESS, 0), texts=to_be)
     return pin
 
 

@@ -6,7 +6,8 @@ import codecs
 import configparser
 import os
 import re
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,32 @@ def project_torch(start: Path) -> Pin | None:
     return None
 
 
-def excluded(start: Path, first: TorchVersion, last: TorchVersion, kept_from: TorchVersion = (0, 0)) -> bool:
+def excluded(
+    start: Path,
+    first: TorchVersion,
+    last: TorchVersion,
+    kept_from: TorchVersion = (0, 0),
+    texts: Mapping[str, str] = types.MappingProxyType({}),
+) -> bool:
     """Whether the project around `start` admits no torch from `first` to `last`, both included.
 
     The nearest folder counts whose files name torch at all, and each of them must exclude these versions. One release
     that is older than `kept_from` excludes nothing: it may be given up for `torch>=…`, which admits all that follow.
+
+    Args:
+        start: a file or folder.
+        first: the oldest of these versions.
+        last: the newest.
+        kept_from: the oldest torch that no run gives up.
+        texts: what some files are to hold, by their real paths, in the place of what they hold.
     """
     start = Path(os.path.realpath(start))
     for folder in (start, *start.parents):
         named = [
-            text for _, requirements in _requirements(folder) for text in requirements if _TORCH.match(_bare(text))
+            text
+            for _, requirements in _requirements(folder, texts)
+            for text in requirements
+            if _TORCH.match(_bare(text))
         ]
         if named:
             return all(_excludes(text, first, last, kept_from) for text in named)
@@ -136,14 +153,16 @@ def _pins(folder: Path) -> Iterator[Pin]:
                 yield version, f"{file.name}{_line_number(_text(file), said)}: {said}"
 
 
-def _requirements(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+def _requirements(
+    folder: Path, texts: Mapping[str, str] = types.MappingProxyType({})
+) -> Iterator[tuple[Path, list[str]]]:
     """Each file of a folder that may name requirements, and what it requires."""
     readers: list[tuple[Path, Callable[[str], list[str]]]] = [
         (folder / "pyproject.toml", _of_pyproject),
         *((file, str.splitlines) for file in sorted(folder.glob("requirements*.txt"))),
         (folder / "setup.cfg", _of_setup_cfg),
     ]
-    return ((file, requirements(_text(file))) for file, requirements in readers)
+    return ((file, requirements(texts.get(str(file)) or _text(file))) for file, requirements in readers)
 
 
 def _bare(requirement: str) -> str:
