@@ -101,8 +101,8 @@ def _helpers(now: Document) -> str:
     without = sum(not sizes for sizes in now["sizes"].values())
     return (
         f"With those files in sight that name xformers, {len(now['sizes'])} repositories are rewritten, and {without} "
-        "of them need no helper. Lines of code of the others' helpers, without blanks, comments and docstrings (at first: "
-        "the version of 2026-11-22):"
+        "of them need no helper. Lines of code of the others' helpers, without blanks, comments and docstrings (at "
+        "first: the version of 2026-11-22):"
     )
 
 
