@@ -22,7 +22,10 @@ MODES = {"float64": torch.float64, "autocast": torch.float32}
 
 @dataclass(frozen=True)
 class Case:
-    """One module of one repository. `build` makes it, and says how to run it."""
+    """One module of one repository. `build` makes it, and says how to run it.
+
+    `tolerance` is that in float64: more where the module goes through float32 on its way, and rounds there.
+    """
 
     name: str
     repository: str
@@ -31,6 +34,7 @@ class Case:
     root: str = "."
     stubs: tuple[str, ...] = ()
     modes: tuple[str, ...] = tuple(MODES)
+    tolerance: float = 1e-9
 
 
 def noise(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -15,7 +15,8 @@ backward; in float64, and in float32 under autocast to bfloat16. The exit status
 * in float64 all outputs and all gradients agree to 1e-9 of their norm,
 * under autocast they are no farther from `before`'s float64 than twice what `before`'s own are, plus 1 % of the norm.
 
-The modules are the repository's own. Of what they import besides torch, small packages must be installed: timm,
+The modules are the repository's own: whole models (repository_cases.py), and single functions and layers executed where
+they stand (repository_parts.py). Of what they import besides torch, small packages must be installed: timm,
 einops, omegaconf, pydantic, huggingface_hub < 1, Pillow. What the modules run here import and do not use (see
 `Case.stubs` in repository_cases.py) is played by empty modules.
 """
@@ -42,10 +43,13 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
-from repository_cases import CASES, MODES, Case
+from repository_cases import CASES as WHOLE
+from repository_cases import MODES, Case
+from repository_parts import PARTS
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
+CASES = (*WHOLE, *PARTS)
 SEED = 20
 SMALL = {"float64": 1e-6, "autocast": 1e-3}
 
@@ -125,12 +129,15 @@ def installed(name: str) -> importlib.metadata.Distribution:
 
 def child(case: Case, side: str, mode: str, folder: Path, state: Path) -> dict[str, Any]:
     """Build the module, run it forward and backward, and say what was seen."""
+    importlib.import_module("tests.projects.harness")  # while no repository's own `tests` come first
     here = str(Path(__file__).resolve().parent)
     sys.path[:] = [str(folder / case.root), *(entry for entry in sys.path if entry != here), str(ROOT)]
     sys.meta_path.insert(0, Stubs(case.stubs))
     torch.set_num_threads(1)
     spy = mock.Mock(wraps=F.scaled_dot_product_attention)
-    with surroundings(side) as calls, mock.patch.object(F, "scaled_dot_product_attention", spy):
+    places: set[str] = set()
+    seen = mock.patch.object(F, "scaled_dot_product_attention", spy)
+    with surroundings(side) as calls, seen, noted_places(places, folder):
         torch.manual_seed(SEED)
         model, forward = case.build()
         weigh(model, MODES[mode], state)
@@ -144,9 +151,30 @@ def child(case: Case, side: str, mode: str, folder: Path, state: Path) -> dict[s
             "gradients": {n: p.grad.double() for n, p in model.named_parameters() if p.grad is not None},
             "xformers_calls": calls(),
             "sdpa_calls": spy.call_count,
+            "places": sorted(places),
             "helper": any(name.endswith("_attention_compat") for name in modules),
             "left": sorted(name for name in modules if name.partition(".")[0] in ("xformers", "mslk")),
         }
+
+
+@contextlib.contextmanager
+def noted_places(places: set[str], folder: Path) -> Iterator[None]:
+    """Note where below a folder xformers' attention is called, as `path:line`."""
+    from tests import oracle  # noqa: PLC0415
+
+    def note(calls: oracle.Calls, arguments: Any) -> None:
+        frame = sys._getframe(2)  # past the function that counts
+        while frame is not None:  # the nearest of the repository's own
+            with contextlib.suppress(ValueError):
+                path = Path(frame.f_code.co_filename).resolve().relative_to(folder.resolve())
+                places.add(f"{path.as_posix()}:{frame.f_lineno}")
+                break
+            frame = frame.f_back
+        old(calls, arguments)
+
+    old = oracle.Calls.note
+    with mock.patch.object(oracle.Calls, "note", note):
+        yield
 
 
 def weigh(model: nn.Module, dtype: torch.dtype, state: Path) -> None:
@@ -218,8 +246,10 @@ def distances(one: dict[str, Tensor], other: dict[str, Tensor], mode: str) -> di
     }
 
 
-def faults(before: dict[str, Any], after: dict[str, Any], exact: dict[str, Any], mode: str) -> list[str]:
-    """What is wrong with a pair of runs; `exact` is what `before` gives in float64."""
+def faults(
+    before: dict[str, Any], after: dict[str, Any], exact: dict[str, Any], mode: str, tolerance: float
+) -> list[str]:
+    """What is wrong with a pair of runs; `exact` is what `before` gives in float64, where they may be so far apart."""
     for side, seen in (("before", before), ("after", after), ("before in float64", exact)):
         if "failure" in seen:
             return [f"{side} failed: {seen['failure']}"]
@@ -233,7 +263,7 @@ def faults(before: dict[str, Any], after: dict[str, Any], exact: dict[str, Any],
     old, new, truth = tensors(before), tensors(after), tensors(exact)
     if old.keys() != new.keys():
         found.append(f"other tensors: {sorted(old.keys() ^ new.keys())}")
-    allowed = dict.fromkeys(old, 1e-9)
+    allowed = dict.fromkeys(old, tolerance)
     if mode == "autocast":
         allowed = {name: 2 * error + 0.01 for name, error in distances(old, truth, mode).items()}
     apart = distances(new, truth if mode == "autocast" else old, mode)
@@ -253,7 +283,7 @@ def run_case(case: Case, corpus: Path, folder: Path) -> dict[str, Any]:
             for side in ("before", "after")
         )
         exact = exact or before
-        wrong = faults(before, after, exact, mode)
+        wrong = faults(before, after, exact, mode, case.tolerance)
         report[mode] = {"faults": wrong} if wrong else summary(before, after, mode)
         print(f"{case.name:15} {mode:9} {'; '.join(wrong) if wrong else in_words(report[mode])}", flush=True)
     return report
@@ -268,6 +298,7 @@ def summary(before: dict[str, Any], after: dict[str, Any], mode: str) -> dict[st
         "xformers_calls_before": before["xformers_calls"],
         "sdpa_calls_after": after["sdpa_calls"],
         "helper": after["helper"],
+        "places": before["places"],
         "largest_distance": max(apart.values()),
     }
 

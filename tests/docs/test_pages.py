@@ -52,7 +52,7 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module(name)
 
 
-@pytest.mark.parametrize("make", ["reference", "performance", "terminal", "versions"])
+@pytest.mark.parametrize("make", ["reference", "performance", "repositories", "terminal", "versions"])
 def test_what_is_made_is_fresh(make: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = script(make, monkeypatch)
     stale = importlib.import_module("pages").stale(made.made())

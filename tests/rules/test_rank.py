@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from tests.rules.common import Case, attend, by_name, codes_in, examples_hold, holds, rule
+import pytest
+import torch
+
+from tests.rules.common import IMPORTS, Case, attend, by_name, codes_in, examples_hold, holds, rewritten, rule
 from xf2sdpa.analysis.values import Rank, Tensor, told_by_callers
 from xf2sdpa.model import FileResult
-from xf2sdpa.rewrite.engine import rewrite_with
+from xf2sdpa.rewrite.engine import rewrite_text, rewrite_with
 from xf2sdpa.rewrite.options import Options
 from xf2sdpa.settings import Settings
 
@@ -176,3 +179,51 @@ def test_without_a_check_the_callers_prove_nothing(call: str) -> None:
     told = "Give query, key or value a name in a statement of its own, for a check of the dimensions before it."
     assert site.advice == told
     assert result.new == result.old
+
+
+OVERRIDABLE = """\
+import torch.nn.functional as F
+import xformers.ops as xops
+
+
+class Attend:
+    def split(self, x, h):
+        b, n, c = x.shape
+        return x.view(b, n, h, c // h)
+
+    def __call__(self, x, h):
+        q = self.split(x, h)
+        return xops.memory_efficient_attention(q, q, q)
+"""
+
+
+def test_what_others_may_override_is_checked() -> None:
+    """A subclass of another project that keeps three dimensions got other numbers, without an error."""
+    result = rewrite_text(OVERRIDABLE, "model.py")
+    assert result.sites[0].assumptions[0] == "no subclass overrides `split`"
+    assert "XF307" in {note.code for note in result.sites[0].notes}
+    names: dict[str, Any] = {}
+    exec(result.new, names)
+    flat = type("Flat", (names["Attend"],), {"split": lambda self, x, h: x})
+    x = torch.randn(2, 5, 24)
+    assert names["Attend"]()(x, 3).shape == (2, 5, 3, 8)
+    with pytest.raises(
+        NotImplementedError, match="q must have 4 dimensions here, assuming that no subclass overrides `sp"
+    ):
+        flat()(x, 3)
+
+
+def test_what_a_library_documents_is_checked() -> None:
+    program = "q = attn.head_to_batch_dim(q)"
+    result = rewritten(Case(f"{IMPORTS}\n\ndef attend(attn, q):\n    {program}\n    return {mea_of('q')}\n"))
+    assert "    if q.ndim != 3:\n" in result.new
+    assert "head_to_batch_dim is the method of diffusers'" in result.new.replace('"\n            "', "")
+
+
+def test_a_reason_that_no_string_holds_is_not_said() -> None:
+    program = f"{IMPORTS}\n\ndef attend(q: Float[Tensor, 'b \"n h d']):\n    return {mea_of('q')}\n"
+    assert "q must have 4 dimensions here, as was assumed (xf2sdpa)" in rewritten(Case(program)).new
+
+
+def mea_of(name: str) -> str:
+    return f"xops.memory_efficient_attention({name}, {name}, {name})"
