@@ -59,6 +59,9 @@ EMITTED = {
     "an operator stays": Case(
         program(CALL, "torch.ops.xformers.f()", head=APART), ("finding XF401",), has=("importorskip",)
     ),
+    "an operator stays, of the module that the line brings": Case(
+        program(CALL, "torch.ops.xformers.f()"), ("finding XF401",), has=("importorskip",)
+    ),
     "in a larger statement": Case(
         program(CALL, head=APART.replace("pytest.imp", "x = f(pytest.imp").replace("')\n", "'))\n")),
         ("finding XF401",),
