@@ -95,6 +95,10 @@ def test_a_near_miss_goes_elsewhere(case: Case) -> None:
     holds(case, never=tuple(rule("importorskip").codes))
 
 
+def test_a_line_that_goes_with_its_guard_is_not_told_besides() -> None:
+    holds(EMITTED["where the import fails"], never=("XF145",))
+
+
 def test_every_code_is_told_somewhere() -> None:
     assert set(rule("importorskip").codes) <= codes_in(EMITTED)
 
