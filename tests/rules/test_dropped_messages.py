@@ -40,6 +40,15 @@ NEAR_MISSES = {
         f"except ImportError:\n    xops = None\n{USE}",
         helper=True,
     ),
+    "a jump to the handler, and nothing else": Case(
+        "import torch.nn.functional as F\nimport xformers.ops as xops\n\n\ndef attend(q, k, v):\n"
+        "    if not hasattr(F, 'scaled_dot_product_attention'):\n"
+        "        try:\n            raise ImportError('off')\n        except ImportError:\n            pass\n"
+        "        return xops.memory_efficient_attention(q, k, v)\n"
+        "    return F.scaled_dot_product_attention(q, k, v)\n",
+        ("removed XF218",),
+        helper=True,
+    ),
     "an exception called without a word": Case(guard("raise ImportError()"), lacks=("try:",), helper=True),
 }
 

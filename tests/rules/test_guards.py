@@ -20,6 +20,8 @@ def tried(*works: str, fails: tuple[str, ...] = ("FAST = False",), kind: str = "
     return f"try:\n{IMPORT}{body}except {kind}:\n{handler}{more}{USE}"
 
 
+INNER_GUARD = f"    try:\n    {IMPORT}        FAST = True\n    except ImportError:\n        FAST = False\n"
+OLD = "version.parse(torch.__version__) < version.parse('2')"
 INNER = """\
 def attend(q, k, v, bias):
     try:
@@ -40,6 +42,48 @@ EMITTED = {
         ("finding XF141",),
         has=(OURS, "FAST = True\n"),
         lacks=("try", "NameError"),
+        helper=True,
+    ),
+    "in a branch that does more": Case(
+        f"if n:\n    setup()\n{INNER_GUARD}{USE}",
+        ("finding XF141",),
+        has=(f"if n:\n    setup()\n    {OURS}\n    FAST = True\n",),
+        lacks=("try",),
+        helper=True,
+    ),
+    "beside the switch of another library": Case(
+        f"if args.fast:\n    unet.enable_xformers_memory_efficient_attention()\n{INNER_GUARD}{USE}",
+        ("finding XF141",),
+        has=(f"    {OURS}\n    FAST = True\n",),
+        lacks=("try",),
+        helper=True,
+    ),
+    "in a branch, with a default before it": Case(
+        f"memory_efficient_attention = None\nif n:\n    setup()\n{INNER_GUARD}{USE}",
+        ("finding XF141",),
+        has=(f"memory_efficient_attention = None\nif n:\n    setup()\n    {OURS}",),
+        helper=True,
+    ),
+    "with what an import below it brings": Case(
+        f"{tried('FAST = True')}\n\ndef other():\n    import xformers.ops as xops\n\n    return xops.SwiGLU\n",
+        ("finding XF141",),
+        has=("from _attention_compat import SwiGLU, memory_efficient_attention\n\nFAST = True\n",),
+        lacks=("xformers.ops",),
+        helper=True,
+    ),
+    "a check of torch's release, which goes on": Case(
+        "from packaging import version\nimport torch\n\n"
+        + tried("FAST = True").replace(IMPORT, f"    if {OLD}:\n        raise ImportError\n{IMPORT}"),
+        ("finding XF141",),
+        has=("from packaging import version\n", f"FAST = not ({OLD})\n"),
+        helper=True,
+    ),
+    "in a question that a comment keeps": Case(
+        "if is_xformers_available():\n    WHO = 1  # xf2sdpa: ignore\n"
+        + INNER_GUARD.replace("FAST = True", "pass").replace("FAST = False", "pass")
+        + USE.replace("if FAST", "if WHO"),
+        ("finding XF141",),
+        has=(f"if is_xformers_available():\n    WHO = 1  # xf2sdpa: ignore\n    {OURS}",),
         helper=True,
     ),
     "a flag set in an else": Case(

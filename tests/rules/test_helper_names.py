@@ -99,6 +99,25 @@ EMITTED = {
         lacks=("import torch", "xformers"),
         helper=True,
     ),
+    "torch's own, where torch is something else": Case(
+        use("return unbind(x, 1)", head=f"import torch\n{WITHOUT_TORCH}".replace("run(x, n)", "run(x, torch)")),
+        has=("return x.unbind(1)",),
+        lacks=("xformers",),
+        helper=True,
+    ),
+    "torch's own, with an import in the function": Case(
+        use("import torch", "return unbind(x + 1, n)", head=WITHOUT_TORCH),
+        has=("import nn\n\n\ndef run(x, n):\n    import torch\n    return torch.unbind(x + 1, n)",),
+        lacks=("xformers",),
+        helper=True,
+    ),
+    "of more than a name, where torch is something else": Case(
+        use("return unbind(x + 1, n)", head=WITHOUT_TORCH.replace("run(x, n)", "run(x, n, torch)")),
+        ("finding XF401",),
+        "unbind is still used",
+        same=True,
+        helper=True,
+    ),
     "torch's own of more than a name": Case(
         use("return unbind(x + 1), unbind(x, n)", head=WITHOUT_TORCH),
         has=("import torch\n", "return torch.unbind(x + 1), torch.unbind(x, n)"),
@@ -336,6 +355,7 @@ CALLED = "xops.memory_efficient_attention(x, x, x, attn_bias=mask).flatten(2)"
     ("lines", "stays"),
     [
         ((MADE, f"n({CALLED})", f"return {CALLED}"), ""),
+        (("print(x)", MADE, f"n({CALLED})", f"return {CALLED}"), ""),
         ((MADE, f"n({CALLED})", f"return {CALLED}, mask"), "    mask = LowerTriangularMask()\n"),
         (("mask = xops.unbind(x)", f"n({CALLED})", f"return {CALLED}"), "    mask = torch.unbind(x)\n"),
         (("x.mask = xops.LowerTriangularMask()", "return x.mask"), "    x.mask = LowerTriangularMask()\n"),
@@ -352,6 +372,12 @@ def test_a_mask_that_several_calls_read(lines: tuple[str, ...], stays: str) -> N
     new = holds(Case(use("b, h, m, d = x.shape", *lines), helper=True)).new
     assert stays in new
     assert ("mask =" in new) == bool(stays), new
+
+
+def test_a_mask_goes_behind_one_that_stays() -> None:
+    lines = ["b, h, m, d = x.shape", "x.mask = xops.LowerTriangularMask()", MADE, f"n({CALLED})", f"return {CALLED}"]
+    new = holds(Case(use(*lines), helper=True)).new
+    assert "    x.mask = LowerTriangularMask()\n    n(" in new
 
 
 def test_a_call_that_a_comment_leaves_keeps_its_mask() -> None:

@@ -59,6 +59,9 @@ EMITTED = {
     "an operator stays": Case(
         program(CALL, "torch.ops.xformers.f()", head=APART), ("finding XF401",), has=("importorskip",)
     ),
+    "an operator stays, of the module that the line brings": Case(
+        program(CALL, "torch.ops.xformers.f()"), ("finding XF401",), has=("importorskip",)
+    ),
     "in a larger statement": Case(
         program(CALL, head=APART.replace("pytest.imp", "x = f(pytest.imp").replace("')\n", "'))\n")),
         ("finding XF401",),
@@ -90,6 +93,10 @@ def test_it_is_told(case: Case) -> None:
 @by_name(NEAR_MISSES)
 def test_a_near_miss_goes_elsewhere(case: Case) -> None:
     holds(case, never=tuple(rule("importorskip").codes))
+
+
+def test_a_line_that_goes_with_its_guard_is_not_told_besides() -> None:
+    holds(EMITTED["where the import fails"], never=("XF145",))
 
 
 def test_every_code_is_told_somewhere() -> None:

@@ -36,6 +36,13 @@ EMITTED = {
         "imported: SwiGLU is still used",
         has=("from xformers.ops import SwiGLU\n",),
     ),
+    "a package by its first name": Case(
+        "import xformers.components\n\nx = xformers.components.X\n",
+        ("finding XF401",),
+        "imported: xformers is still used",
+        same=True,
+        helper=True,
+    ),
     "in a function": Case(
         DONE + "\n\ndef f():\n    import xformers.ops as own\n\n    return own\n",
         ("finding XF401",),
@@ -133,6 +140,15 @@ def test_the_switch_of_another_library(line: str, advice: str) -> None:
     (told,) = [finding.advice for finding in holds(Case(text)).findings if finding.code == "XF401"]
     assert told.startswith(advice)
     assert bool(told) == bool(advice)
+
+
+def test_what_stands_behind_a_guard_that_only_warns_is_named_too() -> None:
+    text = TRIED.format("print('no xformers')") + THEIRS + "\nMultiHeadDispatch()\n"
+    named = [f.message for f in holds(Case(text, same=True, helper=True)).findings if f.code == "XF401"]
+    assert [message.partition(":")[2] for message in named] == [
+        " without it this says so, if anything, and goes on",
+        " MultiHeadDispatch is still used",
+    ]
 
 
 def test_every_code_is_told_somewhere() -> None:

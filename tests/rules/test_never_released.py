@@ -78,6 +78,16 @@ LEFT = {
         program().replace("FUSED = True", "FUSED = SparseCSRTensor").replace("\n\n", f"\n{OTHER}\n", 1),
         has=("import cross_entropy", "FUSED = SparseCSRTensor"),
     ),
+    "in an arm that goes": Case(
+        "import torch.nn.functional as F\nimport xformers.ops as xops\n\n\ndef attend(q, k, v):\n"
+        "    if not hasattr(F, 'scaled_dot_product_attention'):\n"
+        "        try:\n            from xformers.ops import cross_entropy\n"
+        "        except ImportError:\n            pass\n"
+        "        return xops.memory_efficient_attention(q, k, v)\n"
+        "    return F.scaled_dot_product_attention(q, k, v)\n",
+        ("removed XF218",),
+        helper=True,
+    ),
     "something before it": Case(program().replace("    from", "    start()\n    from", 1), same=True),
     "in any case": Case(program(f"except ImportError:\n{PLAIN}\nfinally:\n    FUSED = None"), same=True),
     "a name that there is": Case(program().replace("cross_entropy", "SparseCSRTensor"), same=True),

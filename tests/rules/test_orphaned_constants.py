@@ -19,6 +19,12 @@ def program(*lines: str, check: str = CHECK, above: str = "") -> str:
 
 EMITTED = {
     "a release": Case(program("needed = '0.0.20'"), ("finding XF153",), lacks=("needed",)),
+    "in a block beside another statement": Case(
+        program("if q.is_cuda:\n        needed = '0.0.20'\n        print()"),
+        ("finding XF153",),
+        has=("    if q.is_cuda:\n        print()\n",),
+        lacks=("needed",),
+    ),
     "with another statement on its line": Case(
         program("needed = '0.0.20'; more = 1", "print(more)"), ("finding XF153",), has=("    more = 1\n",)
     ),
@@ -32,6 +38,13 @@ LEFT = {
         program("needed = '0.0.20'", "def tell():\n        return needed"), has=("needed = '0.0.20'",)
     ),
     "given twice": Case(program("needed = '0.0.16'", "needed = '0.0.20'"), has=("needed = '0.0.16'",)),
+    "given twice, and read where nothing is left": Case(
+        program(
+            "needed = '0.0.16'", "needed = '0.0.20'", check="if xformers.__version__ < '0.0.20':\n        print(needed)"
+        ),
+        has=("needed = '0.0.16'\n    needed = '0.0.20'\n",),
+        lacks=("print",),
+    ),
     "computed": Case(program("needed = release()"), has=("needed = release()",)),
     "two at once": Case(program("needed = other = '0.0.20'", "print(other)"), has=("needed = other",)),
     "deleted": Case(program("needed = '0.0.20'", check=f"{CHECK}\n    del needed"), has=("needed = '0.0.20'",)),

@@ -246,6 +246,18 @@ def test_an_import_of_another_package_in_such_a_branch_stays() -> None:
     assert "    import json\n    net.enable" in holds(case).new
 
 
+@pytest.mark.parametrize(
+    "line", ["globals().get('xops')", "'xops' in globals()", "xops", "importlib.metadata.version('xformers')"]
+)
+def test_what_is_asked_in_an_arm_that_goes_is_no_question(line: str) -> None:
+    text = (
+        f"import torch.nn.functional as F\n{HEAD}FLAG = {V} < '0.0.20'\n\n\ndef attend(q, k, v):\n"
+        f"    if not hasattr(F, 'scaled_dot_product_attention'):\n        f({line})\n"
+        "        return xops.memory_efficient_attention(q, k, v)\n    return F.scaled_dot_product_attention(q, k, v)\n"
+    )
+    holds(Case(text, ("removed XF218", "finding XF143"), has=("FLAG = False\n",), helper=True))
+
+
 def test_a_comment_at_one_question_keeps_all() -> None:
     lines = [f"FLAG = {V} < '0.0.20'", f"OTHER = {V} > '0.0.17'  # xf2sdpa: ignore"]
     holds(Case(asked(*lines), has=tuple(lines), helper=True), never=("XF143",))

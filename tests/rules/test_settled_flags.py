@@ -31,6 +31,12 @@ EMITTED = {
         lacks=("FAST = False",),
         helper=True,
     ),
+    "a default of None": Case(
+        program("print(FAST)", before="FAST = None\n", guard=PLAIN),
+        ("finding XF147",),
+        lacks=("FAST = None",),
+        helper=True,
+    ),
     "a refusal": Case(
         program("if not FAST:", "    raise ImportError('no')"),
         ("finding XF147", "finding XF144"),
@@ -127,6 +133,14 @@ KEPT = {
     "set again later": Case(
         program("assert FAST", after="FAST = FAST and bool(os.sep)\n"), has=("assert FAST",), helper=True
     ),
+    "set to a number that equals True": Case(
+        program("assert FAST", guard=GUARD.replace("{0} = True", "{0} = 1")), has=("assert FAST",), helper=True
+    ),
+    "declared global by a function": Case(
+        program("assert FAST", after="\n\ndef fast():\n    global FAST\n    return FAST\n"),
+        has=("assert FAST",),
+        helper=True,
+    ),
     "set by a function": Case(
         program("assert FAST", after="\n\ndef off():\n    global FAST\n    FAST = False\n"),
         has=("assert FAST",),
@@ -211,6 +225,38 @@ def test_a_flag_that_another_file_replaces_is_asked_on(name: str) -> None:
     result = rewrite_with(text, "model.py", Options(Settings(), compat=HELPER, replaced=frozenset({name})))
     assert ("assert FAST" in result.new) is (name == "FAST")
     assert ("FAST = False\n" in result.new) is (name == "FAST")
+
+
+STARS = {
+    "of a library": ("from library import *\n", "FAST", True),
+    "of a library, and a private flag": ("from library import *\n", "_FAST", False),
+    "of another file that is not seen": ("from .unseen import *\n", "FAST", True),
+    "of another file without the flag": ("from .other import *\n", "FAST", False),
+    "of the package without the flag": ("from . import *\n", "FAST", False),
+    "of xformers": ("from xformers.ops import *\n", "FAST", False),
+    "of no star": ("from os import sep\n", "FAST", False),
+}
+
+
+@pytest.mark.parametrize(("behind", "flag", "asked"), STARS.values(), ids=list(STARS))
+def test_a_star_behind_a_flag_may_set_it_once_more(behind: str, flag: str, asked: bool) -> None:
+    options = Options(Settings(), compat=HELPER, starred={".other": {}, ".": {}})
+    text = program(f"assert {flag}", flag=flag, after=behind)
+    assert ("assert" in rewrite_with(text, "model.py", options).new) is asked
+    assert "assert" not in rewrite_with(program("assert FAST", before=behind), "model.py", options).new
+
+
+def test_a_star_in_the_flags_own_line_may_set_it_once_more() -> None:
+    guard = f"{ASKED}FAST = find_spec('xformers') is not None; from library import *\n"
+    holds(Case(program("assert FAST", guard=guard), has=("assert FAST",), helper=True))
+
+
+def test_a_flag_beside_one_that_another_file_replaces() -> None:
+    text = program("assert FAST and _MORE", "assert _MORE", guard=GUARD.replace("= True", "= True\n    _MORE = True"))
+    options = Options(Settings(), compat=HELPER, replaced=frozenset({"FAST"}))
+    new = rewrite_with(text, "model.py", options).new
+    assert "assert FAST" in new
+    assert "    assert _MORE\n" not in new
 
 
 @by_name(EMITTED)

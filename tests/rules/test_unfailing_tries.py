@@ -48,6 +48,13 @@ EMITTED = {
     "an error of another kind, not called": Case(
         program(LOOK_UP, CHECK.replace("ValueError('too old')", "ValueError")), ("finding XF154",), lacks=("try",)
     ),
+    "behind one that stays for another reason": Case(
+        program(LOOK_UP, "import plugins", kind="Exception").replace(
+            CALL, f"try:\n    {LOOK_UP}\n    {CHECK}\nexcept importlib.metadata.PackageNotFoundError:\n    pass\n{CALL}"
+        ),
+        ("finding XF154",),
+        has=("HAVE = False\nif version.parse",),
+    ),
     "behind one with a finally": Case(
         program(LOOK_UP, "more = 1", more="finally:\n    DONE = 1\n").replace(
             CALL, f"try:\n    {LOOK_UP}\n    {CHECK}\nexcept importlib.metadata.PackageNotFoundError:\n    pass\n{CALL}"
@@ -57,6 +64,28 @@ EMITTED = {
     ),
 }
 LEFT = {
+    "nothing in it has gone": Case(
+        program(CHECK).replace(CALL, f"{LOOK_UP}{CALL}"), has=("except importlib",), lacks=("R = ",)
+    ),
+    "a constant beside it": Case(program(LOOK_UP, "more = 1"), has=("more = 1\n",), lacks=("try",)),
+    "whatever error is caught": Case(program(LOOK_UP, "torch.fast = 1", kind="Exception"), has=("except Exception",)),
+    "one of two errors is caught": Case(
+        program(LOOK_UP, "torch.fast = 1", kind="(ImportError, KeyError)"), has=("except (ImportError",)
+    ),
+    "another error of importlib": Case(
+        program(LOOK_UP, "torch.fast = 1", kind="importlib.metadata.Other"), has=("except importlib.metadata.Other",)
+    ),
+    "the error is raised": Case(
+        program(LOOK_UP, "torch.fast = 1", "if torch.fast:\n        raise importlib.metadata.PackageNotFoundError"),
+        has=("except importlib",),
+    ),
+    "the error is made and raised": Case(
+        program(LOOK_UP, "torch.fast = 1", "if torch.fast:\n        raise PackageNotFoundError('no')").replace(
+            "import torch\n", "import torch\nfrom importlib.metadata import PackageNotFoundError\n"
+        ),
+        has=("except importlib",),
+    ),
+    "nothing of it is left": Case(program(LOOK_UP), lacks=("try",)),
     "another package is looked up": Case(
         program(LOOK_UP, "T = importlib.metadata.version('triton')"), has=("except importlib",)
     ),

@@ -65,7 +65,7 @@ def attend(q, k, v, bias):
 
 def finish(file: FileDraft) -> None:
     """Resolve every guard whose imports the file can do without."""
-    if not file.may_lose_imports or bars_helper(file) or not (file.migrated or file.compat_names):
+    if not file.may_lose_imports or bars_helper(file) or not file.migrated:
         return
     names = file.names
     loads = [load for loads in names.loads.values() for load in loads] if names.may_mean_ours else []

@@ -16,7 +16,7 @@ from xf2sdpa.analysis.api import NEVER_RELEASED, api_name, is_mask_class, is_our
 from xf2sdpa.analysis.flow import loads_of
 from xf2sdpa.analysis.imports import scope_of
 from xf2sdpa.analysis.masks import makes_causal
-from xf2sdpa.analysis.names import MODULES
+from xf2sdpa.analysis.names import MODULES, first_name
 from xf2sdpa.analysis.spans import source_of
 from xf2sdpa.codes import MASKS_STAY
 from xf2sdpa.edits.kinds import ArgumentEdit
@@ -107,8 +107,11 @@ def _unbind(file: FileDraft, chain: ast.Name | ast.Attribute) -> None:
     parent = file.names.parents[id(chain)]
     call = parent if isinstance(parent, ast.Call) and parent.func is chain else None
     by_name = {id(k.value): ArgumentEdit("input") for k in call.keywords if k.arg == "x"} if call else {}
-    if call and not is_torch_here(file, chain) and _unbind_of_a_name(file, call):
+    here = is_torch_here(file, chain)
+    if call and not here and _unbind_of_a_name(file, call):
         return
+    if not here and file.names.scope_at[id(first_name(chain))].owner("torch") is not None:
+        return  # torch is something else here: xformers' stays
     if not call or (isinstance(chain, ast.Attribute) and not by_name):
         written = file.replace(chain, "torch.unbind", "XF160")
     else:

@@ -32,6 +32,6 @@ _ADVICE = "Give the choice a flag of its own, if the path without xformers is st
 
 def finish(file: FileDraft) -> None:
     """Name each place, in a project whose calls are rewritten."""
-    if file.migrating or file.migrated or file.compat_names:
+    if file.migrating or file.migrated:
         for node in hides_package(file):
             file.report(node, "XF409", _MESSAGE, _ADVICE)

@@ -54,8 +54,7 @@ def finish(file: FileDraft) -> None:
     statements = [statement for statement in _skipping(file) if not file.is_gone(statement)]
     if not statements:
         return
-    settled = file.migrated or bool(file.compat_names)
-    if settled and not _needs_ours(file) and not any(_is_read(file, statement) for statement in statements):
+    if file.migrated and not _needs_ours(file) and not any(_is_read(file, statement) for statement in statements):
         for statement in statements:
             file.drop(statement, "XF145")
         return

@@ -72,7 +72,7 @@ def f(q, k, v):
 
 def finish(file: FileDraft) -> None:
     """Remove what is unused, until nothing more falls away."""
-    if not (file.migrated or file.compat_names):
+    if not file.migrated:
         return
     statements = sorted(file.names.imports, key=lambda statement: statement.lineno)
     gather(file, statements)

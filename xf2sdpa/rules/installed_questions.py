@@ -84,7 +84,7 @@ def finish(file: FileDraft) -> None:
     """Answer what is asked, once no import of ours is left."""
     if _still_imports(file):
         return
-    if file.compat is None or hides_package(file) or bars_helper(file) or not (file.migrated or file.compat_names):
+    if file.compat is None or hides_package(file) or bars_helper(file) or not file.migrated:
         _name_standing(file)
         return
     for call in file.names.calls:

@@ -85,7 +85,7 @@ def _is_alone(file: FileDraft, guard: ast.Try) -> bool:
         if isinstance(node, ast.Import | ast.ImportFrom):
             named = [whole_name(node, alias) for alias in node.names]
         else:
-            named = [file.names.resolve(node) or ""] if isinstance(node, ast.Name | ast.Attribute) else []
+            named = [file.names.resolve(node) or ""]
         if any(is_ours(dotted) and dotted not in NEVER_RELEASED for dotted in named):
             return False
     return True

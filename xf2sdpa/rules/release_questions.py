@@ -104,7 +104,7 @@ class _Plan:
 
 def finish(file: FileDraft) -> None:
     """Answer all questions of a file, if it needs xformers for nothing else."""
-    if not file.may_lose_imports or bars_helper(file) or not (file.migrated or file.compat_names or file.migrating):
+    if not file.may_lose_imports or bars_helper(file) or not (file.migrated or file.migrating):
         return
     plan = None if hides_package(file) else _planned(file)
     if plan is None or any(file.objection(edit, "XF143") for edit in _edits(plan)):
@@ -137,11 +137,10 @@ def _drop_imports(file: FileDraft) -> None:
     xformers is there stays that library's question. An import whose failing matters stays. Of a file that is rewritten
     for something else, too, an import that is read outside such an `if` is for other rules.
     """
-    settled = file.migrated or bool(file.compat_names)
     for statement in file.names.imports:
         guards = guards_around(file.names, statement)
         loads = [loads_from(file.names, statement, bound_name(statement, alias)) for alias in statement.names]
-        if settled and not _are_within(guards, loads):
+        if file.migrated and not _are_within(guards, loads):
             continue
         idle = any(loads) and all(file.is_gone(load) for each in loads for load in each)
         tried = any(isinstance(guard, ast.Try | ast.With) for guard in guards)

@@ -131,7 +131,7 @@ def _may_be_starred(file: FileDraft, flag: _Flag) -> bool:
     """Whether a library's star import may set a flag once more."""
     stars = (s for s in file.names.imports if isinstance(s, ast.ImportFrom) and s.names[0].name == "*")
     unknown = (s for s in stars if "." * s.level + (s.module or "") not in file.names.starred and not brings_ours(s))
-    return not flag.name.startswith("_") and any(s.lineno > flag.line for s in unknown)
+    return not flag.name.startswith("_") and any(s.lineno >= flag.line for s in unknown)
 
 
 def _is_stored_by_name(file: FileDraft, name: str) -> bool:
