@@ -191,7 +191,8 @@ def read(file: str) -> bytes:
 
 def unexplained(old: bytes, new: bytes) -> Iterator[str]:
     """The changes for which there is no reason: neither a call site, nor an import or guard of xformers, nor a
-    transpose, a view, a mask of xformers, the helper module, an added import of torch or one that served such lines."""
+    transpose, a view, a mask of xformers, the helper module, a check, an added import of torch or one that served such
+    lines."""
     ours = statement_lines(old)
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
@@ -214,7 +215,7 @@ REASON = re.compile(
     rb"xformers|mslk|memory_efficient_attention|\.transpose\(|\.permute\(|rearrange\(|\.view\b|"
     rb"compat_|SwiGLU|RMSNorm|index_select_cat|scaled_index_add|attention_op\b|AttnProcessor2_0|torch\.autocast\(|"
     rb"LowerTriangularMask|BlockDiagonal|AttentionBias|fmha|is_causal|_attention_compat|torch\.unbind|= \w+\.unbind\(|"
-    rb"import torch\.nn\.functional|import torch$",
+    rb"import torch\.nn\.functional|import torch$|\(xf2sdpa\)",
     re.IGNORECASE,
 )
 
