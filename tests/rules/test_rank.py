@@ -175,7 +175,7 @@ def test_without_a_check_the_callers_prove_nothing(call: str) -> None:
     result = by_callers(call)
     (site,) = result.sites
     assert (site.kind.value, site.code) == ("left", "XF201")
-    assert site.message == "only the callers show the dimensions, and no check can stand before the call"
+    assert site.message == "the dimensions are assumed, and no check of them can stand before the call"
     told = "Give query, key or value a name in a statement of its own, for a check of the dimensions before it."
     assert site.advice == told
     assert result.new == result.old
@@ -211,6 +211,12 @@ def test_what_others_may_override_is_checked() -> None:
         NotImplementedError, match="q must have 4 dimensions here, assuming that no subclass overrides `sp"
     ):
         flat()(x, 3)
+
+
+def test_what_no_check_can_stand_for_is_not_assumed() -> None:
+    named = OVERRIDABLE.replace("(q, q, q)", "(self.split(x, h), self.split(x, h), q[:])")
+    (site,) = rewrite_text(named, "model.py").sites
+    assert (site.kind.value, site.code) == ("left", "XF201")
 
 
 def test_what_a_library_documents_is_checked() -> None:

@@ -220,7 +220,7 @@ def test_without_a_place_for_the_check_it_is_the_helpers(place: str, tmp_path: P
     old = "return memory_efficient_attention(query, key, value, attn_bias=mask)"
     root = write(tmp_path, model(CALL, ops=ATTEND.replace(old, place)))
     output = rewrite(root, "--flags", "off").output
-    told = "helper module: only the callers show the dimensions, and no check can stand before the call"
+    told = "helper module: the dimensions are assumed, and no check of them can stand before the call"
     assert told in " ".join(output.split()) or "lambda" in place
     assert place in tree(root)["ops.py"]
 

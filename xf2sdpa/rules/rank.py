@@ -5,8 +5,9 @@ A 4-D call gets its heads moved, `.transpose(1, 2)` on the way in and out. A 3-D
 channels without any error. So the number of dimensions must be proved by what the function shows: sizes given to
 `view`, `reshape` or `permute`, an unpacked shape, an einops pattern, a helper of the same file. Where only another
 path of the function unpacks the shape of an argument, its rank is assumed, and the new text checks it before the call
-(XF307); so it is where all calls of the function in the project pass tensors of one rank, two calls up, and, if a check
-can stand, where a subclass may override what shows the rank and where a library documents it. Since torch 2.0.
+(XF307); so it is where all calls of the function in the project pass tensors of one rank, two calls up, where a subclass
+may override what shows the rank, and where a library documents it. Where no check can stand, it is the helper's.
+Since torch 2.0.
 """
 
 import ast
@@ -68,11 +69,9 @@ def decide(draft: CallDraft) -> None:
     if rank not in _MOVES:
         advice = "State it where the call is made, `b, n, h, d = query.shape`, or `assert query.ndim == 4`."
         raise Refusal("XF201", "the function does not show whether query, key and value are 3-D or 4-D", advice)
-    by_callers = any(sentence.startswith(BY_CALLERS) for sentence in site.given)
-    checked = bool(site.given) and _checked(draft, rank, "as all callers passed" if by_callers else _reason(site.given))
-    if by_callers and not checked:
+    if site.given and not _checked(draft, rank, _reason(site.given)):
         advice = "Give query, key or value a name in a statement of its own, for a check of the dimensions before it."
-        raise Refusal("XF201", "only the callers show the dimensions, and no check can stand before the call", advice)
+        raise Refusal("XF201", "the dimensions are assumed, and no check of them can stand before the call", advice)
     move_in, move_out, draft.code = _MOVES[rank]
     draft.rank = rank
     draft.suffix = move_out
@@ -93,6 +92,8 @@ def _checked(draft: CallDraft, rank: int, why: str) -> bool:
 
 def _reason(given: frozenset[str]) -> str:
     """Why a rank is assumed, as a clause; what would break a string in double quotes is not said."""
+    if any(sentence.startswith(BY_CALLERS) for sentence in given):
+        return "as all callers passed"
     said = next((s for s in sorted(given) if not set(s) & set('"\\\n')), "")
     return f"assuming that {said}" if said else "as was assumed"
 
