@@ -30,10 +30,14 @@ STAYING = {
 }
 OTHER = "try:\n    k\nexcept NameError:\n    k = 1\n"
 ANOTHER = "try:\n    json\nexcept NameError:\n    import json\n"
+TRIED = f"{JSON}{FAILS}json = None\n"
+BARE = "try:\n    unicode\nexcept NameError:\n    pass\n"
 INNER = "    if m:\n        k()\n"
 GOING = {
     "asked for behind another name": (f"{OTHER}{ASKED}", OTHER),
     "asked for behind another module": (f"{ANOTHER}{ASKED}", ANOTHER),
+    "asked for behind an import that is tried": (f"{TRIED}{ASKED}", TRIED),
+    "asked for behind a name that nothing binds": (f"{BARE}{ASKED}", BARE),
     "in the second of two branches": (f"if n:\n    k()\nif m:\n{XOPS}", "if n:\n    k()\n"),
     "in an elif, and behind it": (
         f"if n:\n    pass\nelif m:\n{XOPS}if m:\n{XOPS}",

@@ -61,6 +61,8 @@ def test_a_switch_of_the_projects_own_keeps_what_it_does() -> None:
     [
         (f"if args.fast:\n    args.count()\n    {SWITCH}", "if args.fast:\n        args.count()\n"),
         (f"if args.pop('fast'):\n    {SWITCH}", "if args.pop('fast'):\n        pass\n"),
+        (f"if (n := args.fast):\n    {SWITCH}", "if (n := args.fast):\n        pass\n"),
+        (f"if args.get('fast', default=1):\n    {SWITCH}", "if args.get('fast', default=1):\n        pass\n"),
         (f"if args.get(1):\n    {SWITCH}", "if args.get(1):\n        pass\n"),
         (
             f"if args.fast:\n    from mine import is_xformers_available\n\n    {SWITCH}",
@@ -81,3 +83,11 @@ def test_an_ignored_one_stays() -> None:
     body = "unet.enable_xformers_memory_efficient_attention()  # xf2sdpa: ignore"
     result = rewrite_text(program(body), compat="_attention_compat")
     assert body in result.new
+
+
+@pytest.mark.parametrize(
+    "test", ["args.fast", "args.get('fast')", "args.get('fast', True)", "importlib.util.find_spec('xformers')"]
+)
+def test_a_condition_that_only_tells_goes_with_it(test: str) -> None:
+    text = "import importlib.util\n" + program(f"if {test}:\n    {SWITCH}")
+    assert "    if " not in rewrite_text(text, compat="_attention_compat").new

@@ -133,6 +133,20 @@ def test_a_release_without_them_keeps_all(tmp_path: Path, release: str, keeps: b
     assert ((tmp_path / "run.py").read_text() == text) is keeps
 
 
+def test_one_that_goes_with_a_switch_is_not_told_besides() -> None:
+    text = (
+        "from diffusers import UNet2DConditionModel\n"
+        + FROM.format("XFormersAttnProcessor")
+        + (
+            "unet = UNet2DConditionModel.from_pretrained(path)\n"
+            "unet.enable_xformers_memory_efficient_attention(attention_op=XFormersAttnProcessor)\n"
+            "proc = XFormersAttnProcessor()\n"
+        )
+    )
+    findings = rewrite_text(text, compat="_attention_compat").findings
+    assert [finding.span.line for finding in findings if finding.code == "XF181"] == [2, 7]
+
+
 def test_the_library_itself_keeps_all() -> None:
     text = FROM.format("XFormersAttnProcessor") + "proc = XFormersAttnProcessor()\n"
     options = Options(Settings(), compat="_attention_compat", own_library=True)

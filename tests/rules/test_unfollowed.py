@@ -45,6 +45,14 @@ NEAR_MISSES = {
     "no star": Case("y = memory_efficient_attention(q, k, v)\n", same=True),
     "the helper's star": Case("from _attention_compat import *\n\nmemory_efficient_attention(q, k, v)\n", same=True),
     "xformers' own module": Case(CALL, ("assumed XF101",)),
+    "in an arm that goes": Case(
+        "import importlib\nimport torch.nn.functional as F\nimport xformers.ops as xops\n\n\ndef attend(q, k, v):\n"
+        "    if not hasattr(F, 'scaled_dot_product_attention'):\n        importlib.import_module('xformers')\n"
+        "        return xops.memory_efficient_attention(q, k, v)\n"
+        "    return F.scaled_dot_product_attention(q, k, v)\n",
+        ("removed XF218",),
+        helper=True,
+    ),
     "no text": Case(CALL + "\n\nm = importlib.import_module(1)\n"),
     "another name of a star": Case("from .ops import *\n\nattend(q)  # memory_efficient_attention\n", same=True),
     "xformers' own star": Case(

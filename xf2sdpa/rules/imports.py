@@ -159,8 +159,8 @@ def _drop_empty_branches(file: FileDraft) -> None:
             continue
         if not node.orelse and _is_as_it_was(file, node):
             file.drop(node, "XF140")
-        elif _stays_an_else(file, node) and file.ask(TakeElse(node, negation(node.test, file.lines)), "XF140"):
-            file.take_away(ast.Module(node.body, []))
+        elif _stays_an_else(file, node):
+            file.ask(TakeElse(node, negation(node.test, file.lines)), "XF140")
 
 
 def _unframed(edit: Edit) -> ast.stmt | None:
