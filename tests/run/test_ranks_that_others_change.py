@@ -148,6 +148,87 @@ CHANGED = {
         "from helpers import less",
         f"def less(parts):\n    put(parts)\n\n\ndef put(parts):\n    parts[:] = {LESS}\n",
     ),
+    "a list, under another name there": apart(
+        f"{LISTED}less(parts)\nq, k, v = parts",
+        "from helpers import less",
+        f"def less(parts):\n    same = parts\n    same[:] = {LESS}\n",
+    ),
+    "a list, under another name here": apart(
+        f"{LISTED}other(parts)\nq, k, v = parts",
+        "from helpers import less as other",
+        f"def less(parts):\n    parts[:] = {LESS}\n",
+    ),
+    "a list, by an object that keeps it": apart(
+        f"{LISTED}Keeper(parts).change()\nq, k, v = parts",
+        "from helpers import Keeper",
+        "class Keeper:\n    def __init__(self, parts):\n        self.parts = parts\n\n    def change(self):\n"
+        f"        self.parts[:] = {LESS.replace('parts', 'self.parts')}\n",
+    ),
+    "a list, in a dictionary": apart(
+        f"{LISTED}less({{'x': parts}})\nq, k, v = parts",
+        "from helpers import less",
+        f"def less(held):\n    parts = held['x']\n    parts[:] = {LESS}\n",
+    ),
+    "a list, in a tuple": apart(
+        f"{LISTED}less((parts, 1))\nq, k, v = parts",
+        "from helpers import less",
+        f"def less(held):\n    parts = held[0]\n    parts[:] = {LESS}\n",
+    ),
+    "a list that is kept elsewhere": apart(
+        f"{LISTED}KEPT['x'] = parts\nless()\nq, k, v = parts",
+        "from helpers import KEPT, less",
+        f"KEPT = {{}}\n\n\ndef less():\n    parts = KEPT['x']\n    parts[:] = {LESS}\n",
+    ),
+    "a list that an attribute holds": apart(
+        f"{LISTED}keeper.parts = parts\nless()\nq, k, v = parts",
+        "from helpers import keeper, less",
+        f"class keeper:\n    pass\n\n\ndef less():\n    parts = keeper.parts\n    parts[:] = {LESS}\n",
+    ),
+    "a list that a lambda gives away": apart(
+        f"{LISTED}less(lambda: parts)\nq, k, v = parts",
+        "from helpers import less",
+        f"def less(give):\n    parts = give()\n    parts[:] = {LESS}\n",
+    ),
+    "a list, by a function that is handed in": apart(
+        f"less = q.less\n{LISTED}less(parts)\nq, k, v = parts",
+        "import math",
+        f"def less(parts):\n    parts[:] = {LESS}\n",
+        "import torch\nfrom helpers import less\nfrom ops import attend\n\n\ndef run(q, k, v):\n"
+        '    q.less = less\n    return "fast", attend(q, k, v)\n',
+    ),
+    "a list, by a name of Python's": apart(
+        f"{LISTED}q, k, v = tuple(parts)", "from helpers import *", f"def tuple(parts):\n    return {LESS}\n"
+    ),
+    "a tensor, under another name there": apart(
+        f"{COPIES}fold(q)\nfold(k)\nfold(v)",
+        "from helpers import fold",
+        "def fold(t):\n    x = t\n    x.squeeze_(0)\n",
+    ),
+    "tensors, one after another": apart(
+        f"{COPIES}fold(q, k, v)",
+        "from helpers import fold",
+        "def fold(*tensors):\n    for t in tensors:\n        t.squeeze_(0)\n",
+    ),
+    "tensors, in a dictionary": apart(
+        f"{COPIES}fold({{'q': q, 'k': k, 'v': v}})",
+        "from helpers import fold",
+        "def fold(tensors):\n    for t in tensors.values():\n        t.squeeze_(0)\n",
+    ),
+    "a tensor, by an object": apart(
+        f"{COPIES}[fold(t) for t in (q, k, v)]",
+        "from helpers import fold",
+        "class Fold:\n    def __call__(self, t):\n        t.squeeze_(0)\n\n\nfold = Fold()\n",
+    ),
+    "a tensor, by what map calls": apart(
+        f"{COPIES}list(map(fold, (q, k, v)))", "from helpers import fold", "def fold(t):\n    t.squeeze_(0)\n"
+    ),
+    "a tensor, by a function that is handed in": apart(
+        f"less = q.fold\n{COPIES}for t in (q, k, v):\n    less(t)",
+        "import math",
+        "def fold(t):\n    t.squeeze_(0)\n",
+        "import torch\nfrom helpers import fold\nfrom ops import attend\n\n\ndef run(q, k, v):\n"
+        '    setattr(q, "fold", fold)\n    return "fast", attend(q, k, v)\n',
+    ),
     "what has a view of its own": apart(
         "b, n, h, d = 2, 5, 3, 8\nq, k, v = [t.view(b, n, h, d) for t in (q, k, v)]",
         "import math",
@@ -169,15 +250,21 @@ STAYS = {
     "a function that changes numbers in place": apart(
         f"{COPIES}fold(q)\nfold(k)\nfold(v)", "from helpers import fold", "def fold(t):\n    t.mul_(2)\n"
     ),
-    "a list that is read": apart(
-        f"{LISTED}less(parts)\nq, k, v = parts",
-        "from helpers import less",
-        "def less(parts):\n    print(len(parts), end='')\n",
+    "a list that Python's functions are given": apart(
+        f"{LISTED}print(len(parts), end='')\nq, k, v = list(parts)", "import math", ""
     ),
-    "a list that another function changes": apart(
-        f"{LISTED}less(parts)\nq, k, v = parts",
-        "from helpers import less",
-        "def less(parts):\n    return len(parts)\n\n\ndef more(parts):\n    parts[:] = []\n",
+    "a tuple that a function is given": apart(
+        "b, n, h, d = q.shape\nparts = q, k, v\nlook(parts)\nq, k, v = parts",
+        "from helpers import look",
+        "def look(parts):\n    return len(parts)\n",
+    ),
+    "sizes that a function is given": apart(
+        "b, n, h, d = q.shape\nsizes = [b, n, h, d]\nlook(sizes)\nq, k, v = [t.view(sizes) for t in (q, k, v)]",
+        "from helpers import look",
+        "def look(parts):\n    return len(parts)\n",
+    ),
+    "the parts of a list": apart(
+        f"{LISTED}look(*parts)\nq, k, v = parts", "from helpers import look", "def look(*parts):\n    return 1\n"
     ),
     "a module with a view": apart(
         "b, n, h, d = q.shape\nq, k, v = [t.view(b, n, h, d) for t in (q, k, v)]",

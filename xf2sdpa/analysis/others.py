@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ANY = "*"
+"""Among names: there may be any others."""
+
 
 @dataclass(frozen=True)
 class Others:
@@ -13,9 +16,7 @@ class Others:
     """Classes of this file, each with a method or attribute that a class which derives from it elsewhere has anew."""
     parts: frozenset[str] = frozenset()
     """Attributes, methods and functions that something else is put in the place of: `block.norm = nn.Identity()`."""
-    of_lists: frozenset[str] = frozenset()
-    """Functions that change the items of a list which they are given."""
     of_ranks: frozenset[str] = frozenset()
-    """Functions that change the rank of a tensor which they are given, in place."""
+    """Functions that change the rank of a tensor which they are given, in place; `ANY` if they may get here unnamed."""
     operations: frozenset[str] = frozenset()
     """Operations of tensors that classes have for themselves: `x.view(…)` may be one of theirs."""

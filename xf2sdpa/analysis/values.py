@@ -89,6 +89,8 @@ class Items(Value):
     each: Value | None = None
     is_size: bool = False
     """Whether all items are numbers: a shape or a part of one."""
+    is_fixed: bool = field(default=False, compare=False)
+    """Whether it is a tuple, so that nobody can put other items into it."""
 
 
 @dataclass(frozen=True)

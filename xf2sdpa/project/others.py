@@ -25,7 +25,6 @@ class OtherFiles:
             self._known[file] = Others(
                 self._overrides.of(file),
                 self._set.of(file),
-                self._in_place.of_lists(file),
                 self._in_place.of_ranks,
                 self._operations.of(file),
             )
