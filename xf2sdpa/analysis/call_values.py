@@ -378,7 +378,7 @@ class CallValues(Changes):
             return Unknown(arguments.token)
         if value.local is not None:
             forward = self.attributes.method(value.local, "forward")
-            if forward is None:
+            if forward is None or self.attributes.has_call(value.local):
                 return Unknown(arguments.token)
             return self._own_method(Function(forward, {}, value.local, not value.given, value.given), arguments, node)
         if value.parts is not None:

@@ -43,7 +43,7 @@ class ReplacedParts:
     def _look_at(self, node: ast.Attribute) -> None:
         of_self = isinstance(node.value, ast.Name) and node.value.id == "self"
         if not isinstance(node.ctx, ast.Load):
-            if not of_self:
+            if not of_self or not self._is_assigned(node):
                 self._changed.add(node.attr)
             if getattr(self._names.function(node), "name", "") != "__init__":
                 self._set.add(node.attr)
@@ -53,6 +53,13 @@ class ReplacedParts:
         attr = parent.attr if isinstance(parent, ast.Attribute) else ""
         if attr in _ADDING or (stored and (attr in _CALLED or isinstance(parent, ast.Subscript))):
             self._changed.add(node.attr)
+
+    def _is_assigned(self, node: ast.AST) -> bool:
+        """Whether a target is that of an assignment, which shows its value: not of a loop, a `with`, a `del`."""
+        parent = self._names.parents.get(id(node))
+        while isinstance(parent, ast.Tuple | ast.List | ast.Starred):
+            parent = self._names.parents.get(id(parent))
+        return isinstance(parent, ast.Assign | ast.AnnAssign | ast.AugAssign)
 
     def _is_set_by_name(self, call: ast.Call) -> bool:
         if called_name(call.func) != "setattr" or len(call.args) < 2:

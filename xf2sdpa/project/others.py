@@ -24,6 +24,7 @@ class OtherFiles:
         if file not in self._known:
             self._known[file] = Others(
                 self._overrides.of(file),
+                *self._overrides.above(file),
                 self._set.of(file),
                 self._in_place.of_ranks,
                 self._operations.of(file),
