@@ -100,7 +100,94 @@ class Held:
     def view(self, *sizes):
         return self.t.transpose(1, 2).reshape(-1, sizes[1], sizes[3])
 """
+MET = "from helpers import Held\nfrom ops import attend\n\n\ndef run(q, k, v):\n    held = map(Held, (q, k, v))\n"
+MET += '    return "fast", attend(*held)\n'
+VIEWED = "b, n, h, d = 2, 5, 3, 8\nq, k, v = [t.view(b, n, h, d) for t in (q, k, v)]"
+OTHER_VIEW = "self.t.transpose(1, 2).reshape(6, 5, 8)"
+HOLDS = "class Held:\n    def __init__(self, t):\n        self.t = t\n\n"
+KEPT = """\
+class Kept:
+    def __init__(self, q, k, v):
+        self.q, self.k, self.v = q, k, v
+
+    def fold(self):
+        self.q, self.k, self.v = [t.transpose(1, 2).flatten(0, 1) for t in (self.q, self.k, self.v)]
+"""
+ASKED = "\n    b, n, h, d = KEPT.q.shape\n    FOLD\n    return memory_efficient_attention(KEPT.q, KEPT.k, KEPT.v)\n"
+
+
+def kept(head: str, of: str, fold: str, helpers: str, main: str) -> dict[str, str]:
+    """Tensors that an object keeps, whose rank is asked for before another file changes them."""
+    asked = ASKED.replace("KEPT", of).replace("FOLD", fold)
+    text = f"import torch\nfrom xformers.ops import memory_efficient_attention\n{head}"
+    asked = asked.replace("\n    ", "\n        ") if of == "self" else asked
+    main = f"import torch\n{main}\n\n\ndef run(q, k, v):\n    return 'fast', go(q, k, v)\n"
+    return {"ops.py": text + asked, "helpers.py": helpers, "main.py": main}
+
+
+OWN = "class Attend(BASE):\n    def __init__(self, q, k, v):\n        self.q, self.k, self.v = q, k, v\n\n"
+CALLS = "\n\ndef go(*tensors):\n    return MADE(*tensors).attend()"
 CHANGED = {
+    "what an object keeps": kept(
+        "from helpers import Kept\n\n\ndef go(*tensors):\n    kept = Kept(*tensors)",
+        "kept",
+        "kept.fold()",
+        KEPT,
+        "from ops import go",
+    ),
+    "what an object gives": kept(
+        "from helpers import Kept\n\n\ndef go(*tensors):\n    kept = Kept(*tensors)",
+        "kept",
+        "kept.fold()",
+        "class Kept:\n    def __init__(self, *tensors):\n        self.all = tensors\n\n    def fold(self):\n"
+        "        self.all = [t.transpose(1, 2).flatten(0, 1) for t in self.all]\n\n"
+        + "".join(f"    @property\n    def {n}(self):\n        return self.all[{i}]\n\n" for i, n in enumerate("qkv")),
+        "from ops import go",
+    ),
+    "what it keeps itself, by its base": kept(
+        f"from helpers import Kept\n\n\n{OWN.replace('BASE', 'Kept')}    def attend(self):",
+        "self",
+        "self.fold()",
+        KEPT,
+        f"from ops import Attend{CALLS.replace('MADE', 'Attend')}",
+    ),
+    "what it keeps itself, by a class below": kept(
+        f"\n\n{OWN.replace('BASE', 'object')}    def fold(self):\n        pass\n\n    def attend(self):",
+        "self",
+        "self.fold()",
+        KEPT,
+        "from helpers import Kept\nfrom ops import Attend\n\n\nclass Sub(Attend):\n    def fold(self):\n"
+        f"        Kept.fold(self)\n        self.q = self.q{CALLS.replace('MADE', 'Sub')}",
+    ),
+    "what it keeps itself, by a function": kept(
+        f"from helpers import fold\n\n\n{OWN.replace('BASE', 'object')}    def attend(self):",
+        "self",
+        "fold(self)",
+        "def fold(o):\n    o.q, o.k, o.v = [t.transpose(1, 2).flatten(0, 1) for t in (o.q, o.k, o.v)]\n",
+        f"from ops import Attend{CALLS.replace('MADE', 'Attend')}",
+    ),
+    "a view that has another name, too": apart(
+        VIEWED,
+        "import math",
+        f"{HOLDS}    def other(self, *sizes):\n        return {OTHER_VIEW}\n\n    view = other\n",
+        MET,
+    ),
+    "a view that it is given": apart(
+        VIEWED, "import math", f"{HOLDS}        self.view = lambda *sizes: {OTHER_VIEW}\n".replace("\n\n", "\n"), MET
+    ),
+    "a view whose self has another name": apart(
+        VIEWED,
+        "import math",
+        f"{HOLDS}    def view(s, *sizes):\n        return {OTHER_VIEW.replace('self', 's')}\n",
+        MET,
+    ),
+    "what has a shape and operations of its own": apart(
+        "b, n, h, d = q.shape\nq, k, v = [t.transpose(1, 2) for t in (q, k, v)]",
+        "import math",
+        f"{HOLDS}        self.shape = t.shape\n\n    def transpose(self, a, b):\n"
+        "        return self.t.transpose(a, b).flatten(0, 1)\n".replace("\n\n\n", "\n"),
+        MET,
+    ),
     "a layer, by its name": program(FOLD, after=f"block.fold = {FLAT}"),
     "a layer, by setattr": program(FOLD, after=f'setattr(block, "fold", {FLAT})'),
     "a layer, in its table": program(FOLD, after=f'block._modules["fold"] = {FLAT}'),

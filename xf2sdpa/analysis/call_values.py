@@ -293,7 +293,7 @@ class CallValues(Changes):
             return known
         if in_place and name in _RESHAPING and isinstance(func.value, ast.Name):
             self.changed_in_place(base, Unknown(arguments.token))
-        own = isinstance(base, Unknown) and name in self.attributes.elsewhere.operations
+        own = name in self.attributes.elsewhere.operations and getattr(base, "is_supposed", isinstance(base, Unknown))
         if own or name not in OPERATIONS or as_tensor(base) is None:
             return Unknown(arguments.token)
         value = self._operation(name, base, arguments, func)

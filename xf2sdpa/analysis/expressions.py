@@ -259,6 +259,8 @@ class Expressions:
 
     def _changes(self, owner: ast.ClassDef, attribute: str) -> bool:
         """Whether a method sets `self.attribute`, so that any call may change it; to set it up is no change."""
+        if self.attributes.is_set_by_others(owner, attribute):
+            return True
         functions = (self.names.function(value) for value in self.attributes.assigned(owner, attribute))
         return any(getattr(function, "name", "") != "__init__" for function in functions)
 

@@ -191,7 +191,7 @@ class Functions(CallValues):
             return Unknown(self.token(("changed", id(value))))
         if isinstance(value, Unknown):  # a value with evidence for its rank is a tensor
             rank, given = self.book.here(Rank(0, value.token), self.path)
-            return Tensor(rank, value.dtype, given, value.heads) if rank.known is not None else value
+            return Tensor(rank, value.dtype, given, value.heads, is_supposed=True) if rank.known is not None else value
         return value
 
     def hedged(self, tensor: Tensor, node: ast.AST) -> Tensor:

@@ -50,7 +50,7 @@ class ClassAttributes:
     @cached_property
     def replaced(self) -> ReplacedParts:
         """What the file puts in the place of its own things."""
-        return ReplacedParts(self.names, self.elsewhere.parts)
+        return ReplacedParts(self.names, self.elsewhere.parts, self.elsewhere.attributes)
 
     def lookup(self, owner: ast.ClassDef, attribute: str, *, is_sealed: bool = False) -> Module | None:
         """The module that `self.attribute` holds, if all assignments to it agree; else None.
@@ -76,6 +76,12 @@ class ClassAttributes:
     def _is_set_apart(self, klass: ast.ClassDef, attribute: str) -> bool:
         """Whether a class has an attribute by other means than its methods: its body, a base elsewhere."""
         return attribute in self.names.scopes[id(klass)].bindings or self.elsewhere.sets_above(klass.name, attribute)
+
+    def is_set_by_others(self, owner: ast.ClassDef, attribute: str) -> bool:
+        """Whether other files may set an attribute of an object of a class."""
+        others = self.elsewhere
+        above = any(others.sets_above(klass.name, attribute) for klass in self.lineage(owner))
+        return above or attribute in others.parts or others.has_anew(owner.name, attribute)
 
     def method(self, owner: ast.ClassDef, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
         """The method `name` of a class or of its bases in this file.

@@ -27,6 +27,8 @@ class Others:
     """Functions that change the rank of a tensor which they are given, in place; `ANY` if they may get here unnamed."""
     operations: frozenset[str] = frozenset()
     """Operations of tensors that classes have for themselves: `x.view(…)` may be one of theirs."""
+    attributes: frozenset[str] = frozenset()
+    """Attributes that objects of classes have, and whose values methods of these change."""
 
     def has_anew(self, owner: str, member: str) -> bool:
         """Whether a class elsewhere that derives from one of this file may have a method or attribute anew."""

@@ -26,11 +26,12 @@ class ReplacedParts:
     Args:
         names: the names of the file.
         elsewhere: what other files replace.
+        attributes: attributes whose values the methods of classes elsewhere change.
     """
 
-    def __init__(self, names: Names, elsewhere: Collection[str] = ()) -> None:
+    def __init__(self, names: Names, elsewhere: Collection[str] = (), attributes: Collection[str] = ()) -> None:
         self._names = names
-        self._elsewhere = elsewhere
+        self._elsewhere, self._attributes = elsewhere, attributes
         self._changed: set[str] = set(elsewhere)
         self._set: set[str] = set()
         for node in names.parsed.of(ast.Attribute):
@@ -90,7 +91,7 @@ class ReplacedParts:
 
     def attribute(self, node: ast.Attribute) -> bool:
         """Whether two readings of `o.name` may give different things: it is set somewhere, or `o` is bound again."""
-        if self._sets_any or node.attr in self._set or node.attr in self._elsewhere:
+        if self._sets_any or any(node.attr in names for names in (self._set, self._elsewhere, self._attributes)):
             return True
         root: ast.expr = node
         while isinstance(root, ast.Attribute | ast.Subscript):

@@ -79,6 +79,8 @@ class Tensor(Value):
     """Which axis is that of the heads, where the names of sizes show it; for notes only, so no part of equality."""
     is_made: bool = field(default=False, compare=False)
     """Whether it was filled with numbers here: a mask, as no query, key or value is."""
+    is_supposed: bool = field(default=False, compare=False)
+    """Whether only its shape was asked for: it may be an object that has one, too."""
 
 
 @dataclass(frozen=True)

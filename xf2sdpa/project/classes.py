@@ -9,6 +9,7 @@ name counts under both.
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,6 +84,7 @@ class Classes:
         self._texts = texts
         self._members: dict[Class, frozenset[str]] = {}
         self._attributes: dict[Class, frozenset[str]] = {}
+        self._changed: dict[Class, frozenset[str]] = {}
         self._bodies: dict[Class, str] = {}
         self._all = [klass for file, text in texts.items() for klass in _classes_in(file, text)]
 
@@ -119,6 +121,19 @@ class Classes:
         if klass not in self._attributes:
             self._attributes[klass] = self._set_in(klass)
         return self._attributes[klass]
+
+    def changed(self, klass: Class) -> frozenset[str]:
+        """The methods of a class, and the attributes of `self` that methods other than `__init__` set."""
+        if klass not in self._changed:
+            body = self._body(klass)
+            heads = [(head.start(), head[1]) for head in _METHOD.finditer(body) if head[1]]
+            places = [place for place, _ in heads]
+            found = {name for _, name in heads}
+            for attribute in _OF_SELF.finditer(body):
+                around = bisect(places, attribute.start()) - 1
+                found |= {attribute[1]} if around >= 0 and heads[around][1] != "__init__" else set()
+            self._changed[klass] = frozenset(found)
+        return self._changed[klass]
 
     def _set_in(self, klass: Class) -> frozenset[str]:
         body = self._body(klass)

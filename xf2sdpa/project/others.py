@@ -28,6 +28,7 @@ class OtherFiles:
                 self._set.of(file),
                 self._in_place.of_ranks,
                 self._operations.of(file),
+                self._operations.attributes_of(file),
             )
         return self._known[file]
 
