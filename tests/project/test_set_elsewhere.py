@@ -14,6 +14,7 @@ SET = [
     "block.norm, old = 1, 2",
     "old, block.norm = 1, 2",
     "block.norm[0] = 1",
+    "if hasattr(block, 'norm'):\n            block.norm = 1",
     "block.norm.append(1)",
     "block.norm.register_forward_hook(f)",
     "block.norm.forward = f",
@@ -47,6 +48,9 @@ NOT_SET = [
     'self.add_module("norm", 1)',
     "block.norm += 1",
     "block.norms = 1",
+    "# block.norm = 1",
+    "if not hasattr(block, 'norm'):\n            block.norm = 1",
+    "if not hasattr(block, 'one'):\n            block.one = 1\n\n            block.norm = 1",
 ]
 
 

@@ -192,6 +192,26 @@ CHANGED = {
         "class Base(nn.Module):\n    def __call__(self, t):\n        return super().__call__(t).flatten(0, 1)\n",
         FOLD,
     ),
+    "the forward of a class": above(
+        f"class Keep(nn.Module):\n    def forward(self, t):\n        return t\n\n\n"
+        f"class Block(nn.Module):\n{MADE.replace('nn.Identity', 'Keep')}",
+        f"def change(ops):\n    ops.Keep.forward = {FLATTEN}\n",
+        FOLD,
+    )
+    | {"main.py": f"import more\nimport ops\n\nmore.change(ops)\n{CALLED}"},
+    "a class of the module": above(
+        f"class Keep(nn.Module):\n    def forward(self, t):\n        return t\n\n\n"
+        f"class Block(nn.Module):\n{MADE.replace('nn.Identity', 'Keep')}",
+        f"def change(ops):\n    ops.Keep = lambda: {FLAT}\n    ops.attend = ops.Block()\n",
+        FOLD,
+    )
+    | {"main.py": f"import more\nimport ops\n\nmore.change(ops)\n{CALLED}"},
+    "a class, by a function that gets all names": above(
+        f"class Keep(nn.Module):\n    def forward(self, t):\n        return t\n\n\nchange(globals())\n\n\n"
+        f"class Block(nn.Module):\n{MADE.replace('nn.Identity', 'Keep')}",
+        f"def change(names):\n    names['Keep'] = lambda: {FLAT}\n",
+        FOLD,
+    ),
     "its own layer, in a loop": above(
         f"class Block(nn.Module):\n{MADE}        for self.fold in [{FLAT}]:\n            pass\n", "", FOLD
     ),

@@ -108,7 +108,7 @@ class Expressions:
             if (
                 isinstance(only, ast.FunctionDef)
                 and self._is_plain(only)
-                and not self.attributes.replaced.function(only)
+                and not self.attributes.replaced.definition(only)
             ):
                 return Function(only)
         return axes.named(Unknown(self.token(("name", node.id))), node.id)

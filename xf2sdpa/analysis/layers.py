@@ -155,12 +155,12 @@ class ClassAttributes:
             waiting.extend(filter(None, map(self.local_class, klass.bases)))
 
     def local_class(self, node: ast.expr) -> ast.ClassDef | None:
-        """The class of this file that a name stands for, if it is defined once."""
+        """The class of this file that a name stands for, if it is defined once and nothing takes its place."""
         if not isinstance(node, ast.Name):
             return None
         bindings = self.names.module.bindings.get(node.id, [])
         only = bindings[0].node if len(bindings) == 1 else None
-        return only if isinstance(only, ast.ClassDef) else None
+        return only if isinstance(only, ast.ClassDef) and not self.replaced.definition(only) else None
 
     def assigned(self, owner: ast.ClassDef, attribute: str) -> list[ast.expr]:
         """What is assigned to `self.attribute`, or registered under that name, in the nearest class that does so."""

@@ -72,10 +72,10 @@ class ReplacedParts:
         return not isinstance(name, ast.Constant)
 
     def _is_changed_table(self, call: ast.Call) -> bool:
-        """Whether a call is the `globals()` of `globals()["fold"] = mine` or `globals().update(…)`."""
+        """Whether a call is the `globals()` of `globals()["fold"] = mine`, `globals().update(…)`, `put(globals())`."""
         parent = self._names.parents.get(id(call))
         stored = isinstance(parent, ast.Subscript) and not isinstance(parent.ctx, ast.Load)
-        return called_name(call.func) == "globals" and (stored or isinstance(parent, ast.Attribute))
+        return called_name(call.func) == "globals" and (stored or isinstance(parent, ast.Attribute | ast.Call))
 
     def layer(self, name: str) -> bool:
         """Whether a layer of that name is replaced, or does more than the expression tells that makes it."""
@@ -85,8 +85,8 @@ class ReplacedParts:
         """Whether a class has a method of that name more than once, or something is put in its place."""
         return len(scope.bindings.get(name, ())) > 1 or name in self._changed
 
-    def function(self, node: ast.FunctionDef) -> bool:
-        """Whether a function of the module may be another one when it is called."""
+    def definition(self, node: ast.FunctionDef | ast.ClassDef) -> bool:
+        """Whether a function or class of the module may be another one when it is called."""
         return self._changes_globals or node.lineno < self._last_star or node.name in self._elsewhere
 
     def attribute(self, node: ast.Attribute) -> bool:

@@ -70,8 +70,9 @@ class _Text:
         text = self._text
         for found in _SET.finditer(text):
             start = found.start()
-            in_a_call = found["together"] is not None and "(" in text[text.rfind("\n", 0, start) + 1 : start]
-            if not (in_a_call or self._is_of_self(start)):
+            line = text[text.rfind("\n", 0, start) + 1 : start]
+            in_a_call = found["together"] is not None and "(" in line
+            if not (in_a_call or "#" in line or self._is_of_self(start) or self._is_missing(start)):
                 yield found[1]
         for word in _NAMING:
             place = text.find(word)
@@ -83,6 +84,19 @@ class _Text:
         yield from _PART.findall(text)
         for table in _TABLES.finditer(text):
             yield from named_in(in_brackets(text, table.end() - 1))
+
+    def _is_missing(self, dot: int) -> bool:
+        """Whether something is set where it is missing: in a block that begins `if not hasattr(self, "to_q"):`."""
+        text = self._text
+        end = text.rfind("\n", 0, dot) + 1
+        indent = len(text[end:dot]) - len(text[end:dot].lstrip())
+        while indent and end:
+            start = text.rfind("\n", 0, end - 1) + 1
+            line = text[start : end - 1]
+            if line.strip() and len(line) - len(line.lstrip()) < indent:
+                return "if not hasattr(" in line
+            end = start
+        return False
 
     def _is_of_self(self, dot: int) -> bool:
         """Whether what stands before a dot is the `self` of a method alone; a function's is anybody's."""
