@@ -221,6 +221,12 @@ CHANGED = {
         "",
         FOLD,
     ),
+    "its own container, by a function": above(
+        f"class Block(nn.Module):\n{MADE.replace('nn.Identity()', 'nn.Sequential(nn.Identity())')}"
+        "        fill(self.fold)\n",
+        f"def fill(layers):\n    layers[0] = {FLAT}\n",
+        FOLD,
+    ),
     "its own layer, by a computed name": above(
         f"class Block(nn.Module):\n{MADE}        for name in ['fold']:\n            setattr(self, name, {FLAT})\n",
         "",
@@ -233,6 +239,9 @@ CHANGED = {
     ),
 }
 STAYS = {
+    "a layer whose numbers a function sets": above(
+        f"class Block(nn.Module):\n{MADE}        start(self.fold)\n", "def start(layer):\n    return layer\n", FOLD
+    ),
     "a loop over all parts": program(
         FOLD,
         after="for name, part in block.named_children():\n    setattr(block, name, part)",

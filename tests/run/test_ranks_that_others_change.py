@@ -283,6 +283,23 @@ CHANGED = {
         "import torch\nfrom helpers import less\nfrom ops import attend\n\n\ndef run(q, k, v):\n"
         '    q.less = less\n    return "fast", attend(q, k, v)\n',
     ),
+    "a list, by what a checkpoint calls": apart(
+        f"{LISTED}checkpoint(less, parts, use_reentrant=False)\nq, k, v = parts",
+        "from torch.utils.checkpoint import checkpoint\n\nfrom helpers import less",
+        f"def less(parts):\n    parts[:] = {LESS}\n",
+    ),
+    "a tensor, by what a checkpoint calls": apart(
+        f"{COPIES}for t in (q, k, v):\n    checkpoint(fold, t, use_reentrant=False)",
+        "from torch.utils.checkpoint import checkpoint\n\nfrom helpers import fold",
+        "def fold(t):\n    t.squeeze_(0)\n",
+    ),
+    "a list, by who asks for more": apart(
+        f"{LISTED}yield parts\nq, k, v = parts\nyield memory_efficient_attention(q, k, v)",
+        "import math",
+        f"def less(parts):\n    parts[:] = {LESS}\n",
+        "from helpers import less\nfrom ops import attend\n\n\ndef run(q, k, v):\n    asked = attend(q, k, v)\n"
+        '    less(next(asked))\n    return "fast", next(asked)\n',
+    ),
     "a list, by a name of Python's": apart(
         f"{LISTED}q, k, v = tuple(parts)", "from helpers import *", f"def tuple(parts):\n    return {LESS}\n"
     ),
@@ -340,6 +357,7 @@ STAYS = {
     "a list that Python's functions are given": apart(
         f"{LISTED}print(len(parts), end='')\nq, k, v = list(parts)", "import math", ""
     ),
+    "a list that is logged": apart(f"{LISTED}logging.debug('%s', parts)\nq, k, v = parts", "import logging", ""),
     "a tuple that a function is given": apart(
         "b, n, h, d = q.shape\nparts = q, k, v\nlook(parts)\nq, k, v = parts",
         "from helpers import look",

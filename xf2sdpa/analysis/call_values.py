@@ -122,7 +122,10 @@ class CallValues(Changes):
             return library_calls.function(dotted, arguments)
         if name == "checkpoint" and "utils.checkpoint" in rest and arguments.positional:
             inner = replace(arguments, positional=arguments.positional[1:], keywords={})
-            return self._call_value(arguments.positional[0], inner, node)
+            self.followed.discard(id(node))
+            result = self._call_value(arguments.positional[0], inner, node)
+            self.hand_out(node, arguments)
+            return result
         if name in _NEW_TENSORS:
             return made(name, arguments)
         if name in ("tensor", "as_tensor"):

@@ -17,6 +17,8 @@ _HARMLESS = frozenset(
      "isinstance", "iter", "next", "str", "repr", "range", "type", "id", "bool", "set"}
 )  # fmt: skip
 """Functions of Python that change none of the lists that they are given."""
+_TELLING = ("logging.", "warnings.", "math.", "numpy.")
+"""Modules whose functions do not change what they are given either."""
 _HOLDING = (ast.Dict, ast.Lambda, ast.IfExp, ast.BoolOp, ast.Set)
 """Expressions that may hand out what they are made of, and whose value does not show it."""
 
@@ -116,6 +118,8 @@ class Changes(Expressions):
 
     def _takes_lists(self, function: ast.expr) -> bool:
         """Whether a called function, whose body is not seen, may change lists: most of Python's and torch's do not."""
+        if (self.names.resolve(function) or "").startswith(_TELLING):
+            return False
         if isinstance(function, ast.Attribute):
             of = self.env.variables.get(function.value.id) if isinstance(function.value, ast.Name) else None
             return function.attr not in OPERATIONS and not isinstance(of, Items)

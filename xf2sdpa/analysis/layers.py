@@ -70,6 +70,8 @@ class ClassAttributes:
                 assigned += self._assignments(klass).get(attribute, ())
             kinds = {self.of_expression(value) for value in assigned}
             merged = _merge(kinds)
+            if merged is not None and merged.parts is not None and self.replaced.filled(attribute):
+                merged = None
             self._found[key] = merged
         return self._found[key]
 

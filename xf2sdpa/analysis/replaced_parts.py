@@ -34,6 +34,7 @@ class ReplacedParts:
         self._elsewhere, self._attributes = elsewhere, attributes
         self._changed: set[str] = set(elsewhere)
         self._set: set[str] = set()
+        self._handed: set[str] = set()
         for node in names.parsed.of(ast.Attribute):
             self._look_at(node)
         self._sets_any = any(self._is_set_by_name(call) for call in names.calls)
@@ -52,6 +53,8 @@ class ReplacedParts:
         parent = self._names.parents.get(id(node))
         stored = not isinstance(getattr(parent, "ctx", ast.Load()), ast.Load)
         attr = parent.attr if isinstance(parent, ast.Attribute) else ""
+        if isinstance(parent, ast.Call) and parent.func is not node:
+            self._handed |= set() if (self._names.resolve(parent.func) or "").startswith("torch.") else {node.attr}
         if attr in _ADDING or (stored and (attr in _CALLED or isinstance(parent, ast.Subscript))):
             self._changed.add(node.attr)
 
@@ -80,6 +83,10 @@ class ReplacedParts:
     def layer(self, name: str) -> bool:
         """Whether a layer of that name is replaced, or does more than the expression tells that makes it."""
         return name in self._changed
+
+    def filled(self, name: str) -> bool:
+        """Whether a container of that name is handed to something that may fill it."""
+        return name in self._handed
 
     def method(self, scope: Scope, name: str) -> bool:
         """Whether a class has a method of that name more than once, or something is put in its place."""

@@ -20,6 +20,8 @@ _COMPUTED = re.compile(
     | (?: \._modules | \.__dict__ | \b vars\( [^()\n]* \) ) \[ (?! \s* ["'] ) (?P<key> [^]\n]* ) \] [ \t]* = (?!=)"""
 )
 """Something is set by a name that is not written there."""
+_WORDS = ("setattr", "_modules[", "__dict__[", "vars(")
+"""One of these stands in each text where that is so."""
 _BLOCK = re.compile(
     r"^([ \t]*)(?:async[ \t]+)?(?:def[ \t]+(\w+)|(?:for|if|elif)\b(.*)|(?:class|with|else|try|while)\b.*)", re.MULTILINE
 )
@@ -29,8 +31,6 @@ _KEYWORD = re.compile(r"\b(\w+)[ \t]*=(?!=)")
 _WORD = re.compile(r"\w+")
 _LONGEST = 4000
 """Characters of a call that are looked at."""
-_MOST = 40
-"""Functions that set something by a name they are given; where there are more, it is what the project is about."""
 _CHANGING = (
     r"(?: \. (?: append | extend | insert | pop | add_module | register_module | register_forward_hook"
     r" | register_forward_pre_hook ) \( | \[ [^]\n]* \] [ \t]* = (?!=) | \._modules\["
@@ -46,9 +46,8 @@ _HOLDING = re.compile(
       [ \t]* :? [ \t]* (?: \# [^\n]* )? $"""
 )
 """A variable that is given an attribute, or an item of it, or goes through it."""
-_NOT_A_LIST = re.compile(
-    r"[ \t]*\w+\.(?:register_forward|forward|__call__|__class__|add_module|register_module|_modules)"
-)
+_NOT_A_LIST = re.compile(r"\w+\.(?:register_forward|forward|__call__|__class__|add_module|register_module|_modules)")
+"""What is done to no list."""
 
 
 @dataclass
@@ -91,14 +90,11 @@ class SetByName:
         functions = set[str]().union(*(one.functions for one in self._all))
         by_function = set[str]().union(*(one.by_function for one in self._all))
         found = set[str]().union(*(one.names for one in self._all))
-        for text in self._texts.values() if len(functions) <= _MOST else ():
+        for text in self._texts.values():
             found |= set(_through_variables(text))
             for name in functions:
                 found |= set(_through_function(text, name, whole=name in by_function))
         return frozenset(found)
-
-
-_WORDS = ("setattr", "_modules[", "__dict__[", "vars(")
 
 
 def _found_in(text: str) -> _Found:
@@ -145,11 +141,12 @@ def _through_function(text: str, name: str, *, whole: bool) -> Iterator[str]:
 
 def _through_variables(text: str) -> Iterator[str]:
     """The attributes that variables hold by which something is changed, and what conditions around it name."""
-    places = {found[1]: found.start(1) for found in _OTHER.finditer(text) if found[1] not in ("self", "cls")}
-    for held in _HOLDING.finditer(text) if places else ():
-        if (held["each"] or held["one"]) in places:
+    places = [found for found in _OTHER.finditer(text) if found[1] not in ("self", "cls")]
+    variables = {found[1] for found in places}
+    for held in _HOLDING.finditer(text) if variables else ():
+        if (held["each"] or held["one"]) in variables:
             yield held["part"] or held["named"]
-    for place in places.values():
+    for place in (found.start(1) for found in places):
         if _NOT_A_LIST.match(text, place) is not None:
             yield from (name for _, head in _around(text, place) for name in _STRING.findall(head))
 
