@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from xf2sdpa.analysis.others import ANY
 from xf2sdpa.project.classes import Classes
 
 TEXTS = {
@@ -67,3 +70,50 @@ def test_brackets_and_comments_among_bases() -> None:
 def test_a_class_that_derives_from_itself_ends() -> None:
     loop = Classes({"a.py": "class A(B): ...\n\n\nclass B(A): ...\n"})
     assert [klass.name for klass in loop.below("A")] == ["B", "A"]
+
+
+def test_a_base_counts_under_all_its_names() -> None:
+    text = "from a import Base as B, Other\n\nC = Other.Inner\n\n\nclass One(B, C):\n    pass\n"
+    (one,) = Classes({"a.py": text}).by_file["a.py"]
+    assert {"Base", "Other", "Inner"} <= one.bases
+    made = "def made(base, more=1):\n    class Sub(base):\n        pass\n    return Sub\n"
+    assert [klass.name for klass in Classes({"a.py": made}).derived[ANY]] == ["Sub"]
+
+
+def test_a_class_that_a_call_makes() -> None:
+    classes = Classes({"a.py": "Sub = type('Sub', (Base, a.Other), {'split': f, 'size': 1})\ntype(x)\n"})
+    (sub,) = classes.derived["Base"]
+    assert (sub.name, classes.members(sub)) == ("Sub", {"split", "size"})
+    (named,) = Classes({"a.py": "type(name, (Base,), dict(split=f))"}).derived["Base"]
+    assert Classes({"a.py": ""}).methods(named) == {"split"}
+    (given,) = Classes({"a.py": "type(name, (Base,), body)"}).derived["Base"]
+    assert Classes({"a.py": ""}).members(given) == {ANY}
+
+
+SETTING = {
+    "self.norm = 1": {"norm"},
+    "cls.norm = 1": {"norm"},
+    "self.norm: int = 1": {"norm"},
+    "(self.other, self.norm) = 1, 2": {"other", "norm"},
+    "for self.norm in x: pass": {"norm"},
+    "with x as self.norm: pass": {"norm"},
+    "self.norm[0] = 1": {"norm"},
+    "self.norm.append(x)": {"norm"},
+    "self.norm.forward = x": {"norm"},
+    "setattr(self, 'norm', 1)": {"norm"},
+    "self.add_module('norm', x)": {"norm"},
+    "self._modules['norm'] = x": {"norm"},
+    "setattr(self, name, 1)": {ANY},
+    "self.__dict__.update(x)": {ANY},
+    "self._modules[name] = x": {ANY},
+    "self.norm.weight": frozenset(),
+    "setattr(self, f'norm{i}', x)": frozenset(),
+    "return self.norm(x)": frozenset(),
+    "y = self._modules[name]": frozenset(),
+}
+
+
+@pytest.mark.parametrize("line", SETTING)
+def test_what_a_class_sets(line: str) -> None:
+    classes = Classes({"a.py": f"class A:\n    def f(self, x):\n        {line}\n"})
+    assert classes.attributes(classes.named["A"][0]) == SETTING[line]

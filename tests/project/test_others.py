@@ -8,7 +8,7 @@ from xf2sdpa.project.others import OtherFiles
 
 TEXTS = {
     "/p/a.py": "from b import put\n\n\nclass A:\n    def f(self, x):\n        put(x)\n",
-    "/p/b.py": "class Held:\n    def view(self): ...\n\n\ndef put(x):\n    x[0] = 1\n\n\ndef less(t):\n    t.t_()\n",
+    "/p/b.py": "class Held:\n    def view(self): ...\n\n\ndef put(x): ...\n\n\ndef less(t):\n    t.t_()\n",
     "/p/c.py": "from a import A\n\n\nclass C(A):\n    def f(self, x): ...\n\n\nC().layer = 1\n",
 }
 
@@ -18,7 +18,6 @@ def test_each_kind_has_its_place() -> None:
     assert told == Others(
         overridden=frozenset({("A", "f")}),
         parts=frozenset({"layer"}),
-        of_lists=frozenset({"put"}),
         of_ranks=frozenset({"less"}),
         operations=frozenset({"view"}),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.run.commands import rewrite
+from xf2sdpa.analysis.others import ANY
 from xf2sdpa.project.files import Project
 from xf2sdpa.project.overrides import Overrides
 
@@ -79,3 +80,35 @@ def test_what_is_not_is_assumed_as_before(files: dict[str, str], tmp_path: Path)
     base = str(tmp_path / "base.py")
     assert ("Attend", "split") not in Overrides(Project(texts, texts)).of(base)
     assert "XF101 assumed" in rewrite("--check", tmp_path).stdout
+
+
+BELOW = "from base import Base\n\n\nclass A(Base):\n    pass\n"
+
+
+def above(base: str, text: str = BELOW) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
+    texts = {"/p/a.py": text, "/p/base.py": base, "/p/root.py": "class Root:\n    def far(self): ...\n"}
+    return Overrides(Project(texts, texts)).above("/p/a.py")
+
+
+def test_what_bases_elsewhere_have() -> None:
+    base = "from root import Root\n\n\nclass Base(Root):\n    def near(self):\n        self.norm = 1\n"
+    assert above(base) == (frozenset({("A", "near"), ("A", "far")}), frozenset({("A", "norm")}))
+    assert above("class Other:\n    def near(self): ...\n") == (frozenset(), frozenset())
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "class Base:\n    def __setattr__(self, name, value): ...\n",
+        "class Base:\n    def __init_subclass__(cls): ...\n",
+        "class Base(metaclass=Maker): ...\n",
+    ],
+)
+def test_a_base_that_changes_all(base: str) -> None:
+    assert ("A", ANY) in above(base)[1]
+
+
+def test_a_class_that_sets_what_it_is_told() -> None:
+    text = "class A:\n    def f(self, name):\n        setattr(self, name, 1)\n"
+    assert above("", text) == (frozenset(), frozenset({("A", ANY)}))
+    assert above("", "import abc\n\n\nclass A(metaclass=abc.ABCMeta): ...\n") == (frozenset(), frozenset())

@@ -14,6 +14,7 @@ SET = [
     "block.norm, old = 1, 2",
     "old, block.norm = 1, 2",
     "block.norm[0] = 1",
+    "if hasattr(block, 'norm'):\n            block.norm = 1",
     "block.norm.append(1)",
     "block.norm.register_forward_hook(f)",
     "block.norm.forward = f",
@@ -26,6 +27,13 @@ SET = [
     'block.add_module("norm", 1)',
     'block._modules["norm"] = 1',
     'vars(net)["norm"] = 1',
+    'block.set_submodule("part.norm", 1)',
+    "block._modules.update(norm=1)",
+    'vars(net).update({"norm": 1})',
+    "mock.patch.multiple('net', norm=1)",
+    "net.norm.__code__ = f.__code__",
+    'block.norm._modules["0"] = 1',
+    'setattr(block.norm, "0", 1)',
 ]
 NOT_SET = [
     "self.norm = 1",
@@ -40,6 +48,9 @@ NOT_SET = [
     'self.add_module("norm", 1)',
     "block.norm += 1",
     "block.norms = 1",
+    "# block.norm = 1",
+    "if not hasattr(block, 'norm'):\n            block.norm = 1",
+    "if not hasattr(block, 'one'):\n            block.one = 1\n\n            block.norm = 1",
 ]
 
 
@@ -51,7 +62,13 @@ def test_it_is_set(line: str) -> None:
 
 @pytest.mark.parametrize("line", NOT_SET)
 def test_it_is_not(line: str) -> None:
-    assert "norm" not in SetElsewhere({"a.py": f"def f(self):\n    {line}\n", "b.py": ""}).of("b.py")
+    assert "norm" not in SetElsewhere({"a.py": f"class A:\n    def f(self):\n        {line}\n", "b.py": ""}).of("b.py")
+
+
+@pytest.mark.parametrize("name", ["self", "cls"])
+def test_the_self_of_a_function_is_anybodys(name: str) -> None:
+    text = f"class A:\n    pass\n\n\ndef f({name}):\n    {name}.norm = 1\n"
+    assert "norm" in SetElsewhere({"a.py": text, "b.py": ""}).of("b.py")
 
 
 def test_what_a_file_sets_itself_it_shows() -> None:

@@ -9,8 +9,7 @@ from dataclasses import replace
 from xf2sdpa.analysis import axes, einops_patterns, library_calls
 from xf2sdpa.analysis.api import CAUSAL, api_name
 from xf2sdpa.analysis.calls import BoundCall
-from xf2sdpa.analysis.expressions import Expressions
-from xf2sdpa.analysis.names import called_name
+from xf2sdpa.analysis.changes import Changes
 from xf2sdpa.analysis.tensor_ops import (
     ASKING,
     OPERATIONS,
@@ -56,7 +55,7 @@ _EINOPS = frozenset({"rearrange", "repeat", "reduce"})
 _NUMERIC_BUILTINS = frozenset({"len", "int", "float", "bool", "str", "min", "max", "abs", "round", "isinstance"})
 
 
-class CallValues(Expressions):
+class CallValues(Changes):
     """Adds the evaluation of calls to that of other expressions."""
 
     def of_Call(self, node: ast.Call) -> Value:  # noqa: N802
@@ -69,8 +68,9 @@ class CallValues(Expressions):
             known = self._library_call(dotted, arguments, node)
             if known is not None:
                 return known
+        self.followed.discard(id(node))
         value = self._other_call(node, arguments)
-        self._forget_changed(node, arguments)
+        self.hand_out(node, arguments)
         return value
 
     def _other_call(self, node: ast.Call, arguments: Arguments) -> Value:
@@ -82,17 +82,6 @@ class CallValues(Expressions):
             if known is not None:
                 return known
         return self._call_value(self.evaluate(node.func), arguments, node)
-
-    def _forget_changed(self, node: ast.Call, arguments: Arguments) -> None:
-        """After a call of what changes lists or ranks in place, what was given is not known any more."""
-        name, others = called_name(node.func), self.attributes.elsewhere
-        for value in (*arguments.positional, *arguments.keywords.values()):
-            if name in others.of_lists and isinstance(value, Items):
-                self.stale[id(value)] = value
-            parts = value.items or () if isinstance(value, Items) else (value,)
-            for part in parts if name in others.of_ranks else ():
-                if as_tensor(part) is not None:
-                    self.changed_in_place(part, Unknown(self.token((id(node), part))))
 
     def _arguments(self, node: ast.Call) -> Arguments:
         positional: list[Value] = []
@@ -134,7 +123,10 @@ class CallValues(Expressions):
             return library_calls.function(dotted, arguments)
         if name == "checkpoint" and "utils.checkpoint" in rest and arguments.positional:
             inner = replace(arguments, positional=arguments.positional[1:], keywords={})
-            return self._call_value(arguments.positional[0], inner, node)
+            self.followed.discard(id(node))
+            result = self._call_value(arguments.positional[0], inner, node)
+            self.hand_out(node, arguments)
+            return result
         if name in _NEW_TENSORS:
             return made(name, arguments)
         if name in ("tensor", "as_tensor"):
@@ -305,7 +297,7 @@ class CallValues(Expressions):
             return known
         if in_place and name in _RESHAPING and isinstance(func.value, ast.Name):
             self.changed_in_place(base, Unknown(arguments.token))
-        own = isinstance(base, Unknown) and name in self.attributes.elsewhere.operations
+        own = name in self.attributes.elsewhere.operations and getattr(base, "is_supposed", isinstance(base, Unknown))
         if own or name not in OPERATIONS or as_tensor(base) is None:
             return Unknown(arguments.token)
         value = self._operation(name, base, arguments, func)
@@ -338,14 +330,18 @@ class CallValues(Expressions):
         return Unknown(arguments.token)
 
     def _builtin(self, name: str, arguments: Arguments, node: ast.Call) -> Value | None:
+        if self.is_bound(name, node):
+            return None
         positional = arguments.positional
         if name == "map" and len(positional) == 2:
             return self._map(positional[0], positional[1], arguments, node)
         if name in ("list", "tuple", "reversed", "iter") and len(positional) == 1:
             value = positional[0]
-            if isinstance(value, Items) and value.items is not None and name == "reversed":
-                return Items(value.items[::-1])
-            return value if isinstance(value, Items | ShapeOf) else Unknown(arguments.token)
+            if isinstance(value, Items):
+                turned = name == "reversed" and value.items is not None
+                items = value.items[::-1] if turned and value.items is not None else value.items
+                return replace(value, items=items, is_fixed=name == "tuple")
+            return value if isinstance(value, ShapeOf) else Unknown(arguments.token)
         if name == "range":
             return Items(None, each=NUMBER)
         if name == "zip":
@@ -359,10 +355,6 @@ class CallValues(Expressions):
             if isinstance(shape, Items) and shape.items is not None:
                 return Scalar(len(shape.items), is_constant=True)
             return number_of(shape.rank) if isinstance(shape, ShapeOf) else NUMBER
-        scope = self.names.scope_at.get(id(node))
-        shadowed = scope.owner(name) if scope else None
-        if shadowed is not None:
-            return None
         return Slice() if name == "slice" else NUMBER if name in _NUMERIC_BUILTINS else None
 
     def _zip(self, listed: Sequence[Value]) -> Value:
@@ -390,7 +382,7 @@ class CallValues(Expressions):
             return Unknown(arguments.token)
         if value.local is not None:
             forward = self.attributes.method(value.local, "forward")
-            if forward is None:
+            if forward is None or self.attributes.has_call(value.local):
                 return Unknown(arguments.token)
             return self._own_method(Function(forward, {}, value.local, not value.given, value.given), arguments, node)
         if value.parts is not None:

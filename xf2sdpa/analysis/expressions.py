@@ -65,6 +65,7 @@ class Expressions:
         def perhaps(self, node: ast.AST, arm: int = 0) -> AbstractContextManager[None]: ...
         def own_dtype(self, owner: ast.ClassDef, attribute: str) -> DType: ...
         def record(self, bound: BoundCall, arguments: dict[str, Value]) -> Rank: ...
+        def forget_lists(self, *values: Value) -> None: ...
         def assign(self, target: ast.expr, value: Value) -> None: ...
         def assume(self, test: ast.expr) -> None: ...
         def closure(self, node: FunctionNode, outer: Environment) -> dict[str, Value]: ...
@@ -108,7 +109,7 @@ class Expressions:
             if (
                 isinstance(only, ast.FunctionDef)
                 and self._is_plain(only)
-                and not self.attributes.replaced.function(only)
+                and not self.attributes.replaced.definition(only)
             ):
                 return Function(only)
         return axes.named(Unknown(self.token(("name", node.id))), node.id)
@@ -118,9 +119,9 @@ class Expressions:
         return all((self.names.resolve(d) or "").startswith("torch.") for d in node.decorator_list)
 
     def of_Yield(self, node: ast.Yield | ast.YieldFrom) -> Value:  # noqa: N802
-        """Who asks may ask no further: what follows proves nothing for the calls before."""
+        """Who asks may ask no further: what follows proves nothing for calls before. A list may come back changed."""
         if node.value is not None:
-            self.evaluate(node.value)
+            self.forget_lists(self.evaluate(node.value))
         self.env.done = frozenset()
         return Unknown(self.token(id(node)))
 
@@ -146,7 +147,8 @@ class Expressions:
                         return ShapeOf(value.rank.plus(len(items) + len(rest.items)))
                 return Unknown(self.token(id(node)))
             items.append(self.evaluate(element))
-        return Items(tuple(items), is_size=all(isinstance(item, Scalar) for item in items))
+        is_size = all(isinstance(item, Scalar) for item in items)
+        return Items(tuple(items), is_size=is_size, is_fixed=isinstance(node, ast.Tuple))
 
     of_List = of_Tuple  # noqa: N815
 
@@ -258,6 +260,8 @@ class Expressions:
 
     def _changes(self, owner: ast.ClassDef, attribute: str) -> bool:
         """Whether a method sets `self.attribute`, so that any call may change it; to set it up is no change."""
+        if self.attributes.is_set_by_others(owner, attribute):
+            return True
         functions = (self.names.function(value) for value in self.attributes.assigned(owner, attribute))
         return any(getattr(function, "name", "") != "__init__" for function in functions)
 
@@ -391,40 +395,6 @@ class Expressions:
             for generator in node.generators[1:]:
                 self.assign(generator.target, self.element(self.evaluate(generator.iter), generator))
             return Items(None, each=self.evaluate(node.elt))
-
-    def changed_in_place(self, old: Value, new: Value) -> None:
-        """Give what an operation makes of a tensor to every variable that may hold it, in the calling functions too."""
-        for env in (self.env, *self.callers):
-            same = [name for name, other in env.variables.items() if self.settle(other) == old]
-            env.variables.update(dict.fromkeys(same, new))
-
-    # -- lists that are changed ---------------------------------------------------------------------
-
-    def change_list(self, base: Items, target: ast.expr, new: Value) -> None:
-        """Give a list other items: under the name that it is changed by, and nothing is known of it under others."""
-        variables = self.env.variables
-        name = target.id if isinstance(target, ast.Name) else None
-        holders = [held for held, value in variables.items() if value is base]
-        if holders != [name] or id(base) in self.frames[-1].handed:
-            self.stale[id(base)] = base
-        if name in holders:
-            variables[name] = new
-
-    def change_item(self, target: ast.Subscript, value: Value) -> None:
-        """`x[0] = value` where x is a list."""
-        base = self.evaluate(target.value)
-        if not isinstance(base, Items):
-            return
-        token = self.token((id(target), "item"))
-        index = None if isinstance(target.slice, ast.Slice) else self._literal(target.slice)
-        new: Value = Unknown(token)
-        if base.items is not None and index is not None:
-            number = len(base.items)
-            chosen = range(number) if index == "?" else [index % number if number else 0]
-            joined = (join(item, value, token) if index == "?" else value for item in base.items)
-            new = Items(tuple(j if i in chosen else o for i, (o, j) in enumerate(zip(base.items, joined, strict=True))))
-            new = replace(new, is_size=base.is_size and all(isinstance(item, Scalar) for item in new.items or ()))
-        self.change_list(base, target.value, new)
 
     def of_DictComp(self, node: ast.DictComp) -> Value:  # noqa: N802
         return Unknown(self.token(id(node)))

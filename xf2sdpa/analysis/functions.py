@@ -73,6 +73,7 @@ class Functions(CallValues):
         """The variables of the functions whose calls are being followed."""
         self.stale: dict[int, Items] = {}
         """Lists that have been changed since they were known, by `id`."""
+        self.followed: set[int] = set()
         self._tokens: dict[object, int] = {}
         self._made: dict[tuple[int, str], DType] = {}
         self._lazy: dict[int, bool] = {}
@@ -190,7 +191,7 @@ class Functions(CallValues):
             return Unknown(self.token(("changed", id(value))))
         if isinstance(value, Unknown):  # a value with evidence for its rank is a tensor
             rank, given = self.book.here(Rank(0, value.token), self.path)
-            return Tensor(rank, value.dtype, given, value.heads) if rank.known is not None else value
+            return Tensor(rank, value.dtype, given, value.heads, is_supposed=True) if rank.known is not None else value
         return value
 
     def hedged(self, tensor: Tensor, node: ast.AST) -> Tensor:
@@ -291,6 +292,7 @@ class Functions(CallValues):
         made = Frame(function.node, function.owner, primary, function.is_sealed, function.given)
         made.handed = frozenset(id(value) for value in variables.values() if isinstance(value, Items))
         self.callers.append(outer)
+        self.followed.add(id(call))
         with self._frame(made) as frame:
             if isinstance(function.node, ast.Lambda):
                 frame.returned.append(self.evaluate(function.node.body))
@@ -320,7 +322,7 @@ class Functions(CallValues):
                 variables[name] = self.evaluate(default)
         variables.update(zip(names, values, strict=False))
         if arguments.vararg is not None:
-            variables[arguments.vararg.arg] = Items(tuple(values[len(names) :]))
+            variables[arguments.vararg.arg] = Items(tuple(values[len(names) :]), is_fixed=True)
         variables.update({name: value for name, value in keywords.items() if name in variables})
         return variables
 

@@ -50,7 +50,7 @@ class ClassAttributes:
     @cached_property
     def replaced(self) -> ReplacedParts:
         """What the file puts in the place of its own things."""
-        return ReplacedParts(self.names, self.elsewhere.parts)
+        return ReplacedParts(self.names, self.elsewhere.parts, self.elsewhere.attributes)
 
     def lookup(self, owner: ast.ClassDef, attribute: str, *, is_sealed: bool = False) -> Module | None:
         """The module that `self.attribute` holds, if all assignments to it agree; else None.
@@ -61,25 +61,51 @@ class ClassAttributes:
         key = (id(owner), attribute, is_sealed)
         if key not in self._found:
             self._found[key] = None  # a class that refers to itself is not known
-            anew = not is_sealed and (owner.name, attribute) in self.elsewhere.overridden
-            if anew or self.replaced.layer(attribute):
+            anew = not is_sealed and self.elsewhere.has_anew(owner.name, attribute)
+            related = [*self.lineage(owner), *(() if is_sealed else self.others(owner))]
+            if anew or self.replaced.layer(attribute) or any(self._is_set_apart(k, attribute) for k in related):
                 return None
             assigned = list(self.assigned(owner, attribute))
             for klass in () if is_sealed else self.others(owner):
                 assigned += self._assignments(klass).get(attribute, ())
             kinds = {self.of_expression(value) for value in assigned}
             merged = _merge(kinds)
+            if merged is not None and merged.parts is not None and self.replaced.filled(attribute):
+                merged = None
             self._found[key] = merged
         return self._found[key]
 
+    def _is_set_apart(self, klass: ast.ClassDef, attribute: str) -> bool:
+        """Whether a class has an attribute by other means than its methods: its body, a base elsewhere."""
+        return attribute in self.names.scopes[id(klass)].bindings or self.elsewhere.sets_above(klass.name, attribute)
+
+    def is_set_by_others(self, owner: ast.ClassDef, attribute: str) -> bool:
+        """Whether other files may set an attribute of an object of a class."""
+        others = self.elsewhere
+        above = any(others.sets_above(klass.name, attribute) for klass in self.lineage(owner))
+        return above or attribute in others.parts or others.has_anew(owner.name, attribute)
+
     def method(self, owner: ast.ClassDef, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-        """The method `name` of a class or of its bases in this file; None if there is none or it has decorators."""
+        """The method `name` of a class or of its bases in this file.
+
+        None if there is none, if it has decorators, or if a base in another file may have another one.
+        """
         for klass in self.lineage(owner):
+            if self.elsewhere.sets_above(klass.name, name):
+                return None
             for statement in klass.body:
                 if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == name:
                     other = self.replaced.method(self.names.scopes[id(klass)], name)
                     return None if statement.decorator_list or other else statement
+            if (klass.name, name) in self.elsewhere.inherited:  # it may stand before those that follow here
+                return None
         return None
+
+    def has_call(self, owner: ast.ClassDef) -> bool:
+        """Whether a class, or a base of it, has a `__call__` of its own, which may do more than to call `forward`."""
+        name = "__call__"
+        own = (name in self.names.scopes[id(klass)].bindings for klass in self.lineage(owner))
+        return any(own) or any((klass.name, name) in self.elsewhere.inherited for klass in self.lineage(owner))
 
     def overriding(self, owner: ast.ClassDef, name: str) -> list[Function] | None:
         """The methods that override a method in classes of this file that derive from its class.
@@ -87,9 +113,10 @@ class ClassAttributes:
         None if one of these classes, or the class itself, assigns something other than a plain method to the name, or
         if a class of another file is known to have it anew.
         """
-        if (owner.name, name) in self.elsewhere.overridden:
-            return None
         others = self.others(owner)
+        beside = any((klass.name, name) in self.elsewhere.inherited for klass in others)
+        if beside or self.elsewhere.has_anew(owner.name, name):
+            return None
         if any(name in self._assignments(klass) for klass in (*self.lineage(owner), *others)):
             return None
         found = []
@@ -130,12 +157,12 @@ class ClassAttributes:
             waiting.extend(filter(None, map(self.local_class, klass.bases)))
 
     def local_class(self, node: ast.expr) -> ast.ClassDef | None:
-        """The class of this file that a name stands for, if it is defined once."""
+        """The class of this file that a name stands for, if it is defined once and nothing takes its place."""
         if not isinstance(node, ast.Name):
             return None
         bindings = self.names.module.bindings.get(node.id, [])
         only = bindings[0].node if len(bindings) == 1 else None
-        return only if isinstance(only, ast.ClassDef) else None
+        return only if isinstance(only, ast.ClassDef) and not self.replaced.definition(only) else None
 
     def assigned(self, owner: ast.ClassDef, attribute: str) -> list[ast.expr]:
         """What is assigned to `self.attribute`, or registered under that name, in the nearest class that does so."""
@@ -167,7 +194,7 @@ class ClassAttributes:
             return None
         local = self.local_class(node.func)
         if local is not None:
-            return Module(local=local)
+            return Module(local=local) if self._is_itself(local) else None
         dotted = self.names.resolve(node.func) or ""
         if not dotted.startswith("torch.nn."):
             return None
@@ -175,6 +202,11 @@ class ClassAttributes:
         if name in _CONTAINERS:
             return self._container(node)
         return Module(LAYERS[name]) if name in LAYERS else None
+
+    def _is_itself(self, klass: ast.ClassDef) -> bool:
+        """Whether the name of a class stands for it: what decorates it may have made another one."""
+        decorators = (d.func if isinstance(d, ast.Call) else d for d in klass.decorator_list)
+        return all((self.names.resolve(d) or "").startswith(("torch.", "dataclasses.")) for d in decorators)
 
     def _container(self, node: ast.Call) -> Module | None:
         listed = node.args[0].elts if node.args and isinstance(node.args[0], ast.List) else node.args

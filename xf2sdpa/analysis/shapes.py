@@ -109,8 +109,8 @@ class Walk(Functions):
                     kept.setdefault(target.id, []).append(value)
         elif isinstance(target, ast.Subscript):
             self.change_item(target, value)
-        elif isinstance(target, ast.Attribute) and target.attr == "data" and isinstance(target.value, ast.Name):
-            self.env.variables[target.value.id] = value
+        elif isinstance(target, ast.Attribute):
+            self.change_attribute(target, value)
         elif isinstance(target, ast.Tuple | ast.List):
             self._unpack(target, value)
         elif isinstance(target, ast.Starred):

@@ -81,6 +81,8 @@ class Tensor(Value):
     """Which axis is that of the heads, where the names of sizes show it; for notes only, so no part of equality."""
     is_made: bool = field(default=False, compare=False)
     """Whether it was filled with numbers here: a mask, as no query, key or value is."""
+    is_supposed: bool = field(default=False, compare=False)
+    """Whether only its shape was asked for: it may be an object that has one, too."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class Items(Value):
     each: Value | None = None
     is_size: bool = False
     """Whether all items are numbers: a shape or a part of one."""
+    is_fixed: bool = field(default=False, compare=False)
+    """Whether it is a tuple, so that nobody can put other items into it."""
 
 
 @dataclass(frozen=True)

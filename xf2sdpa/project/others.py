@@ -24,10 +24,11 @@ class OtherFiles:
         if file not in self._known:
             self._known[file] = Others(
                 self._overrides.of(file),
+                *self._overrides.above(file),
                 self._set.of(file),
-                self._in_place.of_lists(file),
                 self._in_place.of_ranks,
                 self._operations.of(file),
+                self._operations.attributes_of(file),
             )
         return self._known[file]
 

@@ -1,10 +1,15 @@
-"""Operations of tensors that classes of a project have for themselves: what `x.view(…)` gives, such a class decides."""
+"""What objects of a project's classes have for themselves: operations that tensors have, too, values that they change.
+
+What `x.view(…)` gives, a class decides that has a `view`; and `x.keys` may be another tensor after any call.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 
+from xf2sdpa.analysis.names import called_name
 from xf2sdpa.analysis.parsed import parse_once
 from xf2sdpa.project.files import Project
 
@@ -13,7 +18,11 @@ SHAPING = frozenset(
      "unflatten", "unbind", "chunk", "split", "squeeze", "unsqueeze", "transpose", "swapaxes", "movedim", "narrow"}
 )  # fmt: skip
 """Operations that the walk takes a rank from, or follows one through."""
-_DEFINED = re.compile(rf"^[ \t]+def[ \t]+(?:{'|'.join(sorted(SHAPING))})\(\s*self\b", re.MULTILINE)
+_NAMES = "|".join(sorted(SHAPING))
+_DEFINED = re.compile(
+    rf"^[ \t]+(?:def[ \t]+(?:{_NAMES})\(|(?:self\.)?(?:{_NAMES})[ \t]*(?::[^=\n]*)?=(?!=))", re.MULTILINE
+)
+_READ = re.compile(r"(?<!self)\.(\w+)")
 
 
 class OwnOperations:
@@ -30,10 +39,22 @@ class OwnOperations:
         """Their names, for one file."""
         if not any(self._by_file.values()):
             return frozenset()
+        near = self._near(file)
+        return frozenset().union(*(names for other, names in self._by_file.items() if other in near))
+
+    def attributes_of(self, file: str) -> frozenset[str]:
+        """The attributes that a file reads of objects and that are methods of theirs, or that methods of theirs set.
+
+        What is set where the object is made is no change.
+        """
+        classes, read = self._project.classes, set(_READ.findall(self._project.text(file)))
+        near = (klass for other in self._near(file) - {file} for klass in classes.by_file.get(other, ()))
+        return frozenset(read & set[str]().union(*map(classes.changed, near)))
+
+    def _near(self, file: str) -> set[str]:
         graph = self._project.graph
         importing = [other for other, targets in graph.edges.items() if file in targets]
-        near = graph.reached_from(file).union(importing, *map(graph.runs_with, importing))
-        return frozenset().union(*(names for other, names in self._by_file.items() if other in near))
+        return graph.reached_from(file).union(importing, *map(graph.runs_with, importing))
 
 
 def _defined_in(text: str) -> frozenset[str]:
@@ -42,6 +63,19 @@ def _defined_in(text: str) -> frozenset[str]:
         classes = parse_once(text).of(ast.ClassDef)
     except (SyntaxError, ValueError, RecursionError):
         return frozenset()
-    others = (klass for klass in classes if not any("Module" in ast.unparse(base) for base in klass.bases))
-    methods = (part.name for klass in others for part in klass.body if isinstance(part, ast.FunctionDef))
-    return SHAPING.intersection(methods)
+    others = [klass for klass in classes if not any("Module" in ast.unparse(base) for base in klass.bases)]
+    return SHAPING.intersection(name for klass in others for name in _bound_in(klass))
+
+
+def _bound_in(klass: ast.ClassDef) -> Iterator[str]:
+    """The methods of a class, its variables, and the attributes that are set of `self`."""
+    for part in klass.body:
+        if isinstance(part, ast.FunctionDef):
+            yield part.name
+    for node in ast.walk(klass):
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        for target in targets:
+            if isinstance(target, ast.Attribute) or (isinstance(target, ast.Name) and node in klass.body):
+                yield called_name(target)
