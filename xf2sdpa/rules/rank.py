@@ -5,9 +5,9 @@ A 4-D call gets its heads moved, `.transpose(1, 2)` on the way in and out. A 3-D
 channels without any error. So the number of dimensions must be proved by what the function shows: sizes given to
 `view`, `reshape` or `permute`, an unpacked shape, an einops pattern, a helper of the same file. Where only another
 path of the function unpacks the shape of an argument, its rank is assumed, and the new text checks it before the call
-(XF307); so it is where all calls of the function in the project pass tensors of one rank, two calls up, where a subclass
-may override what shows the rank, and where a library documents it. Where no check can stand, it is the helper's.
-Since torch 2.0.
+(XF307); so it is where all calls of the function in the project pass tensors of one rank, two calls up, where a
+subclass may override what shows the rank, and where a library documents it. Where no check can stand, the call is
+the helper's. Since torch 2.0.
 """
 
 import ast
