@@ -19,6 +19,7 @@ from xf2sdpa.analysis.others import ANY
 _HEAD = re.compile(r"^([ \t]*)class[ \t]+(\w+)[ \t]*", re.MULTILINE)
 """A class's indentation and its name."""
 _BRACKET = re.compile(r"[()]|#[^\n]*")
+_PARAMETERS = re.compile(r"\bdef[ \t]+\w+\(([^)]{0,2000})")
 _COMMENT = re.compile(r"#[^\n]*")
 _WORD = re.compile(r"\w+")
 _METHOD = re.compile(r"\bdef[ \t]+(\w+)|^[ \t]+(\w+)[ \t]*(?::[^=\n]*)?=(?!=)", re.MULTILINE)
@@ -162,25 +163,39 @@ class Classes:
 
 
 def _classes_in(file: str, text: str) -> Iterator[Class]:
+    bases = _Bases(text)
     for head in _HEAD.finditer(text) if "class" in text else ():
         end = _end_of_bases(text, head.end())
         words = frozenset(_WORD.findall(_COMMENT.sub("", text[head.end() : end])))
-        meant = {other for word in words - _PLAIN for other in _meant(text, word, head)}
+        meant = {other for word in words - _PLAIN for other in bases.meant_by(word, inner=bool(head[1]))}
         yield Class(file, head[2], words | meant, end, len(head[1]))
     for made in _MADE.finditer(text) if "type(" in text else ():
         yield Class(file, made[1] or "", frozenset(_WORD.findall(made[2])), made.start(3), 0, made[3])
 
 
-def _meant(text: str, word: str, head: re.Match[str]) -> Iterator[str]:
-    """What else a word among the bases of a class may be: imported or assigned under that name, or a parameter."""
-    if f" as {word}" in text:
-        yield from re.findall(rf"(\w+)[ \t]+as[ \t]+{word}\b", text)
-    if f"{word} =" in text:
-        yield from (
-            w for line in re.findall(rf"^[ \t]*{word}[ \t]*=(?!=)(.*)", text, re.MULTILINE) for w in _WORD.findall(line)
-        )
-    if head[1] and re.search(rf"\bdef[ \t]+\w+\([^)]*\b{word}\b", text[: head.start()]) is not None:
-        yield ANY
+class _Bases:
+    """What else the words among the bases of a text's classes may be: imported or assigned, or a parameter."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._known: dict[str, set[str]] = {}
+
+    def meant_by(self, word: str, *, inner: bool) -> set[str]:
+        """What a word may stand for; `ANY` where it is a parameter, which an `inner` class may have as a base."""
+        if word not in self._known:
+            self._known[word] = set(self._bound_to(word))
+        return self._known[word] | ({ANY} if inner and word in self._parameters else set())
+
+    def _bound_to(self, word: str) -> Iterator[str]:
+        if f" as {word}" in self._text:
+            yield from re.findall(rf"(\w+)[ \t]+as[ \t]+{word}\b", self._text)
+        if f"{word} =" in self._text:
+            lines = re.findall(rf"^[ \t]*{word}[ \t]*=(?!=)(.*)", self._text, re.MULTILINE)
+            yield from (found for line in lines for found in _WORD.findall(line))
+
+    @cached_property
+    def _parameters(self) -> frozenset[str]:
+        return frozenset(word for listed in _PARAMETERS.findall(self._text) for word in _WORD.findall(listed))
 
 
 def _end_of_bases(text: str, start: int) -> int:

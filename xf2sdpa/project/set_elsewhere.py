@@ -21,10 +21,10 @@ _BEING = r"(?: forward | __call__ | __class__ | __code__ | __defaults__ )"
 _SET = re.compile(
     rf"""(?x) \. (\w+) (?:
       [ \t]* (?: : [^=\n]{{1,80}} )? = (?!=)
-    | (?P<together> (?= [ \t]* , [^\n=()]* = (?!=) ) )
-    | \[ [^]\n]* \] [ \t]* = (?!=)
+    | (?P<together> (?= [ \t]* , [^\n=()]{{0,200}} = (?!=) ) )
+    | \[ [^]\n]{{0,200}} \] [ \t]* = (?!=)
     | \. {_DOING} \(
-    | \. (?: _modules | __dict__ ) \[ [^]\n]* \] [ \t]* = (?!=)
+    | \. (?: _modules | __dict__ ) \[ [^]\n]{{0,200}} \] [ \t]* = (?!=)
     | \. {_BEING} [ \t]* = (?!=) )"""
 )
 """An attribute that is set, alone or together with others, or what is done to a layer that changes what it does."""
@@ -32,13 +32,17 @@ _NAMING = (
     *("setattr(", "delattr(", ".__setattr__(", "patch(", "patch.object(", "vars(", ".set_submodule("),
     *(".add_module(", ".register_module(", "._modules[", ".__dict__["),
 )
-_NAMED = re.compile(r"""[^"'\n]*\n?[^"'\n]*["'](?:\w+\.)*(\w+)["']""")
+_NAMED = re.compile(r"""[^"'\n]{0,500}(?:\n[^"'\n]{0,500})?["'](?:\w+\.)*(\w+)["']""")
 """The first string behind one of these."""
 _TABLES = re.compile(r"(?:\.__dict__|\._modules|\bvars\([^()\n]*\))\.update\(|\bpatch\.(?:multiple|dict)\(")
 """What sets several at once: all strings and keywords in the brackets count."""
 _PART = re.compile(r"(?<![\w.])setattr\(\s*[\w.]*\.(\w+)\s*,")
 """`setattr(block.layers, "0", other)`: a part of a layer."""
 _SELF = re.compile(r"(?:^|[^\w.])(?:self|cls)$")
+_LONGEST = 2000
+"""Characters of a line that are looked at."""
+_MOST_LINES = 200
+"""Lines above one that are looked at for the condition around it."""
 _HEAD = re.compile(r"^(?:async[ \t]+)?(class|def)\b", re.MULTILINE)
 
 
@@ -70,7 +74,7 @@ class _Text:
         text = self._text
         for found in _SET.finditer(text):
             start = found.start()
-            line = text[text.rfind("\n", 0, start) + 1 : start]
+            line = text[max(text.rfind("\n", 0, start) + 1, start - _LONGEST) : start]
             in_a_call = found["together"] is not None and "(" in line
             if not (in_a_call or "#" in line or self._is_of_self(start) or self._is_missing(start)):
                 yield found[1]
@@ -90,13 +94,13 @@ class _Text:
         text = self._text
         end = text.rfind("\n", 0, dot) + 1
         indent = len(text[end:dot]) - len(text[end:dot].lstrip())
-        while indent and end:
+        for _ in range(_MOST_LINES if indent else 0):
             start = text.rfind("\n", 0, end - 1) + 1
             line = text[start : end - 1]
             if line.strip() and len(line) - len(line.lstrip()) < indent:
                 return "if not hasattr(" in line
             end = start
-        return False
+        return False  # or far above: taken for set
 
     def _is_of_self(self, dot: int) -> bool:
         """Whether what stands before a dot is the `self` of a method alone; a function's is anybody's."""
