@@ -22,6 +22,7 @@ _BRACKET = re.compile(r"[()]|#[^\n]*")
 _PARAMETERS = re.compile(r"\bdef[ \t]+\w+\(([^)]{0,2000})")
 _COMMENT = re.compile(r"#[^\n]*")
 _WORD = re.compile(r"\w+")
+_DEF = re.compile(r"def[ \t]+(\w+)")
 _METHOD = re.compile(r"\bdef[ \t]+(\w+)|^[ \t]+(\w+)[ \t]*(?::[^=\n]*)?=(?!=)", re.MULTILINE)
 """A method, and a variable of the class's body (or of a method's, which does no harm)."""
 _OF_SELF = re.compile(
@@ -127,7 +128,7 @@ class Classes:
         """The methods of a class, and the attributes of `self` that methods other than `__init__` set."""
         if klass not in self._changed:
             body = self._body(klass)
-            heads = [(head.start(), head[1]) for head in _METHOD.finditer(body) if head[1]]
+            heads = [(head.start(), head[1]) for head in _DEF.finditer(body)]
             places = [place for place, _ in heads]
             found = {name for _, name in heads}
             for attribute in _OF_SELF.finditer(body):

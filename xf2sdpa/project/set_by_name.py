@@ -34,7 +34,7 @@ _WORD = re.compile(r"\w+")
 _BRACKET = re.compile(r"[()]")
 _CALL = re.compile(r"(?<!\w)(\w+)\(")
 _DECORATED = re.compile(r"def[ \t]+(\w+)")
-_MANY = 20
+_MANY = 60
 """Functions from which on each call of a text is looked up among them, and not each of them in the text."""
 _LONGEST = 4000
 """Characters of a call that are looked at."""

@@ -36,7 +36,8 @@ _NAMED = re.compile(r"""[^"'\n]{0,500}(?:\n[^"'\n]{0,500})?["'](?:\w+\.)*(\w+)["
 """The first string behind one of these."""
 _TABLES = re.compile(r"(?:\.__dict__|\._modules|\bvars\([^()\n]*\))\.update\(|\bpatch\.(?:multiple|dict)\(")
 """What sets several at once: all strings and keywords in the brackets count."""
-_PART = re.compile(r"(?<![\w.])setattr\(\s*[\w.]*\.(\w+)\s*,")
+_TABLE_WORDS = ("__dict__.update(", "_modules.update(", ").update(", "patch.multiple(", "patch.dict(")
+_PART = re.compile(r"setattr(?<![\w.]setattr)\(\s*[\w.]*\.(\w+)\s*,")
 """`setattr(block.layers, "0", other)`: a part of a layer."""
 _SELF = re.compile(r"(?:^|[^\w.])(?:self|cls)$")
 _LONGEST = 2000
@@ -86,7 +87,7 @@ class _Text:
                     yield named[1]
                 place = text.find(word, place + 1)
         yield from _PART.findall(text)
-        for table in _TABLES.finditer(text):
+        for table in _TABLES.finditer(text) if any(word in text for word in _TABLE_WORDS) else ():
             yield from named_in(in_brackets(text, table.end() - 1))
 
     def _is_missing(self, dot: int) -> bool:
