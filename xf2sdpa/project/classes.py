@@ -19,7 +19,9 @@ from xf2sdpa.analysis.others import ANY
 _HEAD = re.compile(r"^([ \t]*)class[ \t]+(\w+)[ \t]*", re.MULTILINE)
 """A class's indentation and its name."""
 _BRACKET = re.compile(r"[()]|#[^\n]*")
-_PARAMETERS = re.compile(r"\bdef[ \t]+\w+\(([^)]{0,2000})")
+_PARAMETERS = re.compile(r"def[ \t]+\w+\(([^)]{0,2000})")
+_MOST_FUNCTIONS = 100
+"""Functions above a class that are looked at for the one around it."""
 _COMMENT = re.compile(r"#[^\n]*")
 _WORD = re.compile(r"\w+")
 _DEF = re.compile(r"def[ \t]+(\w+)")
@@ -168,24 +170,25 @@ def _classes_in(file: str, text: str) -> Iterator[Class]:
     for head in _HEAD.finditer(text) if "class" in text else ():
         end = _end_of_bases(text, head.end())
         words = frozenset(_WORD.findall(_COMMENT.sub("", text[head.end() : end])))
-        meant = {other for word in words - _PLAIN for other in bases.meant_by(word, inner=bool(head[1]))}
-        yield Class(file, head[2], words | meant, end, len(head[1]))
+        meant = {other for word in words - _PLAIN for other in bases.meant_by(word)}
+        given = {ANY} if head[1] and (words - _PLAIN) & _parameters_around(text, head.start(), len(head[1])) else set()
+        yield Class(file, head[2], words | meant | given, end, len(head[1]))
     for made in _MADE.finditer(text) if "type(" in text else ():
         yield Class(file, made[1] or "", frozenset(_WORD.findall(made[2])), made.start(3), 0, made[3])
 
 
 class _Bases:
-    """What else the words among the bases of a text's classes may be: imported or assigned, or a parameter."""
+    """What else the words among the bases of a text's classes may be, by imports and assignments."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._known: dict[str, set[str]] = {}
 
-    def meant_by(self, word: str, *, inner: bool) -> set[str]:
-        """What a word may stand for; `ANY` where it is a parameter, which an `inner` class may have as a base."""
+    def meant_by(self, word: str) -> set[str]:
+        """What a word may stand for."""
         if word not in self._known:
             self._known[word] = set(self._bound_to(word))
-        return self._known[word] | ({ANY} if inner and word in self._parameters else set())
+        return self._known[word]
 
     def _bound_to(self, word: str) -> Iterator[str]:
         if f" as {word}" in self._text:
@@ -194,9 +197,18 @@ class _Bases:
             lines = re.findall(rf"^[ \t]*{word}[ \t]*=(?!=)(.*)", self._text, re.MULTILINE)
             yield from (found for line in lines for found in _WORD.findall(line))
 
-    @cached_property
-    def _parameters(self) -> frozenset[str]:
-        return frozenset(word for listed in _PARAMETERS.findall(self._text) for word in _WORD.findall(listed))
+
+def _parameters_around(text: str, place: int, indent: int) -> set[str]:
+    """The words among the parameters of the function that a class stands in."""
+    for _ in range(_MOST_FUNCTIONS):
+        place = text.rfind("def ", 0, place)
+        if place == -1:
+            break
+        head = text[text.rfind("\n", 0, place) + 1 : place]
+        listed = _PARAMETERS.match(text, place)
+        if listed is not None and len(head) - len(head.lstrip()) < indent:
+            return set(_WORD.findall(listed[1]))
+    return set()
 
 
 def _end_of_bases(text: str, start: int) -> int:

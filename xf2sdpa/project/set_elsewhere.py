@@ -100,6 +100,8 @@ class _Text:
             line = text[start : end - 1]
             if line.strip() and len(line) - len(line.lstrip()) < indent:
                 return "if not hasattr(" in line
+            if not start:
+                break
             end = start
         return False  # or far above: taken for set
 
