@@ -134,3 +134,9 @@ def test_a_name_says_nothing_where_the_file_shows_that_it_is_learned(expression:
     names = Names(ast.parse(CALLED_A_MASK.format(expression, call)))
     use = next(call for call in names.calls if isinstance(call.func, ast.Name) and call.func.id == "use")
     assert origin(use.args[0], names).learned is learned
+
+
+def test_whose_parameter_a_mask_of_a_lambda_is_nobody_shows() -> None:
+    names = Names(ast.parse("attend = lambda q, mask: use(mask)\nattend(q, torch.nn.Parameter(bias))\n"))
+    use = next(call for call in names.calls if isinstance(call.func, ast.Name) and call.func.id == "use")
+    assert not origin(use.args[0], names).learned

@@ -117,3 +117,25 @@ SETTING = {
 def test_what_a_class_sets(line: str) -> None:
     classes = Classes({"a.py": f"class A:\n    def f(self, x):\n        {line}\n"})
     assert classes.attributes(classes.named["A"][0]) == SETTING[line]
+
+
+@pytest.mark.parametrize(
+    ("before", "is_given"),
+    [
+        ("def made(base):\n", True),
+        ("def other(x):\n    pass\n\n\ndef made(base):\n", True),
+        ("def made(base):\n    def inner(x):\n        return x\n\n", True),
+        ("def other(base):\n    pass\n\n\ndef made(x):\n", False),
+        ("if base:\n", False),
+        ("    def cut(base\n", False),
+    ],
+)
+def test_a_parameter_of_the_function_around_is_any_base(before: str, is_given: bool) -> None:
+    (klass,) = Classes({"a.py": f"{before}    class Made(base):\n        pass\n"}).by_file["a.py"]
+    assert (ANY in klass.bases) == is_given
+
+
+def test_functions_far_above_are_not_looked_at() -> None:
+    text = "def made(base):\n" + "    def inner():\n        pass\n\n" * 100 + "    class Made(base):\n        pass\n"
+    (klass,) = Classes({"a.py": text}).by_file["a.py"]
+    assert ANY not in klass.bases

@@ -23,7 +23,7 @@ TEXTS = {
     "many classes of one base": "class A(B):\n" * 50_000,
     "a loop over a long line": "for a in b.c[0" * 20_000 + "\n",
     "tables that are never closed": "vars(" * 50_000,
-    "a long function that sets much": "def f(x):\n" + "    x.a = 1\n" * 50_000,
+    "a long function that sets much": "def f(x):\n" + "    x.a = 1\n" * 20_000,
 }
 
 

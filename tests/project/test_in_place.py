@@ -60,3 +60,13 @@ def test_what_is_handed_on_may_be_called_by_any_name() -> None:
     helpers = "def change(t):\n    t.squeeze_(0)\n"
     assert ANY in asked(helpers, "each(x, change)\n").of_ranks
     assert ANY not in asked(helpers, "each(x)\nchange(x)\n").of_ranks
+
+
+def test_a_file_that_does_not_parse_gives_it_no_other_name() -> None:
+    assert asked("def change(t):\n    t.squeeze_(0)\n", "from helpers import change as less\nless(\n").of_ranks == {
+        "change"
+    }
+
+
+def test_a_lambda_without_a_name_is_called_by_none() -> None:
+    assert asked("apply(lambda t: t.squeeze_(0), q)\n").of_ranks == frozenset()

@@ -73,3 +73,16 @@ def test_the_self_of_a_function_is_anybodys(name: str) -> None:
 
 def test_what_a_file_sets_itself_it_shows() -> None:
     assert SetElsewhere({"a.py": "block.norm = 1"}).of("a.py") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("above", "is_set"),
+    [
+        ('if not hasattr(block, "norm"):\n', False),
+        ('if not hasattr(block, "norm"):\n\n    print("missing")\n', False),
+        ("if late:\n", True),
+        ("    print()\n", True),
+    ],
+)
+def test_what_is_set_where_it_is_missing_replaces_nothing(above: str, is_set: bool) -> None:
+    assert ("norm" in SetElsewhere({"a.py": f"{above}    block.norm = 1\n", "b.py": ""}).of("b.py")) == is_set

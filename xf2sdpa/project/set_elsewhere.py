@@ -42,7 +42,7 @@ _PART = re.compile(r"setattr(?<![\w.]setattr)\(\s*[\w.]*\.(\w+)\s*,")
 _SELF = re.compile(r"(?:^|[^\w.])(?:self|cls)$")
 _LONGEST = 2000
 """Characters of a line that are looked at."""
-_MOST_LINES = 200
+_MOST_LINES = 50
 """Lines above one that are looked at for the condition around it."""
 _HEAD = re.compile(r"^(?:async[ \t]+)?(class|def)\b", re.MULTILINE)
 
