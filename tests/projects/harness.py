@@ -152,6 +152,31 @@ def assert_equal(before: Outcome, after: Outcome, tolerance: float = 1e-9) -> No
         assert (old - new).abs().max().item() <= tolerance
 
 
+def assert_noticed(files: Mapping[str, str], folder: Path) -> None:
+    """The project computes the same after the rewrite, or stops at a check that was written for it."""
+    root = write(folder, files)
+    before = execute(root, installed)
+    rewrite(root, "--flags", "off")
+    try:
+        after = execute(root, oracle.absent)
+    except NotImplementedError as error:
+        if "(xf2sdpa)" not in str(error):
+            raise
+    else:
+        assert_equal(before, after)
+
+
+def assert_inline(files: Mapping[str, str], folder: Path) -> None:
+    """The project's calls are SDPA's where they stand, without the helper, and compute the same."""
+    root = write(folder, files)
+    before = execute(root, installed)
+    rewrite(root, "--flags", "off")
+    new = "".join(tree(root).values())
+    assert "scaled_dot_product_attention(" in new
+    assert "_attention_compat" not in new
+    assert_equal(before, execute(root, oracle.absent))
+
+
 # -- the operators of xformers that need Triton, for a reference on the CPU ---------------------------------
 
 
