@@ -27,12 +27,13 @@ _WORD = re.compile(r"\w+")
 _DEF = re.compile(r"def[ \t]+(\w+)")
 _METHOD = re.compile(r"\bdef[ \t]+(\w+)|^[ \t]+(\w+)[ \t]*(?::[^=\n]*)?=(?!=)", re.MULTILINE)
 """A method, and a variable of the class's body (or of a method's, which does no harm)."""
+ADDING = r"append|extend|insert|pop|add_module|register_module|register_forward_hook|register_forward_pre_hook"
+"""Methods, as a pattern, that change what a layer, or a container of layers, does when it is called."""
 _OF_SELF = re.compile(
-    r"""(?x) self \. (?! _modules\b | __dict__\b ) (\w+)
+    rf"""(?x) self \. (?! _modules\b | __dict__\b ) (\w+)
       (?: (?= [ \t]* (?: [:,] [^=\n()]* )? \)? [ \t]* = (?!=) )
         | \[ [^]\n]* \] [ \t]* = (?!=)
-        | \. (?: append | extend | insert | pop | add_module | register_module | register_forward_hook
-                | register_forward_pre_hook ) \(
+        | \. (?: {ADDING} ) \(
         | \. (?: forward | __call__ | __class__ ) [ \t]* = (?!=) )"""
 )
 """An attribute that is set, alone or together with others, or what is done to one that changes what it does."""
@@ -58,7 +59,7 @@ _MADE = re.compile(
 )
 """A class that is made by a call: its name, its bases, its members."""
 _KEY = re.compile(r"""["'](\w+)["'][ \t]*:|\b(\w+)[ \t]*=(?!=)""")
-_PLAIN = frozenset({"object", "Module", "ABC", "Generic", "Protocol", "nn", "torch", "typing", "abc", "metaclass"})
+PLAIN = frozenset({"object", "Module", "ABC", "Generic", "Protocol", "nn", "torch", "typing", "abc", "metaclass"})
 """Words among bases that stand for no class of a project."""
 
 
@@ -170,8 +171,8 @@ def _classes_in(file: str, text: str) -> Iterator[Class]:
     for head in _HEAD.finditer(text) if "class" in text else ():
         end = _end_of_bases(text, head.end())
         words = frozenset(_WORD.findall(_COMMENT.sub("", text[head.end() : end])))
-        meant = {other for word in words - _PLAIN for other in bases.meant_by(word)}
-        given = {ANY} if head[1] and (words - _PLAIN) & _parameters_around(text, head.start(), len(head[1])) else set()
+        meant = {other for word in words - PLAIN for other in bases.meant_by(word)}
+        given = {ANY} if head[1] and (words - PLAIN) & _parameters_around(text, head.start(), len(head[1])) else set()
         yield Class(file, head[2], words | meant | given, end, len(head[1]))
     for made in _MADE.finditer(text) if "type(" in text else ():
         yield Class(file, made[1] or "", frozenset(_WORD.findall(made[2])), made.start(3), 0, made[3])

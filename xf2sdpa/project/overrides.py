@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xf2sdpa.analysis.others import ANY
-from xf2sdpa.project.classes import Class
+from xf2sdpa.project.classes import PLAIN, Class
 from xf2sdpa.project.files import Project
 
 _Member = tuple[str, str]
 """The name of a class, and that of a method or attribute."""
-_PLAIN = frozenset({"object", "Module", "ABC", "Generic", "Protocol", "nn", "torch", "typing", "abc", "metaclass"})
-"""Words among bases that have no members of this kind."""
 _SETTING = frozenset({"__setattr__", "__getattribute__", "__init_subclass__"})
 """Methods of a base by which attributes, and methods, may become something else than a class shows."""
 
@@ -44,7 +42,7 @@ class Overrides:
                 known += [klass.name] if klass.name not in known else []
                 if klass.file != file:
                     members |= classes.members(klass)
-                    beside |= klass.bases - {base, *_PLAIN}
+                    beside |= klass.bases - {base, *PLAIN}
         for klass in classes.derived.get(ANY, ()):
             members |= classes.members(klass) if klass.file != file else set()
         others = (klass for other in beside - {*known} for klass in classes.named.get(other, ()))
@@ -70,7 +68,7 @@ class Overrides:
     def _bases_elsewhere(self, file: str, klass: Class) -> Iterator[Class]:
         classes, known = self._project.classes, [klass]
         for one in known:  # grows
-            for base in (b for word in one.bases - _PLAIN for b in classes.named.get(word, ())):
+            for base in (b for word in one.bases - PLAIN for b in classes.named.get(word, ())):
                 if base.file != file and base not in known and self._runs_with(file, base.file):
                     known.append(base)
                     yield base

@@ -33,6 +33,7 @@ class OwnOperations:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        self._close: dict[str, set[str]] = {}
         self._by_file = {file: _defined_in(text) for file, text in project.texts.items() if _DEFINED.search(text)}
 
     def of(self, file: str) -> frozenset[str]:
@@ -52,9 +53,11 @@ class OwnOperations:
         return frozenset(read & set[str]().union(*map(classes.changed, near)))
 
     def _near(self, file: str) -> set[str]:
-        graph = self._project.graph
-        importing = [other for other, targets in graph.edges.items() if file in targets]
-        return graph.reached_from(file).union(importing, *map(graph.runs_with, importing))
+        if file not in self._close:
+            graph = self._project.graph
+            importing = [other for other, targets in graph.edges.items() if file in targets]
+            self._close[file] = graph.reached_from(file).union(importing, *map(graph.runs_with, importing))
+        return self._close[file]
 
 
 def _defined_in(text: str) -> frozenset[str]:

@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from xf2sdpa.project.classes import ADDING
+
 _COMPUTED = re.compile(
     r"""(?x)
       (?<![\w.]) (?: object\.__ )? setattr (?: __ )? \(
@@ -39,8 +41,7 @@ _MANY = 60
 _LONGEST = 4000
 """Characters of a call that are looked at."""
 _CHANGING = (
-    r"(?: \. (?: append | extend | insert | pop | add_module | register_module | register_forward_hook"
-    r" | register_forward_pre_hook ) \( | \[ [^]\n]{0,200} \] [ \t]* = (?!=) | \._modules\["
+    rf"(?: \. (?: {ADDING} ) \( | \[ [^]\n]{{0,200}} \] [ \t]* = (?!=) | \._modules\["
     r" | \. (?: forward | __call__ | __class__ ) [ \t]* = (?!=) )"
 )
 _OTHER = re.compile(rf"""(?mx) ^ [ \t]* (\w+) {_CHANGING}""")

@@ -11,12 +11,10 @@ from bisect import bisect
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
+from xf2sdpa.project.classes import ADDING
 from xf2sdpa.project.set_by_name import SetByName, in_brackets, named_in
 
-_DOING = (
-    r"(?: append | extend | insert | pop | add_module | register_module | set_submodule | __setitem__"
-    r" | register_forward_hook | register_forward_pre_hook )"
-)
+_DOING = rf"(?: {ADDING} | set_submodule | __setitem__ )"
 _BEING = r"(?: forward | __call__ | __class__ | __code__ | __defaults__ )"
 _SET = re.compile(
     rf"""(?x) \. (\w+) (?:
